@@ -1,0 +1,377 @@
+/** The records of the log, one interface per schema in this folder (schemas/*.avsc is the contract; a test holds both together). */
+
+export interface SessionProgress {
+  readonly clientId: string
+  readonly session: number
+  /** Every number below is done. */
+  readonly cursor: number
+  /** Numbers at or above the cursor that are done. */
+  readonly above: readonly number[]
+  /** Numbers below this may have been sent once. */
+  readonly sent: number
+}
+
+/** Progress of sessions of this shard (topic `inbox`). */
+export interface Acknowledged {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly sessions: readonly SessionProgress[]
+}
+
+export interface GatewayIncarnation {
+  readonly id: string
+  /** offset of the gateway's first record in the gateways topic. */
+  readonly incarnation: number
+}
+
+export interface UserProperty {
+  readonly name: string
+  readonly value: string
+}
+
+export interface Will {
+  readonly topic: string
+  readonly payload: Buffer
+  readonly qos: number
+  readonly retain: boolean
+  readonly delaySeconds: number
+  readonly messageExpiryInterval: number | null
+  readonly payloadFormatIndicator: number | null
+  readonly contentType: string | null
+  readonly responseTopic: string | null
+  readonly correlationData: Buffer | null
+  readonly userProperties: readonly UserProperty[]
+}
+
+/** A connection asks for the session of its client id (topic `sessions`, key: client id). Its offset is the connection's epoch. */
+export interface Attached {
+  readonly clientId: string
+  readonly authenticationName: string
+  readonly at: number
+  readonly gateway: GatewayIncarnation
+  /** Number of the connection within the gateway's incarnation, never reused. */
+  readonly connection: number
+  /** Random. */
+  readonly connectionId: Buffer
+  readonly cleanStart: boolean
+  /** Seconds as granted; 0 ends with the connection, 4294967295 never. */
+  readonly sessionExpiryInterval: number
+  readonly receiveMaximum: number
+  /** 0: no limit. */
+  readonly maximumPacketSize: number
+  /** Seconds as granted. */
+  readonly keepAlive: number
+  readonly protocolVersion: number
+  readonly remoteAddress: string
+  /** tcp, tls, ws or wss. */
+  readonly transport: string
+  /** Offset of `registry` up to which the decision to let it in had read. */
+  readonly registryPosition: number
+  readonly will: Will | null
+  /** Attributes that came with the credential. */
+  readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
+}
+
+/** A connection is over (topic `sessions`). */
+export interface Detached {
+  readonly clientId: string
+  /** The connection's attach; ignored by the fold when it is no longer the session's. */
+  readonly epoch: number
+  readonly at: number
+  /** Event Grid's disconnectionReason. */
+  readonly reason: string
+  /** MQTT 5 reason code, sent or received; 0 when none was. */
+  readonly reasonCode: number
+  /** Seconds, when the client's DISCONNECT changed it. */
+  readonly sessionExpiryInterval: number | null
+  /** False when the will is discarded (a normal DISCONNECT). */
+  readonly keepWill: boolean
+  /** gateway, or router when it speaks for a lost gateway. */
+  readonly by: string
+}
+
+/** Owed messages that will never be delivered, and why (topic `inbox`). */
+export interface Dropped {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly clientId: string
+  readonly session: number
+  readonly numbers: readonly number[]
+  /** expired, gone, unauthorized or tooLarge. */
+  readonly reason: string
+}
+
+/** A gateway process has started, or (stopping) ends by itself (topic `gateways`, key: gateway id). */
+export interface GatewayUp {
+  readonly id: string
+  /** host:port of its gRPC delivery server. */
+  readonly address: string
+  readonly startedAt: number
+  readonly stopping: boolean
+  /** Null in the record that begins it. */
+  readonly incarnation: number | null
+  readonly version: string
+}
+
+export interface IndexReceiver {
+  readonly clientId: string
+  readonly session: number
+  /** As granted for this delivery. */
+  readonly qos: number
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: readonly number[]
+}
+
+export interface IndexEntry {
+  /** Position in `messages` of the source shard. */
+  readonly offset: number
+  /** Bytes of the record's value. */
+  readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number | null
+  readonly receivers: readonly IndexReceiver[]
+}
+
+/** What a stretch of a source shard's messages owes to sessions of this shard (topic `inbox`). The high-water of the source moves with the last part only. */
+export interface Indexed {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** First offset of the stretch. */
+  readonly from: number
+  /** Offset after the stretch. */
+  readonly to: number
+  /** 0 … parts-1. */
+  readonly part: number
+  readonly parts: number
+  /** The receiving shard's `sessions` partition was applied up to here when this was matched. */
+  readonly sessionsOffset: number
+  readonly entries: readonly IndexEntry[]
+}
+
+/** A CloudEvent of a client's life, Event Grid's types and data (topic `lifecycle`, key: authentication name). */
+export interface LifecycleEvent {
+  readonly id: string
+  readonly type: string
+  readonly source: string
+  readonly subject: string
+  readonly time: number
+  /** JSON. */
+  readonly data: string
+}
+
+/** An accepted PUBLISH, in the topic `messages` (key: the MQTT topic; timestamp: receivedAt). */
+export interface Message {
+  /** The same in every repeated append of one publish. */
+  readonly messageId: Buffer
+  /** The publisher's MQTT client id. */
+  readonly clientId: string
+  /** The publisher's session: offset in `sessions` of the attach that began it. */
+  readonly session: number
+  readonly receivedAt: number
+  readonly topic: string
+  readonly qos: number
+  readonly retain: boolean
+  /** Seconds, as published. */
+  readonly messageExpiryInterval: number | null
+  readonly authenticationName: string
+  /** Id of the gateway that received it. */
+  readonly gateway: string
+  /** 4 is MQTT 3.1.1, 5 is MQTT 5. */
+  readonly protocolVersion: number
+  readonly payloadFormatIndicator: number | null
+  readonly contentType: string | null
+  readonly responseTopic: string | null
+  readonly correlationData: Buffer | null
+  /** In the order of the packet. */
+  readonly userProperties: readonly UserProperty[]
+  readonly payload: Buffer
+}
+
+/** A source shard is done up to a position: all parts indexed, all gateways concerned acknowledged or lost (topic `inbox`, own partition). */
+export interface Progress {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** Offset in `messages` after the last finished stretch. */
+  readonly position: number
+  /** By partition: what the last stretch was matched with. */
+  readonly sessionsOffsets: readonly number[]
+  readonly registryOffset: number
+  /** Offset in `sessions` up to which life cycle events are written. */
+  readonly lifecyclePosition: number
+}
+
+/** A whole resource as the API last wrote it (topic `registry`, key: kind/name; a tombstone deletes). */
+export interface RegistryEntry {
+  /** clients, clientGroups, topicSpaces, permissionBindings, caCertificates or namespace. */
+  readonly kind: string
+  readonly name: string
+  /** JSON, as in the API. */
+  readonly properties: string
+  readonly etag: string
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** Who made the change. */
+  readonly by: string
+}
+
+/** A session is over and all it held is gone (topic `sessions`). */
+export interface SessionEnded {
+  readonly clientId: string
+  readonly session: number
+  readonly at: number
+  /** SessionExpiry, TransientSession, SessionOverflow, AuthorizationError or Deleted. */
+  readonly reason: string
+  readonly shard: number
+  /** Of the router that decided; a lower term than the shard's is ignored. */
+  readonly term: number
+}
+
+export interface Attachment {
+  readonly gateway: GatewayIncarnation
+  readonly connection: number
+  readonly receiveMaximum: number
+  readonly maximumPacketSize: number
+  readonly keepAlive: number
+  readonly protocolVersion: number
+  readonly remoteAddress: string
+  readonly transport: string
+  readonly at: number
+}
+
+export interface SubscriptionRequest {
+  readonly filter: string
+  /** As granted. */
+  readonly qos: number
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: number
+  readonly subscriptionIdentifier: number | null
+}
+
+export interface QueueEntry {
+  readonly number: number
+  readonly source: number
+  readonly offset: number
+  readonly size: number
+  readonly expiresAt: number | null
+  readonly qos: number
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: readonly number[]
+}
+
+/** One session in a snapshot. */
+export interface SessionState {
+  readonly clientId: string
+  readonly authenticationName: string
+  readonly session: number
+  readonly epoch: number
+  /** Connections so far, for life cycle events. */
+  readonly sequence: number
+  readonly sessionExpiryInterval: number
+  readonly attached: Attachment | null
+  readonly detachedAt: number | null
+  /** Only the sequence is kept. */
+  readonly endedAt: number | null
+  readonly subscriptions: readonly SubscriptionRequest[]
+  readonly will: Will | null
+  readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
+  /** Number of the next queue entry. */
+  readonly next: number
+  readonly cursor: number
+  readonly above: readonly number[]
+  readonly sent: number
+  readonly queue: readonly QueueEntry[]
+}
+
+/** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */
+export interface ShardOwned {
+  readonly shard: number
+  readonly router: string
+  readonly at: number
+}
+
+/** A part of a shard's folded state (topic `snapshots`). */
+export interface SnapshotChunk {
+  readonly shard: number
+  readonly term: number
+  readonly generation: number
+  readonly chunk: number
+  /** Folded sessions, each a SessionState. */
+  readonly sessions: readonly Buffer[]
+}
+
+/** A shard's snapshot is complete (topic `snapshots`, key: shard). */
+export interface SnapshotClosed {
+  readonly shard: number
+  readonly term: number
+  readonly generation: number
+  readonly chunks: number
+  readonly at: number
+  /** The fold had applied `sessions` up to here. */
+  readonly sessionsOffset: number
+  readonly inboxOffset: number
+  /** Progress in `messages`. */
+  readonly position: number
+  readonly lifecyclePosition: number
+  /** By source shard. */
+  readonly highWaters: readonly number[]
+  /** By source shard. */
+  readonly terms: readonly number[]
+}
+
+/** Granted filters of one SUBSCRIBE (topic `sessions`). */
+export interface Subscribed {
+  readonly clientId: string
+  /** The connection's attach; ignored by the fold when it is no longer the session's. */
+  readonly epoch: number
+  readonly at: number
+  readonly subscriptions: readonly SubscriptionRequest[]
+  readonly registryPosition: number
+}
+
+/** An owner's term, in every other inbox partition before it writes there. */
+export interface TermAnnounced {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+}
+
+/** Filters of one UNSUBSCRIBE (topic `sessions`). */
+export interface Unsubscribed {
+  readonly clientId: string
+  /** The connection's attach; ignored by the fold when it is no longer the session's. */
+  readonly epoch: number
+  readonly at: number
+  readonly filters: readonly string[]
+}
+
+/** Every record type that stands alone in a topic, by schema name. */
+export interface Records {
+  Acknowledged: Acknowledged
+  Attached: Attached
+  Detached: Detached
+  Dropped: Dropped
+  GatewayUp: GatewayUp
+  Indexed: Indexed
+  LifecycleEvent: LifecycleEvent
+  Message: Message
+  Progress: Progress
+  RegistryEntry: RegistryEntry
+  SessionEnded: SessionEnded
+  SessionState: SessionState
+  ShardOwned: ShardOwned
+  SnapshotChunk: SnapshotChunk
+  SnapshotClosed: SnapshotClosed
+  Subscribed: Subscribed
+  TermAnnounced: TermAnnounced
+  Unsubscribed: Unsubscribed
+}
+
+export type RecordName = keyof Records
+
+/** A decoded record, told apart by `name`. */
+export type AnyRecord = { [N in RecordName]: { readonly name: N; readonly value: Records[N] } }[RecordName]
