@@ -64,7 +64,14 @@ export type RouterFrame =
    * with their connection). `from`/`to` is the stretch; the gateway skips offsets below the highest `to` it has
    * received for this shard and answers `received` once all are in its windows.
    */
-  | { readonly kind: 'direct'; readonly shard: number; readonly term: number; readonly from: number; readonly to: number; readonly messages: readonly DeliveredMessage[] }
+  | {
+      readonly kind: 'direct'
+      readonly shard: number
+      readonly term: number
+      readonly from: number
+      readonly to: number
+      readonly messages: readonly DeliveredMessage[]
+    }
   /** Messages owed to persistent sessions of the client shard `shard`, in queue order per session, within each client's Receive Maximum. */
   | { readonly kind: 'owed'; readonly shard: number; readonly term: number; readonly messages: readonly DeliveredMessage[] }
   /** Sent every second; the gateway answers `pong`. */
