@@ -1,0 +1,170 @@
+/**
+ * Who may publish and subscribe to what (spec 1.13): groups are who, topic spaces are what, bindings join both.
+ * Nothing is allowed without a binding; bindings add up; there is no denying one.
+ *
+ * Compiled once per change of groups, spaces or bindings; per principal the filters that are left stand in a FilterSet,
+ * shared by all principals of the same groups where no template has a variable.
+ */
+import { allGroup, anonymousGroup } from '../model/registry-resources.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { FilterSet, withoutShare } from './cover.ts'
+import { internalTopicPrefix, type Principal } from './principal.ts'
+import { compileQuery, type Predicate, QueryError } from './query.ts'
+import { parseTemplate, substitute, TemplateError, type TopicTemplate } from './template.ts'
+
+export type Decision =
+  /** The binding that allows it (for a filter: one of those that do together). */
+  { readonly allowed: true; readonly binding: string } | { readonly allowed: false; readonly why: string }
+
+export interface Rules {
+  /** The view's rulesPosition when this was compiled: the rules stand until the view's differs. */
+  readonly position: number
+  /** The topic is a valid topic name. */
+  mayPublish(principal: Principal, topic: string): Decision
+  /** The filter is a valid topic filter, possibly `$share/group/…`. */
+  maySubscribe(principal: Principal, filter: string): Decision
+  /** Names of the groups the principal is in. */
+  groupsOf(principal: Principal): readonly string[]
+}
+
+type Permission = 'Publisher' | 'Subscriber'
+
+interface Rule {
+  readonly group: string
+  readonly permission: Permission
+  readonly template: TopicTemplate
+  readonly allowed: Decision
+}
+
+interface Access {
+  readonly publish: FilterSet<Decision>
+  readonly subscribe: FilterSet<Decision>
+  /** Answers for the topics last asked, cleared when full. */
+  readonly recent: Map<string, Decision>
+}
+
+const deny = (why: string): Decision => Object.freeze({ allowed: false, why })
+const reserved = deny('topics that start with “$” are reserved')
+const notPublisher = deny('no permission binding with the permission Publisher covers this topic')
+const notSubscriber = deny('no permission bindings with the permission Subscriber cover all of this filter')
+const outsideCanary = deny(`Loggerhead's own client stays below ${internalTopicPrefix}`)
+const notAFilter = deny('the shared subscription names no filter')
+const canary: Decision = Object.freeze({ allowed: true, binding: '$loggerhead' })
+
+const recentMax = 64
+
+function readGroups(view: RegistryView): ReadonlyMap<string, Predicate> {
+  const groups = new Map<string, Predicate>()
+  for (const [name, { properties }] of view.clientGroups) {
+    if (name.startsWith('$')) continue // built in: membership is by kind
+    try {
+      groups.set(name, compileQuery(properties.query))
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error // the API refuses such a query; a record that holds one has no members
+    }
+  }
+  return groups
+}
+
+function readTemplates(texts: readonly string[]): readonly TopicTemplate[] {
+  return texts.flatMap((text) => {
+    try {
+      return [parseTemplate(text)]
+    } catch (error) {
+      if (error instanceof TemplateError) return [] // as above
+      throw error
+    }
+  })
+}
+
+function readRules(view: RegistryView): readonly Rule[] {
+  const spaces = new Map([...view.topicSpaces].map(([name, space]) => [name, readTemplates(space.properties.topicTemplates)]))
+  return [...view.permissionBindings].flatMap(([name, { properties }]) => {
+    const allowed: Decision = Object.freeze({ allowed: true, binding: name })
+    const { clientGroupName: group, permission } = properties
+    return (spaces.get(properties.topicSpaceName) ?? []).map((template) => ({ group, permission, template, allowed }))
+  })
+}
+
+class CompiledRules implements Rules {
+  readonly position: number
+  readonly #groups: ReadonlyMap<string, Predicate>
+  readonly #rules: readonly Rule[]
+  readonly #anonymousExists: boolean
+  readonly #byPrincipal = new WeakMap<Principal, Access>()
+  /** Filter sets of principals without variables, by their groups; as many as there are combinations in use, bounded. */
+  readonly #byGroups = new Map<string, Access>()
+
+  constructor(view: RegistryView) {
+    this.position = view.rulesPosition
+    this.#groups = readGroups(view)
+    this.#rules = readRules(view)
+    this.#anonymousExists = view.clientGroups.has(anonymousGroup)
+  }
+
+  mayPublish(principal: Principal, topic: string): Decision {
+    if (topic.charCodeAt(0) === 0x24 || principal.kind === 'internal') return this.#reserved(principal, topic)
+    const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
+    const known = access.recent.get(topic)
+    if (known !== undefined) return known
+    const decision = access.publish.match(topic) ?? notPublisher
+    if (access.recent.size >= recentMax) access.recent.clear()
+    access.recent.set(topic, decision)
+    return decision
+  }
+
+  maySubscribe(principal: Principal, filter: string): Decision {
+    const asked = withoutShare(filter)
+    if (asked === undefined) return notAFilter
+    if (asked.charCodeAt(0) === 0x24 || principal.kind === 'internal') return this.#reserved(principal, asked)
+    const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
+    return access.subscribe.covers(asked) ?? notSubscriber
+  }
+
+  groupsOf(principal: Principal): readonly string[] {
+    switch (principal.kind) {
+      case 'internal':
+        return []
+      case 'anonymous':
+        return this.#anonymousExists ? [anonymousGroup] : []
+      case 'registered':
+        return [allGroup, ...[...this.#groups].filter(([, isMember]) => isMember(principal)).map(([name]) => name)]
+    }
+  }
+
+  #reserved(principal: Principal, topic: string): Decision {
+    if (principal.kind !== 'internal') return reserved
+    return topic.startsWith(internalTopicPrefix) ? canary : outsideCanary
+  }
+
+  #resolve(principal: Principal): Access {
+    const groups = this.groupsOf(principal)
+    const rules = this.#rules.filter((rule) => groups.includes(rule.group))
+    const isShared = rules.every((rule) => rule.template.variables.length === 0)
+    const key = groups.join('\n')
+    const access = (isShared ? this.#byGroups.get(key) : undefined) ?? build(rules, principal)
+    if (isShared && this.#byGroups.size < 10_000) this.#byGroups.set(key, access)
+    this.#byPrincipal.set(principal, access)
+    return access
+  }
+}
+
+function build(rules: readonly Rule[], principal: Principal): Access {
+  const access: Access = { publish: new FilterSet(), subscribe: new FilterSet(), recent: new Map() }
+  for (const { permission, template, allowed } of rules) {
+    const set = permission === 'Publisher' ? access.publish : access.subscribe
+    for (const levels of substitute(template, principal)) set.add(levels, allowed)
+  }
+  return access
+}
+
+const compiled = new WeakMap<RegistryView, CompiledRules>()
+
+/** The rules of the view as it stands; the same object while groups, spaces and bindings do not change. */
+export function compileRules(view: RegistryView): Rules {
+  const known = compiled.get(view)
+  if (known?.position === view.rulesPosition) return known
+  const rules = new CompiledRules(view)
+  compiled.set(view, rules)
+  return rules
+}

@@ -1,0 +1,174 @@
+/** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
+
+/** Integers, strings and lists of strings; no booleans (spec 1.10). */
+export type AttributeValue = string | number | readonly string[]
+export type Attributes = Readonly<Record<string, AttributeValue>>
+
+export const validationSchemes = [
+  'SubjectMatchesAuthenticationName',
+  'DnsMatchesAuthenticationName',
+  'UriMatchesAuthenticationName',
+  'IpMatchesAuthenticationName',
+  'EmailMatchesAuthenticationName',
+  'ThumbprintMatch',
+] as const
+export type ValidationScheme = (typeof validationSchemes)[number]
+
+export const alternativeAuthenticationNameSources = [
+  'ClientCertificateSubject',
+  'ClientCertificateDns',
+  'ClientCertificateUri',
+  'ClientCertificateIp',
+  'ClientCertificateEmail',
+] as const
+export type AlternativeAuthenticationNameSource = (typeof alternativeAuthenticationNameSources)[number]
+
+export interface ClientProperties {
+  /** In the case it was registered with; compared ignoring case (CL-02). */
+  readonly authenticationName: string
+  readonly state: 'Enabled' | 'Disabled'
+  readonly clientCertificateAuthentication: {
+    readonly validationScheme: ValidationScheme
+    readonly allowedThumbprints?: readonly string[]
+  }
+  readonly attributes: Attributes
+  readonly description?: string
+}
+
+export interface ClientGroupProperties {
+  readonly query: string
+  readonly description?: string
+}
+
+export interface TopicSpaceProperties {
+  readonly topicTemplates: readonly string[]
+  readonly description?: string
+}
+
+export interface PermissionBindingProperties {
+  readonly clientGroupName: string
+  readonly topicSpaceName: string
+  readonly permission: 'Publisher' | 'Subscriber'
+  readonly description?: string
+}
+
+export interface CaCertificateProperties {
+  /** PEM text of the direct issuer of client certificates (XA-01). */
+  readonly encodedCertificate: string
+  readonly description?: string
+}
+
+export interface NamespaceProperties {
+  readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
+  readonly maximumSessionExpiryInHours?: number
+  readonly maximumClientSessionsPerAuthenticationName?: number
+}
+
+/** Properties by kind: the kinds are the path segments of the HTTP API and the first part of a record's key. */
+export interface ResourceProperties {
+  clients: ClientProperties
+  clientGroups: ClientGroupProperties
+  topicSpaces: TopicSpaceProperties
+  permissionBindings: PermissionBindingProperties
+  caCertificates: CaCertificateProperties
+  namespace: NamespaceProperties
+}
+
+export type ResourceKind = keyof ResourceProperties
+
+export const resourceKinds = [
+  'clients',
+  'clientGroups',
+  'topicSpaces',
+  'permissionBindings',
+  'caCertificates',
+  'namespace',
+] as const satisfies readonly ResourceKind[]
+
+export interface Resource<K extends ResourceKind = ResourceKind> {
+  readonly kind: K
+  readonly name: string
+  readonly properties: ResourceProperties[K]
+  readonly etag: string
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly by: string
+  /** Position in the topic `registry` of the record that says so. */
+  readonly offset: number
+}
+
+/** Every registered client is a member; cannot be edited or deleted (CG-02). */
+export const allGroup = '$all'
+
+/** Who comes without a certificate is a member of this group alone, and gets in only while the group exists. */
+export const anonymousGroup = '$anonymous'
+
+type Json = Readonly<Record<string, unknown>>
+
+const text = (value: unknown): value is string => typeof value === 'string'
+const texts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(text)
+const described = (json: Json): { readonly description?: string } => (text(json.description) ? { description: json.description } : {})
+
+function readAttributes(value: unknown): Attributes {
+  const attributes: Record<string, AttributeValue> = Object.create(null)
+  if (typeof value !== 'object' || value === null) return attributes
+  for (const [key, item] of Object.entries(value)) {
+    if (text(item) || Number.isSafeInteger(item) || texts(item)) attributes[key] = item as AttributeValue
+  }
+  return attributes
+}
+
+const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => ResourceProperties[K] | undefined } = {
+  clients(json, name) {
+    const authentication = json.clientCertificateAuthentication as Json | undefined
+    const scheme = validationSchemes.find((known) => known === (authentication?.validationScheme ?? 'SubjectMatchesAuthenticationName'))
+    if (scheme === undefined) return undefined
+    return {
+      authenticationName: text(json.authenticationName) ? json.authenticationName : name,
+      state: json.state === undefined || json.state === 'Enabled' ? 'Enabled' : 'Disabled',
+      clientCertificateAuthentication: texts(authentication?.allowedThumbprints)
+        ? { validationScheme: scheme, allowedThumbprints: authentication.allowedThumbprints }
+        : { validationScheme: scheme },
+      attributes: readAttributes(json.attributes),
+      ...described(json),
+    }
+  },
+  clientGroups(json) {
+    return { query: text(json.query) ? json.query : '', ...described(json) }
+  },
+  topicSpaces(json) {
+    return texts(json.topicTemplates) ? { topicTemplates: json.topicTemplates, ...described(json) } : undefined
+  },
+  permissionBindings(json) {
+    const { clientGroupName, topicSpaceName, permission } = json
+    if (!text(clientGroupName) || !text(topicSpaceName) || (permission !== 'Publisher' && permission !== 'Subscriber')) return undefined
+    return { clientGroupName, topicSpaceName, permission, ...described(json) }
+  },
+  caCertificates(json) {
+    return text(json.encodedCertificate) ? { encodedCertificate: json.encodedCertificate, ...described(json) } : undefined
+  },
+  namespace(json) {
+    const sources = texts(json.alternativeAuthenticationNameSources) ? json.alternativeAuthenticationNameSources : []
+    const { maximumSessionExpiryInHours, maximumClientSessionsPerAuthenticationName } = json
+    return {
+      alternativeAuthenticationNameSources: alternativeAuthenticationNameSources
+        .filter((known) => sources.includes(known))
+        .sort((a, b) => sources.indexOf(a) - sources.indexOf(b)),
+      ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
+      ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
+    }
+  },
+}
+
+/** Reads stored properties; undefined when they are not a resource of that kind: such a record grants nothing. */
+export function readProperties<K extends ResourceKind>(kind: K, name: string, properties: string): ResourceProperties[K] | undefined {
+  let json: unknown
+  try {
+    json = JSON.parse(properties)
+  } catch {
+    return undefined
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined
+  return readers[kind](json as Json, name)
+}

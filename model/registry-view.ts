@@ -1,0 +1,180 @@
+/**
+ * The fold of the topic `registry`: what the resources are at a position. Every process that decides holds one.
+ * A record holds a whole resource, so applying one is a map's set or delete and nothing else ever looks at the past.
+ */
+import { X509Certificate } from 'node:crypto'
+import type { RegistryEntry } from '../schemas/records.ts'
+import { type Resource, type ResourceKind, readProperties, resourceKinds } from './registry-resources.ts'
+
+/** One record of the topic, decoded: no entry is a tombstone. */
+export interface RegistryRecord {
+  readonly offset: number
+  /** `kind/name`. */
+  readonly key: string
+  readonly entry: RegistryEntry | null
+}
+
+/** A registered CA certificate, parsed once. */
+export interface CertificateAuthority {
+  readonly name: string
+  readonly certificate: X509Certificate
+}
+
+/** Splits a record's key. Names never hold a slash. */
+export function splitKey(key: string): { readonly kind: string; readonly name: string } {
+  const slash = key.indexOf('/')
+  return { kind: key.slice(0, slash), name: key.slice(slash + 1) }
+}
+
+/** How authentication names are compared: ignoring case (CL-02). */
+export const foldName = (name: string): string => name.toLowerCase()
+
+type Kinds = { readonly [K in ResourceKind]: Map<string, Resource<K>> }
+
+const isKind = (kind: string): kind is ResourceKind => (resourceKinds as readonly string[]).includes(kind)
+
+/** The registry as of `position`. Mutable: keep no resource map across a change, or compare `position`. */
+export class RegistryView {
+  /** Offset after the last record applied: everything below is in. */
+  #position = 0
+  #rulesPosition = 0
+  #unreadable = 0
+  readonly #kinds: Kinds = {
+    clients: new Map(),
+    clientGroups: new Map(),
+    topicSpaces: new Map(),
+    permissionBindings: new Map(),
+    caCertificates: new Map(),
+    namespace: new Map(),
+  }
+  readonly #clientsByName = new Map<string, Resource<'clients'>>()
+  readonly #authoritiesBySubject = new Map<string, readonly CertificateAuthority[]>()
+  readonly #authorities = new Map<string, CertificateAuthority>()
+  readonly #markers = new Set<string>()
+
+  /** Offset after the last record applied. */
+  get position(): number {
+    return this.#position
+  }
+
+  /** Position of the last change of groups, spaces or bindings: compiled rules stay good while it stands. */
+  get rulesPosition(): number {
+    return this.#rulesPosition
+  }
+
+  /** Records that were no resource and so grant nothing. */
+  get unreadable(): number {
+    return this.#unreadable
+  }
+
+  get clients(): ReadonlyMap<string, Resource<'clients'>> {
+    return this.#kinds.clients
+  }
+  get clientGroups(): ReadonlyMap<string, Resource<'clientGroups'>> {
+    return this.#kinds.clientGroups
+  }
+  get topicSpaces(): ReadonlyMap<string, Resource<'topicSpaces'>> {
+    return this.#kinds.topicSpaces
+  }
+  get permissionBindings(): ReadonlyMap<string, Resource<'permissionBindings'>> {
+    return this.#kinds.permissionBindings
+  }
+  get caCertificates(): ReadonlyMap<string, Resource<'caCertificates'>> {
+    return this.#kinds.caCertificates
+  }
+  /** The namespace's own settings, when they were ever written. */
+  get namespace(): Resource<'namespace'> | undefined {
+    return this.#kinds.namespace.values().next().value
+  }
+
+  /** All resources of a kind, by name. */
+  of<K extends ResourceKind>(kind: K): ReadonlyMap<string, Resource<K>> {
+    return this.#kinds[kind]
+  }
+
+  /** The client with this authentication name, ignoring case. */
+  clientNamed(authenticationName: string): Resource<'clients'> | undefined {
+    return this.#clientsByName.get(foldName(authenticationName))
+  }
+
+  /** Registered CA certificates with this subject, as node:crypto writes it. */
+  authoritiesOf(subject: string): readonly CertificateAuthority[] {
+    return this.#authoritiesBySubject.get(subject) ?? []
+  }
+
+  /** True when a record of the kind `marker` with this name stands: what was done once and must not be done again. */
+  hasMarker(name: string): boolean {
+    return this.#markers.has(name)
+  }
+
+  /** Applies a record; one below the position was seen already and is ignored. */
+  apply(record: RegistryRecord): void {
+    if (record.offset < this.#position) return
+    this.#position = record.offset + 1
+    const { kind, name } = splitKey(record.key)
+    if (kind === 'marker') {
+      if (record.entry) this.#markers.add(name)
+      else this.#markers.delete(name)
+      return
+    }
+    if (!isKind(kind)) return // a fence, or a kind of a later version
+    this.#put(kind, name, record)
+    if (kind === 'clientGroups' || kind === 'topicSpaces' || kind === 'permissionBindings') this.#rulesPosition = this.#position
+  }
+
+  /** Moves over a gap that compaction left. */
+  skipTo(position: number): void {
+    if (position > this.#position) this.#position = position
+  }
+
+  #put<K extends ResourceKind>(kind: K, name: string, record: RegistryRecord): void {
+    const map: Map<string, Resource<K>> = this.#kinds[kind]
+    const before = map.get(name)
+    if (before) this.#unindex(before)
+    map.delete(name)
+    if (!record.entry) return
+    const properties = readProperties(kind, name, record.entry.properties)
+    if (properties === undefined) {
+      this.#unreadable++
+      return
+    }
+    const { etag, createdAt, updatedAt, by } = record.entry
+    const resource: Resource<K> = { kind, name, properties, etag, createdAt, updatedAt, by, offset: record.offset }
+    map.set(name, resource)
+    this.#index(resource)
+  }
+
+  #index(resource: Resource): void {
+    if (isOf(resource, 'clients')) this.#clientsByName.set(foldName(resource.properties.authenticationName), resource)
+    if (!isOf(resource, 'caCertificates')) return
+    let certificate: X509Certificate
+    try {
+      certificate = new X509Certificate(resource.properties.encodedCertificate)
+    } catch {
+      this.#unreadable++
+      return
+    }
+    const authority = { name: resource.name, certificate }
+    this.#authorities.set(resource.name, authority)
+    this.#authoritiesBySubject.set(certificate.subject, [...this.authoritiesOf(certificate.subject), authority])
+  }
+
+  #unindex(resource: Resource): void {
+    if (isOf(resource, 'clients')) {
+      const key = foldName(resource.properties.authenticationName)
+      if (this.#clientsByName.get(key)?.name === resource.name) this.#clientsByName.delete(key)
+    }
+    if (!isOf(resource, 'caCertificates')) return
+    const authority = this.#authorities.get(resource.name)
+    if (!authority) return
+    this.#authorities.delete(resource.name)
+    const { subject } = authority.certificate
+    const others = this.authoritiesOf(subject).filter((other) => other !== authority)
+    if (others.length > 0) this.#authoritiesBySubject.set(subject, others)
+    else this.#authoritiesBySubject.delete(subject)
+  }
+}
+
+function isOf<K extends ResourceKind>(resource: Resource, kind: K): resource is Resource<K> {
+  return resource.kind === kind
+}
