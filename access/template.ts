@@ -49,7 +49,7 @@ function parseVariable(inner: string, at: number): Part {
   const match = variablePattern.exec(inner)
   if (!match) throw new TemplateError(at, `“\${${inner}}” is no variable; allowed are ${allowedVariables}`)
   const suffix = match[2] ?? ''
-  if (match[2] === '') throw new TemplateError(at + inner.length, 'the suffix after “|” is empty')
+  if (match[2] === '') throw new TemplateError(at + 2 + inner.length, 'the suffix after “|” is empty')
   const bad = /[/+#{$]/.exec(suffix)
   if (bad) throw new TemplateError(at + 2 + inner.indexOf('|') + 1 + bad.index, `“${bad[0]}” must not stand in a suffix`)
   return { variable: match[1]!, suffix }
