@@ -1,0 +1,33 @@
+import { pino } from 'pino'
+import { partitionOf } from '../log/partitioner.ts'
+import { SettingError } from '../settings/setting.ts'
+import { readConfig } from './config.ts'
+import { PortError, startDoor } from './process.ts'
+
+const logger = pino({ name: 'door', base: { name: 'door', pid: process.pid }, serializers: { error: pino.stdSerializers.err } })
+
+// The supervisor is gone: nobody would stop this process any more.
+process.on('disconnect', () => process.exit(0))
+
+try {
+  const door = await startDoor({ config: readConfig(process.env), logger, partitionOf })
+  const stop = (signal: string): void => {
+    logger.info({ signal }, 'stopping')
+    door.close().then(
+      () => process.exit(0),
+      (error) => {
+        logger.fatal({ error }, 'could not stop orderly')
+        process.exit(1)
+      },
+    )
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+  logger.info({ ports: door.ports }, 'the front door is open')
+  process.send?.({ ready: true, ports: door.ports })
+} catch (error) {
+  // A wrong setting or a port in use is named in one line; anything else shows where it came from.
+  if (error instanceof SettingError || error instanceof PortError) logger.fatal(error.message)
+  else logger.fatal({ error }, 'the front door could not be opened')
+  process.exit(1)
+}
