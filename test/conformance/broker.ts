@@ -1,0 +1,19 @@
+import type { Endpoint } from '../wire/wire.ts'
+
+/** What the suite runs against. */
+export interface Broker {
+  readonly endpoint: Endpoint
+  /** Why the broker can no longer be judged; empty while all is well. */
+  trouble(): string
+  stop(): Promise<void>
+}
+
+/** A stack of our own, or the broker named by CONFORMANCE_BROKER (host:port), which may be anybody's. */
+export async function startBroker(): Promise<Broker> {
+  const foreign = process.env.CONFORMANCE_BROKER
+  if (foreign) {
+    const [host = '127.0.0.1', port = '1883'] = foreign.split(':')
+    return { endpoint: { host, port: Number(port) }, trouble: () => '', stop: async () => {} }
+  }
+  throw new Error('no stack yet')
+}

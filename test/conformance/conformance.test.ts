@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type Broker, startBroker } from './broker.ts'
+import { connectCases } from './connect-cases.ts'
+import { publishCases } from './publish-cases.ts'
+import { sessionCases } from './session-cases.ts'
+import { subscribeCases } from './subscribe-cases.ts'
+import { type Case, Trial } from './trial.ts'
+
+const sections: readonly (readonly [string, readonly Case[]])[] = [
+  ['CONNECT', connectCases],
+  ['PUBLISH', publishCases],
+  ['SUBSCRIBE', subscribeCases],
+  ['sessions', sessionCases],
+]
+
+let broker: Broker
+
+beforeAll(async () => {
+  broker = await startBroker()
+}, 120_000)
+
+afterAll(async () => {
+  await broker?.stop()
+}, 60_000)
+
+for (const [section, cases] of sections) {
+  for (const version of [4, 5] as const) {
+    describe(`${section}, MQTT ${version === 4 ? '3.1.1' : '5'}`, () => {
+      for (const each of cases.filter((one) => (one.versions ?? [4, 5]).includes(version))) {
+        test(`[${each.clause}] ${each.title}`, async () => {
+          const trial = new Trial(broker.endpoint, version)
+          try {
+            await each.run(trial)
+          } finally {
+            await trial.end()
+          }
+          expect(broker.trouble()).toBe('')
+        })
+      }
+    })
+  }
+}

@@ -1,0 +1,276 @@
+import { expect } from '@jest/globals'
+import * as mqtt from '../wire/bytes.ts'
+import { Property, valueOf, valuesOf } from '../wire/bytes.ts'
+import type { Case, Trial } from './trial.ts'
+
+const noLocal = 4
+const malformedOrProtocolError = [0x81, 0x82]
+
+/** Filters, and what they match; every name stands below the case's own root. */
+const matches: readonly { readonly clause: string; readonly filter: string; readonly yes: readonly string[]; readonly no: readonly string[] }[] = [
+  {
+    clause: 'MQTT-4.7.1-1',
+    filter: 'sport/tennis/player1/#',
+    yes: ['sport/tennis/player1', 'sport/tennis/player1/ranking', 'sport/tennis/player1/score/wimbledon'],
+    no: ['sport/tennis/player2', 'sport/tennis', 'sport/tennis/player11'],
+  },
+  { clause: 'MQTT-4.7.1-2', filter: 'sport/+', yes: ['sport/', 'sport/tennis'], no: ['sport', 'sport/tennis/player1'] },
+  { clause: 'MQTT-4.7.1-2', filter: '+/tennis/#', yes: ['sport/tennis', 'a/tennis/b/c', '/tennis'], no: ['tennis', 'a/b/tennis'] },
+  { clause: 'MQTT-4.7.1-2', filter: 'sport/+/player1', yes: ['sport/tennis/player1', 'sport//player1'], no: ['sport/player1', 'sport/a/b/player1'] },
+  { clause: 'MQTT-4.7.3', filter: '/finance', yes: ['/finance'], no: ['finance', 'finance/'] },
+  { clause: 'MQTT-4.7.3', filter: '+/+', yes: ['/finance', 'a/b', 'a/'], no: ['finance', 'a/b/c'] },
+  { clause: 'MQTT-4.7.3-4', filter: 'ACCOUNTS', yes: ['ACCOUNTS'], no: ['Accounts', 'accounts'] },
+  { clause: 'MQTT-4.7.3', filter: 'Accounts payable/ä🦀', yes: ['Accounts payable/ä🦀'], no: ['Accountspayable/ä🦀', 'Accounts payable/a'] },
+]
+
+async function matching(t: Trial, row: (typeof matches)[number]): Promise<void> {
+  const wire = await t.session()
+  const control = await t.session()
+  await t.subscribe(wire, [
+    [t.topic(row.filter), 1],
+    [t.topic('the marker'), 1],
+  ])
+  await t.subscribe(control, t.topic('#'))
+  const topics = [...row.no, ...row.yes]
+  for (const topic of topics) await t.publish(t.topic(topic), topic)
+  for (let i = 0; i < topics.length; i++) await t.receive(control) // all of them have been matched
+  const got: string[] = []
+  for (const each of row.yes) {
+    got.push((await t.receive(wire)).payload.toString())
+    void each
+  }
+  for (const each of await t.upToMarker(wire, t.topic('the marker'))) got.push(each.payload.toString())
+  expect(got.sort()).toEqual([...row.yes].sort())
+}
+
+/** Sections 3.8 to 3.11, 4.7 and 4.8: subscriptions. */
+export const subscribeCases: readonly Case[] = [
+  ...matches.map((row) => ({
+    clause: row.clause,
+    title: `the filter ${row.filter} matches ${row.yes.join(', ')} and not ${row.no.join(', ')}`,
+    run: (t: Trial) => matching(t, row),
+  })),
+  {
+    clause: 'MQTT-4.7.2-1',
+    title: 'filters that begin with a wildcard do not match topics that begin with $',
+    async run(t) {
+      const wire = await t.session()
+      const codes = await t.subscribe(wire, [
+        ['#', 1],
+        ['+/monitor/Clients', 1],
+      ])
+      if (codes.some((code) => code >= 0x80)) return // this server lets nobody subscribe to everything
+      const foreign = wire.pending.filter((each) => each.type === 'publish' && each.topic.startsWith('$'))
+      const other = await t.session()
+      other.send(mqtt.publish({ version: t.version, topic: '$SYS/monitor/Clients', payload: t.name, qos: 1, id: 77 }))
+      await other.next('an answer').catch(() => {}) // acknowledged, refused or closed: all of them are allowed
+      const before = await t.upToMarker(wire, t.topic('marker'))
+      expect([...foreign, ...before.filter((each) => each.topic.startsWith('$'))]).toEqual([])
+    },
+  },
+  {
+    clause: 'MQTT-4.7.1-1',
+    title: 'a filter with a misplaced wildcard is refused',
+    async run(t) {
+      for (const filter of ['a/#/b', 'a#', 'a/b#', 'a+/b', '+a', 'a/+b']) {
+        const wire = await t.session()
+        wire.send(mqtt.subscribe(t.version, 1, [[t.topic(filter), 1]]))
+        const answer = await wire.next('an answer').catch(() => null)
+        if (answer?.type === 'suback') expect(answer.codes[0]).toBeGreaterThanOrEqual(0x80)
+        else await t.refused(wire, [0x81, 0x82, 0x8f])
+      }
+    },
+  },
+  {
+    clause: 'MQTT-3.8.1-1',
+    title: 'SUBSCRIBE and UNSUBSCRIBE with other reserved bits end the connection',
+    async run(t) {
+      for (const first of [0x80, 0x83, 0xa0]) {
+        const wire = await t.session()
+        wire.send(mqtt.packet(first, mqtt.u16(1), mqtt.properties(t.version), mqtt.text('a'), Buffer.from(first < 0xa0 ? [0] : [])))
+        await t.refused(wire, [0x81, 0x82])
+      }
+    },
+  },
+  {
+    clause: 'MQTT-3.8.3-2',
+    title: 'SUBSCRIBE and UNSUBSCRIBE without a filter end the connection',
+    async run(t) {
+      for (const bytes of [mqtt.subscribe(t.version, 1, []), mqtt.unsubscribe(t.version, 1, [])]) {
+        const wire = await t.session()
+        wire.send(bytes)
+        await t.refused(wire, malformedOrProtocolError)
+      }
+    },
+  },
+  {
+    clause: 'MQTT-3.8.3-5',
+    title: 'reserved bits and QoS 3 in subscription options end the connection',
+    async run(t) {
+      for (const options of t.version === 5 ? [3, 0x40, 0x80, 0x30] : [3, 4, 0x80]) {
+        const wire = await t.session()
+        wire.send(mqtt.subscribe(t.version, 1, [[t.topic('a'), options]]))
+        await t.refused(wire, malformedOrProtocolError)
+      }
+    },
+  },
+  {
+    clause: 'MQTT-2.2.1-3',
+    title: 'packet identifier 0 in SUBSCRIBE and UNSUBSCRIBE ends the connection',
+    async run(t) {
+      for (const bytes of [mqtt.subscribe(t.version, 0, [[t.topic('a'), 0]]), mqtt.unsubscribe(t.version, 0, [t.topic('a')])]) {
+        const wire = await t.session()
+        wire.send(bytes)
+        await t.refused(wire, malformedOrProtocolError)
+      }
+    },
+  },
+  {
+    clause: 'MQTT-3.8.4-6',
+    title: 'SUBACK has one code per filter, in their order, and grants no more than asked',
+    async run(t) {
+      const wire = await t.session()
+      wire.send(
+        mqtt.subscribe(t.version, 4711, [
+          [t.topic('a'), 1],
+          [t.topic('b'), 0],
+          [t.topic('c'), 1],
+          [t.topic('d'), 2],
+        ]),
+      )
+      const suback = await wire.expect('suback')
+      expect(suback.id).toBe(4711)
+      expect(suback.codes.slice(0, 3)).toEqual([1, 0, 1])
+      expect(suback.codes).toHaveLength(4)
+      expect([0, 1, 2]).toContain(suback.codes[3])
+    },
+  },
+  {
+    clause: 'MQTT-3.8.4-3',
+    title: 'a filter subscribed again replaces its subscription: one copy, at the new QoS',
+    async run(t) {
+      const wire = await t.session()
+      const topic = t.topic('twice')
+      await t.subscribe(wire, [[topic, 1]])
+      await t.subscribe(wire, [[topic, 0]])
+      await t.publish(topic, 'once')
+      expect((await t.upToMarker(wire, topic)).map((each) => `${each.payload} ${each.qos}`)).toEqual(['once 0'])
+    },
+  },
+  {
+    clause: 'MQTT-3.3.4-2',
+    title: 'overlapping subscriptions bring the message at the highest QoS among them',
+    async run(t) {
+      const wire = await t.session()
+      await t.subscribe(wire, [
+        [t.topic('over/#'), 0],
+        [t.topic('over/lap'), 1],
+        [t.topic('+/lap'), 0],
+      ])
+      await t.publish(t.topic('over/lap'), 'copy')
+      const copies = await t.upToMarker(wire, t.topic('over/lap'))
+      const own = copies.filter((each) => each.payload.toString() === 'copy')
+      expect(Math.max(...own.map((each) => each.qos))).toBe(1)
+      expect(own.filter((each) => each.qos === 1)).toHaveLength(1)
+      expect(own.length).toBeLessThanOrEqual(3)
+    },
+  },
+  {
+    clause: 'MQTT-3.3.4-4',
+    title: 'subscription identifiers arrive, those of overlapping subscriptions too',
+    versions: [5],
+    async run(t) {
+      const { wire, connack } = await t.connect()
+      if (valueOf(connack, Property.subscriptionIdentifiersAvailable) === 0) return // not offered
+      await t.subscribe(wire, [[t.topic('ids/#'), 1]], [[Property.subscriptionIdentifier, 7]])
+      await t.subscribe(wire, [[t.topic('ids/a'), 1]], [[Property.subscriptionIdentifier, 268_435_455]])
+      await t.subscribe(wire, [[t.topic('ids/+'), 0]])
+      await t.publish(t.topic('ids/a'), 'copy')
+      const copies = (await t.upToMarker(wire, t.topic('ids/a'))).filter((each) => each.payload.toString() === 'copy')
+      const identifiers = copies.flatMap((each) => valuesOf(each, Property.subscriptionIdentifier) as number[])
+      expect(identifiers.sort((a, b) => a - b)).toEqual([7, 268_435_455])
+    },
+  },
+  {
+    clause: 'MQTT-3.8.2.1.2',
+    title: 'subscription identifier 0 is a protocol error',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session()
+      wire.send(mqtt.subscribe(5, 1, [[t.topic('a'), 1]], [[Property.subscriptionIdentifier, 0]]))
+      await t.refused(wire, malformedOrProtocolError)
+    },
+  },
+  {
+    clause: 'MQTT-3.8.3-3',
+    title: 'No Local keeps own messages away, and only own ones',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session()
+      const topic = t.topic('local')
+      await t.subscribe(wire, [[topic, 1 | noLocal]])
+      await t.publishOn(wire, topic, 'own')
+      await t.publish(topic, 'foreign')
+      expect((await t.upToMarker(wire, topic)).map((each) => each.payload.toString())).toEqual(['foreign'])
+    },
+  },
+  {
+    clause: 'MQTT-3.8.3-4',
+    title: 'No Local on a shared subscription is a protocol error',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session()
+      wire.send(mqtt.subscribe(5, 1, [[`$share/group/${t.topic('a')}`, 1 | noLocal]]))
+      const answer = await wire.next('an answer').catch(() => null)
+      if (answer?.type === 'suback')
+        expect(answer.codes).toEqual([0x9e]) // a server without shared subscriptions
+      else if (answer?.type === 'disconnect') expect([0x82, 0x9e]).toContain(answer.code)
+    },
+  },
+  {
+    clause: 'MQTT-3.10.4-1',
+    title: 'UNSUBSCRIBE ends the subscription of exactly that filter',
+    async run(t) {
+      const wire = await t.session()
+      const topic = t.topic('stay/a')
+      await t.subscribe(wire, [
+        [t.topic('stay/+'), 1],
+        [t.topic('go'), 1],
+      ])
+      wire.send(mqtt.unsubscribe(t.version, 99, [t.topic('go'), t.topic('stay/#')]))
+      expect((await wire.expect('unsuback')).id).toBe(99) // [MQTT-3.10.4-4]
+      const control = await t.session()
+      await t.subscribe(control, t.topic('go'))
+      await t.publish(t.topic('go'), 'gone')
+      await t.receive(control)
+      await t.publish(topic, 'here')
+      expect((await t.upToMarker(wire, topic)).map((each) => each.payload.toString())).toEqual(['here'])
+    },
+  },
+  {
+    clause: 'MQTT-3.11.3-2',
+    title: 'UNSUBACK says per filter whether there was a subscription',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session()
+      await t.subscribe(wire, t.topic('there'))
+      wire.send(mqtt.unsubscribe(5, 3, [t.topic('never'), t.topic('there'), t.topic('there')]))
+      const { codes } = await wire.expect('unsuback')
+      expect(codes.slice(0, 2)).toEqual([0x11, 0])
+      expect(codes).toHaveLength(3)
+    },
+  },
+  {
+    clause: 'MQTT-3.8.4-5',
+    title: 'messages published after the SUBACK arrive, however soon',
+    async run(t) {
+      const wire = await t.session()
+      for (let i = 0; i < 20; i++) {
+        const topic = t.topic(`at once/${i}`)
+        await t.subscribe(wire, topic)
+        await t.publishOn(wire, topic, `${i}`)
+        expect((await t.receive(wire)).payload.toString()).toBe(`${i}`)
+      }
+    },
+  },
+]
