@@ -222,6 +222,8 @@ export interface RegistryEntry {
 export interface SessionEnded {
   readonly clientId: string
   readonly session: number
+  /** The attach that was current when this was decided; ignored by the fold when another has come since. */
+  readonly epoch: number
   readonly at: number
   /** SessionExpiry, TransientSession, SessionOverflow, AuthorizationError or Deleted. */
   readonly reason: string
