@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals'
 import * as mqtt from '../wire/bytes.ts'
-import { Property, valueOf } from '../wire/bytes.ts'
+import { Property, valueFor } from '../wire/bytes.ts'
 import type { Case } from './trial.ts'
 
 const malformedOrProtocolError = [0x81, 0x82]
@@ -152,7 +152,7 @@ export const connectCases: readonly Case[] = [
     async run(t) {
       const { connack } = await t.connect({ clientId: '', clean: true })
       expect(connack).toMatchObject({ code: 0, sessionPresent: false })
-      if (t.version === 5) expect(String(valueOf(connack, Property.assignedClientIdentifier)).length).toBeGreaterThan(0) // [MQTT-3.2.2-16]
+      if (t.version === 5) expect(String(valueFor(connack, Property.assignedClientIdentifier)).length).toBeGreaterThan(0) // [MQTT-3.2.2-16]
     },
   },
   {
@@ -162,13 +162,13 @@ export const connectCases: readonly Case[] = [
     async run(t) {
       const first = await t.connect({ clientId: '', clean: true, expiry: 60 })
       const second = await t.connect({ clientId: '', clean: true })
-      const id = String(valueOf(first.connack, Property.assignedClientIdentifier))
-      expect(valueOf(second.connack, Property.assignedClientIdentifier)).not.toBe(id)
+      const id = String(valueFor(first.connack, Property.assignedClientIdentifier))
+      expect(valueFor(second.connack, Property.assignedClientIdentifier)).not.toBe(id)
       first.wire.send(mqtt.disconnect(5))
       await first.wire.closed()
       const again = await t.connect({ clientId: id, clean: false, expiry: 60 })
       expect(again.connack.sessionPresent).toBe(true)
-      expect(valueOf(again.connack, Property.assignedClientIdentifier)).toBeUndefined()
+      expect(valueFor(again.connack, Property.assignedClientIdentifier)).toBeUndefined()
     },
   },
   {
@@ -274,7 +274,7 @@ export const connectCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { connack } = await t.connect()
-      expect(valueOf(connack, Property.responseInformation)).toBeUndefined()
+      expect(valueFor(connack, Property.responseInformation)).toBeUndefined()
     },
   },
   {
@@ -300,10 +300,10 @@ export const connectCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { connack } = await t.connect({ keepAlive: 65_535 })
-      const granted = valueOf(connack, Property.serverKeepAlive)
+      const granted = valueFor(connack, Property.serverKeepAlive)
       if (granted !== undefined) expect(Number(granted)).toBeLessThan(65_535)
       const usual = await t.connect({ keepAlive: 60 })
-      expect([undefined, 60]).toContain(valueOf(usual.connack, Property.serverKeepAlive))
+      expect([undefined, 60]).toContain(valueFor(usual.connack, Property.serverKeepAlive))
     },
   },
   {
@@ -312,10 +312,10 @@ export const connectCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { connack } = await t.connect({ clientId: t.name, expiry: 0xffffffff })
-      const granted = valueOf(connack, Property.sessionExpiryInterval)
+      const granted = valueFor(connack, Property.sessionExpiryInterval)
       if (granted !== undefined) expect(Number(granted)).toBeGreaterThan(0)
       const small = await t.connect({ expiry: 7 })
-      expect([undefined, 7]).toContain(valueOf(small.connack, Property.sessionExpiryInterval))
+      expect([undefined, 7]).toContain(valueFor(small.connack, Property.sessionExpiryInterval))
       await t.connect({ clientId: t.name, clean: true })
     },
   },
@@ -325,7 +325,7 @@ export const connectCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      const maximum = valueOf(connack, Property.maximumPacketSize)
+      const maximum = valueFor(connack, Property.maximumPacketSize)
       if (maximum === undefined || Number(maximum) > 8 * 1024 * 1024) return // nothing announced: nothing to exceed here
       const topic = t.topic('big')
       const around = mqtt.publish({ version: 5, topic, payload: '', qos: 1, id: 1 }).length + 3

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals'
 import * as mqtt from '../wire/bytes.ts'
-import { Property, valueOf, valuesOf } from '../wire/bytes.ts'
+import { Property, valueFor, valuesFor } from '../wire/bytes.ts'
 import type { Case } from './trial.ts'
 
 const malformedOrProtocolError = [0x81, 0x82]
@@ -169,8 +169,8 @@ export const publishCases: readonly Case[] = [
       ]
       await t.publish(topic, 'text', { properties: list })
       const got = await t.receive(subscriber)
-      for (const [identifier, value] of list.slice(0, 4)) expect(valueOf(got, identifier)).toEqual(value)
-      expect(valuesOf(got, Property.userProperty)).toEqual(valuesOf({ properties: list }, Property.userProperty))
+      for (const [identifier, value] of list.slice(0, 4)) expect(valueFor(got, identifier)).toEqual(value)
+      expect(valuesFor(got, Property.userProperty)).toEqual(valuesFor({ properties: list }, Property.userProperty))
     },
   },
   {
@@ -181,7 +181,7 @@ export const publishCases: readonly Case[] = [
       const subscriber = await t.session()
       await t.subscribe(subscriber, t.topic('expiry'))
       await t.publish(t.topic('expiry'), 'soon', { properties: [[Property.messageExpiryInterval, 100]] })
-      const left = Number(valueOf(await t.receive(subscriber), Property.messageExpiryInterval))
+      const left = Number(valueFor(await t.receive(subscriber), Property.messageExpiryInterval))
       expect(left).toBeGreaterThan(90)
       expect(left).toBeLessThanOrEqual(100)
     },
@@ -209,7 +209,7 @@ export const publishCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      if (Number(valueOf(connack, Property.topicAliasMaximum) ?? 0) === 0) return // this server takes no aliases
+      if (Number(valueFor(connack, Property.topicAliasMaximum) ?? 0) === 0) return // this server takes no aliases
       const subscriber = await t.session()
       const [a, b] = [t.topic('alias/a'), t.topic('alias/b')]
       await t.subscribe(subscriber, [
@@ -239,7 +239,7 @@ export const publishCases: readonly Case[] = [
     async run(t) {
       for (const beyond of [false, true]) {
         const { wire, connack } = await t.connect()
-        const alias = beyond ? Number(valueOf(connack, Property.topicAliasMaximum) ?? 0) + 1 : 0
+        const alias = beyond ? Number(valueFor(connack, Property.topicAliasMaximum) ?? 0) + 1 : 0
         wire.send(mqtt.publish({ version: 5, topic: t.topic('a'), qos: 1, id: 1, properties: [[Property.topicAlias, alias]] }))
         await t.refused(wire, [0x94, 0x82])
       }
@@ -271,7 +271,7 @@ export const publishCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      if (valueOf(connack, Property.maximumQoS) === undefined) return // QoS 2 is offered
+      if (valueFor(connack, Property.maximumQoS) === undefined) return // QoS 2 is offered
       wire.send(mqtt.publish({ version: 5, topic: t.topic('a'), qos: 2, id: 1 }))
       await t.refused(wire, [0x9b])
     },
@@ -282,7 +282,7 @@ export const publishCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      if (valueOf(connack, Property.retainAvailable) !== 0) return // retained messages are offered
+      if (valueFor(connack, Property.retainAvailable) !== 0) return // retained messages are offered
       wire.send(mqtt.publish({ version: 5, topic: t.topic('a'), qos: 1, id: 1, retain: true }))
       await t.refused(wire, [0x9a])
     },
@@ -320,7 +320,7 @@ export const publishCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      const maximum = Number(valueOf(connack, Property.receiveMaximum) ?? 65_535)
+      const maximum = Number(valueFor(connack, Property.receiveMaximum) ?? 65_535)
       if (maximum > 5_000) return // too large to be exceeded in one go
       const burst = Array.from({ length: maximum * 3 }, (_, i) => mqtt.publish({ version: 5, topic: t.topic('burst'), payload: 'x', qos: 1, id: i + 1 }))
       wire.send(...burst)

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals'
 import * as mqtt from '../wire/bytes.ts'
-import { Property, valueOf, valuesOf } from '../wire/bytes.ts'
+import { Property, valueFor, valuesFor } from '../wire/bytes.ts'
 import type { Case, Trial } from './trial.ts'
 
 const noLocal = 4
@@ -181,13 +181,13 @@ export const subscribeCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      if (valueOf(connack, Property.subscriptionIdentifiersAvailable) === 0) return // not offered
+      if (valueFor(connack, Property.subscriptionIdentifiersAvailable) === 0) return // not offered
       await t.subscribe(wire, [[t.topic('ids/#'), 1]], [[Property.subscriptionIdentifier, 7]])
       await t.subscribe(wire, [[t.topic('ids/a'), 1]], [[Property.subscriptionIdentifier, 268_435_455]])
       await t.subscribe(wire, [[t.topic('ids/+'), 0]])
       await t.publish(t.topic('ids/a'), 'copy')
       const copies = (await t.upToMarker(wire, t.topic('ids/a'))).filter((each) => each.payload.toString() === 'copy')
-      const identifiers = copies.flatMap((each) => valuesOf(each, Property.subscriptionIdentifier) as number[])
+      const identifiers = copies.flatMap((each) => valuesFor(each, Property.subscriptionIdentifier) as number[])
       expect(identifiers.sort((a, b) => a - b)).toEqual([7, 268_435_455])
     },
   },

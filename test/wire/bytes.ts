@@ -408,10 +408,10 @@ export class Framer {
 }
 
 /** The first value of a property. */
-export function valueOf(packet: WithProperties, identifier: number): PropertyValue | undefined {
+export function valueFor(packet: WithProperties, identifier: number): PropertyValue | undefined {
   return packet.properties.find(([each]) => each === identifier)?.[1]
 }
 
-export function valuesOf(packet: WithProperties, identifier: number): PropertyValue[] {
+export function valuesFor(packet: WithProperties, identifier: number): PropertyValue[] {
   return packet.properties.filter(([each]) => each === identifier).map(([, value]) => value)
 }

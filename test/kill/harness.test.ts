@@ -1,0 +1,53 @@
+import { describe, expect, test } from '@jest/globals'
+import { Mosquitto } from '../wire/mosquitto.ts'
+import { Load } from './harness.ts'
+
+const title = 'the harness, tried on a broker that forgets everything when it is killed'
+const installed = Mosquitto.isInstalled ? describe : describe.skip
+
+// If these two did not differ, the kill tests would prove nothing.
+installed(Mosquitto.isInstalled ? title : `${title} (mosquitto is not installed)`, () => {
+  test('finds nothing wrong while it lives, lost connections included', async () => {
+    const mosquitto = await Mosquitto.start()
+    try {
+      const load = await Load.start({ endpoints: [mosquitto.endpoint], seed: 7, flapping: 2 })
+      try {
+        await load.after(150)
+        load.mark()
+        for (const each of load.publishers) each.cut()
+        await load.resumed(20_000)
+        await load.after(150)
+        await load.finish(10_000)
+        const verdict = load.verdict(null)
+        expect(verdict.problems).toEqual([])
+        expect(verdict.acknowledged).toBeGreaterThan(300)
+        expect(verdict.delivered).toBeGreaterThanOrEqual(verdict.acknowledged * 5)
+      } finally {
+        await load.end()
+      }
+    } finally {
+      await mosquitto.stop()
+    }
+  }, 60_000)
+
+  test('finds lost sessions and lost messages after a kill', async () => {
+    const mosquitto = await Mosquitto.start()
+    try {
+      const load = await Load.start({ endpoints: [mosquitto.endpoint], seed: 7 })
+      try {
+        await load.after(150)
+        load.mark()
+        await mosquitto.killAndRestart()
+        await load.resumed(20_000)
+        await load.finish(2_000)
+        const { problems } = load.verdict(null)
+        expect(problems.some((each) => each.includes('the session was gone'))).toBe(true)
+        expect(problems.some((each) => /offline-0 misses in/.test(each))).toBe(true)
+      } finally {
+        await load.end()
+      }
+    } finally {
+      await mosquitto.stop()
+    }
+  }, 60_000)
+})
