@@ -160,10 +160,10 @@ export class AppendError extends Error {
   }
 }
 
-/** Another writer has taken this transactional id. Final for the appender. */
+/** Another writer has taken this transactional id. Final for the appender. The outcome is unknown for what was on its way elsewhere. */
 export class FencedError extends AppendError {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, 'refused', options)
+  constructor(message: string, options?: ErrorOptions & { readonly outcome?: 'refused' | 'unknown' }) {
+    super(message, options?.outcome ?? 'refused', options)
     this.name = 'FencedError'
   }
 }

@@ -1,0 +1,90 @@
+/** Topics: making them and asking how they are set. */
+import { TopicMismatch, type TopicSpec } from '../log.ts'
+import type { Cluster } from './cluster.ts'
+import { errorType, KafkaError } from './kafkajs.ts'
+import { LinkError } from './link.ts'
+import { anyBroker, isCoordinatorRetriable } from './producer-id.ts'
+import type { Reads } from './reader.ts'
+
+const topicResource = 2
+
+/** What KafkaJS gathers when some of several topics could not be made. */
+function creationErrors(error: unknown): readonly { readonly type: string; readonly topic: string; readonly message: string }[] | null {
+  if (typeof error !== 'object' || error === null || !('errors' in error) || !Array.isArray(error.errors)) return null
+  return error.errors
+}
+
+/** Answers while the controller is moving or the request raced. */
+const retriable = new Set(['NOT_CONTROLLER', 'REQUEST_TIMED_OUT', 'LEADER_NOT_AVAILABLE', 'NETWORK_EXCEPTION'])
+
+export class Admin {
+  readonly #cluster: Cluster
+  readonly #reads: Reads
+
+  constructor(cluster: Cluster, reads: Reads) {
+    this.#cluster = cluster
+    this.#reads = reads
+  }
+
+  async createTopics(specs: readonly TopicSpec[]): Promise<void> {
+    const cluster = this.#cluster
+    for (const { name } of specs) cluster.watch(name)
+    await cluster.persist('metadata', () => cluster.refresh())
+    const missing = specs.filter(({ name }) => !cluster.topic(name)?.exists)
+    if (missing.length > 0) {
+      await cluster.persist(
+        'creating topics',
+        () => this.#create(missing),
+        (error) => error instanceof LinkError || retriable.has(errorType(error) ?? ''),
+      )
+    }
+    for (const { name, partitions } of specs) {
+      const found = await this.#reads.partitions(name)
+      if (found !== partitions) {
+        throw new TopicMismatch(`the topic ${name} has ${found} partitions, not ${partitions}: changing the number moves keys and is a migration`)
+      }
+    }
+  }
+
+  async #create(specs: readonly TopicSpec[]): Promise<void> {
+    const link = await anyBroker(this.#cluster)
+    try {
+      await link.call('creating topics', this.#cluster.requestTimeoutMs * 2, (broker) =>
+        broker.createTopics({
+          timeout: this.#cluster.requestTimeoutMs,
+          topics: specs.map(({ name, partitions, replication, settings }) => ({
+            topic: name,
+            numPartitions: partitions,
+            replicationFactor: replication,
+            configEntries: Object.entries(settings).map(([setting, value]) => ({ name: setting, value })),
+          })),
+        }),
+      )
+    } catch (error) {
+      const errors = creationErrors(error instanceof LinkError ? error.cause : error)
+      if (!errors) throw error
+      const real = errors.filter(({ type }) => type !== 'TOPIC_ALREADY_EXISTS')
+      const first = real[0]
+      if (!first) return
+      if (retriable.has(first.type)) throw new LinkError(`${first.topic}: ${first.message}`, { cause: error })
+      throw new Error(`Kafka refused to create the topic ${first.topic}: ${first.type}: ${first.message}`, { cause: error })
+    }
+  }
+
+  async topicSettings(topic: string): Promise<Readonly<Record<string, string>>> {
+    return this.#cluster.persist(
+      `settings of ${topic}`,
+      async () => {
+        if (this.#cluster.nodes().length === 0) await this.#cluster.refresh()
+        const link = await anyBroker(this.#cluster)
+        const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
+          broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
+        )
+        const settings: Record<string, string> = {}
+        for (const { configName, configValue } of resources[0]?.configEntries ?? []) if (configValue !== null) settings[configName] = configValue
+        return settings
+      },
+      (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
+    )
+  }
+}
