@@ -91,18 +91,25 @@ export class CanaryClient {
     progress.reset()
     const line = this.#line ?? (await this.#connect(progress, deadline))
     const begun = this.#options.now()
-    const all = Promise.all(this.#options.topics.map((topic, partition) => this.#pass(line, topic, partition, progress)))
+    const over = new AbortController()
+    const all = Promise.all(this.#options.topics.map((topic, partition) => this.#pass(line, topic, partition, progress, over.signal)))
     all.catch(() => {})
-    await Promise.race([all, line.closed, deadline])
+    try {
+      await Promise.race([all, line.closed, deadline])
+    } finally {
+      over.abort()
+    }
     return Math.round((this.#options.now() - begun) * 10) / 10
   }
 
-  /** One message through one partition. */
-  async #pass(line: Line, topic: string, partition: number, progress: Progress): Promise<void> {
+  /** One message through one partition. Does nothing further once the round is over. */
+  async #pass(line: Line, topic: string, partition: number, progress: Progress, over: AbortSignal): Promise<void> {
     await line.unanswered.get(topic)?.catch(() => {})
+    if (over.aborted) return
     const payload = randomUUID()
     const key = `${topic} ${payload}`
     const back = new Promise<void>((resolve) => line.awaited.set(key, resolve))
+    over.addEventListener('abort', () => line.awaited.get(key)?.(), { once: true })
     try {
       const puback = line.client.publishAsync(topic, payload, { qos: 1 }).then(
         () => {},
@@ -114,7 +121,7 @@ export class CanaryClient {
       line.unanswered.set(topic, puback)
       await puback
       progress.acknowledged.add(partition)
-      await Promise.race([back, line.closed])
+      await back
       progress.delivered.add(partition)
     } finally {
       line.awaited.delete(key)

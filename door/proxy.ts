@@ -175,6 +175,8 @@ export class ReverseProxy {
         clearTimeout(connecting)
         onward.setTimeout(upstreamTimeoutMs, () => onward.destroy(new TimedOut()))
         proceed()
+        // Ended already: this is asked again, which only happens without a body.
+        if (request.readableEnded) onEnd()
         request.on('data', onData)
         request.on('end', onEnd)
         onward.on('drain', () => request.resume())
