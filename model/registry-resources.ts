@@ -58,6 +58,7 @@ export interface CaCertificateProperties {
   readonly description?: string
 }
 
+/** Out of the namespace's `topicSpacesConfiguration` (NS-04). */
 export interface NamespaceProperties {
   readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
   readonly maximumSessionExpiryInHours?: number
@@ -108,6 +109,9 @@ type Json = Readonly<Record<string, unknown>>
 
 const text = (value: unknown): value is string => typeof value === 'string'
 const texts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(text)
+const object = (value: unknown): Json => (typeof value === 'object' && value !== null ? (value as Json) : {})
+const isNameSource = (value: string): value is AlternativeAuthenticationNameSource =>
+  (alternativeAuthenticationNameSources as readonly string[]).includes(value)
 const described = (json: Json): { readonly description?: string } => (text(json.description) ? { description: json.description } : {})
 
 function readAttributes(value: unknown): Attributes {
@@ -149,12 +153,11 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
     return text(json.encodedCertificate) ? { encodedCertificate: json.encodedCertificate, ...described(json) } : undefined
   },
   namespace(json) {
-    const sources = texts(json.alternativeAuthenticationNameSources) ? json.alternativeAuthenticationNameSources : []
-    const { maximumSessionExpiryInHours, maximumClientSessionsPerAuthenticationName } = json
+    const configuration = object(json.topicSpacesConfiguration)
+    const named = object(configuration.clientAuthentication).alternativeAuthenticationNameSources
+    const { maximumSessionExpiryInHours, maximumClientSessionsPerAuthenticationName } = configuration
     return {
-      alternativeAuthenticationNameSources: alternativeAuthenticationNameSources
-        .filter((known) => sources.includes(known))
-        .sort((a, b) => sources.indexOf(a) - sources.indexOf(b)),
+      alternativeAuthenticationNameSources: texts(named) ? named.filter(isNameSource) : [],
       ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
       ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
     }

@@ -107,13 +107,19 @@ test('CG-01 length and depth are bounded', () => {
 test('CG-07 whatever is given, the answer is a predicate or a QueryError', () => {
   const piece = fc.constantFrom('attributes.a', 'authenticationName', '=', '<', 'IN', '[', ']', ',', '(', ')', '"x"', '1', 'and', 'or', ' ', "'", '"', '-')
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.array(piece, { maxLength: 20 }).map((pieces) => pieces.join(' '))), (query) => {
-      try {
-        expect(typeof compileQuery(query)({ authenticationName: 'x', attributes: { a: 1 } })).toBe('boolean')
-      } catch (error) {
-        expect(error).toBeInstanceOf(QueryError)
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(piece, { maxLength: 20 }).map((pieces) => pieces.join(' ')),
+      ),
+      (query) => {
+        try {
+          expect(typeof compileQuery(query)({ authenticationName: 'x', attributes: { a: 1 } })).toBe('boolean')
+        } catch (error) {
+          expect(error).toBeInstanceOf(QueryError)
+        }
+      },
+    ),
     { numRuns: 2000 },
   )
 })

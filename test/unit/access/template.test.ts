@@ -49,14 +49,18 @@ test.each(['', 'a/b', '/', '+', '#', 'x#', 'x+y', 'a\0b'])('TS-04 the value %j w
 
 test('TS-04 no value of a variable changes the number of levels or brings in a wildcard', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), fc.array(fc.constantFrom('a', '/', '+', '#', '\0', '$')).map((c) => c.join('')), (name, site) => {
-      const template = parseTemplate('a/${client.authenticationName}/${client.attributes.site|-x}/+')
-      for (const levels of substitute(template, { authenticationName: name, attributes: { site } })) {
-        expect(levels).toEqual(['a', name, `${site}-x`, '+'])
-        expect(levels.join('/').split('/')).toHaveLength(4)
-        expect(levels.slice(0, 3).join('')).not.toMatch(/[+#/]/)
-      }
-    }),
+    fc.property(
+      fc.string({ unit: 'binary' }),
+      fc.array(fc.constantFrom('a', '/', '+', '#', '\0', '$')).map((c) => c.join('')),
+      (name, site) => {
+        const template = parseTemplate('a/${client.authenticationName}/${client.attributes.site|-x}/+')
+        for (const levels of substitute(template, { authenticationName: name, attributes: { site } })) {
+          expect(levels).toEqual(['a', name, `${site}-x`, '+'])
+          expect(levels.join('/').split('/')).toHaveLength(4)
+          expect(levels.slice(0, 3).join('')).not.toMatch(/[+#/]/)
+        }
+      },
+    ),
     { numRuns: 500 },
   )
 })
@@ -91,21 +95,27 @@ test.each<[string, number, string]>([
 })
 
 test('TS-08 levels and bytes are bounded', () => {
-  expect(() => parseTemplate('a/'.repeat(64))).toThrow('at most 64 levels')
-  expect(parseTemplate(`${'a/'.repeat(63)}a`).levels).toHaveLength(64)
+  expect(() => parseTemplate('a/'.repeat(128))).toThrow('at most 128 levels')
+  expect(parseTemplate(`${'a/'.repeat(127)}a`).levels).toHaveLength(128)
   expect(() => parseTemplate('ü'.repeat(513))).toThrow('at most 1024 bytes')
 })
 
 test('TS-03 whatever is given, the answer is a template or a TemplateError', () => {
   const piece = fc.constantFrom('${', '}', 'client.', 'authenticationName', 'attributes.x', '|', '/', '+', '#', '$', 'a')
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(''))), (text) => {
-      try {
-        substitute(parseTemplate(text), { authenticationName: 'x', attributes: {} })
-      } catch (error) {
-        expect(error).toBeInstanceOf(TemplateError)
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join('')),
+      ),
+      (text) => {
+        try {
+          substitute(parseTemplate(text), { authenticationName: 'x', attributes: {} })
+        } catch (error) {
+          expect(error).toBeInstanceOf(TemplateError)
+        }
+      },
+    ),
     { numRuns: 2000 },
   )
 })
