@@ -1,10 +1,9 @@
+import { startStack } from '../support/stack.ts'
 import type { Endpoint } from '../wire/wire.ts'
 
 /** What the suite runs against. */
 export interface Broker {
   readonly endpoint: Endpoint
-  /** Why the broker can no longer be judged; empty while all is well. */
-  trouble(): string
   stop(): Promise<void>
 }
 
@@ -13,7 +12,8 @@ export async function startBroker(): Promise<Broker> {
   const foreign = process.env.CONFORMANCE_BROKER
   if (foreign) {
     const [host = '127.0.0.1', port = '1883'] = foreign.split(':')
-    return { endpoint: { host, port: Number(port) }, trouble: () => '', stop: async () => {} }
+    return { endpoint: { host, port: Number(port) }, stop: async () => {} }
   }
-  throw new Error('no stack yet')
+  const stack = await startStack()
+  return { endpoint: { host: '127.0.0.1', port: stack.ports.mqtt }, stop: async () => void (await stack.stop()) }
 }
