@@ -71,7 +71,7 @@ function packagesAreThere() {
 
 /** npm as it was started, else the one on the path. */
 function npmCommand() {
-  const npm = process.env['npm_execpath']
+  const npm = process.env.npm_execpath
   return npm?.endsWith('.js') && existsSync(npm) ? [process.execPath, [npm]] : ['npm', []]
 }
 
@@ -79,13 +79,18 @@ function installPackages() {
   const started = Date.now()
   say('Fetching the npm packages of package-lock.json …')
   const [command, first] = npmCommand()
-  const npm = spawn(command, [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const npm = spawn(command, [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   for (const stream of [npm.stdout, npm.stderr]) stream.setEncoding('utf8').on('data', (text) => (output = (output + text).slice(-100_000)))
   const progress = setInterval(() => say(`  still fetching npm packages, ${Math.round((Date.now() - started) / 1000)} s`), 10_000)
   return new Promise((resolve, reject) => {
     npm.on('error', (error) => reject(new Error(`npm could not be started: ${error.message}`)))
-    npm.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`The npm packages of package-lock.json could not be fetched.\n${whyNpmFailed(output)}`))))
+    npm.on('close', (code) =>
+      code === 0 ? resolve() : reject(new Error(`The npm packages of package-lock.json could not be fetched.\n${whyNpmFailed(output)}`)),
+    )
   })
     .finally(() => clearInterval(progress))
     .then(() => say(`npm packages are here (${((Date.now() - started) / 1000).toFixed(0)} s).`))
@@ -156,7 +161,9 @@ async function alone(work) {
 
 async function setUp() {
   const stamp = join(root, 'node_modules/.loggerhead-setup')
-  const state = `${createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')} ${process.platform}-${process.arch} ${process.execPath} ${process.version}`
+  const state = `${createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')} ${process.platform}-${process.arch} ${process.execPath} ${process.version}`
   const isDone = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === state && existsSync(join(root, 'node_modules/.bin/loggerhead-node'))
   if (isDone()) return
   await alone(async () => {

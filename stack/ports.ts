@@ -1,0 +1,53 @@
+import { connect, createServer } from 'node:net'
+
+/** Whether a server can listen there now. */
+export function isFree(port: number, host: string | undefined): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ port, ...(host !== undefined && { host }), exclusive: true }, () => server.close(() => resolve(true)))
+  })
+}
+
+/** Whether something answers on loopback: a server on every address lets another one bind loopback beside it. */
+function isAnswered(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1', timeout: 500 })
+    const end = (answer: boolean) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', () => end(true))
+    socket.once('timeout', () => end(false))
+    socket.once('error', () => end(false))
+  })
+}
+
+/** A port that is set from outside is taken by another program. */
+export class PortInUse extends Error {
+  constructor(variable: string, port: number) {
+    super(`${variable}: port ${port} is in use by another program. Stop it, or set ${variable} to another port.`)
+    this.name = 'PortInUse'
+  }
+}
+
+/** Throws PortInUse for the first that is taken. */
+export async function checkFree(ports: readonly (readonly [variable: string, port: number])[]): Promise<void> {
+  for (const [variable, port] of ports) {
+    if ((await isAnswered(port)) || !(await isFree(port, undefined))) throw new PortInUse(variable, port)
+  }
+}
+
+/**
+ * Free ports below those that the system gives to outgoing connections, so that a service which is started again finds
+ * its port still free. Random: several stacks and test runs look for theirs at the same time.
+ */
+export async function findFreePorts(count: number): Promise<number[]> {
+  const found = new Set<number>()
+  for (let attempt = 0; found.size < count; attempt++) {
+    if (attempt > 1_000) throw new Error(`no ${count} free ports between 20000 and 32000`)
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    if (!found.has(port) && (await isFree(port, undefined))) found.add(port)
+  }
+  return [...found]
+}

@@ -1,0 +1,140 @@
+import { join } from 'node:path'
+import { durabilityOf, type Listener, type StackConfig, variableOf } from './config.ts'
+import type { ProcessSpec } from './supervised-process.ts'
+
+/** Ports that only the services among themselves use, chosen when the stack starts and kept across restarts. */
+export interface InternalPorts {
+  readonly registry: number
+  readonly door: number
+  readonly routers: readonly number[]
+  readonly gateways: readonly { readonly status: number; readonly grpc: number; readonly mqtt: number }[]
+}
+
+export interface ServicesOptions {
+  readonly config: StackConfig
+  readonly project: string
+  /** host:port, comma-separated. */
+  readonly brokers: string
+  readonly ports: InternalPorts
+  readonly files: { readonly apiKey: string; readonly internalKey: string; readonly tlsCert: string; readonly tlsKey: string }
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** The Node that runs them, and its flags. */
+  readonly node: string
+  readonly nodeFlags: readonly string[]
+}
+
+/** How many internal ports a configuration needs. */
+export function internalPortCount(config: StackConfig): number {
+  return 2 + config.values.ROUTERS + 3 * config.values.GATEWAYS
+}
+
+export function arrangePorts(config: StackConfig, free: readonly number[]): InternalPorts {
+  const rest = [...free]
+  const next = () => {
+    const port = rest.shift()
+    if (port === undefined) throw new Error(`${internalPortCount(config)} ports are needed, ${free.length} were given`)
+    return port
+  }
+  return {
+    registry: next(),
+    door: next(),
+    routers: Array.from({ length: config.values.ROUTERS }, next),
+    gateways: Array.from({ length: config.values.GATEWAYS }, () => ({ status: next(), grpc: next(), mqtt: next() })),
+  }
+}
+
+/** `gateway`, `gateway-2`, … */
+export function numbered(name: string, index: number): string {
+  return index === 0 ? name : `${name}-${index + 1}`
+}
+
+/** What each service is started with, in starting order: the environment contract of the stack. */
+export function serviceSpecs(options: ServicesOptions): {
+  readonly registry: ProcessSpec
+  readonly routers: readonly ProcessSpec[]
+  readonly gateways: readonly ProcessSpec[]
+  readonly door: ProcessSpec
+} {
+  const { config, project, brokers, ports, files, environment, node, nodeFlags } = options
+  const { values } = config
+  const local = (port: number) => `http://127.0.0.1:${port}`
+  const common: Record<string, string | undefined> = {
+    ...environment,
+    LOGGERHEAD_PROFILE: values.LOGGERHEAD_PROFILE,
+    LOGGERHEAD_DATA: config.dataFolder,
+    LOGGERHEAD_PREFIX: values.LOGGERHEAD_PREFIX,
+    LOGGERHEAD_NAMESPACE: values.LOGGERHEAD_NAMESPACE,
+    LOGGERHEAD_INTERNAL_BIND: '127.0.0.1',
+    KAFKA_BROKERS: brokers,
+    KAFKA_PARTITIONS: String(values.KAFKA_PARTITIONS),
+    KAFKA_REPLICATION: String(config.replication),
+    HISTORY_WINDOW: String(values.HISTORY_WINDOW),
+    INTERNAL_KEY_FILE: files.internalKey,
+  }
+  const service = (folder: string, name: string, own: Record<string, string>, shown: Readonly<Record<string, number>>): ProcessSpec => ({
+    name,
+    command: node,
+    args: [...nodeFlags, join(project, folder, 'main.ts')],
+    environment: { ...common, ...own },
+    ports: shown,
+    ready: 'message',
+    stopMs: 10_000,
+    explain: explainServiceLog,
+  })
+  const gateways = ports.gateways.map((own, index) => {
+    const name = numbered('gateway', index)
+    const listeners = config.listeners[index] ?? {}
+    const listenerSettings = (['mqtt', 'mqtts', 'ws', 'wss'] as const satisfies readonly Listener[]).map(
+      (listener) => [variableOf(listener), String(listeners[listener] ?? 'off')] as const,
+    )
+    return service(
+      'gateway',
+      name,
+      {
+        GATEWAY_ID: name,
+        INTERNAL_PORT: String(own.status),
+        GRPC_PORT: String(own.grpc),
+        GRPC_BIND: '127.0.0.1',
+        GRPC_ADVERTISE: `127.0.0.1:${own.grpc}`,
+        INTERNAL_MQTT_PORT: String(own.mqtt),
+        ...Object.fromEntries(listenerSettings),
+        TLS_CERT: files.tlsCert,
+        TLS_KEY: files.tlsKey,
+      },
+      { ...listeners, internal: own.status, grpc: own.grpc },
+    )
+  })
+  return {
+    registry: service('registry', 'registry', { INTERNAL_PORT: String(ports.registry), API_KEY_FILE: files.apiKey }, { internal: ports.registry }),
+    routers: ports.routers.map((port, index) => {
+      const name = numbered('router', index)
+      return service('router', name, { ROUTER_ID: name, INTERNAL_PORT: String(port) }, { internal: port })
+    }),
+    gateways,
+    door: service(
+      'door',
+      'door',
+      {
+        HTTP_PORT: String(values.HTTP_PORT),
+        INTERNAL_PORT: String(ports.door),
+        REGISTRY_URL: local(ports.registry),
+        GATEWAY_URLS: ports.gateways.map(({ status }, index) => `${numbered('gateway', index)}=${local(status)}`).join(','),
+        ROUTER_URLS: ports.routers.map((port, index) => `${numbered('router', index)}=${local(port)}`).join(','),
+        CANARY_ADDRESSES: ports.gateways.map(({ mqtt }, index) => `${numbered('gateway', index)}=127.0.0.1:${mqtt}`).join(','),
+        DURABILITY: durabilityOf(config),
+        TLS_CERT: files.tlsCert,
+        TLS_KEY: files.tlsKey,
+      },
+      { http: values.HTTP_PORT, internal: ports.door },
+    ),
+  }
+}
+
+/** The sentence in what a service wrote that says why it could not start. */
+export function explainServiceLog(log: string): string | undefined {
+  const setting = /SettingError[^A-Z]*([A-Z][A-Z0-9_]+: [^"\n\\]+)/.exec(log)
+  if (setting) return setting[1]?.trim()
+  const port = /EADDRINUSE[^0-9]*(?:\S+?):(\d+)/.exec(log)
+  if (port) return `port ${port[1]} is in use by another program`
+  return undefined
+}

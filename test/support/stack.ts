@@ -1,0 +1,238 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { findFreePorts } from '../../stack/ports.ts'
+
+/** Ports of the stack's first gateway and of its front door. Gateway k listens 10·(k−1) above. */
+export interface StackPorts {
+  readonly mqtt: number
+  readonly mqtts: number
+  readonly ws: number
+  readonly wss: number
+  readonly http: number
+  /** Only when the stack runs a Kafka of its own. */
+  readonly kafka: number
+}
+
+export interface StackOptions {
+  /** Settings of `npm start`, over the ones chosen here. A value of undefined removes the variable. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
+  /**
+   * 'shared' (the default): the Kafka of KAFKA_BROKERS with a topic prefix of the stack's own, when the test run gives one.
+   * 'own': the stack starts its own, which may be killed.
+   */
+  readonly kafka?: 'shared' | 'own'
+  /** Keep using a data folder, with the ports of the stack that had it: a restart of everything. Not removed by stop(). */
+  readonly previous?: Stack
+  /** Resolve when /healthz answers 200 (default), or as soon as the process runs. */
+  readonly wait?: 'healthy' | 'started'
+  /** Give up and throw after this, with the end of what the stack wrote. Default 120 s. */
+  readonly timeoutMs?: number
+}
+
+/** One entry of processes.json. */
+export interface StackProcess {
+  readonly pid: number
+  readonly ports: Readonly<Record<string, number>>
+}
+
+/** A running `npm start`, seen from outside. */
+export interface Stack {
+  readonly folder: string
+  readonly ports: StackPorts
+  /** Topics are called `<prefix>.default.<topic>`. */
+  readonly prefix: string
+  /** host:port of its Kafka. */
+  readonly brokers: string
+  /** http://127.0.0.1:<HTTP_PORT> */
+  readonly url: string
+  /** The owner's key of the HTTP API. */
+  readonly apiKey: string
+  /** PEM files of the development profile: ca, server, client (common name `sample_client`). */
+  readonly certificates: { readonly ca: string; readonly caKey: string; readonly clientCertificate: string; readonly clientKey: string }
+  /** The supervisor. */
+  readonly pid: number
+  /** Everything it has written so far. */
+  output(): string
+  /** processes.json as it is now. */
+  processes(): Promise<Readonly<Record<string, StackProcess>>>
+  /** The process with this name; waits until it is there. */
+  process(name: string): Promise<StackProcess>
+  /** kill -9 by default; returns the id that was killed. */
+  kill(name: string, signal?: NodeJS.Signals): Promise<number>
+  /** Waits until the name has a process other than this one, and that one's ports are known. */
+  restarted(name: string, pid: number, timeoutMs?: number): Promise<StackProcess>
+  /** GET /healthz. */
+  health(): Promise<{ readonly status: number; readonly body: string }>
+  /** Waits for 200. */
+  untilHealthy(timeoutMs?: number): Promise<void>
+  /** A request to the HTTP API with the owner's key. */
+  api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }>
+  /** SIGTERM, and waits; the exit code. The folder goes too unless `keep`. */
+  stop(options?: { readonly keep?: boolean }): Promise<number | null>
+}
+
+const project = dirname(dirname(import.meta.dirname))
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Waits for a condition. Throws with `what` when the time is over. */
+export async function until<T>(what: string, timeoutMs: number, condition: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    const value = await condition()
+    if (value !== undefined && value !== false) return value
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`)
+    await pause(50)
+  }
+}
+
+/** Six ports with room for further gateways. */
+async function choosePorts(): Promise<StackPorts> {
+  const [mqtt = 0, mqtts = 0, ws = 0, wss = 0, http = 0, kafka = 0] = await findFreePorts(6)
+  return { mqtt, mqtts, ws, wss, http, kafka }
+}
+
+class RunningStack implements Stack {
+  readonly folder: string
+  readonly ports: StackPorts
+  readonly prefix: string
+  readonly brokers: string
+  readonly certificates: Stack['certificates']
+  readonly #child: ChildProcess
+  readonly #exit: Promise<number | null>
+  apiKey = ''
+  #output = ''
+  #ended = false
+
+  constructor(folder: string, ports: StackPorts, environment: NodeJS.ProcessEnv) {
+    this.folder = folder
+    this.ports = ports
+    this.prefix = environment.LOGGERHEAD_PREFIX ?? 'loggerhead'
+    this.brokers = environment.KAFKA_BROKERS ?? `127.0.0.1:${ports.kafka}`
+    const file = (name: string) => join(folder, 'certificates', name)
+    this.certificates = { ca: file('ca.pem'), caKey: file('ca.key'), clientCertificate: file('client.pem'), clientKey: file('client.key') }
+    this.#child = spawn(process.execPath, [join(project, 'stack/main.ts')], { cwd: project, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.#output = (this.#output + text).slice(-1_000_000)
+      })
+    }
+    this.#exit = new Promise((resolve) => {
+      this.#child.on('exit', (code) => {
+        this.#ended = true
+        resolve(code)
+      })
+    })
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.ports.http}`
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1
+  }
+
+  output(): string {
+    return this.#output
+  }
+
+  async processes(): Promise<Readonly<Record<string, StackProcess>>> {
+    return JSON.parse(await readFile(join(this.folder, 'processes.json'), 'utf8'))
+  }
+
+  async process(name: string): Promise<StackProcess> {
+    return until(`a process ${name} in processes.json`, 30_000, async () => (await this.processes())[name])
+  }
+
+  async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<number> {
+    const { pid } = await this.process(name)
+    process.kill(pid, signal)
+    return pid
+  }
+
+  async restarted(name: string, pid: number, timeoutMs = 30_000): Promise<StackProcess> {
+    return until(`${name} restarted`, timeoutMs, async () => {
+      const now = (await this.processes())[name]
+      return now !== undefined && now.pid !== pid && now
+    })
+  }
+
+  async health(): Promise<{ readonly status: number; readonly body: string }> {
+    const response = await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(15_000) })
+    return { status: response.status, body: await response.text() }
+  }
+
+  async untilHealthy(timeoutMs = 60_000): Promise<void> {
+    let last = ''
+    await until('healthy', timeoutMs, async () => {
+      if (this.#ended) throw new Error(`the stack ended:\n${this.#output.slice(-8_000)}`)
+      const health = await this.health().catch((error: Error) => ({ status: 0, body: error.message }))
+      last = health.body
+      return health.status === 200
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}; ${last}\n${this.#output.slice(-8_000)}`)
+    })
+  }
+
+  async api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }> {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.apiKey}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  async stop({ keep = false }: { readonly keep?: boolean } = {}): Promise<number | null> {
+    if (!this.#ended) this.#child.kill('SIGTERM')
+    const code = await this.#exit
+    if (!keep) await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    return code
+  }
+
+  exited(): Promise<number | null> {
+    return this.#exit
+  }
+}
+
+/** Variables of the one who runs the tests that would change the stack. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(LOGGERHEAD_|KAFKA_|MQTTS?_PORT|WSS?_PORT|HTTP_PORT|TLS_|GATEWAYS$|ROUTERS$|npm_)/.test(name)),
+  )
+}
+
+/** Starts a stack in a temporary folder on free ports, by default on the test run's Kafka under a topic prefix of its own. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const { previous, kafka = 'shared', wait = 'healthy', timeoutMs = 120_000 } = options
+  const folder = previous?.folder ?? (await mkdtemp(join(tmpdir(), 'loggerhead-stack-')))
+  const ports = previous?.ports ?? (await choosePorts())
+  const shared = kafka === 'shared' ? process.env.KAFKA_BROKERS : undefined
+  const environment: NodeJS.ProcessEnv = {
+    ...cleanEnvironment(),
+    LOGGERHEAD_DATA: folder,
+    MQTT_PORT: String(ports.mqtt),
+    MQTTS_PORT: String(ports.mqtts),
+    WS_PORT: String(ports.ws),
+    WSS_PORT: String(ports.wss),
+    HTTP_PORT: String(ports.http),
+    KAFKA_PORT: String(ports.kafka),
+    ...(shared && { KAFKA_BROKERS: shared, LOGGERHEAD_PREFIX: previous?.prefix ?? `test-${Math.random().toString(36).slice(2, 10)}` }),
+    ...options.environment,
+  }
+  for (const name of Object.keys(environment)) if (environment[name] === undefined) delete environment[name]
+  const stack = new RunningStack(folder, ports, environment)
+  try {
+    if (wait === 'healthy') {
+      await stack.untilHealthy(timeoutMs)
+      stack.apiKey = (await readFile(join(folder, 'api-key'), 'utf8')).trim()
+    }
+  } catch (error) {
+    await stack.stop(previous ? { keep: true } : {})
+    throw error
+  }
+  return stack
+}

@@ -1,0 +1,3 @@
+import { standIn } from '../service.ts'
+
+standIn('gateway', Number(process.env.GRPC_PORT))

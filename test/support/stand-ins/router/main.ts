@@ -1,0 +1,3 @@
+import { standIn } from '../service.ts'
+
+standIn('router', Number(process.env.INTERNAL_PORT))
