@@ -122,7 +122,7 @@ export class CanaryClient {
       await puback
       progress.acknowledged.add(partition)
       await back
-      progress.delivered.add(partition)
+      if (!over.aborted) progress.delivered.add(partition)
     } finally {
       line.awaited.delete(key)
     }

@@ -26,8 +26,7 @@ try {
   logger.info({ ports: door.ports }, 'the front door is open')
   process.send?.({ ready: true, ports: door.ports })
 } catch (error) {
-  // A wrong setting or a port in use is named in one line; anything else shows where it came from.
-  if (error instanceof SettingError || error instanceof PortError) logger.fatal(error.message)
-  else logger.fatal({ error }, 'the front door could not be opened')
+  // A wrong setting or a port in use is named; anything else shows where it came from.
+  logger.fatal({ error }, error instanceof SettingError || error instanceof PortError ? error.message : 'the front door could not be opened')
   process.exit(1)
 }
