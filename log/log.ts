@@ -141,7 +141,7 @@ export interface Log {
   offsetsAt(topic: string, timestampMs: number): Promise<ReadonlyMap<number, number>>
   /** Makes missing topics; throws TopicMismatch when an existing one differs in partitions. */
   createTopics(specs: readonly TopicSpec[]): Promise<void>
-  /** Settings of an existing topic as Kafka reports them. */
+  /** Settings of an existing topic as Kafka reports them, and its replicas as `replication.factor`. */
   topicSettings(topic: string): Promise<Readonly<Record<string, string>>>
   partitions(topic: string): Promise<number>
   /** Joins the group; `instance` names this process across restarts so that the member it was is removed first. */

@@ -80,7 +80,8 @@ export class Admin {
         const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
           broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
         )
-        const settings: Record<string, string> = {}
+        await this.#cluster.learn(topic)
+        const settings: Record<string, string> = { 'replication.factor': String(this.#cluster.topic(topic)?.replication ?? 0) }
         for (const { configName, configValue } of resources[0]?.configEntries ?? []) if (configValue !== null) settings[configName] = configValue
         return settings
       },

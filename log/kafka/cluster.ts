@@ -33,6 +33,8 @@ interface Topic {
   readonly errorCode: number
   /** Leader by partition; -1: none. */
   readonly leaders: readonly number[]
+  /** Of the partition that has the fewest. */
+  readonly replication: number
 }
 
 interface Trouble {
@@ -60,7 +62,8 @@ function quietLogger(logger: Logger): KafkajsLogger {
 function readTopic(metadata: TopicMetadata): Topic {
   const leaders: number[] = new Array(metadata.partitionMetadata.length).fill(-1)
   for (const { partitionId, leader } of metadata.partitionMetadata) leaders[partitionId] = leader
-  return { errorCode: metadata.topicErrorCode, leaders }
+  const replication = Math.min(...metadata.partitionMetadata.map(({ replicas }) => replicas.length))
+  return { errorCode: metadata.topicErrorCode, leaders, replication }
 }
 
 export class Cluster {
@@ -102,9 +105,11 @@ export class Cluster {
   }
 
   /** Undefined until metadata of the topic was read; `exists` is false when Kafka answered that it does not. */
-  topic(topic: string): { readonly exists: boolean; readonly partitions: number; readonly errorCode: number } | undefined {
+  topic(topic: string): { readonly exists: boolean; readonly partitions: number; readonly replication: number; readonly errorCode: number } | undefined {
     const known = this.#topics.get(topic)
-    return known && { exists: known.errorCode !== 3 && known.leaders.length > 0, partitions: known.leaders.length, errorCode: known.errorCode }
+    if (!known) return undefined
+    const { errorCode, leaders, replication } = known
+    return { exists: errorCode !== 3 && leaders.length > 0, partitions: leaders.length, replication, errorCode }
   }
 
   nodes(): readonly number[] {

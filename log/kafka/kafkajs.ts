@@ -97,7 +97,12 @@ export interface Broker {
 export interface TopicMetadata {
   readonly topicErrorCode: number
   readonly topic: string
-  readonly partitionMetadata: readonly { readonly partitionErrorCode: number; readonly partitionId: number; readonly leader: number }[]
+  readonly partitionMetadata: readonly {
+    readonly partitionErrorCode: number
+    readonly partitionId: number
+    readonly leader: number
+    readonly replicas: readonly number[]
+  }[]
 }
 
 export interface Metadata {

@@ -1,7 +1,8 @@
 /** A membership in a classic consumer group, used for nothing but sharing out the shards: nothing is fetched or committed through it. */
+
+import { assignRanges, type Candidate } from '../assignment.ts'
 import type { Membership, MembershipEvents } from '../log.ts'
 import { LogClosed } from '../log.ts'
-import { assignRanges, type Candidate } from './assignment.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster, Logger } from './cluster.ts'
 import { errorType, MemberAssignment, MemberMetadata } from './kafkajs.ts'

@@ -1,0 +1,179 @@
+/** The topics of one namespace: their names, how they are made, and what an existing one must look like before it is used. */
+import { SettingError, type Settings, type Values } from '../settings/setting.ts'
+import { parseDuration } from './duration.ts'
+import { type Log, TopicMismatch, type TopicSpec } from './log.ts'
+
+export const topicKinds = ['messages', 'sessions', 'inbox', 'snapshots', 'retained', 'lifecycle', 'registry', 'gateways'] as const
+export type TopicKind = (typeof topicKinds)[number]
+export type TopicNames = Readonly<Record<TopicKind, string>>
+
+/** `<prefix>.<namespace>.<topic>`. */
+export function topicNames(prefix: string, namespace: string): TopicNames {
+  return Object.fromEntries(topicKinds.map((kind) => [kind, `${prefix}.${namespace}.${kind}`])) as Record<TopicKind, string>
+}
+
+export const profiles = ['development', 'production'] as const
+export type Profile = (typeof profiles)[number]
+
+/** What every service has to know about the topics. */
+export const topicSettings = {
+  KAFKA_PARTITIONS: {
+    kind: 'number',
+    default: 4,
+    min: 1,
+    max: 1024,
+    about: 'Shards of a namespace: partitions of each sharded topic. Fixed once the topics exist; changing it is a migration.',
+  },
+  KAFKA_REPLICATION: {
+    kind: 'number',
+    default: 0,
+    min: 0,
+    max: 32,
+    about: 'Replicas of each topic when it is made; 0 takes 1 in the development profile and 3 in production. From 3 on min.insync.replicas is 2.',
+  },
+  KAFKA_TOPIC_PREFIX: { kind: 'text', default: 'loggerhead', about: 'First part of all topic names.' },
+  HISTORY_WINDOW: {
+    kind: 'text',
+    default: '7d',
+    about: 'How long messages and journals are kept: 7d, 12h, 90m, milliseconds, or ISO 8601 such as P7D. At least one hour.',
+  },
+} as const satisfies Settings
+
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+
+/** HISTORY_WINDOW in milliseconds. Throws SettingError. */
+export function historyWindowMs(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === null) throw new SettingError('HISTORY_WINDOW', `“${text}” is not a length of time such as 7d, 12h, 604800000 (ms) or P7D`)
+  if (ms < hourMs || ms > 3650 * dayMs) throw new SettingError('HISTORY_WINDOW', `“${text}” is not between 1h and 3650d`)
+  return ms
+}
+
+export interface TopicPlan {
+  readonly names: TopicNames
+  readonly partitions: number
+  readonly replication: number
+  readonly historyWindowMs: number
+}
+
+/** The plan a process's settings describe. */
+export function planTopics(values: Values<typeof topicSettings>, namespace: string, profile: Profile): TopicPlan {
+  const prefix = values.KAFKA_TOPIC_PREFIX
+  if (!/^[A-Za-z0-9._-]{1,100}$/.test(prefix)) {
+    throw new SettingError('KAFKA_TOPIC_PREFIX', `“${prefix}” is not 1 to 100 letters, digits, dots, underscores or hyphens`)
+  }
+  const replication = values.KAFKA_REPLICATION === 0 ? (profile === 'production' ? 3 : 1) : values.KAFKA_REPLICATION
+  if (profile === 'production' && replication < 3) {
+    throw new SettingError('KAFKA_REPLICATION', `${replication} is below 3, the least the production profile allows`)
+  }
+  return { names: topicNames(prefix, namespace), partitions: values.KAFKA_PARTITIONS, replication, historyWindowMs: historyWindowMs(values.HISTORY_WINDOW) }
+}
+
+/** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */
+export const messageBytesMax = 1_048_588
+
+function journal(plan: TopicPlan): Readonly<Record<string, string>> {
+  return {
+    'cleanup.policy': 'delete',
+    'retention.ms': String(plan.historyWindowMs),
+    'retention.bytes': '-1',
+    // Retention drops whole segments: rolled often enough that a window is not far exceeded.
+    'segment.ms': String(Math.min(dayMs, plan.historyWindowMs)),
+    'segment.bytes': String(256 * 1024 * 1024),
+  }
+}
+
+const compacted: Readonly<Record<string, string>> = {
+  'cleanup.policy': 'compact',
+  // The cleaner leaves the newest segment alone: a small one keeps start-up reads short.
+  'segment.bytes': String(16 * 1024 * 1024),
+  'segment.ms': String(6 * hourMs),
+  'min.cleanable.dirty.ratio': '0.1',
+  'max.compaction.lag.ms': String(dayMs),
+  // A reader that was away for less than a day still sees what was deleted.
+  'delete.retention.ms': String(dayMs),
+}
+
+/** How each topic is made. */
+export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
+  const common = {
+    'max.message.bytes': String(messageBytesMax),
+    'min.insync.replicas': plan.replication >= 3 ? '2' : '1',
+    'unclean.leader.election.enable': 'false',
+    'message.timestamp.type': 'CreateTime',
+  }
+  const spec = (kind: TopicKind, partitions: number, settings: Readonly<Record<string, string>>): TopicSpec => ({
+    name: plan.names[kind],
+    partitions,
+    replication: plan.replication,
+    settings: { ...common, ...settings },
+  })
+  return [
+    spec('messages', plan.partitions, journal(plan)),
+    spec('sessions', plan.partitions, journal(plan)),
+    spec('inbox', plan.partitions, journal(plan)),
+    spec('snapshots', plan.partitions, compacted),
+    spec('retained', plan.partitions, compacted),
+    spec('lifecycle', plan.partitions, journal(plan)),
+    spec('registry', 1, compacted),
+    spec('gateways', 1, compacted),
+  ]
+}
+
+/** What stands against using an existing topic, a sentence each: topic, setting, its value, what is allowed. */
+export function topicProblems(spec: TopicSpec, found: Readonly<Record<string, string>>, profile: Profile): readonly string[] {
+  const problems: string[] = []
+  const problem = (setting: string, allowed: string): void => {
+    problems.push(`${spec.name}: ${setting} is ${found[setting] ?? 'unknown'}; ${allowed}`)
+  }
+  const policy = spec.settings['cleanup.policy']
+  if (found['cleanup.policy'] !== policy) problem('cleanup.policy', `it must be ${policy}`)
+  const retention = spec.settings['retention.ms']
+  if (policy === 'delete' && retention !== undefined) {
+    const actual = Number(found['retention.ms'])
+    if (actual !== -1 && !(actual >= Number(retention))) problem('retention.ms', `HISTORY_WINDOW needs at least ${retention}, or -1`)
+    if (found['retention.bytes'] !== undefined && found['retention.bytes'] !== '-1') problem('retention.bytes', 'it must be -1: journals are kept by time')
+  }
+  const bytes = spec.settings['max.message.bytes']
+  if (bytes !== undefined && !(Number(found['max.message.bytes']) >= Number(bytes))) problem('max.message.bytes', `it must be at least ${bytes}`)
+  if (profile === 'production') {
+    if (!(Number(found['replication.factor']) >= 3)) problem('replication.factor', 'the production profile needs at least 3')
+    if (!(Number(found['min.insync.replicas']) >= 2)) problem('min.insync.replicas', 'the production profile needs at least 2')
+    if (found['unclean.leader.election.enable'] !== 'false') problem('unclean.leader.election.enable', 'the production profile needs false')
+  }
+  return problems
+}
+
+/**
+ * Makes what is missing (several processes may do so at once) and refuses topics that would lose what was acknowledged.
+ * Throws TopicMismatch with every problem found.
+ */
+export async function ensureTopics(log: Log, specs: readonly TopicSpec[], profile: Profile): Promise<void> {
+  await log.createTopics(specs)
+  const problems: string[] = []
+  for (const spec of specs) problems.push(...topicProblems(spec, await log.topicSettings(spec.name), profile))
+  if (problems.length > 0) throw new TopicMismatch(problems.join('\n'))
+}
+
+/** What is owed must not outlive what it points to: queue age ≤ inbox ≤ messages, and no session outlives its journal. */
+export function ageProblems(ages: {
+  readonly queueAgeMaxMs: number
+  readonly sessionExpiryMaxMs: number
+  readonly inboxRetentionMs: number
+  readonly messagesRetentionMs: number
+}): readonly string[] {
+  const forever = (ms: number): number => (ms === -1 ? Number.POSITIVE_INFINITY : ms)
+  const inbox = forever(ages.inboxRetentionMs)
+  const messages = forever(ages.messagesRetentionMs)
+  const problems: string[] = []
+  if (inbox > messages)
+    problems.push(`inbox is kept for ${ages.inboxRetentionMs} ms, longer than messages (${ages.messagesRetentionMs} ms): at most as long is allowed`)
+  if (ages.queueAgeMaxMs > inbox) problems.push(`queued messages may grow ${ages.queueAgeMaxMs} ms old, more than inbox is kept (${ages.inboxRetentionMs} ms)`)
+  if (ages.sessionExpiryMaxMs > inbox) {
+    problems.push(
+      `sessions may last ${ages.sessionExpiryMaxMs} ms, longer than inbox is kept (${ages.inboxRetentionMs} ms): raise HISTORY_WINDOW or lower the limit`,
+    )
+  }
+  return problems
+}
