@@ -1,0 +1,193 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { pino } from 'pino'
+import { KafkaLog } from '../../log/kafka/kafka-log.ts'
+import type { Log } from '../../log/log.ts'
+import { partitionOf } from '../../log/partitioner.ts'
+import { encodeRecord } from '../../schemas/codec.ts'
+import type { Message } from '../../schemas/records.ts'
+
+/** The consumer examples of docs/examples, run as an analyst runs them, on records as the gateways write them. */
+
+const run = promisify(execFile)
+const project = dirname(dirname(import.meta.dirname))
+const brokers = process.env.KAFKA_BROKERS
+const topic = `examples-${randomBytes(4).toString('hex')}.default.messages`
+const partitions = 3
+
+const position = { type: 'Feature', geometry: { type: 'Point', coordinates: [-122.1328, 47.6424] }, properties: { name: 'vehicle 7' } }
+
+const messages: readonly Message[] = [
+  {
+    ...publish('vehicles/vehicle07/position', Buffer.from(JSON.stringify(position))),
+    contentType: 'application/geo+json',
+    userProperties: [
+      { name: 'fleet', value: 'north' },
+      { name: 'fleet', value: 'zweites „Nord“' },
+      { name: 'trace', value: '' },
+    ],
+  },
+  {
+    ...publish('vehicles/vehicle08/raw', Buffer.from([0xff, 0x00, 0xc3, 0x28])),
+    qos: 0,
+    retain: true,
+    correlationData: Buffer.from([1, 2]),
+    responseTopic: 'answers/8',
+  },
+  { ...publish('vehicles/vehicle09/nothing', Buffer.alloc(0)), protocolVersion: 4 },
+]
+
+function publish(name: string, payload: Buffer): Message {
+  return {
+    messageId: randomBytes(16),
+    clientId: `client-${name.split('/')[1]}`,
+    session: 2 ** 40,
+    receivedAt: Date.UTC(2026, 10, 22, 1, 2, 3, 456),
+    topic: name,
+    qos: 1,
+    retain: false,
+    messageExpiryInterval: null,
+    authenticationName: 'authn',
+    gateway: 'gateway',
+    protocolVersion: 5,
+    payloadFormatIndicator: null,
+    contentType: null,
+    responseTopic: null,
+    correlationData: null,
+    userProperties: [],
+    payload,
+  }
+}
+
+/** What an example must print for each of them, beside where the record stands. */
+const printed = [
+  {
+    receivedAt: '2026-11-22T01:02:03.456Z',
+    topic: 'vehicles/vehicle07/position',
+    qos: 1,
+    retain: false,
+    clientId: 'client-vehicle07',
+    authenticationName: 'authn',
+    contentType: 'application/geo+json',
+    userProperties: [
+      ['fleet', 'north'],
+      ['fleet', 'zweites „Nord“'],
+      ['trace', ''],
+    ],
+    payload: JSON.stringify(position),
+  },
+  {
+    receivedAt: '2026-11-22T01:02:03.456Z',
+    topic: 'vehicles/vehicle08/raw',
+    qos: 0,
+    retain: true,
+    clientId: 'client-vehicle08',
+    authenticationName: 'authn',
+    contentType: null,
+    userProperties: [],
+    payloadBase64: '/wDDKA==',
+  },
+  {
+    receivedAt: '2026-11-22T01:02:03.456Z',
+    topic: 'vehicles/vehicle09/nothing',
+    qos: 1,
+    retain: false,
+    clientId: 'client-vehicle09',
+    authenticationName: 'authn',
+    contentType: null,
+    userProperties: [],
+    payload: '',
+  },
+]
+
+let log: Log | undefined
+const children = new Set<ChildProcess>()
+
+async function append(value: Buffer, key: string): Promise<void> {
+  const appender = await (log as Log).appender()
+  await appender.write({ topic, partition: partitionOf(key, partitions), key: Buffer.from(key), value, timestamp: Date.now() })
+  await appender.close()
+}
+
+beforeAll(async () => {
+  if (brokers === undefined) return
+  log = new KafkaLog({ brokers: brokers.split(','), clientId: 'examples-test', logger: pino({ level: 'silent' }) })
+  await log.createTopics([{ name: topic, partitions, replication: 1, settings: {} }])
+  for (const message of messages) await append(encodeRecord('Message', message), message.topic)
+})
+
+afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await log?.close()
+})
+
+/** Runs an example until it has printed so many lines; gives them back in order of the topics. */
+async function lines(program: string, args: readonly string[], count: number): Promise<unknown[]> {
+  const environment = { ...process.env, KAFKA_BROKERS: brokers, TOPIC: topic, COUNT: String(count) }
+  const child = spawn(program, args, { cwd: project, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+  children.add(child)
+  const found: { topic: string; partition?: number; offset?: number }[] = []
+  let errors = ''
+  createInterface({ input: child.stdout }).on('line', (line) => found.push(JSON.parse(line)))
+  child.stderr.on('data', (chunk) => {
+    errors += chunk
+  })
+  const [code] = await once(child, 'close')
+  children.delete(child)
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}: ${errors}`)
+  found.sort((a, b) => (a.topic < b.topic ? -1 : 1))
+  return found.map(({ partition, offset, ...rest }) => {
+    expect(partition).toBe(partitionOf(rest.topic, partitions))
+    expect(offset).toBeGreaterThanOrEqual(0)
+    return rest
+  })
+}
+
+/** The wheels that print_messages.py says to install, in a folder that later runs find again; or why there are none. */
+async function python(): Promise<{ readonly program: string } | { readonly missing: string }> {
+  const found = await run('python3', ['--version']).catch(() => null)
+  if (found === null) return { missing: 'no python3 on this machine' }
+  const install = /^ {4}pip install (.+)$/m.exec(readFileSync(join(project, 'docs/examples/print_messages.py'), 'utf8'))?.[1]?.split(' ') ?? []
+  const identity = createHash('sha256').update(`${found.stdout}${install.join()}`).digest('hex').slice(0, 12)
+  const folder = join(tmpdir(), `loggerhead-python-${process.getuid?.() ?? 0}-${identity}`)
+  const program = join(folder, 'bin/python')
+  const done = join(folder, 'installed')
+  if (existsSync(done)) return { program }
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  try {
+    await run('python3', ['-m', 'venv', folder], { timeout: 120_000 })
+    await run(program, ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...install], { timeout: 180_000 })
+    writeFileSync(done, '')
+    return { program }
+  } catch (error) {
+    return { missing: `pip could not install ${install.join(' and ')}: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}` }
+  }
+}
+
+const withKafka = brokers === undefined ? describe.skip : describe
+const snake = brokers === undefined ? { missing: 'KAFKA_BROKERS is not set' } : await python()
+const withPython = 'missing' in snake ? test.skip : test
+const why = 'missing' in snake ? ` (skipped: ${snake.missing})` : ''
+
+withKafka(`consumer examples${brokers === undefined ? ' (skipped: KAFKA_BROKERS is not set)' : ''}`, () => {
+  test('print-messages.mjs prints every publish with its user properties in order, and stops after COUNT', async () => {
+    expect(await lines(process.execPath, ['docs/examples/print-messages.mjs'], messages.length)).toEqual(printed)
+  }, 60_000)
+
+  withPython(
+    `print_messages.py prints the same${why}`,
+    async () => {
+      const { program } = snake as { program: string }
+      expect(await lines(program, ['docs/examples/print_messages.py'], messages.length)).toEqual(printed)
+    },
+    60_000,
+  )
+})
