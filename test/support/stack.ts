@@ -213,6 +213,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const shared = kafka === 'shared' ? process.env.KAFKA_BROKERS : undefined
   const environment: NodeJS.ProcessEnv = {
     ...cleanEnvironment(),
+    LOGGERHEAD_STOP_WITH_PARENT: '1',
     LOGGERHEAD_DATA: folder,
     MQTT_PORT: String(ports.mqtt),
     MQTTS_PORT: String(ports.mqtts),
