@@ -1,0 +1,372 @@
+/** What every adapter of log/log.ts promises. The Kafka part runs when KAFKA_BROKERS names one. */
+import { randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { KafkaLog } from '../../log/kafka/kafka-log.ts'
+import { AppendError, FencedError, type Follower, type Log, LogClosed, type LogRecord, OffsetOutOfRange, type Stretch, TopicMismatch } from '../../log/log.ts'
+import { MemoryLog, MemoryStore } from '../../log/memory-log.ts'
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const brokers = process.env.KAFKA_BROKERS?.split(',')
+
+interface Adapter {
+  readonly name: string
+  /** A function that opens logs on one and the same cluster. */
+  readonly cluster: () => () => Log
+}
+
+const adapters: Adapter[] = [
+  {
+    name: 'memory',
+    cluster: () => {
+      const store = new MemoryStore()
+      return () => new MemoryLog(store)
+    },
+  },
+]
+if (brokers) adapters.push({ name: 'kafka', cluster: () => () => new KafkaLog({ brokers, clientId: 'contract', logger: silent }) })
+else test.skip('the contract on Kafka: KAFKA_BROKERS is not set', () => {})
+
+const text = (buffer: Buffer | null): string | null => buffer?.toString() ?? null
+const seen = (records: readonly LogRecord[]): unknown[] => records.map(({ offset, timestamp, key, value }) => [offset, timestamp, text(key), text(value)])
+
+async function take(follower: Follower, isEnough: (stretches: readonly Stretch[]) => boolean): Promise<readonly Stretch[]> {
+  const taken: Stretch[] = []
+  for await (const stretch of follower.stretches()) {
+    taken.push(stretch)
+    if (isEnough(taken)) break
+  }
+  return taken
+}
+
+const recordsOf = (stretches: readonly Stretch[]): LogRecord[] => stretches.flatMap(({ records }) => records)
+
+async function until(isTrue: () => boolean, deadlineMs = 10_000): Promise<void> {
+  const end = Date.now() + deadlineMs
+  while (!isTrue()) {
+    if (Date.now() > end) throw new Error('the condition did not come true in time')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+describe.each(adapters)('the log on $name', ({ cluster }) => {
+  const opened: Log[] = []
+  const open = (on: () => Log): Log => {
+    const log = on()
+    opened.push(log)
+    return log
+  }
+  afterEach(async () => {
+    for (const log of opened.splice(0)) await log.close()
+  })
+
+  async function withTopic(partitions = 2, settings: Readonly<Record<string, string>> = {}) {
+    const on = cluster()
+    const log = open(on)
+    const topic = `contract-${randomBytes(6).toString('hex')}`
+    await log.createTopics([{ name: topic, partitions, replication: 1, settings }])
+    const put = (partition: number, key: string | null, value: string | null, timestamp = 1_700_000_000_000) => ({
+      topic,
+      partition,
+      key: key === null ? null : Buffer.from(key),
+      value: value === null ? null : Buffer.from(value),
+      timestamp,
+    })
+    return { on, log, topic, put }
+  }
+
+  test('a record is read back as it was appended, tombstones and records without a key too', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    const offsets = [
+      await appender.write(put(0, 'a', 'one', 1_700_000_000_005)),
+      await appender.write(put(0, 'b', null, 1_700_000_000_001)),
+      await appender.write(put(0, null, '', 1_699_999_999_999)),
+    ]
+    expect(offsets).toEqual([0, 1, 2])
+    const stretch = await log.read(topic, 0, 0)
+    expect(seen(stretch.records)).toEqual([
+      [0, 1_700_000_000_005, 'a', 'one'],
+      [1, 1_700_000_000_001, 'b', null],
+      [2, 1_699_999_999_999, null, ''],
+    ])
+    expect([stretch.nextOffset, stretch.endOffset]).toEqual([3, 3])
+  })
+
+  test('each record is answered once, in append order per partition, with its offset', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    const answers: [number, number, number][] = []
+    for (let i = 0; i < 2000; i++) {
+      appender.append(put(i % 2, `k${i}`, `v${i}`), (error, offset) => {
+        if (error) throw error
+        answers.push([i % 2, i, offset])
+      })
+    }
+    expect(appender.pendingBytes).toBeGreaterThan(0)
+    await appender.flush()
+    expect(appender.pendingBytes).toBe(0)
+    expect(appender.stalledMs).toBe(0)
+    for (const partition of [0, 1]) {
+      const own = answers.filter(([of]) => of === partition)
+      expect(own.map(([, i, offset]) => [i, offset])).toEqual(Array.from({ length: 1000 }, (_, n) => [n * 2 + partition, n]))
+    }
+    const { records } = await log.read(topic, 1, 0)
+    expect(text(records[999]?.value ?? null)).toBe('v1999')
+  })
+
+  test('key and value are copied before append returns', async () => {
+    const { log, topic } = await withTopic()
+    const appender = await log.appender()
+    const key = Buffer.from('key')
+    const value = Buffer.from('value')
+    const written = appender.write({ topic, partition: 0, key, value, timestamp: 1 })
+    key.fill(0)
+    value.fill(0)
+    await written
+    expect(seen((await log.read(topic, 0, 0)).records)).toEqual([[0, 1, 'key', 'value']])
+  })
+
+  test('a read begins at its offset, is empty at the end, and fails beyond it', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    for (let i = 0; i < 10; i++) appender.append(put(0, null, `v${i}`), () => {})
+    await appender.flush()
+    const middle = await log.read(topic, 0, 7)
+    expect(middle.records.map(({ offset, value }) => [offset, text(value)])).toEqual([
+      [7, 'v7'],
+      [8, 'v8'],
+      [9, 'v9'],
+    ])
+    const end = await log.read(topic, 0, 10)
+    expect([end.records.length, end.nextOffset, end.endOffset]).toEqual([0, 10, 10])
+    await expect(log.read(topic, 0, 11)).rejects.toThrow(OffsetOutOfRange)
+  })
+
+  test('reading many partitions tells each one’s end, and goes on where a byte limit cut it off', async () => {
+    const { log, topic, put } = await withTopic(3)
+    const appender = await log.appender()
+    for (let i = 0; i < 9; i++) await appender.write(put(i % 2, null, 'x'.repeat(1000)))
+    const from = new Map([
+      [0, 0],
+      [1, 0],
+      [2, 0],
+    ])
+    const read = new Map<number, number>()
+    let rounds = 0
+    let isBehind = true
+    while (isBehind) {
+      isBehind = false
+      rounds++
+      const stretches = await log.readMany(topic, from, 2500)
+      expect(stretches.map(({ partition }) => partition).sort()).toEqual([0, 1, 2])
+      for (const { partition, records, nextOffset, endOffset } of stretches) {
+        expect(endOffset).toBe([5, 4, 0][partition])
+        read.set(partition, (read.get(partition) ?? 0) + records.length)
+        from.set(partition, nextOffset)
+        if (nextOffset < endOffset) isBehind = true
+      }
+    }
+    expect([...read]).toEqual([
+      [0, 5],
+      [1, 4],
+      [2, 0],
+    ])
+    expect(rounds).toBeGreaterThan(1)
+  })
+
+  test('a follower sees what was there, what comes, and that nothing came', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    await appender.write(put(0, null, 'before'))
+    const follower = await log.follow({
+      topic,
+      from: new Map([
+        [0, 0],
+        [1, 0],
+      ]),
+      maxWaitMs: 100,
+    })
+    const before = await take(follower, (stretches) => recordsOf(stretches).length === 1)
+    expect(recordsOf(before).map(({ value }) => text(value))).toEqual(['before'])
+    const idle = take(follower, (stretches) => new Set(stretches.filter(({ records }) => records.length === 0).map(({ partition }) => partition)).size === 2)
+    for (const stretch of await idle) expect(stretch.nextOffset).toBe(stretch.endOffset)
+    const coming = take(follower, (stretches) => recordsOf(stretches).length === 3)
+    for (const [partition, value] of [
+      [1, 'a'],
+      [1, 'b'],
+      [0, 'c'],
+    ] as const) {
+      await appender.write(put(partition, null, value))
+    }
+    const records = recordsOf(await coming)
+    expect(records.filter(({ partition }) => partition === 1).map(({ offset, value }) => [offset, text(value)])).toEqual([
+      [0, 'a'],
+      [1, 'b'],
+    ])
+    expect(records.filter(({ partition }) => partition === 0).map(({ offset, value }) => [offset, text(value)])).toEqual([[1, 'c']])
+  })
+
+  test('a follower reads a long partition in order and without gaps while it grows', async () => {
+    const { log, topic, put } = await withTopic(1)
+    const appender = await log.appender()
+    const total = 5000
+    for (let i = 0; i < total / 2; i++) appender.append(put(0, null, `${i}`.padEnd(300, '.')), () => {})
+    const follower = await log.follow({ topic, from: new Map([[0, 0]]), maxBytes: 64 * 1024 })
+    const all = take(follower, (stretches) => stretches.reduce((sum, { records }) => sum + records.length, 0) >= total)
+    for (let i = total / 2; i < total; i++) appender.append(put(0, null, `${i}`.padEnd(300, '.')), () => {})
+    await appender.flush()
+    const records = recordsOf(await all)
+    expect(records.map(({ offset }) => offset)).toEqual(Array.from({ length: total }, (_, i) => i))
+    expect(records.every(({ value }, i) => text(value)?.startsWith(`${i}.`))).toBe(true)
+  })
+
+  test('a follower moves where it is sent and leaves what is removed', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    for (let i = 0; i < 6; i++) await appender.write(put(i % 2, null, `v${i}`))
+    const follower = await log.follow({ topic, from: new Map([[0, 0]]), maxWaitMs: 50 })
+    const first = await take(follower, (stretches) => recordsOf(stretches).length >= 3)
+    expect(recordsOf(first).map(({ value }) => text(value))).toEqual(['v0', 'v2', 'v4'])
+    follower.remove(0)
+    follower.seek(1, 1)
+    const second = await take(follower, (stretches) => recordsOf(stretches).length >= 2)
+    expect(recordsOf(second).map(({ partition, value }) => [partition, text(value)])).toEqual([
+      [1, 'v3'],
+      [1, 'v5'],
+    ])
+    follower.seek(1, 0)
+    const third = await take(follower, (stretches) => recordsOf(stretches).length >= 3)
+    expect(recordsOf(third).map(({ offset }) => offset)).toEqual([0, 1, 2])
+  })
+
+  test('a follower sent to a position the log does not hold says so, and a closed one too', async () => {
+    const { log, topic } = await withTopic()
+    const lost = await log.follow({ topic, from: new Map([[0, 5]]) })
+    await expect(take(lost, () => false)).rejects.toThrow(OffsetOutOfRange)
+    const closed = await log.follow({ topic, from: new Map([[0, 0]]), maxWaitMs: 50 })
+    const reading = take(closed, () => false)
+    await closed.close()
+    await expect(reading).rejects.toThrow(LogClosed)
+  })
+
+  test('once a newer appender of the same transactional id has written to a partition, the older one is refused there for good', async () => {
+    const { on, log, topic, put } = await withTopic()
+    const transactionalId = `fence-${topic}`
+    const older = await log.appender({ transactionalId })
+    await older.write(put(0, 'k', 'older'))
+    const newer = await open(on).appender({ transactionalId })
+    await newer.write(put(0, 'k', 'newer'))
+    await expect(older.write(put(0, 'k', 'late'))).rejects.toThrow(FencedError)
+    await expect(older.write(put(1, 'k', 'late'))).rejects.toThrow(FencedError)
+    await newer.write(put(0, 'k', 'newest'))
+    const { records } = await log.read(topic, 0, 0)
+    expect(records.map(({ value }) => text(value))).toEqual(['older', 'newer', 'newest'])
+    expect((await log.read(topic, 1, 0)).records).toEqual([])
+  })
+
+  test('a record that is too large is refused alone', async () => {
+    const { log, topic, put } = await withTopic(1, { 'max.message.bytes': '20000' })
+    const appender = await log.appender()
+    const answers: unknown[] = []
+    for (const value of ['a', 'b', 'x'.repeat(30_000), 'c', 'd']) {
+      appender.append(put(0, null, value), (error, offset) => answers.push(error instanceof AppendError ? error.outcome : [value, offset]))
+    }
+    await appender.flush()
+    expect(answers).toEqual([['a', 0], ['b', 1], 'refused', ['c', 2], ['d', 3]])
+    expect(await appender.write(put(0, null, 'e'))).toBe(4)
+    expect(appender.pendingBytes).toBe(0)
+  })
+
+  test('a record without a key is refused by a compacted topic, and only that one', async () => {
+    const { log, put } = await withTopic(1, { 'cleanup.policy': 'compact' })
+    const appender = await log.appender()
+    const answers: unknown[] = []
+    for (const key of ['a', null, 'b']) {
+      appender.append(put(0, key, 'v'), (error, offset) => answers.push(error instanceof AppendError ? error.outcome : [key, offset]))
+    }
+    await appender.flush()
+    expect(answers).toEqual([['a', 0], 'refused', ['b', 1]])
+  })
+
+  test('a partition that does not exist refuses', async () => {
+    const { log, put } = await withTopic(2)
+    const appender = await log.appender()
+    await expect(appender.write(put(2, null, 'v'))).rejects.toThrow(AppendError)
+    expect(await appender.write(put(1, null, 'v'))).toBe(0)
+  })
+
+  test('a closed appender answers everything and takes nothing more', async () => {
+    const { log, put } = await withTopic()
+    const appender = await log.appender()
+    const answers: unknown[] = []
+    for (let i = 0; i < 3; i++) appender.append(put(0, null, 'v'), (error) => answers.push(error instanceof AppendError))
+    await appender.close()
+    await until(() => answers.length === 3)
+    expect(answers).toEqual([true, true, true])
+    await expect(appender.write(put(0, null, 'v'))).rejects.toThrow(AppendError)
+    expect(appender.pendingBytes).toBe(0)
+  })
+
+  test('offsets: start, end, and by time', async () => {
+    const { log, topic, put } = await withTopic()
+    const appender = await log.appender()
+    for (const timestamp of [1_700_000_000_000, 1_700_000_001_000, 1_700_000_002_000]) await appender.write(put(0, null, 'v', timestamp))
+    expect([...(await log.startOffsets(topic))]).toEqual([
+      [0, 0],
+      [1, 0],
+    ])
+    expect([...(await log.endOffsets(topic))]).toEqual([
+      [0, 3],
+      [1, 0],
+    ])
+    expect((await log.offsetsAt(topic, 1_700_000_000_500)).get(0)).toBe(1)
+    expect([...(await log.offsetsAt(topic, 1_700_000_009_000))]).toEqual([
+      [0, 3],
+      [1, 0],
+    ])
+  })
+
+  test('topics are made once, whoever asks, and another number of partitions is refused', async () => {
+    const on = cluster()
+    const name = `contract-${randomBytes(6).toString('hex')}`
+    const spec = { name, partitions: 3, replication: 1, settings: { 'cleanup.policy': 'compact', 'max.message.bytes': '123456' } }
+    const logs = [open(on), open(on), open(on)]
+    await Promise.all(logs.map((log) => log.createTopics([spec])))
+    const [log] = logs as [Log, Log, Log]
+    await log.createTopics([spec])
+    expect(await log.partitions(name)).toBe(3)
+    expect(await log.topicSettings(name)).toMatchObject({ 'cleanup.policy': 'compact', 'max.message.bytes': '123456', 'replication.factor': '1' })
+    await expect(log.createTopics([{ ...spec, partitions: 4 }])).rejects.toThrow(TopicMismatch)
+  })
+
+  test('members of a group share the partitions in contiguous ranges, and one that leaves gives its own back', async () => {
+    const { on, log, topic } = await withTopic(5)
+    const owned = new Map<string, readonly number[]>()
+    const revoked: unknown[] = []
+    const join = (from: Log, instance: string) =>
+      from.join({
+        group: topic,
+        topic,
+        instance,
+        onAssigned: (partitions) => void owned.set(instance, partitions),
+        onRevoked: (partitions) => void revoked.push([instance, partitions]),
+      })
+    await join(log, 'a')
+    expect(owned.get('a')).toEqual([0, 1, 2, 3, 4])
+    const second = await join(open(on), 'b')
+    await until(() => owned.get('a')?.length === 3 && owned.get('b')?.length === 2)
+    expect(Object.fromEntries(owned)).toEqual({ a: [0, 1, 2], b: [3, 4] })
+    expect(revoked).toEqual([['a', [3, 4]]])
+    await second.close()
+    expect(revoked).toEqual([
+      ['a', [3, 4]],
+      ['b', [3, 4]],
+    ])
+    await until(() => owned.get('a')?.length === 5)
+  })
+
+  test('health says that the log answers', async () => {
+    const { log } = await withTopic()
+    expect(log.health()).toEqual({ reachable: true, unreachableMs: 0 })
+  })
+})
