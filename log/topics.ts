@@ -31,7 +31,7 @@ export const topicSettings = {
     max: 32,
     about: 'Replicas of each topic when it is made; 0 takes 1 in the development profile and 3 in production. From 3 on min.insync.replicas is 2.',
   },
-  KAFKA_TOPIC_PREFIX: { kind: 'text', default: 'loggerhead', about: 'First part of all topic names.' },
+  LOGGERHEAD_PREFIX: { kind: 'text', default: 'loggerhead', about: 'First part of all topic names.' },
   HISTORY_WINDOW: {
     kind: 'text',
     default: '7d',
@@ -59,9 +59,9 @@ export interface TopicPlan {
 
 /** The plan a process's settings describe. */
 export function planTopics(values: Values<typeof topicSettings>, namespace: string, profile: Profile): TopicPlan {
-  const prefix = values.KAFKA_TOPIC_PREFIX
+  const prefix = values.LOGGERHEAD_PREFIX
   if (!/^[A-Za-z0-9._-]{1,100}$/.test(prefix)) {
-    throw new SettingError('KAFKA_TOPIC_PREFIX', `“${prefix}” is not 1 to 100 letters, digits, dots, underscores or hyphens`)
+    throw new SettingError('LOGGERHEAD_PREFIX', `“${prefix}” is not 1 to 100 letters, digits, dots, underscores or hyphens`)
   }
   const replication = values.KAFKA_REPLICATION === 0 ? (profile === 'production' ? 3 : 1) : values.KAFKA_REPLICATION
   if (profile === 'production' && replication < 3) {

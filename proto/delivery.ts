@@ -63,14 +63,16 @@ export class FrameLink {
   readonly #stream: Duplex
   readonly #writer = new FrameWriter()
   readonly #onEnd: (reason: string) => void
+  readonly #onDrain: (() => void) | undefined
   #queuedBytes = 0
   #flushScheduled = false
   #ended = false
 
-  /** `onFrame` may throw FrameError: the link ends. `onEnd` is called once. */
-  constructor(stream: Duplex, handlers: { onFrame(frame: Frame): void; onEnd(reason: string): void }) {
+  /** `onFrame` may throw FrameError: the link ends. `onEnd` is called once, `onDrain` when HTTP/2 has taken all. */
+  constructor(stream: Duplex, handlers: { onFrame(frame: Frame): void; onEnd(reason: string): void; onDrain?(): void }) {
     this.#stream = stream
     this.#onEnd = handlers.onEnd
+    this.#onDrain = handlers.onDrain?.bind(handlers)
     stream.on('data', (batch: Buffer) => {
       try {
         for (const frame of readFrames(batch)) {
@@ -122,6 +124,7 @@ export class FrameLink {
     this.#queuedBytes += batch.length
     this.#stream.write(batch, () => {
       this.#queuedBytes -= batch.length
+      if (this.#queuedBytes === 0 && !this.#ended) this.#onDrain?.()
     })
   }
 

@@ -235,6 +235,7 @@ export interface SessionEnded {
 export interface Attachment {
   readonly gateway: GatewayIncarnation
   readonly connection: number
+  readonly connectionId: Buffer
   readonly receiveMaximum: number
   readonly maximumPacketSize: number
   readonly keepAlive: number

@@ -1,0 +1,159 @@
+/**
+ * What is owed to one persistent session: a queue of positions in `messages`, numbered in the order of the inbox
+ * journal. Every number is used once; a number is done when its message was acknowledged, or dropped with a reason.
+ * The cursor is the lowest number that is not done.
+ */
+
+export interface QueueEntry {
+  readonly number: number
+  /** Shard whose `messages` partition holds the message. */
+  readonly source: number
+  readonly offset: number
+  /** Bytes of the log record's value. */
+  readonly size: number
+  /** Milliseconds since the epoch; 0 never. */
+  readonly expiresAt: number
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: readonly number[]
+}
+
+const noIdentifiers: readonly number[] = []
+const initialCapacity = 8
+
+/** A ring of parallel arrays: an offline fleet's queues are the largest thing a router holds, some 30 bytes an entry. */
+export class SessionQueue {
+  /** Number of the next entry. */
+  next = 0
+  /** Every number below is done. */
+  cursor = 0
+  /** Numbers below this may have been sent once: sending them again carries DUP. */
+  sent = 0
+  /** Bytes of the messages that are not done. */
+  bytes = 0
+  readonly #done = new Set<number>()
+  readonly #identifiers = new Map<number, readonly number[]>()
+  #offsets = new Float64Array(initialCapacity)
+  #expiries = new Float64Array(initialCapacity)
+  #sizes = new Int32Array(initialCapacity)
+  #sources = new Uint16Array(initialCapacity)
+  #flags = new Uint8Array(initialCapacity)
+
+  /** Entries that are not done. */
+  get length(): number {
+    return this.next - this.cursor - this.#done.size
+  }
+
+  /** Numbers at or above the cursor that are done, ascending. */
+  get doneAbove(): number[] {
+    return [...this.#done].sort((a, b) => a - b)
+  }
+
+  isDone(number: number): boolean {
+    return number < this.cursor || this.#done.has(number)
+  }
+
+  push(entry: Omit<QueueEntry, 'number'>): number {
+    const number = this.next++
+    while (number - this.cursor >= this.#offsets.length) this.#grow()
+    const slot = number & (this.#offsets.length - 1)
+    this.#offsets[slot] = entry.offset
+    this.#expiries[slot] = entry.expiresAt
+    this.#sizes[slot] = entry.size
+    this.#sources[slot] = entry.source
+    this.#flags[slot] = entry.qos | (entry.retain ? 4 : 0)
+    if (entry.subscriptionIdentifiers.length > 0) this.#identifiers.set(number, entry.subscriptionIdentifiers)
+    this.bytes += entry.size
+    return number
+  }
+
+  /** Undefined when the number is done or not given out yet. */
+  get(number: number): QueueEntry | undefined {
+    if (number >= this.next || this.isDone(number)) return undefined
+    const slot = number & (this.#offsets.length - 1)
+    const flags = this.#flags[slot] as number
+    return {
+      number,
+      source: this.#sources[slot] as number,
+      offset: this.#offsets[slot] as number,
+      size: this.#sizes[slot] as number,
+      expiresAt: this.#expiries[slot] as number,
+      qos: (flags & 3) as 0 | 1 | 2,
+      retain: (flags & 4) !== 0,
+      subscriptionIdentifiers: this.#identifiers.get(number) ?? noIdentifiers,
+    }
+  }
+
+  /** Marks a number done; false when it was already, or was never given out. */
+  finish(number: number): boolean {
+    if (number < 0 || number >= this.next || this.isDone(number)) return false
+    this.#forget(number)
+    if (number !== this.cursor) {
+      this.#done.add(number)
+      return true
+    }
+    this.cursor++
+    while (this.#done.delete(this.cursor)) this.cursor++
+    return true
+  }
+
+  /** Takes over journaled progress: never moves backwards. */
+  advance(cursor: number, above: readonly number[], sent: number): void {
+    for (let number = this.cursor; number < Math.min(cursor, this.next); number++) this.finish(number)
+    if (cursor > this.next) {
+      this.next = cursor
+      this.cursor = cursor
+    }
+    for (const number of above) this.finish(number)
+    this.sent = Math.max(this.sent, sent)
+  }
+
+  /** Puts back an entry under its old number (from a snapshot); numbers ascend. */
+  restore(entry: QueueEntry): void {
+    this.skipTo(entry.number)
+    this.push(entry)
+  }
+
+  /** Numbers below `next` that have no entry are done. */
+  skipTo(next: number): void {
+    while (this.next < next) this.#done.add(this.next++)
+    while (this.#done.delete(this.cursor)) this.cursor++
+  }
+
+  *entries(): Generator<QueueEntry> {
+    for (let number = this.cursor; number < this.next; number++) {
+      const entry = this.get(number)
+      if (entry) yield entry
+    }
+  }
+
+  #forget(number: number): void {
+    this.bytes -= this.#sizes[number & (this.#sizes.length - 1)] as number
+    this.#identifiers.delete(number)
+  }
+
+  #grow(): void {
+    const from = this.#offsets.length - 1
+    const capacity = this.#offsets.length * 2
+    const grown = {
+      offsets: new Float64Array(capacity),
+      expiries: new Float64Array(capacity),
+      sizes: new Int32Array(capacity),
+      sources: new Uint16Array(capacity),
+      flags: new Uint8Array(capacity),
+    }
+    for (let number = this.cursor; number < this.next - 1; number++) {
+      const slot = number & (capacity - 1)
+      grown.offsets[slot] = this.#offsets[number & from] as number
+      grown.expiries[slot] = this.#expiries[number & from] as number
+      grown.sizes[slot] = this.#sizes[number & from] as number
+      grown.sources[slot] = this.#sources[number & from] as number
+      grown.flags[slot] = this.#flags[number & from] as number
+    }
+    this.#offsets = grown.offsets
+    this.#expiries = grown.expiries
+    this.#sizes = grown.sizes
+    this.#sources = grown.sources
+    this.#flags = grown.flags
+  }
+}

@@ -1,0 +1,486 @@
+/**
+ * The owner of the clients of a shard: answers attaches, ends what was taken over, sends what persistent sessions are
+ * owed, keeps their progress in the inbox, and decides expiry, overflow and revocation — each decision a record first.
+ */
+import type { Principal } from '../access/principal.ts'
+import type { Appender } from '../log/log.ts'
+import type { Session, Subscription } from '../model/session.ts'
+import type { SessionChange, SessionFold } from '../model/session-fold.ts'
+import type { QueueEntry } from '../model/session-queue.ts'
+import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
+import { encodeRecord } from '../schemas/codec.ts'
+import { decodeMessage } from '../schemas/message-record.ts'
+import type { Attached, Attachment, GatewayIncarnation, RecordName, Records } from '../schemas/records.ts'
+import { ClientSession } from './client-session.ts'
+import type { Gateway } from './gateway.ts'
+import type { Gateways } from './gateways.ts'
+import { OwedBatch } from './owed-batch.ts'
+import { gone, type Payloads } from './payloads.ts'
+
+/** What the registry says of sessions now. */
+export interface SessionJudge {
+  principalOf(session: Session): Principal | undefined
+  mayReceive(principal: Principal, filter: string): boolean
+}
+
+export interface ClientShardLimits {
+  /** Per session: entries. */
+  readonly queueMessagesMax: number
+  /** Per session: bytes of the queued messages. */
+  readonly queueBytesMax: number
+  /** Bytes on their way to one gateway above which nothing more is sent to it. */
+  readonly gatewayBytesMax: number
+}
+
+export interface ClientShardCounters {
+  delivered(count: number): void
+  dropped(reason: string, count: number): void
+  sessionEnded(reason: string): void
+}
+
+export interface ClientShardOptions {
+  readonly shard: number
+  readonly term: number
+  readonly fold: SessionFold
+  readonly gateways: Gateways
+  readonly payloads: Payloads
+  readonly appender: Appender
+  readonly topics: { readonly sessions: string; readonly inbox: string }
+  readonly limits: ClientShardLimits
+  readonly counters: ClientShardCounters
+  readonly now: () => number
+  judge(): SessionJudge
+  /** An append was refused: this router must let go of the shard. */
+  onRefused(error: Error): void
+}
+
+/** MQTT 5 reason codes this file closes with. */
+const notAuthorized = 0x87
+const sessionTakenOver = 0x8e
+const quotaExceeded = 0x97
+const administrativeAction = 0x98
+
+/** Sessions in one Acknowledged record at most. */
+const progressPerRecord = 500
+
+export class ClientShard {
+  readonly shard: number
+  readonly term: number
+  readonly #options: ClientShardOptions
+  /** Attached sessions by client id. */
+  readonly #clients = new Map<string, ClientSession>()
+  /** The same by gateway incarnation and connection. */
+  readonly #connections = new Map<number, Map<number, ClientSession>>()
+  /** Attached when this router took the shard: what they were sent is not known until their gateway tells. */
+  readonly #uncertain = new Set<Session>()
+  /** Sessions whose queue may hold what their client may no longer read. */
+  readonly #rejudged = new WeakSet<Session>()
+  /** Sessions without a connection that wait for their expiry, by second. */
+  readonly #expiring = new Map<number, Set<Session>>()
+  readonly #ending = new WeakSet<Session>()
+  readonly #progressed = new Set<Session>()
+  #isWritingProgress = false
+  #progressScheduled = false
+  readonly #wanting = new Set<ClientSession>()
+  #pumpScheduled = false
+  #isClosed = false
+
+  constructor(options: ClientShardOptions) {
+    this.#options = options
+    this.shard = options.shard
+    this.term = options.term
+    for (const session of options.fold.sessions.values()) {
+      if (session.isOver) continue
+      if (session.attached) {
+        this.#uncertain.add(session)
+        this.#connect(session, session.attached)
+        if (options.gateways.isOver(session.attached.gateway)) this.#detachLost(session, session.attached)
+      } else this.#awaitExpiry(session)
+    }
+    this.rejudge()
+  }
+
+  /** Sessions with a connection. */
+  get attachedCount(): number {
+    return this.#clients.size
+  }
+
+  /** What the fold of `sessions` says has changed. */
+  changed(change: SessionChange): void {
+    if (this.#isClosed) return
+    switch (change.kind) {
+      case 'attached': {
+        const { session, record, replaced } = change
+        const attached = session.attached as Attachment
+        if (replaced) {
+          this.#disconnect(record.clientId, replaced)
+          this.#close(replaced, sessionTakenOver, 'SessionTakenOver')
+        }
+        this.#settleUncertain(session)
+        this.#connect(session, attached)
+        this.#answer(session, attached)
+        // Its gateway was lost before the log had this: nobody else will ever end it.
+        if (this.#options.gateways.isSuperseded(attached.gateway)) this.#detachLost(session, attached)
+        return
+      }
+      case 'refused':
+        this.#refuse(change.record)
+        return
+      case 'detached':
+        this.#disconnect(change.session.clientId, change.from)
+        this.#settleUncertain(change.session)
+        // What a router said about a lost gateway must reach the connection, should it live after all.
+        if (change.record.by === 'router') this.#close(change.from, change.record.reasonCode, change.record.reason)
+        this.#awaitExpiry(change.session)
+        return
+      case 'ended':
+        if (change.from) {
+          this.#disconnect(change.session.clientId, change.from)
+          const [code, reason] = closingOf(change.reason)
+          this.#close(change.from, code, reason)
+        }
+        this.#progressed.delete(change.session)
+        this.#options.counters.sessionEnded(change.reason)
+        return
+      case 'subscribed':
+        this.#judge(change.session, change.added)
+        return
+      case 'unsubscribed':
+        return
+    }
+  }
+
+  /** Queues grew or moved. */
+  touched(sessions: readonly Session[]): void {
+    for (const session of sessions) {
+      this.#checkQueue(session)
+      const client = this.#clients.get(session.clientId)
+      if (client?.session === session) this.#want(client)
+    }
+  }
+
+  /** A gateway told which of the shard's connections live there. */
+  shardState(gateway: Gateway, live: readonly LiveSession[]): void {
+    const here = this.#connections.get(gateway.identity.incarnation) ?? new Map<number, ClientSession>()
+    const told = new Set<number>()
+    for (const { connection, session, sent, unacknowledged } of live) {
+      told.add(connection)
+      const client = here.get(connection)
+      if (!client || client.session.id !== session) {
+        // A newer epoch holds the session, or it is over: the gateway missed that.
+        gateway.send({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
+        continue
+      }
+      if (!client.session.isPersistent) continue
+      const finished = client.resume(Math.max(sent, 0), unacknowledged)
+      this.#uncertain.delete(client.session)
+      if (finished.length > 0 || sent > 0) this.#progress(client.session)
+      this.#want(client)
+    }
+    for (const [connection, { session }] of here) {
+      // Not confirmed yet: the gateway still waits for the answer, or does not know the connection and ignores it.
+      if (told.has(connection) || !session.attached) continue
+      this.#settleUncertain(session)
+      this.#answer(session, session.attached)
+      this.#want(here.get(connection) as ClientSession)
+    }
+  }
+
+  acknowledged(gateway: Gateway, acks: readonly Ack[]): void {
+    const here = this.#connections.get(gateway.identity.incarnation)
+    if (!here) return
+    let delivered = 0
+    for (const { connection, number, outcome } of acks) {
+      const client = here.get(connection)
+      if (!client?.finish(number)) continue
+      if (outcome === AckOutcome.acknowledged) delivered++
+      else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
+      this.#progress(client.session)
+      this.#want(client)
+    }
+    this.#options.counters.delivered(delivered)
+  }
+
+  /** The gateway takes more again. */
+  drained(gateway: Gateway): void {
+    for (const client of this.#connections.get(gateway.identity.incarnation)?.values() ?? []) this.#want(client)
+  }
+
+  /** A connection of the shard cannot be served any more: its gateway's queue is full. */
+  overflowed(gateway: Gateway, connection: number): void {
+    const client = this.#connections.get(gateway.identity.incarnation)?.get(connection)
+    if (client) this.#end(client.session, 'SessionOverflow')
+  }
+
+  /** All connections of the incarnation are over. */
+  gatewayLost(incarnation: GatewayIncarnation): void {
+    for (const client of [...(this.#connections.get(incarnation.incarnation)?.values() ?? [])]) {
+      if (client.session.attached) this.#detachLost(client.session, client.session.attached)
+    }
+  }
+
+  /** The registry changed: what a client may no longer read it no longer gets, offline sessions included. */
+  rejudge(): void {
+    for (const session of this.#options.fold.sessions.values()) if (!session.isOver) this.#judge(session, [...session.subscriptions.values()])
+  }
+
+  /** Once a second: expiries that have come. */
+  tick(): void {
+    const now = this.#options.now()
+    for (const [second, sessions] of this.#expiring) {
+      if (second * 1000 > now) continue
+      this.#expiring.delete(second)
+      for (const session of sessions) {
+        if (session.isOver || session.attached) continue
+        if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
+        else this.#awaitExpiry(session)
+      }
+    }
+  }
+
+  /** Appends the progress that is not in the journal yet. */
+  flush(): void {
+    this.#writeProgress()
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  #connect(session: Session, attached: Attachment): void {
+    const client = new ClientSession(session, session.queue.sent)
+    this.#clients.set(session.clientId, client)
+    const { incarnation } = attached.gateway
+    const here = this.#connections.get(incarnation) ?? new Map<number, ClientSession>()
+    this.#connections.set(incarnation, here)
+    here.set(attached.connection, client)
+    this.#want(client)
+  }
+
+  #disconnect(clientId: string, from: Attachment): void {
+    const here = this.#connections.get(from.gateway.incarnation)
+    const client = here?.get(from.connection)
+    here?.delete(from.connection)
+    if (here?.size === 0) this.#connections.delete(from.gateway.incarnation)
+    if (client) this.#wanting.delete(client)
+    if (client && this.#clients.get(clientId) === client) this.#clients.delete(clientId)
+  }
+
+  /** What an unknown window may have been sent carries DUP from now on. */
+  #settleUncertain(session: Session): void {
+    if (!this.#uncertain.delete(session)) return
+    const { queue } = session
+    queue.sent = Math.max(queue.sent, Math.min(queue.next, queue.cursor + 65_535))
+    this.#progress(session)
+  }
+
+  #answer(session: Session, attached: Attachment): void {
+    this.#options.gateways.get(attached.gateway)?.send({
+      kind: 'attachAnswer',
+      shard: this.shard,
+      term: this.term,
+      connection: attached.connection,
+      connectionId: attached.connectionId,
+      reasonCode: 0,
+      session: session.id,
+      epoch: session.epoch,
+      // An earlier attach began the session that this one goes on with.
+      sessionPresent: session.id !== session.epoch,
+    })
+  }
+
+  #refuse(record: Attached): void {
+    this.#options.gateways.get(record.gateway)?.send({
+      kind: 'attachAnswer',
+      shard: this.shard,
+      term: this.term,
+      connection: record.connection,
+      connectionId: record.connectionId,
+      reasonCode: notAuthorized,
+      session: 0,
+      epoch: 0,
+      sessionPresent: false,
+    })
+  }
+
+  #close(from: Attachment, reasonCode: number, reason: string): void {
+    this.#options.gateways.get(from.gateway)?.send({ kind: 'close', shard: this.shard, term: this.term, connection: from.connection, reasonCode, reason })
+  }
+
+  #detachLost(session: Session, attached: Attachment): void {
+    this.#write('sessions', 'Detached', session.clientId, {
+      clientId: session.clientId,
+      epoch: session.epoch,
+      at: this.#options.now(),
+      reason: 'ConnectionLost',
+      reasonCode: 0x88,
+      sessionExpiryInterval: null,
+      keepWill: true,
+      by: 'router',
+    })
+    this.#disconnect(session.clientId, attached)
+  }
+
+  #end(session: Session, reason: string): void {
+    if (this.#ending.has(session)) return
+    this.#ending.add(session)
+    this.#write('sessions', 'SessionEnded', session.clientId, {
+      clientId: session.clientId,
+      session: session.id,
+      epoch: session.epoch,
+      at: this.#options.now(),
+      reason,
+      shard: this.shard,
+      term: this.term,
+    })
+  }
+
+  #awaitExpiry(session: Session): void {
+    const at = session.expiresAt
+    if (session.isOver || at === Number.POSITIVE_INFINITY) return
+    const second = Math.ceil(at / 1000)
+    const sessions = this.#expiring.get(second) ?? new Set<Session>()
+    this.#expiring.set(second, sessions)
+    sessions.add(session)
+  }
+
+  #checkQueue(session: Session): void {
+    const { queueMessagesMax, queueBytesMax } = this.#options.limits
+    if (session.queue.length > queueMessagesMax || session.queue.bytes > queueBytesMax) this.#end(session, 'SessionOverflow')
+  }
+
+  #judge(session: Session, subscriptions: readonly Subscription[]): void {
+    if (subscriptions.length === 0) return
+    const judge = this.#options.judge()
+    const principal = judge.principalOf(session)
+    const revoked = subscriptions.filter(({ filter }) => !principal || !judge.mayReceive(principal, filter))
+    if (revoked.length === 0) return
+    this.#rejudged.add(session)
+    this.#write('sessions', 'Unsubscribed', session.clientId, {
+      clientId: session.clientId,
+      epoch: session.epoch,
+      at: this.#options.now(),
+      filters: revoked.map(({ filter }) => filter),
+    })
+    if (session.attached) this.#close(session.attached, notAuthorized, 'ClientAuthorizationError')
+  }
+
+  #want(client: ClientSession): void {
+    this.#wanting.add(client)
+    if (this.#pumpScheduled) return
+    this.#pumpScheduled = true
+    setImmediate(() => {
+      this.#pumpScheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    if (this.#isClosed) return
+    const batch = new OwedBatch(this.shard, this.term)
+    const wanting = [...this.#wanting]
+    this.#wanting.clear()
+    for (const client of wanting) this.#send(client, batch)
+    batch.flush()
+  }
+
+  /** Sends what the client's window allows; stops at what must be read first, so that the order holds. */
+  #send(client: ClientSession, batch: OwedBatch): void {
+    const { session } = client
+    const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
+    if (!gateway?.isLinked || this.#clients.get(session.clientId) !== client) return
+    // Its state was not told yet on this link.
+    if (this.#uncertain.has(session)) return
+    for (let number = client.next(); number !== undefined; number = client.next()) {
+      if (gateway.queuedBytes > this.#options.limits.gatewayBytesMax) return
+      const entry = session.queue.get(number) as QueueEntry
+      if (entry.expiresAt !== 0 && entry.expiresAt <= this.#options.now()) {
+        this.#giveUp(client, number, 'expired')
+        continue
+      }
+      const value = this.#options.payloads.get(entry.source, entry.offset, () => {
+        client.isReading = false
+        this.#want(client)
+      })
+      if (value === undefined) {
+        client.isReading = true
+        return
+      }
+      if (value === gone) this.#giveUp(client, number, 'gone')
+      else if (this.#rejudged.has(session) && !this.#mayStillReceive(session, value)) this.#giveUp(client, number, 'unauthorized')
+      else {
+        const dup = client.sent(number)
+        const { qos, retain, subscriptionIdentifiers } = entry
+        const { connection } = session.attached as Attachment
+        batch.add(gateway, entry.source, entry.offset, value, { connection, qos, dup, retain, number, subscriptionIdentifiers })
+      }
+    }
+  }
+
+  #mayStillReceive(session: Session, value: Buffer): boolean {
+    const judge = this.#options.judge()
+    const principal = judge.principalOf(session)
+    return principal !== undefined && judge.mayReceive(principal, decodeMessage(value).topic)
+  }
+
+  #giveUp(client: ClientSession, number: number, reason: string): void {
+    client.finish(number)
+    this.#drop(client.session, [number], reason)
+    this.#progress(client.session)
+  }
+
+  #drop(session: Session, numbers: readonly number[], reason: string): void {
+    this.#options.counters.dropped(reason, numbers.length)
+    this.#write('inbox', 'Dropped', null, { shard: this.shard, term: this.term, clientId: session.clientId, session: session.id, numbers, reason })
+  }
+
+  #progress(session: Session): void {
+    this.#progressed.add(session)
+    if (this.#isWritingProgress || this.#progressScheduled) return
+    this.#progressScheduled = true
+    setImmediate(() => {
+      this.#progressScheduled = false
+      this.#writeProgress()
+    })
+  }
+
+  /** One record at a time is on its way: what is acknowledged meanwhile shares the next. */
+  #writeProgress(): void {
+    if (this.#isWritingProgress || this.#isClosed || this.#progressed.size === 0) return
+    this.#isWritingProgress = true
+    const sessions: Records['Acknowledged']['sessions'][number][] = []
+    for (const session of this.#progressed) {
+      this.#progressed.delete(session)
+      if (session.isOver) continue
+      const { queue } = session
+      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above: queue.doneAbove, sent: queue.sent })
+      if (sessions.length === progressPerRecord) break
+    }
+    const value = encodeRecord('Acknowledged', { shard: this.shard, term: this.term, sessions })
+    this.#options.appender.append({ topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }, (error) => {
+      this.#isWritingProgress = false
+      if (error) this.#options.onRefused(error)
+      else this.#writeProgress()
+    })
+  }
+
+  #write<N extends RecordName>(topic: 'sessions' | 'inbox', name: N, key: string | null, record: Records[N]): void {
+    const append = {
+      topic: this.#options.topics[topic],
+      partition: this.shard,
+      key: key === null ? null : Buffer.from(key),
+      value: encodeRecord(name, record),
+      timestamp: this.#options.now(),
+    }
+    this.#options.appender.append(append, (error) => {
+      if (error) this.#options.onRefused(error)
+    })
+  }
+}
+
+/** How a connection learns why its session ended. */
+function closingOf(reason: string): readonly [reasonCode: number, disconnectionReason: string] {
+  if (reason === 'SessionOverflow') return [quotaExceeded, 'SessionOverflow']
+  if (reason === 'AuthorizationError') return [notAuthorized, 'ClientAuthorizationError']
+  return [administrativeAction, 'ServerInitiatedDisconnect']
+}

@@ -1,0 +1,153 @@
+import { kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { topicSettings } from '../log/topics.ts'
+import { readSettings, SettingError, type Settings } from '../settings/setting.ts'
+
+const MiB = 1024 * 1024
+
+/** All settings of a router. Limits carry their outcome and metric: docs/limits.md is generated from here. */
+export const routerSettings = {
+  ...kafkaSettings,
+  ...topicSettings,
+  LOGGERHEAD_PROFILE: {
+    kind: 'text',
+    default: 'development',
+    oneOf: ['development', 'production'],
+    about: 'production refuses topics that could lose what was acknowledged',
+  },
+  LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'Namespace: second part of every topic’s name' },
+  ROUTER_ID: { kind: 'text', default: 'router', about: 'Name of this router, unique in the deployment and the same after a restart' },
+  LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of /status and /metrics' },
+  INTERNAL_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of /status and /metrics; 0 for any free one' },
+  GRPC_TLS_CA: { kind: 'text', default: '', about: 'PEM file with the CA that signed the gateways’ certificates; with it, mutual TLS' },
+  GRPC_TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate shown to gateways' },
+  GRPC_TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the key of GRPC_TLS_CERT' },
+  SESSION_QUEUE_MESSAGES_MAX: {
+    kind: 'number',
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    unit: 'messages',
+    about: 'QoS ≥ 1 messages owed to one persistent session',
+    outcome: 'the session ends (SessionOverflow); its client is told 0x97 when connected',
+    metric: 'loggerhead_sessions_ended_total{reason="SessionOverflow"}',
+  },
+  SESSION_QUEUE_BYTES_MAX: {
+    kind: 'number',
+    default: 256 * MiB,
+    min: 1024,
+    max: 1024 * 1024 * MiB,
+    unit: 'bytes',
+    about: 'Bytes of the messages owed to one persistent session',
+    outcome: 'the session ends (SessionOverflow); its client is told 0x97 when connected',
+    metric: 'loggerhead_sessions_ended_total{reason="SessionOverflow"}',
+  },
+  GATEWAY_QUEUE_BYTES_MAX: {
+    kind: 'number',
+    default: 64 * MiB,
+    min: 65_536,
+    max: 16 * 1024 * MiB,
+    unit: 'bytes',
+    about: 'Direct messages sent to one gateway and not confirmed',
+    outcome: 'QoS 0 is dropped; sessions that end with their connection and miss a QoS 1 message end with 0x97',
+    metric: 'loggerhead_deliveries_dropped_total{reason="gatewayQueueFull"}',
+  },
+  GATEWAY_SEND_BYTES_MAX: {
+    kind: 'number',
+    default: 8 * MiB,
+    min: 65_536,
+    max: 1024 * MiB,
+    unit: 'bytes',
+    about: 'Bytes on their way to one gateway above which owed messages wait in the journal',
+    outcome: 'owed messages wait until the gateway has taken what is on its way',
+    metric: 'loggerhead_gateway_queued_bytes',
+  },
+  GATEWAY_STALL: {
+    kind: 'number',
+    default: 5_000,
+    min: 500,
+    max: 600_000,
+    unit: 'ms',
+    about: 'A gateway that says nothing on its link for this long',
+    outcome: 'the link is closed and dialled again',
+    metric: 'loggerhead_gateway_links_closed_total',
+  },
+  GATEWAY_LOST: {
+    kind: 'number',
+    default: 30_000,
+    min: 1_000,
+    max: 3_600_000,
+    unit: 'ms',
+    about: 'A gateway that cannot be reached for this long; at least twice SHARD_SILENCE of the gateways',
+    outcome: 'its connections count as lost; their sessions are detached',
+    metric: 'loggerhead_gateways_lost_total',
+  },
+  ROUTER_OUTSTANDING_BYTES_MAX: {
+    kind: 'number',
+    default: 128 * MiB,
+    min: 65_536,
+    max: 16 * 1024 * MiB,
+    unit: 'bytes',
+    about: 'Messages of one shard that are matched and not yet done',
+    outcome: 'no further stretch is matched until some are done',
+    metric: 'loggerhead_router_outstanding_bytes',
+  },
+  PAYLOAD_CACHE_BYTES: {
+    kind: 'number',
+    default: 16 * MiB,
+    min: 65_536,
+    max: 16 * 1024 * MiB,
+    unit: 'bytes',
+    about: 'Recent messages kept per shard for deliveries, and as much again of what was read anew',
+  },
+  FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
+  SNAPSHOT_RECORDS: {
+    kind: 'number',
+    default: 50_000,
+    min: 100,
+    max: 100_000_000,
+    unit: 'records',
+    about: 'Journal records of a shard after which its state is written as a snapshot',
+  },
+} as const satisfies Settings
+
+export interface RouterConfig {
+  readonly profile: 'development' | 'production'
+  readonly namespace: string
+  readonly routerId: string
+  readonly partitions: number
+  readonly queueMessagesMax: number
+  readonly queueBytesMax: number
+  readonly gatewayQueueBytesMax: number
+  readonly gatewaySendBytesMax: number
+  readonly gatewayStallMs: number
+  readonly gatewayLostMs: number
+  readonly outstandingBytesMax: number
+  readonly payloadCacheBytes: number
+  readonly fetchBytesMax: number
+  readonly snapshotRecords: number
+}
+
+/** Reads the router's settings. Throws SettingError naming the variable. */
+export function readRouterConfig(environment: Readonly<Record<string, string | undefined>>) {
+  const values = readSettings(routerSettings, environment)
+  const tlsFiles = [values.GRPC_TLS_CA, values.GRPC_TLS_CERT, values.GRPC_TLS_KEY]
+  if (tlsFiles.some((file) => file !== '') && tlsFiles.includes(''))
+    throw new SettingError('GRPC_TLS_CA', 'GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY belong together')
+  const config: RouterConfig = {
+    profile: values.LOGGERHEAD_PROFILE as RouterConfig['profile'],
+    namespace: values.LOGGERHEAD_NAMESPACE,
+    routerId: values.ROUTER_ID,
+    partitions: values.KAFKA_PARTITIONS,
+    queueMessagesMax: values.SESSION_QUEUE_MESSAGES_MAX,
+    queueBytesMax: values.SESSION_QUEUE_BYTES_MAX,
+    gatewayQueueBytesMax: values.GATEWAY_QUEUE_BYTES_MAX,
+    gatewaySendBytesMax: values.GATEWAY_SEND_BYTES_MAX,
+    gatewayStallMs: values.GATEWAY_STALL,
+    gatewayLostMs: values.GATEWAY_LOST,
+    outstandingBytesMax: values.ROUTER_OUTSTANDING_BYTES_MAX,
+    payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
+    fetchBytesMax: values.FETCH_BYTES_MAX,
+    snapshotRecords: values.SNAPSHOT_RECORDS,
+  }
+  return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
+}

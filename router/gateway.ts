@@ -1,0 +1,247 @@
+/**
+ * One gateway incarnation as a router sees it: the link, and the direct messages that the gateway has not confirmed.
+ * Nobody waits for a gateway: what it does not take is kept up to a bound and then dropped or its sessions ended.
+ */
+import type { DeliveryTls } from '../proto/delivery.ts'
+import { dialDelivery, FrameLink } from '../proto/delivery.ts'
+import { FrameError } from '../proto/frame-codec.ts'
+import type { Ack, DeliveredMessage, Frame, GatewayFrame, LiveSession, RouterFrame } from '../proto/frames.ts'
+
+export interface GatewayIdentity {
+  readonly id: string
+  readonly incarnation: number
+  readonly address: string
+}
+
+export interface GatewayHandlers {
+  /** The gateway's state for a shard this router owns: after `own`, on every new link. */
+  onShardState(gateway: Gateway, shard: number, term: number, receivedTo: number, sessions: readonly LiveSession[]): void
+  onAcks(gateway: Gateway, shard: number, acks: readonly Ack[]): void
+  /** The link has room again. */
+  onDrain(gateway: Gateway): void
+  /** QoS 0 deliveries that were given up because the gateway's queue is full. */
+  onDropped(gateway: Gateway, deliveries: number): void
+  /** A connection whose QoS ≥ 1 messages found the queue full: its session must end. */
+  onOverflow(gateway: Gateway, connection: number): void
+  onLink(gateway: Gateway, isUp: boolean, reason: string): void
+}
+
+export interface GatewayLimits {
+  /** Direct messages sent and not confirmed, bytes. */
+  readonly queueBytesMax: number
+  /** A link on which the gateway says nothing for this long is closed and dialled again, ms. */
+  readonly stallMs: number
+}
+
+interface Unconfirmed {
+  readonly frame: Extract<RouterFrame, { kind: 'direct' }>
+  readonly bytes: number
+  readonly done: () => void
+}
+
+const redialMs = 100
+
+export class Gateway {
+  readonly identity: GatewayIdentity
+  readonly #router: string
+  readonly #handlers: GatewayHandlers
+  readonly #limits: GatewayLimits
+  readonly #now: () => number
+  readonly #client: ReturnType<typeof dialDelivery>
+  /** Shards this router owns, with their terms. */
+  readonly #owned = new Map<number, number>()
+  /** By source shard, in order. */
+  readonly #unconfirmed = new Map<number, Unconfirmed[]>()
+  #unconfirmedBytes = 0
+  #link: FrameLink | undefined
+  #isWelcome = false
+  /** Shards whose state the gateway told on this link: only then direct messages go out, or an older one would be skipped as a repeat. */
+  readonly #ready = new Set<number>()
+  #dialledAt = 0
+  #redial: NodeJS.Timeout | undefined
+  #isClosed = false
+  #lastContact: number
+  #pings = 0
+
+  constructor(options: {
+    readonly identity: GatewayIdentity
+    readonly router: string
+    readonly handlers: GatewayHandlers
+    readonly limits: GatewayLimits
+    readonly now: () => number
+    readonly tls?: DeliveryTls | undefined
+  }) {
+    this.identity = options.identity
+    this.#router = options.router
+    this.#handlers = options.handlers
+    this.#limits = options.limits
+    this.#now = options.now
+    this.#lastContact = options.now()
+    this.#client = dialDelivery(options.identity.address, options.tls)
+    this.#dial()
+  }
+
+  /** Milliseconds since the gateway last said anything. */
+  get silentMs(): number {
+    return this.#now() - this.#lastContact
+  }
+
+  get isLinked(): boolean {
+    return this.#isWelcome
+  }
+
+  /** Bytes on their way to the gateway that it has not taken. */
+  get queuedBytes(): number {
+    return this.#link?.queuedBytes ?? 0
+  }
+
+  get unconfirmedBytes(): number {
+    return this.#unconfirmedBytes
+  }
+
+  own(shard: number, term: number): void {
+    this.#owned.set(shard, term)
+    this.#ready.delete(shard)
+    this.#send({ kind: 'own', shard, term })
+  }
+
+  disown(shard: number): void {
+    const term = this.#owned.get(shard)
+    if (term === undefined) return
+    this.#owned.delete(shard)
+    this.#release(this.#unconfirmed.get(shard) ?? [])
+    this.#unconfirmed.delete(shard)
+    this.#send({ kind: 'disown', shard, term })
+  }
+
+  /** Sends what need not survive the link: its state is told again by `shardState` on the next one. */
+  send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'close' | 'owed' }>): void {
+    this.#send(frame)
+  }
+
+  /**
+   * Sends one stretch's messages; `done` is called once when the gateway has them in its windows, or when it is given
+   * up. Over the queue's bound QoS 0 is dropped and sessions with QoS ≥ 1 messages are reported to end.
+   */
+  direct(frame: Extract<RouterFrame, { kind: 'direct' }>, done: () => void): void {
+    let bytes = 0
+    for (const message of frame.messages) bytes += message.value.length + message.receivers.length * 8
+    if (this.#unconfirmedBytes + bytes > this.#limits.queueBytesMax) {
+      this.#overflow(frame.messages)
+      done()
+      return
+    }
+    const queue = this.#unconfirmed.get(frame.shard) ?? []
+    this.#unconfirmed.set(frame.shard, queue)
+    queue.push({ frame, bytes, done })
+    this.#unconfirmedBytes += bytes
+    if (this.#ready.has(frame.shard)) this.#send(frame)
+  }
+
+  /** Gives up what is unconfirmed: the gateway is lost, its connections are over. */
+  forfeit(): void {
+    const all = [...this.#unconfirmed.values()].flat()
+    this.#unconfirmed.clear()
+    this.#release(all)
+  }
+
+  /** Once a second: keeps the link's silence short. */
+  tick(): void {
+    if (this.#isClosed) return
+    const silentMs = this.#now() - Math.max(this.#lastContact, this.#dialledAt)
+    if (this.#link && silentMs > this.#limits.stallMs) this.#link.close(`the gateway was silent for ${silentMs} ms`)
+    else this.#send({ kind: 'ping', nonce: this.#pings++ })
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#redial)
+    this.#link?.close('the router let go of this gateway')
+    this.forfeit()
+    this.#client.close()
+  }
+
+  #dial(): void {
+    if (this.#isClosed) return
+    this.#dialledAt = this.#now()
+    const link = new FrameLink(this.#client.link(), {
+      onFrame: (frame) => this.#receive(frame),
+      onEnd: (reason) => this.#linkEnded(link, reason),
+      onDrain: () => this.#handlers.onDrain(this),
+    })
+    this.#link = link
+    link.send({ kind: 'hello', router: this.#router, incarnation: this.identity.incarnation })
+  }
+
+  #linkEnded(link: FrameLink, reason: string): void {
+    if (this.#link !== link && this.#link !== undefined) return
+    const wasWelcome = this.#isWelcome
+    this.#link = undefined
+    this.#isWelcome = false
+    this.#ready.clear()
+    if (wasWelcome) this.#handlers.onLink(this, false, reason)
+    if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(), redialMs)
+  }
+
+  #send(frame: RouterFrame): void {
+    if (this.#isWelcome) this.#link?.send(frame)
+  }
+
+  #receive(frame: Frame): void {
+    this.#lastContact = this.#now()
+    const from = frame as GatewayFrame
+    switch (from.kind) {
+      case 'welcome':
+        if (from.incarnation !== this.identity.incarnation) throw new FrameError(`gateway ${from.gateway} is incarnation ${from.incarnation}`)
+        this.#isWelcome = true
+        this.#handlers.onLink(this, true, 'welcome')
+        for (const [shard, term] of this.#owned) this.#send({ kind: 'own', shard, term })
+        return
+      case 'shardState':
+        if (this.#owned.get(from.shard) !== from.term) return
+        this.#confirm(from.shard, from.receivedTo)
+        this.#handlers.onShardState(this, from.shard, from.term, from.receivedTo, from.sessions)
+        this.#ready.add(from.shard)
+        for (const each of this.#unconfirmed.get(from.shard) ?? []) this.#send(each.frame)
+        return
+      case 'received':
+        if (this.#owned.get(from.shard) === from.term) this.#confirm(from.shard, from.to)
+        return
+      case 'acks':
+        if (this.#owned.has(from.shard)) this.#handlers.onAcks(this, from.shard, from.acks)
+        return
+      case 'pong':
+        return
+      default:
+        throw new FrameError(`a gateway does not send ${frame.kind}`)
+    }
+  }
+
+  #confirm(shard: number, to: number): void {
+    const queue = this.#unconfirmed.get(shard)
+    if (!queue) return
+    let confirmed = 0
+    while (confirmed < queue.length && (queue[confirmed] as Unconfirmed).frame.to <= to) confirmed++
+    if (confirmed > 0) this.#release(queue.splice(0, confirmed))
+  }
+
+  #release(released: readonly Unconfirmed[]): void {
+    for (const each of released) {
+      this.#unconfirmedBytes -= each.bytes
+      each.done()
+    }
+  }
+
+  #overflow(messages: readonly DeliveredMessage[]): void {
+    let dropped = 0
+    const ending = new Set<number>()
+    for (const message of messages) {
+      for (const receiver of message.receivers) {
+        if (receiver.qos === 0) dropped++
+        else ending.add(receiver.connection)
+      }
+    }
+    if (dropped > 0) this.#handlers.onDropped(this, dropped)
+    for (const connection of ending) this.#handlers.onOverflow(this, connection)
+  }
+}

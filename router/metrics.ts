@@ -1,0 +1,34 @@
+import { Counter, Gauge, type Registry } from 'prom-client'
+
+/** What a router counts. */
+export function createRouterMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
+    delivered: new Counter({
+      name: 'loggerhead_deliveries_acknowledged_total',
+      help: 'Messages owed to persistent sessions that their clients acknowledged',
+      registers,
+    }),
+    dropped: new Counter({ name: 'loggerhead_deliveries_dropped_total', help: 'Deliveries given up, by reason', labelNames: ['reason'], registers }),
+    sessionsEnded: new Counter({ name: 'loggerhead_sessions_ended_total', help: 'Sessions that ended, by reason', labelNames: ['reason'], registers }),
+    gatewaysLost: new Counter({ name: 'loggerhead_gateways_lost_total', help: 'Gateway incarnations whose connections are over', registers }),
+    linksClosed: new Counter({ name: 'loggerhead_gateway_links_closed_total', help: 'Links to gateways that ended', registers }),
+    unreadable: new Counter({
+      name: 'loggerhead_records_unreadable_total',
+      help: 'Records of the log that could not be read',
+      labelNames: ['topic'],
+      registers,
+    }),
+    subscriptions: new Gauge({ name: 'loggerhead_subscriptions', help: 'Subscriptions held', registers }),
+    queuedBytes: new Gauge({ name: 'loggerhead_gateway_queued_bytes', help: 'Bytes on their way to a gateway', labelNames: ['gateway'], registers }),
+    outstandingBytes: new Gauge({
+      name: 'loggerhead_router_outstanding_bytes',
+      help: 'Bytes of messages matched and not yet done',
+      labelNames: ['shard'],
+      registers,
+    }),
+  }
+}
+
+export type RouterMetrics = ReturnType<typeof createRouterMetrics>

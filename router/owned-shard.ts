@@ -1,0 +1,294 @@
+/**
+ * A shard in this router's hands: the fold of its inbox, the owner of its messages and the owner of its clients, from the
+ * moment its term is in the log until the shard is taken away.
+ */
+import type { Appender, Log, Stretch } from '../log/log.ts'
+import type { TopicNames } from '../log/topics.ts'
+import { InboxFold } from '../model/inbox-fold.ts'
+import type { Session } from '../model/session.ts'
+import { type SessionChange, SessionFold } from '../model/session-fold.ts'
+import { restoreInbox, restoreQueue, restoreSessions } from '../model/snapshot.ts'
+import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
+import type { SnapshotClosed } from '../schemas/records.ts'
+import { ClientShard, type ClientShardOptions } from './client-shard.ts'
+import { LifecycleWriter } from './lifecycle-writer.ts'
+import type { SessionsTail } from './sessions-tail.ts'
+import { readSnapshot, type Snapshot, writeSnapshot } from './snapshots.ts'
+import { SourceShard, type SourceShardOptions } from './source-shard.ts'
+
+/** A folded record of `sessions` and what it changed. */
+export interface Applied {
+  readonly offset: number
+  readonly changes: readonly SessionChange[]
+}
+
+export interface OwnedShardOptions {
+  readonly shard: number
+  readonly shards: number
+  readonly router: string
+  readonly namespace: string
+  readonly log: Log
+  readonly topics: TopicNames
+  readonly appender: Appender
+  /** Kafka's fence of the shard's compacted topics: a later owner's makes this one's writes fail. */
+  readonly transactionalId: string
+  readonly tail: SessionsTail
+  readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'onRefused'>
+  readonly source: Pick<SourceShardOptions, 'trie' | 'gateways' | 'onUnreadable' | 'onMatched'>
+  readonly now: () => number
+  /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
+  readonly captured: readonly Applied[]
+  /** Position in `registry` that decisions are made under. */
+  registryPosition(): number
+  /** The log refused an append: this router cannot go on as owner. */
+  onRefused(error: Error): void
+  /** The log had removed messages that were not matched yet. */
+  onGone(from: number, to: number): void
+}
+
+export class OwnedShard {
+  readonly shard: number
+  readonly term: number
+  readonly client: ClientShard
+  readonly source: SourceShard
+  readonly #options: OwnedShardOptions
+  readonly #inbox: InboxFold
+  readonly #lifecycle: LifecycleWriter
+  readonly #fenced: Appender
+  #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
+  #snapshotPositions = 0
+  #isSnapshotting = false
+  readonly #capturedSeen: number
+  #journaled = { position: -1, lifecyclePosition: -1 }
+
+  /**
+   * Takes the shard: appends the term, reads the journals up to it and goes on where the last owner's progress stands.
+   * Nobody else's writes below this term count from then on.
+   */
+  static async take(options: OwnedShardOptions): Promise<OwnedShard> {
+    const { shard, shards, log, topics, appender, router, tail, now, transactionalId } = options
+    const fenced = await log.appender({ transactionalId })
+    // The first write under the new epoch is what makes Kafka refuse the old one.
+    await fenced.write({
+      topic: topics.snapshots,
+      partition: shard,
+      key: Buffer.from('fence'),
+      value: encodeRecord('ShardOwned', { shard, router, at: now() }),
+      timestamp: now(),
+    })
+    const announce = (topic: string, partition: number, term: number): Promise<number> =>
+      appender.write({ topic, partition, key: null, value: encodeRecord('TermAnnounced', { shard, term }), timestamp: now() })
+    const owned = encodeRecord('ShardOwned', { shard, router, at: now() })
+    const term = await appender.write({ topic: topics.inbox, partition: shard, key: null, value: owned, timestamp: now() })
+    await Promise.all([
+      announce(topics.sessions, shard, term),
+      ...Array.from({ length: shards }, (_, other) => other)
+        .filter((other) => other !== shard)
+        .map((other) => announce(topics.inbox, other, term)),
+    ])
+    const snapshot = await readSnapshot(log, topics.snapshots, shard)
+    // Whatever the inbox up to the term was matched with is in `sessions` by now.
+    await tail.catchUp()
+    const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
+    if (snapshot) restoreInbox(inbox, snapshot.closed)
+    restoreQueues(tail.folds[shard] as SessionFold, snapshot)
+    await readUpTo(log, topics.inbox, shard, inbox.position, term + 1, (offset, value) => {
+      inbox.apply(offset, decodeRecord(value))
+    })
+    const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
+    const position = inbox.progress?.position ?? start
+    if (position < start) options.onGone(position, start)
+    const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
+    const known = await lifecycleSince(options, snapshot, lifecyclePosition)
+    return new OwnedShard(options, { term, inbox, fenced, position: Math.max(position, start), lifecyclePosition, known, snapshot })
+  }
+
+  private constructor(
+    options: OwnedShardOptions,
+    state: {
+      readonly term: number
+      readonly inbox: InboxFold
+      readonly fenced: Appender
+      readonly position: number
+      readonly lifecyclePosition: number
+      readonly known: readonly Applied[]
+      readonly snapshot: Snapshot | undefined
+    },
+  ) {
+    const { shard, appender, topics, tail, onRefused, now } = options
+    const { term } = state
+    this.#options = options
+    this.shard = shard
+    this.term = term
+    this.#inbox = state.inbox
+    this.#fenced = state.fenced
+    this.#previous = state.snapshot?.closed
+    this.#snapshotPositions = this.#foldPositions()
+    this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, appender, topics, onRefused })
+    this.source = new SourceShard({
+      ...options.source,
+      shard,
+      term,
+      position: state.position,
+      appender,
+      inboxTopic: topics.inbox,
+      now,
+      sessionsPosition: (of) => (tail.folds[of] as SessionFold).position,
+      onRefused,
+      onProgress: () => {},
+    })
+    this.#lifecycle = new LifecycleWriter({
+      namespace: options.namespace,
+      shard,
+      position: state.lifecyclePosition,
+      appender,
+      topic: topics.lifecycle,
+      partitions: options.shards,
+      onRefused,
+      onProgress: () => {},
+    })
+    for (const { offset, changes } of [...state.known, ...options.captured]) this.#lifecycle.applied(offset, changes)
+    // The owner of the clients has just looked at the whole fold.
+    this.#capturedSeen = options.captured.length
+  }
+
+  /** From now on `applied` is called; takes what was captured since the fold was looked at. */
+  goLive(): void {
+    for (const { offset, changes } of this.#options.captured.slice(this.#capturedSeen)) this.applied(offset, changes)
+  }
+
+  /** Where to follow `inbox` from. */
+  get inboxPosition(): number {
+    return this.#inbox.position
+  }
+
+  /** Records folded since the last snapshot. */
+  get sinceSnapshot(): number {
+    return this.#foldPositions() - this.#snapshotPositions
+  }
+
+  /** A record of `sessions` was folded. */
+  applied(offset: number, changes: readonly SessionChange[]): void {
+    this.#lifecycle.applied(offset, changes)
+    for (const change of changes) this.client.changed(change)
+  }
+
+  /** Takes a stretch of the shard's inbox. */
+  async inbox(stretch: Stretch): Promise<void> {
+    const touched = new Set<Session>()
+    for (const { offset, value } of stretch.records) {
+      if (!value || offset < this.#inbox.position) continue
+      const record = decodeRecord(value)
+      if (record.name === 'Indexed') {
+        const behind = this.#options.tail.reached(this.shard, record.value.sessionsOffset)
+        if (behind) await behind
+      }
+      for (const session of this.#inbox.apply(offset, record)) touched.add(session)
+    }
+    if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
+    if (touched.size > 0) this.client.touched([...touched])
+  }
+
+  /** Journals how far the shard is, when that moved. */
+  writeProgress(): void {
+    const { position } = this.source
+    const lifecyclePosition = this.#lifecycle.position
+    if (position === this.#journaled.position && lifecyclePosition === this.#journaled.lifecyclePosition) return
+    this.#journaled = { position, lifecyclePosition }
+    const { appender, topics, tail, now, onRefused, registryPosition } = this.#options
+    const value = encodeRecord('Progress', {
+      shard: this.shard,
+      term: this.term,
+      position,
+      sessionsOffsets: tail.folds.map((fold) => fold.position),
+      registryOffset: registryPosition(),
+      lifecyclePosition,
+    })
+    appender.append({ topic: topics.inbox, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
+      if (error) onRefused(error)
+    })
+  }
+
+  /** Writes a snapshot of the shard; false when one is being written or life cycle events are still on their way. */
+  async snapshot(): Promise<boolean> {
+    const sessions = this.#options.tail.folds[this.shard] as SessionFold
+    // A successor derives the events it owes from the snapshot on, so none before it may be missing.
+    if (this.#isSnapshotting || this.#lifecycle.position < sessions.position) return false
+    this.#isSnapshotting = true
+    this.#snapshotPositions = this.#foldPositions()
+    try {
+      this.#previous = await writeSnapshot({
+        appender: this.#fenced,
+        topic: this.#options.topics.snapshots,
+        sessions,
+        inbox: this.#inbox,
+        term: this.term,
+        positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position },
+        previous: this.#previous,
+        now: this.#options.now(),
+      })
+      return true
+    } finally {
+      this.#isSnapshotting = false
+    }
+  }
+
+  /** Stops deciding; what is appended already stays. */
+  async close(): Promise<void> {
+    this.client.close()
+    this.source.close()
+    await this.#fenced.close()
+  }
+
+  #foldPositions(): number {
+    return (this.#options.tail.folds[this.shard] as SessionFold).position + this.#inbox.position
+  }
+}
+
+/** The sessions fold was restored without queues when the router started: only an owner needs them. */
+function restoreQueues(fold: SessionFold, snapshot: Snapshot | undefined): void {
+  for (const session of fold.sessions.values()) session.resetQueue()
+  for (const state of snapshot?.states ?? []) {
+    const session = fold.sessions.get(state.clientId)
+    if (session && !session.isOver && session.id === state.session) restoreQueue(session, state)
+  }
+}
+
+/**
+ * What happened to the shard's sessions since the last event its owner is known to have written. The fold of this router
+ * is past that point, so the stretch is folded once more on the side, up to exactly where the router's fold stands.
+ */
+async function lifecycleSince(options: OwnedShardOptions, snapshot: Snapshot | undefined, position: number): Promise<readonly Applied[]> {
+  const { log, topics, shard, tail } = options
+  const live = tail.folds[shard] as SessionFold
+  const aside = new SessionFold(shard)
+  if (snapshot) restoreSessions(aside, snapshot.states, snapshot.closed.sessionsOffset)
+  const known: Applied[] = []
+  while (aside.position < live.position) {
+    const before = aside.position
+    await readUpTo(log, topics.sessions, shard, before, live.position, (offset, value) => {
+      const changes = aside.apply(offset, decodeRecord(value))
+      if (offset >= position) known.push({ offset, changes })
+    })
+    if (aside.position < live.position) aside.position = live.position
+  }
+  return known
+}
+
+/** Calls back for each record of [from, to). */
+async function readUpTo(
+  log: Log,
+  topic: string,
+  partition: number,
+  from: number,
+  to: number,
+  onRecord: (offset: number, value: Buffer) => void,
+): Promise<void> {
+  let offset = Math.max(from, (await log.startOffsets(topic)).get(partition) ?? 0)
+  while (offset < to) {
+    const stretch = await log.read(topic, partition, offset)
+    for (const record of stretch.records) if (record.value && record.offset < to) onRecord(record.offset, record.value)
+    if (stretch.nextOffset === offset) throw new Error(`${topic}[${partition}] has nothing at ${offset}, although it reaches to ${to}`)
+    offset = stretch.nextOffset
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The records of `messages` that deliveries need: the tail as it was fetched for matching, and what was read again for
+ * sessions that come back. A herd of them shares each read.
+ */
+import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
+
+/** The log no longer holds it. */
+export const gone = Symbol('gone')
+
+interface Run {
+  readonly records: readonly LogRecord[]
+  readonly first: number
+  readonly last: number
+  readonly bytes: number
+}
+
+type Waiting = Map<number, (() => void)[]>
+
+/** Bytes of one read for those who come back. */
+const readSize = 512 * 1024
+const retryMs = 200
+
+class Partition {
+  readonly tail: Run[] = []
+  tailBytes = 0
+  readonly reread: Run[] = []
+  rereadBytes = 0
+  readonly gone = new Set<number>()
+  readonly waiting: Waiting = new Map()
+  isReading = false
+}
+
+export class Payloads {
+  readonly #log: Log
+  readonly #topic: string
+  readonly #bytesMax: number
+  readonly #partitions = new Map<number, Partition>()
+  readonly #onFailure: (error: Error) => void
+
+  /** `bytesMax` bounds the tail and, once more, what was read again, of each partition. */
+  constructor(options: { readonly log: Log; readonly topic: string; readonly bytesMax: number; onFailure(error: Error): void }) {
+    this.#log = options.log
+    this.#topic = options.topic
+    this.#bytesMax = options.bytesMax
+    this.#onFailure = options.onFailure
+  }
+
+  /** Keeps a stretch that was just fetched. */
+  keep(stretch: Stretch): void {
+    const run = runOf(stretch.records)
+    if (!run) return
+    const partition = this.#partition(stretch.partition)
+    partition.tail.push(run)
+    partition.tailBytes += run.bytes
+    while (partition.tailBytes > this.#bytesMax && partition.tail.length > 1) partition.tailBytes -= (partition.tail.shift() as Run).bytes
+  }
+
+  /** The record's value; `gone` when the log no longer holds it; undefined when it must be read first: then `whenRead` is called once. */
+  get(partitionNumber: number, offset: number, whenRead: () => void): Buffer | typeof gone | undefined {
+    const partition = this.#partition(partitionNumber)
+    const value = findSorted(partition.tail, offset) ?? find(partition.reread, offset)
+    if (value) return value
+    if (partition.gone.delete(offset)) return gone
+    const waiting = partition.waiting.get(offset)
+    if (waiting) waiting.push(whenRead)
+    else partition.waiting.set(offset, [whenRead])
+    if (!partition.isReading) void this.#read(partitionNumber, partition)
+    return undefined
+  }
+
+  async #read(partitionNumber: number, partition: Partition): Promise<void> {
+    partition.isReading = true
+    // Everybody who asks within this turn of the loop is served by the same reads, lowest position first.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (partition.waiting.size > 0) {
+      let lowest = Number.POSITIVE_INFINITY
+      for (const offset of partition.waiting.keys()) if (offset < lowest) lowest = offset
+      try {
+        const stretch = await this.#log.read(this.#topic, partitionNumber, lowest, readSize)
+        this.#serve(partition, lowest, stretch)
+      } catch (error) {
+        if (error instanceof OffsetOutOfRange) this.#serveGone(partition, lowest)
+        else {
+          this.#onFailure(error as Error)
+          await new Promise((resolve) => setTimeout(resolve, retryMs))
+        }
+      }
+    }
+    partition.isReading = false
+  }
+
+  #serve(partition: Partition, lowest: number, stretch: Stretch): void {
+    const run = runOf(stretch.records)
+    if (run) {
+      partition.reread.push(run)
+      partition.rereadBytes += run.bytes
+      while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
+    }
+    const next = Math.max(stretch.nextOffset, lowest + 1)
+    for (const offset of partition.waiting.keys()) {
+      if (offset < next && !find(partition.reread, offset)) partition.gone.add(offset)
+    }
+    this.#wake(partition, (offset) => offset < next)
+  }
+
+  #serveGone(partition: Partition, offset: number): void {
+    partition.gone.add(offset)
+    this.#wake(partition, (each) => each === offset)
+  }
+
+  #wake(partition: Partition, isServed: (offset: number) => boolean): void {
+    for (const [offset, callbacks] of [...partition.waiting]) {
+      if (!isServed(offset)) continue
+      partition.waiting.delete(offset)
+      for (const callback of callbacks) callback()
+    }
+  }
+
+  #partition(number: number): Partition {
+    let partition = this.#partitions.get(number)
+    if (!partition) {
+      partition = new Partition()
+      this.#partitions.set(number, partition)
+    }
+    return partition
+  }
+}
+
+function runOf(records: readonly LogRecord[]): Run | undefined {
+  const first = records[0]
+  const last = records.at(-1)
+  if (!first || !last) return undefined
+  let bytes = 0
+  for (const record of records) bytes += (record.value?.length ?? 0) + 100
+  return { records, first: first.offset, last: last.offset, bytes }
+}
+
+function valueIn(run: Run | undefined, offset: number): Buffer | undefined {
+  if (!run || offset < run.first || offset > run.last) return undefined
+  const direct = run.records[offset - run.first]
+  if (direct?.offset === offset) return direct.value ?? undefined
+  return run.records.find((record) => record.offset === offset)?.value ?? undefined
+}
+
+/** In runs read for different askers, in any order: few and large. */
+function find(runs: readonly Run[], offset: number): Buffer | undefined {
+  for (let i = runs.length - 1; i >= 0; i--) {
+    const value = valueIn(runs[i], offset)
+    if (value) return value
+  }
+  return undefined
+}
+
+/** In the tail, whose runs ascend: many and small. */
+function findSorted(runs: readonly Run[], offset: number): Buffer | undefined {
+  let low = 0
+  let high = runs.length - 1
+  while (low <= high) {
+    const middle = (low + high) >> 1
+    const run = runs[middle] as Run
+    if (offset < run.first) high = middle - 1
+    else if (offset > run.last) low = middle + 1
+    else return valueIn(run, offset)
+  }
+  return undefined
+}

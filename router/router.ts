@@ -1,0 +1,345 @@
+/**
+ * The reader of the log: folds all sessions, shares out the shards with the other routers, and runs three loops that never
+ * wait for one another's work — sessions, messages to match, and what the inboxes owe.
+ */
+import type { Logger } from 'pino'
+import { compileRules } from '../access/decide.ts'
+import { principalOfSession } from '../access/principal.ts'
+import { type Appender, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
+import type { TopicNames } from '../log/topics.ts'
+import type { RegistryFollower } from '../model/registry-follower.ts'
+import type { SessionChange } from '../model/session-fold.ts'
+import { restoreSessions } from '../model/snapshot.ts'
+import type { DeliveryTls } from '../proto/delivery.ts'
+import type { SessionJudge } from './client-shard.ts'
+import type { RouterConfig } from './config.ts'
+import type { GatewayHandlers } from './gateway.ts'
+import { Gateways } from './gateways.ts'
+import type { RouterMetrics } from './metrics.ts'
+import { type Applied, OwnedShard } from './owned-shard.ts'
+import { Payloads } from './payloads.ts'
+import { SessionsTail } from './sessions-tail.ts'
+import { readSnapshot } from './snapshots.ts'
+import { SubscriptionTrie } from './subscription-trie.ts'
+
+const progressMs = 500
+
+export interface RouterOptions {
+  readonly config: RouterConfig
+  readonly log: Log
+  readonly topics: TopicNames
+  readonly registry: RegistryFollower
+  readonly metrics: RouterMetrics
+  readonly logger: Logger
+  readonly now: () => number
+  readonly tls?: DeliveryTls | undefined
+  /** The router cannot go on: the process ends and starts anew. */
+  onFailed(error: Error): void
+}
+
+export class Router {
+  readonly #options: RouterOptions
+  readonly #trie = new SubscriptionTrie()
+  readonly #tail: SessionsTail
+  readonly #gateways: Gateways
+  readonly #payloads: Payloads
+  readonly #owned = new Map<number, OwnedShard>()
+  /** Shards being taken, with what was folded of their sessions meanwhile. */
+  readonly #taking = new Map<number, Applied[]>()
+  #appender: Appender | undefined
+  #messages: Follower | undefined
+  #inboxes: Follower | undefined
+  #membership: Membership | undefined
+  readonly #timers: NodeJS.Timeout[] = []
+  #isClosing = false
+
+  constructor(options: RouterOptions) {
+    this.#options = options
+    const { config, log, topics, now, metrics, logger, tls } = options
+    this.#tail = new SessionsTail({
+      log,
+      topic: topics.sessions,
+      shards: config.partitions,
+      onApplied: (shard, offset, changes) => this.#applied(shard, offset, changes),
+      onUnreadable: (shard, offset, error) => this.#unreadable(topics.sessions, shard, offset, error),
+    })
+    this.#gateways = new Gateways({
+      log,
+      topic: topics.gateways,
+      router: config.routerId,
+      handlers: this.#gatewayHandlers(),
+      limits: { queueBytesMax: config.gatewayQueueBytesMax, stallMs: config.gatewayStallMs },
+      lostMs: config.gatewayLostMs,
+      now,
+      tls,
+      onLost: (incarnation, reason) => {
+        logger.warn({ gateway: incarnation.id, incarnation: incarnation.incarnation, reason }, 'a gateway is lost')
+        metrics.gatewaysLost.inc()
+        for (const shard of this.#owned.values()) shard.client.gatewayLost(incarnation)
+      },
+    })
+    this.#payloads = new Payloads({
+      log,
+      topic: topics.messages,
+      bytesMax: config.payloadCacheBytes,
+      onFailure: (error) => logger.warn({ err: error }, 'messages could not be read again; trying on'),
+    })
+  }
+
+  /** What /status shows. */
+  status(): object {
+    return {
+      router: this.#options.config.routerId,
+      shards: [...this.#owned.values()].map((owned) => ({
+        shard: owned.shard,
+        term: owned.term,
+        position: owned.source.position,
+        outstandingBytes: owned.source.outstandingBytes,
+        attached: owned.client.attachedCount,
+      })),
+      subscriptions: this.#trie.size,
+      sessions: this.#tail.folds.reduce((sum, fold) => sum + fold.sessions.size, 0),
+      gateways: [...this.#gateways.all()].map((gateway) => ({ ...gateway.identity, linked: gateway.isLinked, silentMs: gateway.silentMs })),
+      kafka: this.#options.log.health(),
+      registryConfirmedMs: this.#options.registry.confirmedMs(),
+    }
+  }
+
+  /** Folds what there is and joins the other routers. Resolves once the shards given to this router are served. */
+  async start(): Promise<void> {
+    const { config, log, topics, registry } = this.#options
+    this.#appender = await log.appender()
+    await this.#restore()
+    await this.#gateways.start()
+    this.#messages = await log.follow({ topic: topics.messages, from: new Map(), maxBytes: config.fetchBytesMax })
+    this.#inboxes = await log.follow({ topic: topics.inbox, from: new Map(), maxBytes: config.fetchBytesMax })
+    this.#watch(this.#tail.run())
+    this.#watch(this.#gateways.run())
+    this.#watch(this.#match(this.#messages))
+    this.#watch(this.#deliver(this.#inboxes))
+    registry.onChange(() => this.#rejudge())
+    this.#timers.push(
+      setInterval(() => this.#each((owned) => owned.writeProgress()), progressMs),
+      setInterval(() => this.#tick(), 1_000),
+    )
+    const first = Promise.withResolvers<void>()
+    this.#membership = await log.join({
+      group: `${topics.messages}.router`,
+      topic: topics.messages,
+      instance: config.routerId,
+      onAssigned: async (shards) => {
+        await this.#take(shards)
+        first.resolve()
+      },
+      onRevoked: (shards) => this.#release(shards),
+    })
+    await first.promise
+  }
+
+  /** Journals progress and lets go of everything. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#each((owned) => {
+      owned.client.flush()
+      owned.writeProgress()
+    })
+    await this.#appender?.flush()
+    if (this.#options.log.health().reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.snapshot()))
+    await this.#release([...this.#owned.keys()])
+    await this.#membership?.close()
+    await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close()])
+    await this.#appender?.close()
+  }
+
+  async #restore(): Promise<void> {
+    const { log, topics, logger } = this.#options
+    for (const fold of this.#tail.folds) {
+      const snapshot = await readSnapshot(log, topics.snapshots, fold.shard)
+      if (snapshot) restoreSessions(fold, snapshot.states, snapshot.closed.sessionsOffset)
+      else fold.position = (await log.startOffsets(topics.sessions)).get(fold.shard) ?? 0
+      for (const session of fold.sessions.values()) for (const subscription of session.subscriptions.values()) this.#trie.add(session, subscription)
+    }
+    await this.#tail.catchUp()
+    logger.info({ subscriptions: this.#trie.size }, 'sessions are folded')
+  }
+
+  async #take(shards: readonly number[]): Promise<void> {
+    for (const shard of shards) if (!this.#owned.has(shard)) await this.#takeOne(shard)
+  }
+
+  async #takeOne(shard: number): Promise<void> {
+    const { config, log, topics, now, metrics, logger, registry } = this.#options
+    const captured: Applied[] = []
+    this.#taking.set(shard, captured)
+    try {
+      const owned = await OwnedShard.take({
+        shard,
+        shards: config.partitions,
+        router: config.routerId,
+        namespace: config.namespace,
+        log,
+        topics,
+        appender: this.#appender as Appender,
+        transactionalId: `${topics.snapshots}.shard-${shard}`,
+        tail: this.#tail,
+        captured,
+        now,
+        client: {
+          gateways: this.#gateways,
+          payloads: this.#payloads,
+          limits: { queueMessagesMax: config.queueMessagesMax, queueBytesMax: config.queueBytesMax, gatewayBytesMax: config.gatewaySendBytesMax },
+          counters: {
+            delivered: (count) => metrics.delivered.inc(count),
+            dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
+            sessionEnded: (reason) => metrics.sessionsEnded.inc({ reason }),
+          },
+          now,
+          judge: () => this.#judge(),
+        },
+        source: {
+          trie: this.#trie,
+          gateways: this.#gateways,
+          onUnreadable: (offset, error) => this.#unreadable(topics.messages, shard, offset, error),
+          onMatched: (messages, plan) => {
+            metrics.matched.inc(messages)
+            if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
+          },
+        },
+        registryPosition: () => registry.view.position,
+        onRefused: (error) => this.#fail(error),
+        onGone: (from, to) => {
+          logger.error({ shard, from, to }, 'messages were removed by retention before they were matched')
+          metrics.dropped.inc({ reason: 'gone' }, to - from)
+        },
+      })
+      this.#owned.set(shard, owned)
+      owned.goLive()
+      this.#gateways.own(shard, owned.term)
+      this.#inboxes?.seek(shard, owned.inboxPosition)
+      this.#messages?.seek(shard, owned.source.position)
+      logger.info({ shard, term: owned.term, position: owned.source.position }, 'shard taken')
+    } finally {
+      this.#taking.delete(shard)
+    }
+  }
+
+  async #release(shards: readonly number[]): Promise<void> {
+    for (const shard of shards) {
+      const owned = this.#owned.get(shard)
+      if (!owned) continue
+      this.#owned.delete(shard)
+      this.#messages?.remove(shard)
+      this.#inboxes?.remove(shard)
+      this.#gateways.disown(shard)
+      await owned.close()
+      this.#options.logger.info({ shard }, 'shard released')
+    }
+  }
+
+  /** Matches what is published. */
+  async #match(messages: Follower): Promise<void> {
+    const { config } = this.#options
+    for await (const stretch of messages.stretches()) {
+      const owned = this.#owned.get(stretch.partition)
+      if (!owned) continue
+      if (stretch.records.length > 0) {
+        this.#payloads.keep(stretch)
+        // A subscription that was acknowledged before one of these was published is known after this.
+        await this.#tail.catchUp()
+        if (this.#meetsUnknownGateway) {
+          this.#meetsUnknownGateway = false
+          await this.#gateways.catchUp()
+        }
+        await owned.source.room(config.outstandingBytesMax)
+      }
+      owned.source.take(stretch)
+    }
+  }
+
+  /** A session attached to a gateway that this router had not heard of. */
+  #meetsUnknownGateway = false
+
+  /** Delivers what the inboxes owe. */
+  async #deliver(inboxes: Follower): Promise<void> {
+    for await (const stretch of inboxes.stretches()) await this.#owned.get(stretch.partition)?.inbox(stretch)
+  }
+
+  #applied(shard: number, offset: number, changes: readonly SessionChange[]): void {
+    for (const change of changes) {
+      switch (change.kind) {
+        case 'subscribed':
+          for (const subscription of change.added) this.#trie.add(change.session, subscription)
+          break
+        case 'unsubscribed':
+        case 'ended':
+          for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
+          break
+        case 'attached':
+          if (!this.#gateways.get(change.record.gateway)) this.#meetsUnknownGateway = true
+          break
+      }
+    }
+    this.#owned.get(shard)?.applied(offset, changes)
+    this.#taking.get(shard)?.push({ offset, changes })
+  }
+
+  #judge(): SessionJudge {
+    const { view } = this.#options.registry
+    const rules = compileRules(view)
+    return {
+      principalOf: (session) => principalOfSession(view, session),
+      mayReceive: (principal, filter) => rules.maySubscribe(principal, filter).allowed,
+    }
+  }
+
+  #rejudge(): void {
+    this.#each((owned) => owned.client.rejudge())
+  }
+
+  #tick(): void {
+    const { config, metrics, logger } = this.#options
+    metrics.subscriptions.set(this.#trie.size)
+    this.#each((owned) => {
+      owned.client.tick()
+      if (owned.sinceSnapshot < config.snapshotRecords) return
+      owned.snapshot().catch((error: Error) => {
+        if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
+      })
+    })
+  }
+
+  #gatewayHandlers(): GatewayHandlers {
+    const { metrics, logger } = this.#options
+    return {
+      onShardState: (gateway, shard, _term, _receivedTo, sessions) => this.#owned.get(shard)?.client.shardState(gateway, sessions),
+      onAcks: (gateway, shard, acks) => this.#owned.get(shard)?.client.acknowledged(gateway, acks),
+      onDrain: (gateway) => this.#each((owned) => owned.client.drained(gateway)),
+      onDropped: (_gateway, deliveries) => metrics.dropped.inc({ reason: 'gatewayQueueFull' }, deliveries),
+      onOverflow: (gateway, connection) => this.#each((owned) => owned.client.overflowed(gateway, connection)),
+      onLink: (gateway, isUp, reason) => logger.info({ gateway: gateway.identity.id, isUp, reason }, 'gateway link'),
+    }
+  }
+
+  #each(act: (owned: OwnedShard) => void): void {
+    for (const owned of this.#owned.values()) act(owned)
+  }
+
+  #unreadable(topic: string, partition: number, offset: number, error: Error): void {
+    this.#options.metrics.unreadable.inc({ topic })
+    this.#options.logger.error({ topic, partition, offset, err: error }, 'a record cannot be read and is skipped')
+  }
+
+  /** A loop that ends by an error ends the router: nothing it holds is lost by starting anew. */
+  #watch(loop: Promise<void>): void {
+    loop.catch((error: unknown) => {
+      if (!this.#isClosing || !(error instanceof LogClosed)) this.#fail(error as Error)
+    })
+  }
+
+  #fail(error: Error): void {
+    if (this.#isClosing) return
+    if (error instanceof OffsetOutOfRange) this.#options.logger.fatal({ err: error }, 'the log does not hold what is needed')
+    this.#options.onFailed(error)
+  }
+}

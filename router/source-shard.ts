@@ -1,0 +1,146 @@
+/**
+ * The owner of a shard's `messages`: matches each stretch and sees it through. Effects are safe to repeat — gateways skip
+ * positions they have, inboxes skip what is below their high-water — so a successor matches the stretches after the last
+ * journaled Progress again, whatever of them had been done.
+ */
+import type { Appender, Stretch } from '../log/log.ts'
+import { encodeRecord } from '../schemas/codec.ts'
+import { peekMessage } from '../schemas/message-record.ts'
+import type { IndexEntry } from '../schemas/records.ts'
+import type { Gateway } from './gateway.ts'
+import type { Gateways } from './gateways.ts'
+import { type DirectPart, emptyPlan, indexParts, type PublishedRecord, planRecord, type StretchPlan } from './stretch-plan.ts'
+import type { Match, SubscriptionTrie } from './subscription-trie.ts'
+import { Watermark } from './watermark.ts'
+
+/** Keeps one Indexed record below 1 MiB: a receiver takes a client id (128 characters by default) and some 20 bytes. */
+const receiversPerRecord = 4_000
+
+export interface SourceShardOptions {
+  readonly shard: number
+  readonly term: number
+  readonly position: number
+  readonly trie: SubscriptionTrie
+  readonly gateways: Gateways
+  readonly appender: Appender
+  readonly inboxTopic: string
+  readonly now: () => number
+  /** Offset in `sessions` of a shard that the trie has applied. */
+  sessionsPosition(shard: number): number
+  onUnreadable(offset: number, error: Error): void
+  onMatched(messages: number, plan: StretchPlan): void
+  /** An append was refused: this router must let go of the shard. */
+  onRefused(error: Error): void
+  /** The position moved. */
+  onProgress(): void
+}
+
+export class SourceShard {
+  readonly shard: number
+  readonly term: number
+  readonly #options: SourceShardOptions
+  readonly #watermark: Watermark
+  /** Everything below was matched. */
+  #taken: number
+  #roomWanted: (() => void) | undefined
+  #isClosed = false
+
+  constructor(options: SourceShardOptions) {
+    this.#options = options
+    this.shard = options.shard
+    this.term = options.term
+    this.#taken = options.position
+    this.#watermark = new Watermark(options.position, () => this.#moved())
+  }
+
+  /** Everything below is done. */
+  get position(): number {
+    return this.#watermark.position
+  }
+
+  /** Bytes of stretches that are matched and not done. */
+  get outstandingBytes(): number {
+    return this.#watermark.weight
+  }
+
+  /** Resolves when at most `bytesMax` is outstanding. */
+  async room(bytesMax: number): Promise<void> {
+    while (this.#watermark.weight > bytesMax && !this.#isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#roomWanted = resolve
+      })
+    }
+  }
+
+  /** Matches a stretch; the trie has applied all that was subscribed before it was fetched. */
+  take(stretch: Stretch): void {
+    if (this.#isClosed) return
+    const plan = emptyPlan()
+    const matched = new Map<string, readonly Match[]>()
+    let bytes = 0
+    for (const record of stretch.records) {
+      const { key, value, offset } = record
+      if (!value || !key || offset < this.#taken) continue
+      bytes += value.length
+      const topic = key.toString()
+      let matches = matched.get(topic)
+      if (!matches) {
+        matches = this.#options.trie.match(topic)
+        matched.set(topic, matches)
+      }
+      if (matches.length === 0) continue
+      const message = this.#peek(offset, value)
+      if (message) planRecord(plan, { source: this.shard, offset, value }, message, matches)
+    }
+    this.#taken = Math.max(this.#taken, stretch.nextOffset)
+    this.#options.onMatched(stretch.records.length, plan)
+    this.#carryOut(stretch, plan, bytes)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#roomWanted?.()
+  }
+
+  #peek(offset: number, value: Buffer): PublishedRecord | undefined {
+    try {
+      const { clientId, qos, retain, receivedAt, messageExpiryInterval } = peekMessage(value)
+      return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt: messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000 }
+    } catch (error) {
+      this.#options.onUnreadable(offset, error as Error)
+      return undefined
+    }
+  }
+
+  #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number): void {
+    const from = stretch.records[0]?.offset ?? stretch.nextOffset
+    const direct: { link: Gateway; part: DirectPart }[] = []
+    for (const part of plan.direct.values()) {
+      const link = this.#options.gateways.get(part.gateway)
+      // Without a link the incarnation is over, and its connections with it.
+      if (link) direct.push({ link, part })
+    }
+    const indexed = [...plan.indexed].map(([shard, entries]) => ({ shard, parts: [...indexParts(entries, receiversPerRecord)] }))
+    const waits = indexed.reduce((sum, { parts }) => sum + parts.length, direct.length)
+    const done = this.#watermark.begin(stretch.nextOffset, waits, bytes)
+    for (const { link, part } of direct) {
+      link.direct({ kind: 'direct', shard: this.shard, term: this.term, from, to: stretch.nextOffset, messages: part.messages }, done)
+    }
+    for (const { shard, parts } of indexed) this.#index(shard, from, stretch.nextOffset, parts, done)
+  }
+
+  #index(shard: number, from: number, to: number, parts: readonly (readonly IndexEntry[])[], done: () => void): void {
+    const { appender, inboxTopic, now, onRefused, sessionsPosition } = this.#options
+    const sessionsOffset = sessionsPosition(shard)
+    parts.forEach((entries, part) => {
+      const value = encodeRecord('Indexed', { shard: this.shard, term: this.term, from, to, part, parts: parts.length, sessionsOffset, entries })
+      appender.append({ topic: inboxTopic, partition: shard, key: null, value, timestamp: now() }, (error) => (error ? onRefused(error) : done()))
+    })
+  }
+
+  #moved(): void {
+    this.#roomWanted?.()
+    this.#roomWanted = undefined
+    this.#options.onProgress()
+  }
+}
