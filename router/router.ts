@@ -165,7 +165,7 @@ export class Router {
   }
 
   async #take(shards: readonly number[]): Promise<void> {
-    for (const shard of shards) if (!this.#owned.has(shard)) await this.#takeOne(shard)
+    await Promise.all(shards.filter((shard) => !this.#owned.has(shard)).map((shard) => this.#takeOne(shard)))
   }
 
   async #takeOne(shard: number): Promise<void> {

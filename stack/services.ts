@@ -68,7 +68,7 @@ export function serviceSpecs(options: ServicesOptions): {
     KAFKA_BROKERS: brokers,
     KAFKA_PARTITIONS: String(values.KAFKA_PARTITIONS),
     KAFKA_REPLICATION: String(config.replication),
-    HISTORY_WINDOW: String(values.HISTORY_WINDOW),
+    HISTORY_WINDOW: values.HISTORY_WINDOW,
     INTERNAL_KEY_FILE: files.internalKey,
   }
   const service = (folder: string, name: string, own: Record<string, string>, shown: Readonly<Record<string, number>>): ProcessSpec => ({
