@@ -1,5 +1,5 @@
 /** Keeps a RegistryView current from the log, and knows how old its knowledge is. */
-import type { Follower, Log, LogRecord, Stretch } from '../log/log.ts'
+import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { type RegistryRecord, RegistryView } from './registry-view.ts'
 
@@ -40,6 +40,7 @@ export class RegistryFollower {
   readonly #ended: Promise<void>
   #confirmedAt = Number.NEGATIVE_INFINITY
   #failure: unknown
+  #isClosing = false
 
   /** Resolves once the view holds everything that was in the log when this was called. */
   static async start(options: RegistryFollowerOptions): Promise<RegistryFollower> {
@@ -56,10 +57,8 @@ export class RegistryFollower {
     this.#clock = options.clock
     this.#follower = follower
     this.#ended = this.#run().catch((error: unknown) => {
-      this.#failure = error
-      for (const waiter of this.#waiters) waiter.reject(error)
-      this.#waiters.clear()
-      options.onFailed?.(error)
+      this.#fail(error)
+      if (!this.#isClosing) options.onFailed?.(error)
     })
   }
 
@@ -82,14 +81,20 @@ export class RegistryFollower {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true
     await this.#follower.close()
     await this.#ended
-    for (const waiter of this.#waiters) waiter.reject(new Error('the registry is no longer followed'))
-    this.#waiters.clear()
   }
 
   async #run(): Promise<void> {
     for await (const stretch of this.#follower.stretches()) this.#apply(stretch)
+    throw new LogClosed()
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = error
+    for (const waiter of this.#waiters) waiter.reject(error)
+    this.#waiters.clear()
   }
 
   #apply(stretch: Stretch): void {

@@ -1,0 +1,133 @@
+/** The registry with everything around it: the log, the API, /status and /metrics. */
+import { readFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { collectDefaultMetrics, Registry as Metrics } from 'prom-client'
+import type { Log } from '../log/log.ts'
+import { ensureTopics, type Profile, planTopics, topicSpecs } from '../log/topics.ts'
+import { resourceKinds } from '../model/registry-resources.ts'
+import { SettingError } from '../settings/setting.ts'
+import { createApi } from './api.ts'
+import type { RegistryConfig } from './config.ts'
+import { seedDevelopmentSamples } from './development-samples.ts'
+import { createMetrics, observeRegistry } from './metrics.ts'
+import { Registry } from './registry.ts'
+
+export interface RegistryProcessOptions {
+  readonly config: RegistryConfig
+  readonly logger: Logger
+  /** Makes the log; its metrics go where the process's go. */
+  readonly openLog: (metrics: Metrics) => Log
+  /** Called once when this process must end and start anew. */
+  readonly onFailed: (error: unknown) => void
+}
+
+export interface RegistryProcess {
+  readonly ports: { readonly internal: number }
+  close(): Promise<void>
+}
+
+async function readKey(file: string): Promise<string> {
+  let key: string
+  try {
+    key = (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    throw new SettingError('API_KEY_FILE', `cannot read the file “${file}”: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  if (!/^\S{16,}$/.test(key)) throw new SettingError('API_KEY_FILE', `the file “${file}” does not hold a key of 16 or more characters without spaces`)
+  return key
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function listen(app: FastifyInstance, config: RegistryConfig): Promise<number> {
+  const { INTERNAL_PORT: port, LOGGERHEAD_INTERNAL_BIND: host } = config
+  try {
+    await app.listen({ port, host })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') throw new SettingError('INTERNAL_PORT', `port ${port} of ${host} is in use by another program`)
+    throw error
+  }
+  return (app.server.address() as AddressInfo).port
+}
+
+function addStatus(app: FastifyInstance, registry: Registry, log: Log, metrics: Metrics, staleMs: number): void {
+  app.get('/status', async (_request, reply) => {
+    const { reachable, unreachableMs, reason } = log.health()
+    const confirmedMs = registry.follower.confirmedMs()
+    const isCurrent = confirmedMs <= staleMs
+    const ok = reachable && isCurrent
+    return reply.code(ok ? 200 : 503).send({
+      ok,
+      ...(ok
+        ? {}
+        : { reason: reachable ? `the view was last confirmed ${Math.round(confirmedMs)} ms ago` : `Kafka does not answer${reason ? `: ${reason}` : ''}` }),
+      kafka: { reachable, unreachableMs: Math.round(unreachableMs), ...(reason === undefined ? {} : { reason }) },
+      position: registry.view.position,
+      confirmedMs: Math.round(confirmedMs),
+      resources: Object.fromEntries(resourceKinds.map((kind) => [kind, registry.view.of(kind).size])),
+    })
+  })
+  app.get('/metrics', async (_request, reply) => reply.header('content-type', metrics.contentType).send(await metrics.metrics()))
+}
+
+/** Brings the registry up: topics, the fence, the view, the samples of the development profile, the API. */
+export async function startRegistry({ config, logger, openLog, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
+  const metrics = new Metrics()
+  collectDefaultMetrics({ register: metrics, prefix: 'loggerhead_' })
+  const { requests, limits } = createMetrics(metrics)
+  const onLimit = (limit: string) => limits.inc({ limit })
+  const profile = config.LOGGERHEAD_PROFILE as Profile
+  const namespace = config.LOGGERHEAD_NAMESPACE
+  const plan = planTopics(config, namespace, profile)
+  const key = await readKey(config.API_KEY_FILE)
+  const log = openLog(metrics)
+  const closers: (() => Promise<unknown>)[] = [() => log.close()]
+  const close = async () => {
+    for (const step of closers.toReversed()) await step()
+  }
+  try {
+    await ensureTopics(log, topicSpecs(plan), profile)
+    const registry = await Registry.start({
+      log,
+      topics: plan.names,
+      namespace,
+      clock: { now: Date.now },
+      writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
+      requestsMax: config.REGISTRY_REQUESTS_MAX,
+      onLimit,
+      onFailed,
+    })
+    closers.push(() => registry.close())
+    observeRegistry(metrics, registry)
+    if (profile === 'development') {
+      const ca = await readIfThere(join(config.LOGGERHEAD_DATA, 'certificates', 'ca.pem'))
+      await seedDevelopmentSamples({ registry, namespace, limits: config, ca })
+    }
+    const app = createApi({
+      registry,
+      namespace,
+      key,
+      config,
+      health: () => log.health(),
+      onLimit,
+      onRequest: (method, kind, status, seconds) => requests.observe({ method, kind, status }, seconds),
+      onError: (error) => logger.error({ error }, 'a request failed'),
+    })
+    closers.push(() => app.close())
+    addStatus(app, registry, log, metrics, config.REGISTRY_STALE_MAX)
+    return { ports: { internal: await listen(app, config) }, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

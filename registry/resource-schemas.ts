@@ -1,0 +1,123 @@
+/** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
+import { alternativeAuthenticationNameSources, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
+
+const description = { type: 'string', maxLength: 4096 }
+const object = (properties: object, required: readonly string[] = []) => ({ type: 'object', additionalProperties: false, properties, required })
+
+export const resourceSchemas: Readonly<Record<ResourceKind, { readonly properties: object }>> = {
+  clients: object(
+    {
+      authenticationName: { type: 'string', minLength: 1, maxLength: 128 },
+      state: { enum: ['Enabled', 'Disabled'] },
+      clientCertificateAuthentication: object({
+        validationScheme: { enum: validationSchemes },
+        allowedThumbprints: { type: 'array', items: { type: 'string', maxLength: 128 }, minItems: 1, maxItems: 2 },
+      }),
+      attributes: {
+        type: 'object',
+        propertyNames: { pattern: '^[A-Za-z0-9_]+$', maxLength: 256 },
+        additionalProperties: {
+          anyOf: [
+            { type: 'string' },
+            { type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+            { type: 'array', items: { type: 'string' } },
+          ],
+        },
+      },
+      description,
+    },
+    ['clientCertificateAuthentication'],
+  ),
+  clientGroups: object({ query: { type: 'string' }, description }),
+  topicSpaces: object({ topicTemplates: { type: 'array', items: { type: 'string' }, minItems: 1 }, description }, ['topicTemplates']),
+  permissionBindings: object(
+    {
+      clientGroupName: { type: 'string', maxLength: 128 },
+      topicSpaceName: { type: 'string', maxLength: 128 },
+      permission: { enum: ['Publisher', 'Subscriber'] },
+      description,
+    },
+    ['clientGroupName', 'topicSpaceName', 'permission'],
+  ),
+  caCertificates: object({ encodedCertificate: { type: 'string', minLength: 1, maxLength: 65_536 }, description }, ['encodedCertificate']),
+  namespace: object({
+    topicSpacesConfiguration: object({
+      maximumSessionExpiryInHours: { type: 'integer', minimum: 1, maximum: 8760 },
+      maximumClientSessionsPerAuthenticationName: { type: 'integer', minimum: 1, maximum: 10_000 },
+      clientAuthentication: object({
+        alternativeAuthenticationNameSources: {
+          type: 'array',
+          items: { enum: alternativeAuthenticationNameSources },
+          uniqueItems: true,
+          maxItems: alternativeAuthenticationNameSources.length,
+        },
+      }),
+    }),
+  }),
+}
+
+/** Fields that Azure writes or reads and that mean nothing here: taken out with a warning. By kind, as paths. */
+const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
+  clients: ['provisioningState', 'authentication'],
+  clientGroups: ['provisioningState'],
+  topicSpaces: ['provisioningState', 'subscriptionSupport'],
+  permissionBindings: ['provisioningState'],
+  caCertificates: ['provisioningState', 'issueTimeInUtc', 'expiryTimeInUtc'],
+  namespace: [
+    'provisioningState',
+    'isZoneRedundant',
+    'publicNetworkAccess',
+    'inboundIpRules',
+    'privateEndpointConnections',
+    'minimumTlsVersionAllowed',
+    'topicsConfiguration',
+    'topicSpacesConfiguration.state',
+    'topicSpacesConfiguration.hostname',
+    'topicSpacesConfiguration.routeTopicResourceId',
+    'topicSpacesConfiguration.routingEnrichments',
+    'topicSpacesConfiguration.routingIdentityInfo',
+    'topicSpacesConfiguration.customDomains',
+    'topicSpacesConfiguration.clientAuthentication.customJwtAuthentication',
+    'topicSpacesConfiguration.clientAuthentication.webhookAuthentication',
+  ],
+}
+
+/** What may stand beside `properties` in a body as Azure's management API has it; our own answers can be sent back as they are. */
+const envelope = new Set(['id', 'name', 'type', 'etag', 'location', 'tags', 'systemData', 'sku', 'identity', 'createdAt', 'updatedAt', 'by', 'warnings'])
+
+type Json = Record<string, unknown>
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export interface ReadBody {
+  /** A copy. */
+  readonly properties: unknown
+  /** `name` beside `properties`, when given. */
+  readonly name?: unknown
+  readonly warnings: readonly string[]
+  /** Fields beside `properties` that are unknown. */
+  readonly unknown: readonly string[]
+}
+
+function takeOut(properties: Json, path: string): boolean {
+  const [first, ...rest] = path.split('.') as [string, ...string[]]
+  if (!Object.hasOwn(properties, first)) return false
+  if (rest.length > 0) {
+    const inner = properties[first]
+    return isObject(inner) && takeOut(inner, rest.join('.'))
+  }
+  delete properties[first]
+  return true
+}
+
+/** The properties in a body, given bare or as `{"properties": …}`, without what only Azure knows. */
+export function readBody(kind: ResourceKind, body: unknown): ReadBody {
+  if (!isObject(body)) return { properties: body, warnings: [], unknown: [] }
+  const isWrapped = Object.hasOwn(body, 'properties')
+  const properties = structuredClone(isWrapped ? body.properties : body)
+  const unknown = isWrapped ? Object.keys(body).filter((field) => field !== 'properties' && !envelope.has(field)) : []
+  if (!isObject(properties)) return { properties, warnings: [], unknown }
+  const warnings = azureOnly[kind]
+    .filter((path) => takeOut(properties, path))
+    .map((path) => `properties.${path} means something to Azure only and was left out`)
+  return { properties, warnings, unknown, ...(isWrapped && Object.hasOwn(body, 'name') ? { name: body.name } : {}) }
+}

@@ -1,0 +1,140 @@
+/** Requests for resources as commands, and resources as answers. */
+import { randomBytes, X509Certificate } from 'node:crypto'
+import { allGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { Problem } from './problem.ts'
+import type { Command } from './registry.ts'
+import { checkDelete, checkPut, type RegistryLimits } from './rules.ts'
+
+/** If-Match and If-None-Match as they came. */
+export interface Conditions {
+  readonly ifMatch?: string | undefined
+  readonly ifNoneMatch?: string | undefined
+}
+
+/** True when the header lists the tag or is `*` and there is one (RFC 9110, 13.1.1: strong comparison). */
+export function matchesTag(header: string, etag: string | undefined, isWeakFine = false): boolean {
+  if (etag === undefined) return false
+  const listed = header.split(',').map((tag) => tag.trim())
+  return listed.some((tag) => tag === '*' || tag === etag || (isWeakFine && tag === `W/${etag}`))
+}
+
+function checkConditions({ ifMatch, ifNoneMatch }: Conditions, existing: Resource | undefined): void {
+  if (ifMatch !== undefined && !matchesTag(ifMatch, existing?.etag)) {
+    throw new Problem(412, `If-Match asks for ${ifMatch}; the resource ${existing ? `has ${existing.etag}` : 'does not exist'}`)
+  }
+  if (ifNoneMatch !== undefined && matchesTag(ifNoneMatch, existing?.etag, true)) {
+    throw new Problem(412, `If-None-Match asks for anything but ${ifNoneMatch}; the resource has ${existing?.etag}`)
+  }
+}
+
+export interface PutRequest extends Conditions {
+  readonly kind: ResourceKind
+  readonly name: string
+  readonly properties: Readonly<Record<string, unknown>>
+  readonly limits: RegistryLimits
+  readonly by: string
+  /** Collects what is accepted but worth saying. */
+  readonly warnings: string[]
+}
+
+/** Writes a resource whole. */
+export function putCommand(request: PutRequest): Command {
+  const { kind, name, properties, limits, by, warnings } = request
+  const { authenticationName } = properties
+  return {
+    kind,
+    name,
+    by,
+    authenticationName: typeof authenticationName === 'string' ? authenticationName : undefined,
+    decide(view, at) {
+      const existing = view.of(kind).get(name)
+      checkConditions(request, existing)
+      const checked = checkPut(kind, { view, name, properties, limits, now: at })
+      warnings.push(...checked.warnings)
+      const etag = `"${randomBytes(9).toString('base64url')}"`
+      return { properties: JSON.stringify(checked.properties), etag, createdAt: existing?.createdAt ?? at, updatedAt: at }
+    },
+  }
+}
+
+export interface DeleteRequest extends Conditions {
+  readonly kind: ResourceKind
+  readonly name: string
+  readonly by: string
+}
+
+/** Deletes a resource. */
+export function deleteCommand(request: DeleteRequest): Command {
+  const { kind, name, by } = request
+  return {
+    kind,
+    name,
+    by,
+    decide(view) {
+      const existing = view.of(kind).get(name)
+      checkDelete(kind, name, view)
+      if (!existing) throw notFound(kind, name)
+      checkConditions(request, existing)
+      return null
+    },
+  }
+}
+
+export function notFound(kind: ResourceKind, name: string): Problem {
+  return new Problem(404, `there is no ${kind}/${name}`)
+}
+
+const builtInAll: Resource<'clientGroups'> = {
+  kind: 'clientGroups',
+  name: allGroup,
+  properties: { query: '', description: 'Built in: every registered client' },
+  etag: '"built-in"',
+  createdAt: 0,
+  updatedAt: 0,
+  by: 'registry',
+  offset: -1,
+}
+
+/** A resource by name, the built-in ones too. */
+export function findResource(view: RegistryView, kind: ResourceKind, name: string): Resource | undefined {
+  return kind === 'clientGroups' && name === allGroup ? builtInAll : view.of(kind).get(name)
+}
+
+/** The names of a kind in order, the built-in ones too. */
+export function namesOfKind(view: RegistryView, kind: ResourceKind): readonly string[] {
+  const names = [...view.of(kind).keys()]
+  if (kind === 'clientGroups') names.push(allGroup)
+  return names.sort()
+}
+
+function readOnlyProperties(resource: Resource): object {
+  if (resource.kind !== 'caCertificates') return {}
+  const { encodedCertificate } = (resource as Resource<'caCertificates'>).properties
+  const { validFromDate, validToDate } = new X509Certificate(encodedCertificate) // was parsed when it was written
+  return { issueTimeInUtc: validFromDate.toISOString(), expiryTimeInUtc: validToDate.toISOString() }
+}
+
+/** The namespace's settings in the nesting the API has (NS-04). */
+function apiProperties(resource: Resource): object {
+  if (resource.kind !== 'namespace') return resource.properties
+  const { alternativeAuthenticationNameSources, ...settings } = (resource as Resource<'namespace'>).properties
+  return { topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } } }
+}
+
+/** A resource as the API answers it. */
+export function representation(resource: Resource, namespace: string, warnings: readonly string[] = []): object {
+  const { kind, name, etag, createdAt, updatedAt, by } = resource
+  const path = kind === 'namespace' ? `/namespaces/${namespace}` : `/namespaces/${namespace}/${kind}/${encodeURIComponent(name).replace('%24', '$')}`
+  return {
+    id: path,
+    name,
+    type: kind === 'namespace' ? 'Microsoft.EventGrid/namespaces' : `Microsoft.EventGrid/namespaces/${kind}`,
+    properties: { ...apiProperties(resource), ...readOnlyProperties(resource) },
+    etag,
+    createdAt: new Date(createdAt).toISOString(),
+    updatedAt: new Date(updatedAt).toISOString(),
+    by,
+    ...(warnings.length > 0 ? { warnings } : {}),
+  }
+}

@@ -1,0 +1,226 @@
+/** Which resources may be written and deleted (spec 1.8 – 1.13): pure, given the registry as it is. */
+import { foldThumbprint } from '../access/authenticate.ts'
+import { internalName } from '../access/principal.ts'
+import { compileQuery, QueryError } from '../access/query.ts'
+import { parseTemplate, TemplateError } from '../access/template.ts'
+import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { readCaCertificate } from './ca-certificate.ts'
+import type { RegistryConfig } from './config.ts'
+import { Problem, type Violation } from './problem.ts'
+
+export type RegistryLimits = Pick<
+  RegistryConfig,
+  'CLIENTS_MAX' | 'CLIENT_GROUPS_MAX' | 'TOPIC_SPACES_MAX' | 'PERMISSION_BINDINGS_MAX' | 'CA_CERTIFICATES_MAX' | 'TOPIC_TEMPLATES_MAX' | 'CLIENT_ATTRIBUTES_MAX'
+>
+
+type Json = Readonly<Record<string, unknown>>
+
+/** A resource that may be written: its properties with defaults filled in. */
+export interface Checked {
+  readonly properties: Json
+  readonly warnings: readonly string[]
+}
+
+interface Check {
+  readonly view: RegistryView
+  readonly name: string
+  /** Of the right shape: resource-schemas.ts has been applied. */
+  readonly properties: Json
+  readonly limits: RegistryLimits
+  readonly now: number
+}
+
+/** A limit was reached; `limit` is its setting. */
+export class LimitReached extends Problem {
+  readonly limit: keyof RegistryLimits
+  constructor(limit: keyof RegistryLimits, violation: Violation) {
+    super(400, `${violation.field}: ${violation.rule}`, { violations: [violation] })
+    this.name = 'LimitReached'
+    this.limit = limit
+  }
+}
+
+function invalid(...violations: Violation[]): Problem {
+  return new Problem(400, violations.map(({ field, rule }) => `${field}: ${rule}`).join('; '), { violations })
+}
+
+const siblingName = { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' }
+
+/** CL-01, CG-01, TS-01, PB-01, XA-01. */
+const nameRules: Readonly<Record<ResourceKind, { readonly pattern: RegExp; readonly rule: string }>> = {
+  clients: { pattern: /^[A-Za-z0-9:._-]{1,128}$/, rule: '1 to 128 letters, digits, “-”, “:”, “.” and “_”' },
+  clientGroups: siblingName,
+  topicSpaces: siblingName,
+  permissionBindings: siblingName,
+  caCertificates: siblingName,
+  namespace: { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' },
+}
+
+const countLimits = {
+  clients: 'CLIENTS_MAX',
+  clientGroups: 'CLIENT_GROUPS_MAX',
+  topicSpaces: 'TOPIC_SPACES_MAX',
+  permissionBindings: 'PERMISSION_BINDINGS_MAX',
+  caCertificates: 'CA_CERTIFICATES_MAX',
+} as const satisfies Partial<Record<ResourceKind, keyof RegistryLimits>>
+
+function checkClient({ view, name, properties, limits }: Check): Checked {
+  const existing = view.clients.get(name)
+  const authenticationName = (properties.authenticationName as string | undefined) ?? existing?.properties.authenticationName ?? name
+  const field = 'properties.authenticationName'
+  if (existing && existing.properties.authenticationName !== authenticationName) {
+    const violation = { field, value: authenticationName, rule: `is immutable (CL-02) and is “${existing.properties.authenticationName}”` }
+    throw new Problem(409, `${field} ${violation.rule}`, { violations: [violation] })
+  }
+  const other = view.clientNamed(authenticationName)
+  if (other && other.name !== name) {
+    const violation = { field, value: authenticationName, rule: `must be unique ignoring case (CL-02); the client “${other.name}” has it` }
+    throw new Problem(409, `${field} ${violation.rule}`, { violations: [violation] })
+  }
+  if (/\p{Cc}|\p{Surrogate}/u.test(authenticationName))
+    throw invalid({ field, value: authenticationName, rule: 'must be text without control characters' })
+  if (authenticationName.toLowerCase() === internalName) throw invalid({ field, value: authenticationName, rule: 'is reserved' })
+  const attributes = (properties.attributes as Json | undefined) ?? {}
+  const bytes = Buffer.byteLength(JSON.stringify(attributes))
+  if (bytes > limits.CLIENT_ATTRIBUTES_MAX) {
+    throw new LimitReached('CLIENT_ATTRIBUTES_MAX', {
+      field: 'properties.attributes',
+      rule: `at most ${limits.CLIENT_ATTRIBUTES_MAX} bytes as JSON, these are ${bytes}`,
+    })
+  }
+  const authentication = properties.clientCertificateAuthentication as Json
+  const validationScheme = authentication.validationScheme ?? 'SubjectMatchesAuthenticationName' // XA-03
+  const thumbprints = checkThumbprints(validationScheme === 'ThumbprintMatch', authentication.allowedThumbprints as readonly string[] | undefined)
+  return {
+    properties: {
+      authenticationName,
+      state: properties.state ?? 'Enabled',
+      clientCertificateAuthentication: { validationScheme, ...(thumbprints ? { allowedThumbprints: thumbprints } : {}) },
+      attributes,
+      ...(properties.description === undefined ? {} : { description: properties.description }),
+    },
+    warnings: [],
+  }
+}
+
+/** XT-01. Stored as upper case hexadecimal digits. */
+function checkThumbprints(isWanted: boolean, thumbprints: readonly string[] | undefined): readonly string[] | undefined {
+  const field = 'properties.clientCertificateAuthentication.allowedThumbprints'
+  if (!isWanted) {
+    if (thumbprints) throw invalid({ field, value: thumbprints, rule: 'goes with the validationScheme ThumbprintMatch only (XT-01)' })
+    return undefined
+  }
+  if (!thumbprints) throw invalid({ field, rule: 'one or two thumbprints are required with the validationScheme ThumbprintMatch (XT-01)' })
+  return thumbprints.map((thumbprint, index) => {
+    const digits = foldThumbprint(thumbprint)
+    if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(digits)) {
+      throw invalid({ field: `${field}[${index}]`, value: thumbprint, rule: '40 (SHA-1) or 64 (SHA-256) hexadecimal digits' })
+    }
+    return digits.toUpperCase()
+  })
+}
+
+function checkGroup({ name, properties }: Check): Checked {
+  const { query } = properties
+  const field = 'properties.query'
+  if (name === anonymousGroup) {
+    if (query !== undefined && query !== '')
+      throw invalid({ field, value: query, rule: `${anonymousGroup} is built in and has no query: its members are who comes without a certificate` })
+    return { properties: { query: '', ...properties }, warnings: [] }
+  }
+  if (typeof query !== 'string') throw invalid({ field, rule: 'is required' })
+  try {
+    compileQuery(query)
+  } catch (error) {
+    if (!(error instanceof QueryError)) throw error
+    throw invalid({ field, value: query, rule: error.message })
+  }
+  return { properties, warnings: [] }
+}
+
+function checkSpace({ properties, limits }: Check): Checked {
+  const templates = properties.topicTemplates as readonly string[]
+  if (templates.length > limits.TOPIC_TEMPLATES_MAX) {
+    throw new LimitReached('TOPIC_TEMPLATES_MAX', {
+      field: 'properties.topicTemplates',
+      rule: `at most ${limits.TOPIC_TEMPLATES_MAX} templates, these are ${templates.length}`,
+    })
+  }
+  const violations = templates.flatMap((template, index): Violation[] => {
+    try {
+      parseTemplate(template)
+      return []
+    } catch (error) {
+      if (!(error instanceof TemplateError)) throw error
+      return [{ field: `properties.topicTemplates[${index}]`, value: template, rule: error.message }]
+    }
+  })
+  if (violations.length > 0) throw invalid(...violations)
+  return { properties, warnings: [] }
+}
+
+function checkBinding({ view, properties }: Check): Checked {
+  const { clientGroupName, topicSpaceName } = properties as Readonly<Record<string, string>>
+  const violations: Violation[] = []
+  if (clientGroupName !== allGroup && !view.clientGroups.has(clientGroupName!)) {
+    violations.push({ field: 'properties.clientGroupName', value: clientGroupName, rule: 'must be an existing client group (PB-01)' })
+  }
+  if (!view.topicSpaces.has(topicSpaceName!)) {
+    violations.push({ field: 'properties.topicSpaceName', value: topicSpaceName, rule: 'must be an existing topic space (PB-01)' })
+  }
+  if (violations.length > 0) throw invalid(...violations)
+  return { properties, warnings: [] }
+}
+
+function checkCertificate({ properties, now }: Check): Checked {
+  const read = readCaCertificate(properties.encodedCertificate as string, now)
+  if (!read.ok) throw invalid({ field: 'properties.encodedCertificate', rule: read.rule })
+  const { validFromDate } = read.certificate
+  const warnings = validFromDate.getTime() > now ? [`the certificate is valid only from ${validFromDate.toISOString()} on`] : []
+  return { properties: { ...properties, encodedCertificate: read.pem }, warnings }
+}
+
+const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
+  clients: checkClient,
+  clientGroups: checkGroup,
+  topicSpaces: checkSpace,
+  permissionBindings: checkBinding,
+  caCertificates: checkCertificate,
+  namespace: ({ properties }) => ({ properties, warnings: [] }),
+}
+
+/** Checks a resource that is to be written. Throws Problem. */
+export function checkPut(kind: ResourceKind, check: Check): Checked {
+  const { name, view, limits } = check
+  if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be changed (CG-02)`)
+  checkName(kind, name)
+  const map = view.of(kind)
+  const limit = kind === 'namespace' ? undefined : countLimits[kind]
+  if (limit && !map.has(name) && map.size >= limits[limit]) {
+    throw new LimitReached(limit, { field: 'name', value: name, rule: `at most ${limits[limit]} ${kind} (${limit}), there are ${map.size}` })
+  }
+  return checks[kind](check)
+}
+
+/** Checks a resource's name. Throws Problem. */
+export function checkName(kind: ResourceKind, name: string): void {
+  const { pattern, rule } = nameRules[kind]
+  if (kind === 'namespace' || (kind === 'clientGroups' && name === anonymousGroup) || pattern.test(name)) return
+  throw invalid({ field: 'name', value: name, rule })
+}
+
+/** Checks a resource that is to be deleted. Throws Problem. */
+export function checkDelete(kind: ResourceKind, name: string, view: RegistryView): void {
+  if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be deleted (CG-02)`)
+  // Bindings of $anonymous may stay: the group is the switch that lets strangers in, and must be easy to turn off.
+  if (kind === 'clientGroups' && name === anonymousGroup) return
+  const key = kind === 'clientGroups' ? 'clientGroupName' : kind === 'topicSpaces' ? 'topicSpaceName' : undefined
+  if (!key) return
+  const users = [...view.permissionBindings.values()].filter(({ properties }) => properties[key] === name).map((binding) => binding.name)
+  if (users.length === 0) return
+  const some = users.slice(0, 10).join(', ')
+  throw new Problem(409, `permissionBindings use it and must be deleted first: ${some}${users.length > 10 ? `, and ${users.length - 10} more` : ''}`, {
+    violations: [{ field: 'name', value: name, rule: 'must not be used by permissionBindings when deleted' }],
+  })
+}
