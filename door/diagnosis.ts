@@ -40,6 +40,15 @@ function partitionsInWords(partitions: readonly number[]): string {
   return partitions.length === 1 ? ` (partition ${partitions[0]})` : ` (partitions ${partitions.join(', ')})`
 }
 
+/** Kafka counts as away for a service when it has owed an answer for this long, ms: a client notices a dead connection later. */
+const owedMs = 1000
+
+function kafkaAway({ reachable, unreachableMs, reason }: Record<string, unknown>): string | null {
+  const owed = typeof unreachableMs === 'number' ? unreachableMs : 0
+  if (reachable !== false && owed < owedMs) return null
+  return typeof reason === 'string' ? reason : `no answer for ${(owed / 1000).toFixed(1)} s`
+}
+
 /** What a body of GET /status says. Fields that are missing count as fine: an older service is not thereby broken. */
 export function readStatus(id: string, kind: ServiceStatus['kind'], body: unknown): ServiceStatus {
   const status = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
@@ -50,7 +59,7 @@ export function readStatus(id: string, kind: ServiceStatus['kind'], body: unknow
     kind,
     up: true,
     ok: status.ok !== false,
-    kafkaAway: kafka.reachable === false ? (typeof kafka.reason === 'string' ? kafka.reason : 'Kafka does not answer') : null,
+    kafkaAway: kafkaAway(kafka),
     shardsWithoutRouter: without.filter((shard): shard is number => typeof shard === 'number'),
     reason: typeof status.reason === 'string' ? status.reason : null,
   }

@@ -37,6 +37,12 @@ test.each(['connack', 'refused', 'puback', 'delivery', 'closed'] as const)('a se
   expect(failure).toMatchObject({ hop: 'kafka', reason: expect.stringContaining('router cannot reach Kafka (connect ECONNREFUSED)') })
 })
 
+test('a service that Kafka has owed an answer for a second explains it too, one that just asked does not', () => {
+  const waiting = (unreachableMs: number) => readStatus('gateway', 'gateway', { ok: true, kafka: { reachable: true, unreachableMs } })
+  expect(diagnose(failed('connack'), [waiting(1200)])).toMatchObject({ hop: 'kafka', reason: expect.stringContaining('no answer for 1.2 s') })
+  expect(diagnose(failed('connack'), [waiting(900)]).hop).toBe('gateway-2')
+})
+
 test.each(['connack', 'delivery'] as const)('a router that is down explains a stop at %s', (stopped) => {
   expect(diagnose(failed(stopped), [registry, gateway, down('router', 'router')])).toMatchObject({
     hop: 'router',
