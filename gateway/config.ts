@@ -1,0 +1,435 @@
+import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
+
+/** Counts every time a limit below took effect; the label is the setting's own name. */
+const reached = (limit: string) => `loggerhead_limit_reached_total{limit="${limit}"}`
+
+/** All settings of a gateway. Limits carry their outcome and metric: docs/limits.md is generated from here. */
+export const gatewaySettings = {
+  LOGGERHEAD_PROFILE: {
+    kind: 'text',
+    default: 'development',
+    oneOf: ['development', 'production'],
+    about: 'development: plain listeners on loopback. production: plain listeners are off unless their port is set',
+  },
+  LOGGERHEAD_BIND: {
+    kind: 'text',
+    default: '',
+    about: 'Address the listeners bind; empty: every address for TLS and WSS, loopback for the plain ones in the development profile',
+  },
+  MQTT_PORT: { kind: 'text', default: '1883', about: 'MQTT over TCP: a port, 0 for any free one, or off; off in production unless set' },
+  MQTTS_PORT: { kind: 'text', default: '8883', about: 'MQTT over TLS: a port, 0 for any free one, or off' },
+  WS_PORT: { kind: 'text', default: '8083', about: 'MQTT over WebSocket: a port, 0 for any free one, or off; off in production unless set' },
+  WSS_PORT: { kind: 'text', default: '8084', about: 'MQTT over secure WebSocket: a port, 0 for any free one, or off' },
+  WS_ORIGINS: {
+    kind: 'text',
+    default: '',
+    about: "Origins a browser may connect from, separated by commas; * for any; empty: the listener's own host and clients that send none",
+  },
+  TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate chain of MQTTS and WSS; read again when it changes' },
+  TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the private key of TLS_CERT' },
+  GATEWAY_ID: { kind: 'text', default: 'gateway', about: 'Name of this gateway, unique in the deployment and the same after a restart' },
+  GRPC_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of the delivery service that routers connect to; 0 for any free one' },
+  GRPC_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address the delivery service binds' },
+  GRPC_ADVERTISE: { kind: 'text', default: '', about: 'host or host:port by which routers reach the delivery service; empty: the bound address' },
+  GRPC_TLS_CA: { kind: 'text', default: '', about: 'PEM file with the CA that signed the routers’ certificates; with it, mutual TLS' },
+  GRPC_TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate of the delivery service' },
+  GRPC_TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the key of GRPC_TLS_CERT' },
+  LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of /status and /metrics' },
+  INTERNAL_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of /status and /metrics; 0 for any free one' },
+  INTERNAL_MQTT_PORT: {
+    kind: 'text',
+    default: 'off',
+    about: 'Loopback MQTT listener for the canary and other parts of the deployment: a port, 0 for any free one, or off',
+  },
+  INTERNAL_KEY_FILE: {
+    kind: 'text',
+    default: '',
+    about: 'File with the password of the internal listener’s user $loggerhead; without it that listener lets nobody in',
+  },
+  PUBLISH_DENIED_3_1_1: {
+    kind: 'text',
+    default: 'close',
+    oneOf: ['close', 'acknowledge'],
+    about: 'An MQTT 3.1.1 publish without permission cannot be refused in the protocol: close the connection, or acknowledge and drop it',
+  },
+
+  TLS_HANDSHAKE_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the TLS or WebSocket handshake',
+    outcome: 'the socket is closed',
+    metric: reached('TLS_HANDSHAKE_TIMEOUT'),
+  },
+  CONNECT_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the first CONNECT once the transport stands',
+    outcome: 'the connection is closed',
+    metric: reached('CONNECT_TIMEOUT'),
+  },
+  FIRST_PACKET_SIZE_MAX: {
+    kind: 'number',
+    default: 131_072,
+    min: 128,
+    max: 16_777_216,
+    unit: 'bytes',
+    about: 'Size of the CONNECT packet',
+    outcome: 'the connection is closed',
+    metric: reached('FIRST_PACKET_SIZE_MAX'),
+  },
+  MAXIMUM_PACKET_SIZE: {
+    kind: 'number',
+    default: 524_288,
+    min: 1024,
+    max: 268_435_455,
+    unit: 'bytes',
+    about: 'Largest packet a client may send; announced in CONNACK, and checked at the start against Kafka’s max.message.bytes',
+    outcome: 'DISCONNECT 0x95 and close',
+    metric: reached('MAXIMUM_PACKET_SIZE'),
+  },
+  CONNECTIONS_MAX: {
+    kind: 'number',
+    default: 50_000,
+    min: 1,
+    max: 10_000_000,
+    unit: 'connections',
+    about: 'Open sockets on all listeners',
+    outcome: 'a further socket is closed on arrival',
+    metric: reached('CONNECTIONS_MAX'),
+  },
+  CONNECTIONS_PER_ADDRESS_MAX: {
+    kind: 'number',
+    default: 10_000,
+    min: 1,
+    max: 10_000_000,
+    unit: 'connections',
+    about: 'Open sockets from one address',
+    outcome: 'a further socket is closed on arrival',
+    metric: reached('CONNECTIONS_PER_ADDRESS_MAX'),
+  },
+  CONNECTS_PER_SECOND_MAX: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'connects/s',
+    about: 'CONNECT packets accepted a second',
+    outcome: 'CONNACK 0x9F (server unavailable in 3.1.1) and close',
+    metric: reached('CONNECTS_PER_SECOND_MAX'),
+  },
+  CLIENT_ID_LENGTH_MAX: {
+    kind: 'number',
+    default: 256,
+    min: 23,
+    max: 65_535,
+    unit: 'bytes',
+    about: 'Length of a client id',
+    outcome: 'CONNACK 0x85 and close',
+    metric: reached('CLIENT_ID_LENGTH_MAX'),
+  },
+  TOPIC_LENGTH_MAX: {
+    kind: 'number',
+    default: 1024,
+    min: 16,
+    max: 65_535,
+    unit: 'bytes',
+    about: 'Length of a topic name or filter',
+    outcome: 'a publish ends the connection with 0x90, a filter is refused with 0x8F',
+    metric: reached('TOPIC_LENGTH_MAX'),
+  },
+  TOPIC_LEVELS_MAX: {
+    kind: 'number',
+    default: 128,
+    min: 1,
+    max: 65_535,
+    unit: 'levels',
+    about: 'Levels of a topic name or filter',
+    outcome: 'a publish ends the connection with 0x90, a filter is refused with 0x8F',
+    metric: reached('TOPIC_LEVELS_MAX'),
+  },
+  FILTERS_PER_SUBSCRIBE_MAX: {
+    kind: 'number',
+    default: 100,
+    min: 1,
+    max: 10_000,
+    unit: 'filters',
+    about: 'Topic filters in one SUBSCRIBE or UNSUBSCRIBE',
+    outcome: 'the filters above it are refused with 0x97',
+    metric: reached('FILTERS_PER_SUBSCRIBE_MAX'),
+  },
+  SUBSCRIPTIONS_PER_SESSION_MAX: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'filters',
+    about: 'Subscriptions a connection may hold',
+    outcome: 'the filters above it are refused with 0x97',
+    metric: reached('SUBSCRIPTIONS_PER_SESSION_MAX'),
+  },
+  RECEIVE_MAXIMUM: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 65_535,
+    unit: 'messages',
+    about: 'QoS 1 publishes a client may have unacknowledged; announced in CONNACK',
+    outcome: 'DISCONNECT 0x93 and close; an MQTT 3.1.1 client, which is not told, is not read until acknowledgements went out',
+    metric: reached('RECEIVE_MAXIMUM'),
+  },
+  TOPIC_ALIAS_MAXIMUM: {
+    kind: 'number',
+    default: 32,
+    min: 0,
+    max: 65_535,
+    unit: 'aliases',
+    about: 'Topic aliases a client may set; announced in CONNACK',
+    outcome: 'DISCONNECT 0x94 and close',
+    metric: reached('TOPIC_ALIAS_MAXIMUM'),
+  },
+  INFLIGHT_MAX: {
+    kind: 'number',
+    default: 500,
+    min: 1,
+    max: 65_535,
+    unit: 'messages',
+    about: 'QoS 1 messages on the way to one client, when its Receive Maximum allows more',
+    outcome: 'further messages wait in the queue',
+    metric: reached('INFLIGHT_MAX'),
+  },
+  OUTBOUND_QUEUE_MESSAGES_MAX: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'messages',
+    about: 'Messages waiting for a client whose session ends with its connection',
+    outcome: 'QoS 0 is dropped, QoS 1 ends the connection with 0x97',
+    metric: reached('OUTBOUND_QUEUE_MESSAGES_MAX'),
+  },
+  OUTBOUND_QUEUE_BYTES_MAX: {
+    kind: 'number',
+    default: 1_048_576,
+    min: 1024,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    about: 'Bytes waiting for one client: its queue and what its socket has not taken',
+    outcome: 'QoS 0 is dropped, QoS 1 of a session that ends with its connection ends it with 0x97',
+    metric: reached('OUTBOUND_QUEUE_BYTES_MAX'),
+  },
+  OUTBOUND_OWED_BYTES_MAX: {
+    kind: 'number',
+    default: 4_194_304,
+    min: 1024,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    about: 'Bytes of a persistent session’s messages that its socket has not taken',
+    outcome: 'the connection ends with 0x97; the session goes on at its next connection',
+    metric: reached('OUTBOUND_OWED_BYTES_MAX'),
+  },
+  SLOW_CLIENT_TIMEOUT: {
+    kind: 'number',
+    default: 30_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'ms',
+    about: 'Time in which a socket that holds unsent bytes must take some',
+    outcome: 'the connection is closed',
+    metric: reached('SLOW_CLIENT_TIMEOUT'),
+  },
+  KEEP_ALIVE_MAX: {
+    kind: 'number',
+    default: 65_535,
+    min: 1,
+    max: 65_535,
+    unit: 's',
+    about: 'Longest keep alive; 65535 leaves it to the client',
+    outcome: 'MQTT 5 clients are told a server keep alive, 3.1.1 clients are held to it',
+    metric: reached('KEEP_ALIVE_MAX'),
+  },
+  SESSION_EXPIRY_MAX: {
+    kind: 'number',
+    default: 604_800,
+    min: 0,
+    max: 4_294_967_294,
+    unit: 's',
+    about: 'Longest session expiry interval, and that of a persistent MQTT 3.1.1 session; not above HISTORY_WINDOW',
+    outcome: 'the interval is lowered and the client told',
+    metric: reached('SESSION_EXPIRY_MAX'),
+  },
+  KAFKA_BYTES_WAITING_MAX: {
+    kind: 'number',
+    default: 33_554_432,
+    min: 65_536,
+    max: 4_294_967_296,
+    unit: 'bytes',
+    about: 'Bytes appended and not yet answered by Kafka',
+    outcome: 'sockets that publish are not read until half of it is answered; QoS 0 is dropped',
+    metric: reached('KAFKA_BYTES_WAITING_MAX'),
+  },
+  AUTHORIZATION_CACHE_MAX: {
+    kind: 'number',
+    default: 256,
+    min: 1,
+    max: 100_000,
+    unit: 'topics',
+    about: 'Topics per connection whose publish decision is remembered',
+    outcome: 'the memory is emptied and decisions are made again',
+    metric: reached('AUTHORIZATION_CACHE_MAX'),
+  },
+  ATTACH_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the router’s answer to a CONNECT',
+    outcome: 'CONNACK 0x88 and close',
+    metric: reached('ATTACH_TIMEOUT'),
+  },
+  KAFKA_AWAY_REFUSE: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 3_600_000,
+    unit: 'ms',
+    about: 'Kafka silent for this long: new CONNECTs are refused',
+    outcome: 'CONNACK 0x88 and close',
+    metric: reached('KAFKA_AWAY_REFUSE'),
+  },
+  KAFKA_AWAY_CLOSE: {
+    kind: 'number',
+    default: 60_000,
+    min: 100,
+    max: 86_400_000,
+    unit: 'ms',
+    about: 'Kafka silent for this long: clients are closed',
+    outcome: 'DISCONNECT 0x88 and close',
+    metric: reached('KAFKA_AWAY_CLOSE'),
+  },
+  REGISTRY_STALE: {
+    kind: 'number',
+    default: 2000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Registry not confirmed for this long: no new decisions',
+    outcome: 'CONNECT gets 0x88; a publish or filter that needs a decision waits and its socket is not read',
+    metric: reached('REGISTRY_STALE'),
+  },
+  REGISTRY_LOST: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 600_000,
+    unit: 'ms',
+    about: 'Registry not confirmed for this long: clients are closed',
+    outcome: 'DISCONNECT 0x88 and close',
+    metric: reached('REGISTRY_LOST'),
+  },
+  SHARD_SILENCE: {
+    kind: 'number',
+    default: 15_000,
+    min: 500,
+    max: 600_000,
+    unit: 'ms',
+    about: 'No router speaks for a shard for this long (longer than a failover of the router): its clients are closed',
+    outcome: 'DISCONNECT 0x88 and close',
+    metric: reached('SHARD_SILENCE'),
+  },
+  SHUTDOWN_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time to tell clients and to flush the log at SIGTERM',
+    outcome: 'the process exits',
+    metric: reached('SHUTDOWN_TIMEOUT'),
+  },
+} as const satisfies Settings
+
+export type GatewaySettings = Values<typeof gatewaySettings>
+
+/** Name of a setting that is a limit. */
+export type LimitName = {
+  [N in keyof typeof gatewaySettings]: (typeof gatewaySettings)[N] extends { readonly outcome: string } ? N : never
+}[keyof typeof gatewaySettings]
+
+/** Where a listener listens; `port` 0 is any free one. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+export interface GatewayConfig extends GatewaySettings {
+  readonly listeners: {
+    readonly mqtt: Endpoint | null
+    readonly mqtts: Endpoint | null
+    readonly ws: Endpoint | null
+    readonly wss: Endpoint | null
+    readonly internal: Endpoint | null
+  }
+  readonly origins: readonly string[]
+}
+
+function port(variable: keyof GatewaySettings, text: string): number | null {
+  if (text.toLowerCase() === 'off') return null
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isInteger(value) || value < 0 || value > 65_535) {
+    throw new SettingError(variable, `“${text}” is neither a port from 0 to 65535 nor off`)
+  }
+  return value
+}
+
+/** Reads the gateway's settings. Throws SettingError naming the variable. */
+export function readGatewayConfig(environment: Readonly<Record<string, string | undefined>>): GatewayConfig {
+  const values = readSettings(gatewaySettings, environment)
+  const production = values.LOGGERHEAD_PROFILE === 'production'
+  const listener = (variable: 'MQTT_PORT' | 'MQTTS_PORT' | 'WS_PORT' | 'WSS_PORT', plain: boolean): Endpoint | null => {
+    if (plain && production && !environment[variable]) return null
+    const number = port(variable, values[variable])
+    if (number === null) return null
+    return { host: values.LOGGERHEAD_BIND || (plain && !production ? '127.0.0.1' : '::'), port: number }
+  }
+  const listeners = {
+    mqtt: listener('MQTT_PORT', true),
+    mqtts: listener('MQTTS_PORT', false),
+    ws: listener('WS_PORT', true),
+    wss: listener('WSS_PORT', false),
+    internal: ((number) => (number === null ? null : { host: '127.0.0.1', port: number }))(port('INTERNAL_MQTT_PORT', values.INTERNAL_MQTT_PORT)),
+  }
+  if (listeners.mqtts || listeners.wss) {
+    if (!values.TLS_CERT) throw new SettingError('TLS_CERT', 'is needed by the TLS listeners; set it, or set MQTTS_PORT and WSS_PORT to off')
+    if (!values.TLS_KEY) throw new SettingError('TLS_KEY', 'is needed with TLS_CERT')
+  }
+  if (values.GATEWAY_ID.length > 128 || !/^[\w.-]+$/.test(values.GATEWAY_ID)) {
+    throw new SettingError('GATEWAY_ID', `“${values.GATEWAY_ID}” is not 1 to 128 letters, digits, dots, dashes or underscores`)
+  }
+  if (values.KAFKA_AWAY_CLOSE < values.KAFKA_AWAY_REFUSE) throw new SettingError('KAFKA_AWAY_CLOSE', 'is below KAFKA_AWAY_REFUSE')
+  if (values.REGISTRY_LOST < values.REGISTRY_STALE) throw new SettingError('REGISTRY_LOST', 'is below REGISTRY_STALE')
+  if (values.FIRST_PACKET_SIZE_MAX > values.MAXIMUM_PACKET_SIZE && environment.FIRST_PACKET_SIZE_MAX) {
+    throw new SettingError('FIRST_PACKET_SIZE_MAX', `${values.FIRST_PACKET_SIZE_MAX} is above MAXIMUM_PACKET_SIZE ${values.MAXIMUM_PACKET_SIZE}`)
+  }
+  const origins = values.WS_ORIGINS.split(',')
+    .map((origin) => origin.trim().toLowerCase())
+    .filter((origin) => origin !== '')
+  return { ...values, listeners, origins }
+}
+
+/**
+ * No session outlives the journals: SESSION_EXPIRY_MAX is lowered to HISTORY_WINDOW, or refused when it was set above it.
+ * Throws SettingError.
+ */
+export function withinHistory(config: GatewayConfig, historyWindowMs: number, environment: Readonly<Record<string, string | undefined>>): GatewayConfig {
+  const most = Math.floor(historyWindowMs / 1000)
+  if (config.SESSION_EXPIRY_MAX <= most) return config
+  if (environment.SESSION_EXPIRY_MAX) throw new SettingError('SESSION_EXPIRY_MAX', `${config.SESSION_EXPIRY_MAX} s is above HISTORY_WINDOW, ${most} s`)
+  return { ...config, SESSION_EXPIRY_MAX: most }
+}

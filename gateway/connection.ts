@@ -1,0 +1,681 @@
+/**
+ * One client's connection: bytes in and out, phases, deadlines. What is to be done is decided in protocol.ts; what the
+ * log, the registry and the routers have to do with it is the host's (gateway.ts).
+ */
+import type { Authentication, Credentials, Validity } from '../access/authenticate.ts'
+import type { Principal } from '../access/principal.ts'
+import type { AppendError } from '../log/log.ts'
+import { MalformedPacket } from '../mqtt/malformed-packet.ts'
+import type { ConnackPacket, ConnectPacket, Packet, ProtocolVersion, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import { Parser } from '../mqtt/parser.ts'
+import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import { writePacket } from '../mqtt/writer.ts'
+import type { AckOutcome, LiveSession, Receiver } from '../proto/frames.ts'
+import type { SubscriptionRequest } from '../schemas/records.ts'
+import type { Attachment } from './attachment.ts'
+import type { LimitName } from './config.ts'
+import type { Timed } from './deadlines.ts'
+import { Delivering, type DeliveryOwner } from './delivering.ts'
+import { DisconnectionReason, type Ending, ended, lost } from './disconnection.ts'
+import type { Outgoing } from './outgoing.ts'
+import { Output } from './output.ts'
+import { type Client, type End, type Readiness, receiveConnect, receiveDisconnect, receiveSubscribe, receiveUnsubscribe, refuseEverybody } from './protocol.ts'
+import { type PublishHost, Publishing, type PublishOwner } from './publishing.ts'
+import type { Transport, TransportListener } from './transport.ts'
+
+/** The router's answer to an Attached record. */
+export interface AttachAnswer {
+  readonly reasonCode: number
+  readonly session: number
+  readonly epoch: number
+  readonly sessionPresent: boolean
+}
+
+/** What a connection needs of its gateway. */
+export interface ConnectionHost extends PublishHost {
+  now(): number
+  readonly readiness: Readiness
+  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
+  readonly registryIsCurrent: boolean
+  freshClientId(): string
+  authenticate(credentials: Credentials, internal: boolean): Authentication
+  revalidate(credentials: Credentials, principal: Principal): Validity
+  maySubscribe(principal: Principal, filter: string): boolean
+  /** Appends Attached; null when no router speaks for the client's shard. */
+  attach(connection: Connection, client: Client, principal: Principal): Attachment | null
+  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
+  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+  /** The connection is over; called once for every attachment. */
+  detach(attachment: Attachment, ending: Ending): void
+  /** A numbered message of the session is done. */
+  acknowledge(attachment: Attachment, number: number, outcome: AckOutcome): void
+  /** Output waits: `flush` is called before the turn of the event loop ends. */
+  scheduleFlush(connection: Connection): void
+  /** Resumes with `resumeReading(reason)`. */
+  waitFor(connection: Connection, reason: 'log' | 'registry'): void
+  setDeadline(connection: Connection, atMs: number): void
+  /** The transport is gone. */
+  left(connection: Connection): void
+  report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void
+}
+
+/** Why a socket is not read for the moment; several may hold at once. */
+const Pause = { attaching: 1, log: 2, registry: 4, window: 8 } as const
+
+interface Session {
+  readonly client: Client
+  readonly credentials: Credentials
+  readonly attachment: Attachment
+  principal: Principal
+  /** Milliseconds since the epoch: judge the credentials anew then. */
+  expiresAt: number
+}
+
+type Phase =
+  | { readonly is: 'awaitingConnect'; readonly until: number }
+  | { readonly is: 'attaching'; readonly session: Session; readonly since: number; readonly until: number }
+  | {
+      readonly is: 'open'
+      readonly session: Session
+      readonly sessionId: number
+      readonly sessionPresent: boolean
+      readonly publishing: Publishing
+      readonly delivering: Delivering
+      readonly filters: Set<string>
+    }
+  | { readonly is: 'closed' }
+
+const closed: Phase = { is: 'closed' }
+const pingresp = writePacket({ type: 'pingresp' }, 4)
+/** Time for the last bytes of a connection that is closed, ms. */
+const graceMs = 2000
+
+export class Connection implements TransportListener, Timed, PublishOwner, DeliveryOwner {
+  readonly transport: Transport
+  /** True on the listener that only parts of the deployment use. */
+  readonly isInternal: boolean
+  readonly #host: ConnectionHost
+  readonly #parser: Parser
+  readonly #onPacket = (packet: Packet): void => this.#receive(packet)
+  readonly #output = new Output()
+  #phase: Phase
+  #pauses = 0
+  /** What came while reading was paused, in order: packets of a chunk already cut, then whole chunks, then the parser's verdict. */
+  #heldPackets: Packet[] = []
+  #heldChunks: Buffer[] = []
+  #heldFailure: MalformedPacket | null = null
+  #lastReceivedAt: number
+  /** Since when bytes wait in the transport without any being taken; 0 when none wait. */
+  #stuckSince = 0
+  /** Bytes ever written, and how many of them the network had taken at `#stuckSince`. */
+  #written = 0
+  #takenThen = 0
+  isFlushScheduled = false
+
+  constructor(host: ConnectionHost, transport: Transport, isInternal: boolean) {
+    this.#host = host
+    this.transport = transport
+    this.isInternal = isInternal
+    this.#parser = new Parser({ maximumPacketSize: host.config.MAXIMUM_PACKET_SIZE, firstPacketSizeMax: host.config.FIRST_PACKET_SIZE_MAX })
+    const now = host.now()
+    this.#lastReceivedAt = now
+    this.#phase = { is: 'awaitingConnect', until: now + host.config.CONNECT_TIMEOUT }
+    host.setDeadline(this, now + host.config.CONNECT_TIMEOUT)
+    transport.listen(this)
+  }
+
+  get isOpen(): boolean {
+    return this.#phase.is === 'open'
+  }
+
+  get isPaused(): boolean {
+    return this.#pauses !== 0
+  }
+
+  get attachment(): Attachment | null {
+    return this.#session?.attachment ?? null
+  }
+
+  /** Only while attached. */
+  get principal(): Principal {
+    const session = this.#session
+    if (!session) throw new TypeError('the connection is not attached')
+    return session.principal
+  }
+
+  get waitingBytes(): number {
+    return this.#output.bytes + this.transport.waitingBytes
+  }
+
+  get #session(): Session | null {
+    return this.#phase.is === 'attaching' || this.#phase.is === 'open' ? this.#phase.session : null
+  }
+
+  get #version(): ProtocolVersion | null {
+    return this.#session?.client.protocolVersion ?? this.#parser.version ?? null
+  }
+
+  // --- what the transport tells
+
+  onData(chunk: Buffer): void {
+    this.#host.metrics.bytesIn += chunk.length
+    if (this.#phase.is === 'closed') return
+    this.#lastReceivedAt = this.#host.now()
+    if (this.#pauses !== 0) {
+      this.#heldChunks.push(chunk)
+      return
+    }
+    this.#parse(chunk)
+  }
+
+  onDrain(): void {
+    this.#stuckSince = 0
+  }
+
+  onClosed(orderly: boolean): void {
+    if (this.#phase.is !== 'closed') this.#end(lost(orderly))
+    this.#host.left(this)
+  }
+
+  // --- what the gateway tells
+
+  /** The router has answered the Attached record. */
+  onAttachAnswer(answer: AttachAnswer): void {
+    const phase = this.#phase
+    if (phase.is !== 'attaching') return
+    const { session } = phase
+    if (answer.reasonCode !== 0) {
+      this.#refuseAttaching(answer.reasonCode, 'the session’s owner refused')
+      return
+    }
+    const { client } = session
+    session.attachment.attached(answer.epoch, this.#host.now())
+    this.#phase = {
+      is: 'open',
+      session,
+      sessionId: answer.session,
+      sessionPresent: answer.sessionPresent,
+      publishing: new Publishing(this.#host, this, client, answer.session, this.#output),
+      delivering: new Delivering(this.#host.config, this.#host.metrics, this, client, this.#output),
+      filters: new Set(),
+    }
+    this.#host.metrics.connects.inc({ result: 'accepted' })
+    const now = this.#host.now()
+    this.#host.metrics.connectSeconds.observe((now - phase.since) / 1000)
+    this.#send(connack(client, answer.sessionPresent, this.#host.config))
+    this.#lastReceivedAt = now
+    this.#host.setDeadline(this, this.#nextLook(now))
+    this.#resume(Pause.attaching)
+  }
+
+  /** The log did not take the Attached record, or may not have. */
+  onAttachLost(detail: string): void {
+    if (this.#phase.is === 'attaching') this.#refuseAttaching(ReasonCode.ServerUnavailable, detail)
+  }
+
+  deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    if (this.#phase.is === 'open') this.#phase.delivering.deliver(message, receiver, nowMs)
+    else this.#host.metrics.deliveriesDropped.gone++
+  }
+
+  /** What a new owner of the client's shard has to know; null for a session that ends with its connection. */
+  liveSession(): LiveSession | null {
+    const phase = this.#phase
+    if (phase.is !== 'open' || phase.session.client.sessionExpiryInterval === 0) return null
+    return phase.delivering.state(phase.session.attachment.connection, phase.sessionId)
+  }
+
+  resumeReading(reason: 'log' | 'registry'): void {
+    this.#resume(Pause[reason])
+  }
+
+  /** The registry has changed: judges the credentials again. */
+  rejudge(): void {
+    const session = this.#session
+    if (!session) return
+    const validity = this.#host.revalidate(session.credentials, session.principal)
+    if (!validity.ok) {
+      this.close(ended(validity.reasonCode, validity.why, DisconnectionReason.ClientAuthenticationError))
+      return
+    }
+    session.expiresAt = validity.expiresAt ?? Number.POSITIVE_INFINITY
+    if (session.principal !== validity.principal) {
+      session.principal = validity.principal
+      if (this.#phase.is === 'open') this.#phase.publishing.forgetDecisions()
+    }
+    if (this.#phase.is === 'open') this.#host.setDeadline(this, this.#nextLook(this.#host.now()))
+  }
+
+  /** The gateway ends the connection. */
+  close(ending: Ending): void {
+    if (this.#phase.is === 'attaching') this.#refuseAttaching(ending.reasonCode, ending.detail, ending)
+    else if (this.#phase.is === 'open') this.#end(ending)
+    else if (this.#phase.is === 'awaitingConnect') this.#drop()
+  }
+
+  /** Writes what this turn has gathered. */
+  flush(): void {
+    const { bytes } = this.#output
+    if (bytes === 0) return
+    this.#host.metrics.bytesOut += bytes
+    this.#written += bytes
+    this.transport.write(this.#output.take())
+    if (this.#stuckSince === 0 && this.#phase.is === 'open' && this.transport.waitingBytes > 0) {
+      this.#stuckSince = this.#host.now()
+      this.#takenThen = this.#written - this.transport.waitingBytes
+      this.#host.setDeadline(this, this.#nextLook(this.#stuckSince))
+    }
+  }
+
+  onDeadline(nowMs: number): number | null {
+    const phase = this.#phase
+    switch (phase.is) {
+      case 'closed':
+        return null
+      case 'awaitingConnect':
+        if (nowMs < phase.until) return phase.until
+        this.#host.metrics.reached('CONNECT_TIMEOUT')
+        this.#drop()
+        return null
+      case 'attaching':
+        if (nowMs < phase.until) return phase.until
+        this.#host.metrics.reached('ATTACH_TIMEOUT')
+        this.#refuseAttaching(ReasonCode.ServerUnavailable, 'no router answered in time')
+        return null
+      case 'open':
+        this.#lookAround(phase.session, nowMs)
+        return this.isOpen ? this.#nextLook(nowMs) : null
+    }
+  }
+
+  // --- what publishing and delivering tell
+
+  onAcknowledged(): void {
+    this.#host.scheduleFlush(this)
+    if ((this.#pauses & Pause.window) === 0 || this.#phase.is !== 'open') return
+    if (this.#phase.publishing.unacknowledged * 2 <= this.#host.config.RECEIVE_MAXIMUM) this.#resume(Pause.window)
+  }
+
+  onPublishLost(error: AppendError): void {
+    this.close(ended(ReasonCode.ServerUnavailable, error.message))
+  }
+
+  onOutput(): void {
+    this.#host.scheduleFlush(this)
+  }
+
+  onDone(number: number, outcome: AckOutcome): void {
+    const session = this.#session
+    if (session) this.#host.acknowledge(session.attachment, number, outcome)
+  }
+
+  onOverflow(limit: LimitName): void {
+    this.#host.metrics.reached(limit)
+    this.close(ended(ReasonCode.QuotaExceeded, `${limit} is reached`))
+  }
+
+  // --- reading
+
+  #parse(chunk: Buffer): void {
+    try {
+      this.#parser.parse(chunk, this.#onPacket)
+    } catch (error) {
+      if (!(error instanceof MalformedPacket)) throw error
+      if (this.#pauses !== 0) this.#heldFailure = error
+      else this.#malformed(error)
+    }
+  }
+
+  #receive(packet: Packet): void {
+    if (this.#pauses !== 0) this.#heldPackets.push(packet)
+    else this.#take(packet)
+  }
+
+  #take(packet: Packet): void {
+    const phase = this.#phase
+    if (phase.is === 'open') this.#takeOpen(phase, packet)
+    else if (phase.is === 'awaitingConnect' && packet.type === 'connect') this.#connect(packet)
+    else if (phase.is === 'awaitingConnect') this.#drop() // [MQTT-3.1.0-1]
+  }
+
+  #takeOpen(phase: Phase & { is: 'open' }, packet: Packet): void {
+    switch (packet.type) {
+      case 'publish': {
+        const result = phase.publishing.receive(packet)
+        if (result === 'taken') return
+        if (result === 'wait') this.#holdFor('registry', packet)
+        else if (result === 'full') this.#waitForLog()
+        else if (result === 'window') {
+          this.#host.metrics.reached('RECEIVE_MAXIMUM')
+          this.#pause(Pause.window)
+        } else this.#apply(result)
+        return
+      }
+      case 'puback':
+        phase.delivering.acknowledge(packet.packetId, this.#host.now())
+        return
+      case 'pingreq':
+        this.#write(pingresp)
+        return
+      case 'subscribe':
+        this.#subscribe(phase, packet)
+        return
+      case 'unsubscribe':
+        this.#unsubscribe(phase, packet)
+        return
+      case 'disconnect':
+        this.#end(receiveDisconnect(packet, phase.session.client, this.#host.config))
+        return
+      case 'pubrec':
+        // QoS 2 is never sent by this version: no such id is in use.
+        this.#send({ type: 'pubrel', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
+        return
+      case 'pubrel':
+        this.#send({ type: 'pubcomp', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
+        return
+      case 'pubcomp':
+        return
+      default:
+        // [MQTT-3.1.0-2], and AUTH without an authentication method [MQTT-4.12.0-7].
+        this.#end(ended(ReasonCode.ProtocolError, `${packet.type} has no place here`))
+    }
+  }
+
+  #connect(packet: ConnectPacket): void {
+    const host = this.#host
+    // The canary must tell what is wrong with the deployment, so limits of the crowd are not its.
+    const refusal = refuseEverybody(host.readiness, host.config) ?? null
+    if (refusal) {
+      this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
+      return
+    }
+    const decision = receiveConnect(packet, host.config, packet.clientId === '' ? host.freshClientId() : '')
+    if (decision.do === 'refuse') {
+      this.#refuse(decision.reasonCode, decision.detail, decision.limit)
+      return
+    }
+    const { client } = decision
+    const credentials: Credentials = {
+      clientId: client.clientId,
+      username: packet.username,
+      password: packet.password && Buffer.from(packet.password),
+      certificate: this.transport.certificate ?? undefined,
+    }
+    const authentication = host.authenticate(credentials, this.isInternal)
+    if (!authentication.ok) {
+      this.#refuse(authentication.reasonCode, authentication.why)
+      return
+    }
+    const { principal } = authentication
+    if (client.will && host.mayPublish(principal, client.will.topic) !== 'allowed') {
+      this.#refuse(ReasonCode.NotAuthorized, 'the will’s topic may not be published on')
+      return
+    }
+    const attachment = host.attach(this, client, principal)
+    if (!attachment) {
+      this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
+      return
+    }
+    const now = host.now()
+    const session = { client, credentials, attachment, principal, expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY }
+    this.#phase = { is: 'attaching', session, since: now, until: now + host.config.ATTACH_TIMEOUT }
+    host.setDeadline(this, now + host.config.ATTACH_TIMEOUT)
+    this.#pause(Pause.attaching)
+  }
+
+  #subscribe(phase: Phase & { is: 'open' }, packet: SubscribePacket): void {
+    const host = this.#host
+    if (!host.registryIsCurrent) {
+      this.#holdFor('registry', packet)
+      return
+    }
+    const { principal, client, attachment } = phase.session
+    const decision = receiveSubscribe(packet, client.protocolVersion, phase.filters, host.config, (filter) => host.maySubscribe(principal, filter))
+    if ('do' in decision) {
+      this.#apply(decision)
+      return
+    }
+    for (const limit of decision.limits) host.metrics.reached(limit)
+    const { packetId } = packet
+    const answer = (): void => this.#send({ type: 'suback', packetId, reasonCodes: decision.reasonCodes })
+    if (decision.granted.length === 0) {
+      answer()
+      return
+    }
+    for (const { filter } of decision.granted) phase.filters.add(filter)
+    host.subscribe(attachment, decision.granted, (error) => this.#appended(error, answer))
+    if (host.logIsFull) this.#waitForLog()
+  }
+
+  #unsubscribe(phase: Phase & { is: 'open' }, packet: UnsubscribePacket): void {
+    const host = this.#host
+    const decision = receiveUnsubscribe(packet, phase.filters, phase.sessionPresent, host.config)
+    for (const limit of decision.limits) host.metrics.reached(limit)
+    const { packetId } = packet
+    const answer = (): void => this.#send({ type: 'unsuback', packetId, reasonCodes: decision.reasonCodes })
+    if (decision.filters.length === 0) {
+      answer()
+      return
+    }
+    for (const filter of decision.filters) phase.filters.delete(filter)
+    host.unsubscribe(phase.session.attachment, decision.filters, (error) => this.#appended(error, answer))
+    if (host.logIsFull) this.#waitForLog()
+  }
+
+  #appended(error: AppendError | null, answer: () => void): void {
+    if (!this.isOpen) return
+    if (error) this.close(ended(ReasonCode.ServerUnavailable, error.message))
+    else answer()
+  }
+
+  // --- pausing
+
+  #waitForLog(): void {
+    this.#host.metrics.reached('KAFKA_BYTES_WAITING_MAX')
+    this.#pause(Pause.log)
+    this.#host.waitFor(this, 'log')
+  }
+
+  /** The packet needs a decision that cannot be made now: it is taken again first of all. */
+  #holdFor(reason: 'registry', packet: Packet): void {
+    this.#heldPackets.unshift(packet)
+    this.#host.metrics.reached('REGISTRY_STALE')
+    this.#pause(Pause[reason])
+    this.#host.waitFor(this, reason)
+  }
+
+  #pause(reason: number): void {
+    if (this.#pauses === 0) this.transport.pause()
+    this.#pauses |= reason
+  }
+
+  #resume(reason: number): void {
+    if ((this.#pauses & reason) === 0) return
+    this.#pauses &= ~reason
+    if (this.#pauses !== 0 || this.#phase.is === 'closed') return
+    this.#lastReceivedAt = this.#host.now() // the keep alive was suspended with the reading
+    this.#takeHeld()
+    // Calls that a held packet makes below may have paused or closed it again.
+    if (this.#pauses === 0 && (this.#phase as Phase).is !== 'closed') this.transport.resume()
+  }
+
+  #takeHeld(): void {
+    let packets = this.#heldPackets
+    while (packets.length > 0) {
+      this.#heldPackets = []
+      for (let i = 0; i < packets.length; i++) {
+        this.#take(packets[i] as Packet)
+        if (this.#phase.is === 'closed') {
+          this.#forgetHeld()
+          return
+        }
+        if (this.#pauses !== 0) {
+          // `#holdFor` may have put the packet back in front of the rest.
+          this.#heldPackets.push(...packets.slice(i + 1))
+          return
+        }
+      }
+      packets = this.#heldPackets
+    }
+    if (this.#heldFailure) {
+      this.#malformed(this.#heldFailure)
+      return
+    }
+    while (this.#heldChunks.length > 0 && this.#pauses === 0 && this.#phase.is !== 'closed') this.#parse(this.#heldChunks.shift() as Buffer)
+  }
+
+  #forgetHeld(): void {
+    this.#heldPackets = []
+    this.#heldChunks = []
+    this.#heldFailure = null
+  }
+
+  // --- deadlines
+
+  /** When this connection has to be looked at next. */
+  #nextLook(nowMs: number): number {
+    const session = this.#session
+    if (!session) return nowMs
+    const keepAliveMs = session.client.keepAlive * 1500
+    return Math.min(
+      keepAliveMs > 0 ? this.#lastReceivedAt + keepAliveMs : Number.POSITIVE_INFINITY,
+      this.#stuckSince > 0 ? this.#stuckSince + this.#host.config.SLOW_CLIENT_TIMEOUT : Number.POSITIVE_INFINITY,
+      session.expiresAt,
+      nowMs + 600_000,
+    )
+  }
+
+  #lookAround(session: Session, nowMs: number): void {
+    if (nowMs >= session.expiresAt) {
+      this.rejudge()
+      if (this.#phase.is === 'closed') return
+    }
+    if (this.#stuckSince > 0) this.#lookAtOutput(nowMs)
+    if (this.#pauses !== 0) {
+      this.#lastReceivedAt = nowMs // what is not read cannot be late
+      return
+    }
+    const keepAliveMs = session.client.keepAlive * 1500 // [MQTT-3.1.2-22]
+    if (keepAliveMs > 0 && nowMs - this.#lastReceivedAt >= keepAliveMs)
+      this.close(ended(ReasonCode.KeepAliveTimeout, 'nothing came within one and a half keep alives'))
+  }
+
+  #lookAtOutput(nowMs: number): void {
+    const { waitingBytes } = this.transport
+    const taken = this.#written - waitingBytes
+    if (waitingBytes === 0) this.#stuckSince = 0
+    else if (taken > this.#takenThen) {
+      this.#stuckSince = nowMs
+      this.#takenThen = taken
+    } else if (nowMs - this.#stuckSince >= this.#host.config.SLOW_CLIENT_TIMEOUT) {
+      this.#host.metrics.reached('SLOW_CLIENT_TIMEOUT')
+      this.#end(ended(ReasonCode.QuotaExceeded, 'the client does not read'))
+      this.transport.destroy()
+    }
+  }
+
+  // --- ends
+
+  #malformed(error: MalformedPacket): void {
+    const version = this.#parser.version
+    if (error.reasonCode === ReasonCode.PacketTooLarge)
+      this.#host.metrics.reached(this.#phase.is === 'awaitingConnect' ? 'FIRST_PACKET_SIZE_MAX' : 'MAXIMUM_PACKET_SIZE')
+    if (this.#phase.is === 'open' || this.#phase.is === 'attaching') this.close(ended(error.reasonCode, error.message))
+    else if (version !== undefined) this.#refuse(error.reasonCode, error.message)
+    else this.#drop()
+  }
+
+  #apply(decision: End): void {
+    if (decision.limit) this.#host.metrics.reached(decision.limit)
+    this.#end(decision.ending)
+  }
+
+  /** CONNECT is refused before anything stands in the log. */
+  #refuse(reasonCode: number, detail: string, limit?: LimitName): void {
+    if (limit) this.#host.metrics.reached(limit)
+    this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
+    this.#host.report(this, 'connect refused', { reasonCode, detail })
+    this.#send({ type: 'connack', sessionPresent: false, reasonCode })
+    this.#phase = closed
+    this.#leave()
+  }
+
+  /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
+  #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
+    const session = this.#session
+    this.#refuse(reasonCode, detail)
+    if (session) this.#host.detach(session.attachment, ending)
+  }
+
+  /** Without a word: nothing was agreed yet. */
+  #drop(): void {
+    this.#phase = closed
+    this.#forgetHeld()
+    this.transport.destroy()
+  }
+
+  #end(ending: Ending): void {
+    const phase = this.#phase
+    if (phase.is === 'closed') return
+    if (phase.is === 'open' && ending.by === 'gateway' && phase.session.client.protocolVersion === 5) {
+      this.#send({
+        type: 'disconnect',
+        reasonCode: ending.reasonCode,
+        ...(phase.session.client.wantsProblemInformation && { properties: { reasonString: ending.detail } }), // [MQTT-3.1.2-29]
+      })
+    }
+    this.#phase = closed
+    if (phase.is === 'open') {
+      phase.publishing.close()
+      this.#host.metrics.disconnected(ending.reason)
+    }
+    if (phase.is === 'open' || phase.is === 'attaching') {
+      this.#host.report(this, 'disconnected', {
+        clientId: phase.session.client.clientId,
+        reason: ending.reason,
+        reasonCode: ending.reasonCode,
+        detail: ending.detail,
+      })
+      this.#host.detach(phase.session.attachment, ending)
+    }
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.#forgetHeld()
+    this.flush()
+    this.transport.end(graceMs)
+  }
+
+  #send(packet: Packet): void {
+    const version = this.#version
+    if (version === null) return
+    const maximum = this.#session?.client.maximumPacketSize || Number.POSITIVE_INFINITY
+    const bytes = writePacket(packet, version, maximum)
+    if (bytes.length > 0 && bytes.length <= maximum) this.#write(bytes)
+  }
+
+  #write(bytes: Buffer): void {
+    this.#output.push(bytes)
+    this.#host.scheduleFlush(this)
+  }
+}
+
+function connack(client: Client, sessionPresent: boolean, config: ConnectionHost['config']): ConnackPacket {
+  return {
+    type: 'connack',
+    sessionPresent,
+    reasonCode: ReasonCode.Success,
+    properties: {
+      ...client.told,
+      receiveMaximum: config.RECEIVE_MAXIMUM,
+      maximumQoS: 1,
+      retainAvailable: false,
+      maximumPacketSize: config.MAXIMUM_PACKET_SIZE,
+      topicAliasMaximum: config.TOPIC_ALIAS_MAXIMUM,
+      wildcardSubscriptionAvailable: true,
+      subscriptionIdentifiersAvailable: true,
+      sharedSubscriptionAvailable: false,
+    },
+  }
+}

@@ -1,0 +1,150 @@
+import { AckOutcome, type LiveSession, type Receiver } from '../proto/frames.ts'
+import type { GatewayConfig, LimitName } from './config.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import { Direct, Owed, type Waiting } from './outbound.ts'
+import type { Outgoing } from './outgoing.ts'
+import type { Output } from './output.ts'
+import type { Client } from './protocol.ts'
+
+/** What delivering needs of its connection. */
+export interface DeliveryOwner {
+  /** Bytes gathered or written that the network has not taken. */
+  readonly waitingBytes: number
+  /** Something stands in the output. */
+  onOutput(): void
+  /** A numbered message is done. */
+  onDone(number: number, outcome: AckOutcome): void
+  /** The client takes too little: the connection ends with 0x97. */
+  onOverflow(limit: LimitName): void
+}
+
+/** The receiving half of one open connection. */
+export class Delivering {
+  readonly #config: GatewayConfig
+  readonly #metrics: GatewayMetrics
+  readonly #owner: DeliveryOwner
+  readonly #client: Client
+  readonly #output: Output
+  #owed: Owed | null = null
+  #direct: Direct | null = null
+
+  constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output) {
+    this.#config = config
+    this.#metrics = metrics
+    this.#owner = owner
+    this.#client = client
+    this.#output = output
+  }
+
+  get inflight(): number {
+    return (this.#owed?.inflight ?? 0) + (this.#direct?.inflight ?? 0)
+  }
+
+  state(connection: number, session: number): LiveSession {
+    return this.#owed?.state(connection, session) ?? { connection, session, sent: -1, unacknowledged: [] }
+  }
+
+  deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    if (receiver.number >= 0) this.#deliverOwed(message, receiver, nowMs)
+    else if (receiver.qos === 0) this.#deliverAtMostOnce(message, receiver, nowMs)
+    else this.#deliverDirect(message, receiver, nowMs)
+  }
+
+  /** The client acknowledged; an unknown id is none of our messages and ignored. */
+  acknowledge(packetId: number, nowMs: number): void {
+    const number = this.#owed?.acknowledge(packetId) ?? null
+    if (number !== null) {
+      this.#metrics.deliveries[1]++
+      this.#owner.onDone(number, AckOutcome.acknowledged)
+    } else if (this.#direct?.acknowledge(packetId)) {
+      this.#metrics.deliveries[1]++
+      this.#advance(nowMs)
+    }
+  }
+
+  #deliverAtMostOnce(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    const dropped = this.#metrics.deliveriesDropped
+    if (message.isExpired(nowMs)) dropped.expired++
+    else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
+    else if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_QUEUE_BYTES_MAX) {
+      dropped.slow++
+      this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
+    } else {
+      this.#metrics.deliveries[0]++
+      this.#send(message, receiver, 0, nowMs)
+    }
+  }
+
+  #deliverOwed(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    this.#owed ??= new Owed()
+    const packetId = this.#owed.take(receiver.number)
+    if (packetId === 'known') return
+    if (packetId === 'done') {
+      this.#owner.onDone(receiver.number, AckOutcome.acknowledged)
+      return
+    }
+    const outcome = message.isExpired(nowMs) ? AckOutcome.expired : this.#isTooLarge(message, receiver, nowMs) ? AckOutcome.tooLarge : null
+    if (outcome !== null) {
+      this.#owed.drop(receiver.number)
+      this.#metrics.deliveriesDropped[outcome === AckOutcome.expired ? 'expired' : 'tooLarge']++
+      this.#owner.onDone(receiver.number, outcome)
+      return
+    }
+    if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_OWED_BYTES_MAX) {
+      this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
+      return
+    }
+    this.#send(message, receiver, packetId, nowMs)
+  }
+
+  #deliverDirect(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    if (this.#discards(message, receiver, nowMs)) return
+    this.#direct ??= new Direct({
+      receiveMaximum: this.#client.receiveMaximum,
+      messagesMax: this.#config.OUTBOUND_QUEUE_MESSAGES_MAX,
+      bytesMax: this.#config.OUTBOUND_QUEUE_BYTES_MAX,
+    })
+    if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_QUEUE_BYTES_MAX) {
+      this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
+      return
+    }
+    const packetId = this.#direct.take()
+    if (packetId !== null) {
+      this.#send(message, receiver, packetId, nowMs)
+      return
+    }
+    if (this.#direct.inflight >= this.#config.INFLIGHT_MAX) this.#metrics.reached('INFLIGHT_MAX')
+    const full = this.#direct.wait({ message, receiver })
+    if (full) this.#owner.onOverflow(full)
+  }
+
+  /** Sends what the window lets through. */
+  #advance(nowMs: number): void {
+    const direct = this.#direct
+    if (!direct) return
+    for (let next = direct.shift(); next !== null; next = direct.shift()) {
+      const { message, receiver }: Waiting = next.waiting
+      if (this.#discards(message, receiver, nowMs)) direct.acknowledge(next.packetId)
+      else this.#send(message, receiver, next.packetId, nowMs)
+    }
+  }
+
+  #discards(message: Outgoing, receiver: Receiver, nowMs: number): boolean {
+    const dropped = this.#metrics.deliveriesDropped
+    if (message.isExpired(nowMs)) dropped.expired++
+    else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
+    else return false
+    return true
+  }
+
+  /** [MQTT-3.1.2-24] and -25: not sent, and treated as if it had been. */
+  #isTooLarge(message: Outgoing, receiver: Receiver, nowMs: number): boolean {
+    const { maximumPacketSize, protocolVersion } = this.#client
+    return maximumPacketSize > 0 && message.sizeFor(protocolVersion, receiver, nowMs) > maximumPacketSize
+  }
+
+  #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
+    message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs)
+    this.#owner.onOutput()
+  }
+}

@@ -1,0 +1,538 @@
+/** The gateway as a whole: connections on one side, the log, the registry and the routers on the other. */
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import { type Authentication, authenticate, type Credentials, stillValid, type Validity } from '../access/authenticate.ts'
+import { compileRules, type Rules } from '../access/decide.ts'
+import type { Principal } from '../access/principal.ts'
+import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
+import { partitionOf } from '../log/partitioner.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import type { PublishPacket } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { AckOutcome } from '../proto/frames.ts'
+import { encodeRecord } from '../schemas/codec.ts'
+import { encodePublish } from '../schemas/message-record.ts'
+import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
+import { Admission } from './admission.ts'
+import { Attachment } from './attachment.ts'
+import type { GatewayConfig } from './config.ts'
+import { Connection, type ConnectionHost } from './connection.ts'
+import { Deadlines } from './deadlines.ts'
+import { type Ending, ended } from './disconnection.ts'
+import { GatewayMetrics } from './metrics.ts'
+import type { Client, Permission, Readiness } from './protocol.ts'
+import type { PublisherIdentity, PublishTopic } from './publishing.ts'
+import { type LinkHost, RouterLinks } from './router-links.ts'
+import type { Transport } from './transport.ts'
+
+/** The registry as the gateway sees it. */
+export interface RegistrySource {
+  readonly view: RegistryView
+  /** Milliseconds since the view was last known to be current. */
+  confirmedMs(): number
+  onChange(callback: (view: RegistryView) => void): () => void
+}
+
+export interface GatewayOptions {
+  readonly config: GatewayConfig
+  readonly log: Log
+  readonly registry: RegistrySource
+  /** Names of the topics this gateway writes. */
+  readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string }
+  /** Partitions of `messages` and `sessions`: the number of shards. */
+  readonly partitions: number
+  /** Password of the internal user; null lets nobody in. */
+  readonly internalKey: Buffer | null
+  readonly version: string
+  readonly clock: { now(): number }
+  readonly logger: Logger
+  readonly metricsRegistry: Registry
+}
+
+/** How often the whole is looked at, ms. */
+const tickMs = 250
+/** Connections judged again in one turn of the event loop after a registry change. */
+const rejudgedPerTurn = 200
+/** Attached records of unknown outcome that are remembered. */
+const unsureMax = 10_000
+
+export class Gateway implements ConnectionHost, LinkHost {
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  readonly logger: Logger
+  readonly admission: Admission
+  readonly links: RouterLinks
+  readonly deadlines: Deadlines
+  registryVersion = 1
+  readonly #options: GatewayOptions
+  readonly #appender: Appender
+  #rules: Rules
+  #incarnation: number | null = null
+  #stopping = false
+  #connectionNumber = 0
+  /** Everybody on a socket. */
+  readonly #sockets = new Set<Connection>()
+  /** Attached ones, by connection number, and by shard. */
+  readonly #connections = new Map<number, Connection>()
+  readonly #byShard: readonly Set<Connection>[]
+  /** From Attached to Detached, whether or not the connection still stands. */
+  readonly #attachments = new Map<number, Attachment>()
+  readonly #waitingForLog = new Set<Connection>()
+  readonly #waitingForRegistry = new Set<Connection>()
+  #dirty: Connection[] = []
+  #flushScheduled = false
+  #rejudging: Iterator<Connection> | null = null
+  #tick: NodeJS.Timeout | null = null
+  /** What is closed once per outage, not once per tick. */
+  readonly #closedFor = new Set<string>()
+  #superseded = false
+  readonly #messageId = Buffer.alloc(16)
+  #messageCount = 0
+  /** Reused for every message: the encoder copies. */
+  readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
+  readonly #unwatch: () => void
+
+  constructor(options: GatewayOptions, appender: Appender) {
+    this.#options = options
+    this.config = options.config
+    this.logger = options.logger
+    this.#appender = appender
+    this.admission = new Admission(options.config)
+    this.deadlines = new Deadlines(this.now())
+    this.links = new RouterLinks(this, options.partitions)
+    this.#byShard = Array.from({ length: options.partitions }, () => new Set())
+    this.#rules = compileRules(options.registry.view)
+    this.metrics = new GatewayMetrics(options.metricsRegistry, () => ({
+      connections: this.admission.connections,
+      pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
+      kafkaPendingBytes: appender.pendingBytes,
+      linkedRouters: this.links.size,
+      registryUnconfirmedMs: options.registry.confirmedMs(),
+    }))
+    this.#accepted.gateway = options.config.GATEWAY_ID
+    randomBytes(8).copy(this.#messageId)
+    this.#unwatch = options.registry.onChange(() => this.#onRegistryChange())
+  }
+
+  get id(): string {
+    return this.config.GATEWAY_ID
+  }
+
+  /** Offset of this run's first record; -1 until the log has answered it. */
+  get incarnation(): number {
+    return this.#incarnation ?? -1
+  }
+
+  get hasIncarnation(): boolean {
+    return this.#incarnation !== null
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping
+  }
+
+  now(): number {
+    return this.#options.clock.now()
+  }
+
+  /** Announces itself in the log; `address` is where routers find the delivery service. */
+  async begin(address: string): Promise<void> {
+    this.#incarnation = await this.#announce(address, null)
+    this.logger.info({ id: this.id, incarnation: this.#incarnation, address }, 'gateway up')
+    this.deadlines.start(() => this.now())
+    this.#tick = setInterval(() => this.#lookAround(address), tickMs)
+    this.#tick.unref()
+  }
+
+  /** A transport has come through the door of a listener. */
+  accept(transport: Transport, isInternal: boolean): void {
+    this.#sockets.add(new Connection(this, transport, isInternal))
+  }
+
+  /** Says good-bye to everybody and to the log. The listeners are closed already. */
+  async stop(address: string): Promise<void> {
+    this.#stopping = true
+    if (this.#tick) clearInterval(this.#tick)
+    this.#unwatch()
+    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down'))
+    this.#flush()
+    const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
+    const farewell = async (): Promise<void> => {
+      await this.#appender.flush()
+      if (this.#incarnation !== null) await this.#announce(address, this.#incarnation)
+    }
+    await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
+    this.links.closeAll('the gateway has stopped')
+    this.deadlines.stop()
+  }
+
+  get status(): Readonly<Record<string, unknown>> {
+    const health = this.#options.log.health()
+    const unconfirmed = this.#options.registry.confirmedMs()
+    const shardsWithoutRouter = this.links.shards.withoutLink()
+    const reason = this.#trouble(shardsWithoutRouter, unconfirmed)
+    return {
+      ok: reason === null,
+      ...(reason !== null && { reason }),
+      id: this.id,
+      incarnation: this.incarnation,
+      connections: this.admission.connections,
+      attached: this.#connections.size,
+      kafka: {
+        reachable: health.reachable,
+        unreachableMs: this.#kafkaUnreachableMs,
+        pendingBytes: this.#appender.pendingBytes,
+        ...(health.reason !== undefined && { reason: health.reason }),
+      },
+      routers: this.links.status,
+      shardsWithoutRouter,
+      registry: { confirmedMs: unconfirmed, position: this.#options.registry.view.position },
+    }
+  }
+
+  #trouble(shardsWithoutRouter: readonly number[], unconfirmed: number): string | null {
+    if (this.#stopping) return 'shutting down'
+    if (this.#kafkaUnreachableMs >= this.config.KAFKA_AWAY_REFUSE) return `Kafka has not answered for ${Math.round(this.#kafkaUnreachableMs / 1000)} s`
+    if (unconfirmed >= this.config.REGISTRY_STALE) return 'the registry is not current'
+    if (shardsWithoutRouter.length > 0) return `no router speaks for shard ${shardsWithoutRouter.join(', ')}`
+    return null
+  }
+
+  // --- what connections ask
+
+  get readiness(): Readiness {
+    return {
+      rateAllows: this.admission.connect(this.now()),
+      kafkaUnreachableMs: this.#kafkaUnreachableMs,
+      registryUnconfirmedMs: this.#options.registry.confirmedMs(),
+      stopping: this.#stopping || this.#incarnation === null,
+    }
+  }
+
+  get registryIsCurrent(): boolean {
+    return this.#options.registry.confirmedMs() < this.config.REGISTRY_STALE
+  }
+
+  get logIsFull(): boolean {
+    return this.#appender.pendingBytes > this.config.KAFKA_BYTES_WAITING_MAX
+  }
+
+  get #kafkaUnreachableMs(): number {
+    return Math.max(this.#options.log.health().unreachableMs, this.#appender.stalledMs)
+  }
+
+  freshClientId(): string {
+    return `auto-${randomUUID()}`
+  }
+
+  authenticate(credentials: Credentials, internal: boolean): Authentication {
+    const { registry, internalKey } = this.#options
+    const authentication = authenticate(registry.view, credentials, { now: this.now(), internalKey: (internal && internalKey) || undefined })
+    if (internal && authentication.ok && authentication.principal.kind !== 'internal') {
+      return { ok: false, reasonCode: 0x87, why: 'the internal listener is for Loggerhead’s own parts' }
+    }
+    return authentication
+  }
+
+  revalidate(credentials: Credentials, principal: Principal): Validity {
+    return stillValid(this.#options.registry.view, { credentials, principal }, { now: this.now() })
+  }
+
+  mayPublish(principal: Principal, topic: string): Permission {
+    if (!this.registryIsCurrent) return 'undecided'
+    return this.#rules.mayPublish(principal, topic).allowed ? 'allowed' : 'denied'
+  }
+
+  maySubscribe(principal: Principal, filter: string): boolean {
+    return this.#rules.maySubscribe(principal, filter).allowed
+  }
+
+  partitionOf(_topic: string, key: Buffer): number {
+    return partitionOf(key, this.#options.partitions)
+  }
+
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended): void {
+    const now = this.now()
+    const accepted = this.#accepted
+    this.#numberMessage()
+    accepted.clientId = identity.clientId
+    accepted.session = identity.session
+    accepted.authenticationName = identity.authenticationName
+    accepted.protocolVersion = identity.protocolVersion
+    accepted.receivedAt = now
+    const value = encodePublish(accepted, topic.name, packet)
+    this.#appender.append({ topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now }, done)
+  }
+
+  attach(connection: Connection, client: Client, principal: Principal): Attachment | null {
+    const now = this.now()
+    const key = Buffer.from(client.clientId)
+    const shard = partitionOf(key, this.#options.partitions)
+    const owner = this.links.shards.of(shard)
+    if (owner && owner.link === null && now - owner.heardAt > this.config.SHARD_SILENCE) return null
+    const number = ++this.#connectionNumber
+    const attachment = new Attachment(client.clientId, shard, number, randomBytes(16))
+    const value = encodeRecord('Attached', {
+      clientId: client.clientId,
+      authenticationName: principal.authenticationName,
+      at: now,
+      gateway: { id: this.id, incarnation: this.incarnation },
+      connection: number,
+      connectionId: attachment.connectionId,
+      cleanStart: client.cleanStart,
+      sessionExpiryInterval: client.sessionExpiryInterval,
+      receiveMaximum: client.receiveMaximum,
+      maximumPacketSize: client.maximumPacketSize,
+      keepAlive: client.keepAlive,
+      protocolVersion: client.protocolVersion,
+      remoteAddress: connection.transport.remoteAddress,
+      transport: connection.transport.kind,
+      registryPosition: this.#options.registry.view.position,
+      will: client.will,
+      attributes: principal.attributes,
+    })
+    this.#connections.set(number, connection)
+    this.#attachments.set(number, attachment)
+    this.#byShard[shard]?.add(connection)
+    this.#appender.append({ topic: this.#options.topics.sessions, partition: shard, key, value, timestamp: now }, (error, offset) => {
+      if (!error) return this.#detached(attachment, attachment.attached(offset, this.now()))
+      if (error.outcome === 'refused') this.#attachments.delete(number)
+      this.#forgetUnsure()
+      connection.onAttachLost(error.message)
+    })
+    return attachment
+  }
+
+  subscribe(attachment: Attachment, subscriptions: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void {
+    const at = this.now()
+    const value = encodeRecord('Subscribed', {
+      clientId: attachment.clientId,
+      epoch: epochOf(attachment),
+      at,
+      subscriptions,
+      registryPosition: this.#options.registry.view.position,
+    })
+    this.#appendSession(attachment, value, at, done)
+  }
+
+  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
+    const at = this.now()
+    this.#appendSession(attachment, encodeRecord('Unsubscribed', { clientId: attachment.clientId, epoch: epochOf(attachment), at, filters }), at, done)
+  }
+
+  detach(attachment: Attachment, ending: Ending): void {
+    const connection = this.#connections.get(attachment.connection)
+    this.#connections.delete(attachment.connection)
+    if (connection) this.#byShard[attachment.shard]?.delete(connection)
+    this.#detached(attachment, attachment.end(ending, this.now()))
+  }
+
+  acknowledge(attachment: Attachment, number: number, outcome: AckOutcome): void {
+    this.links.acknowledge(attachment.shard, attachment.connection, number, outcome)
+  }
+
+  scheduleFlush(connection: Connection): void {
+    if (connection.isFlushScheduled) return
+    connection.isFlushScheduled = true
+    this.#dirty.push(connection)
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  waitFor(connection: Connection, reason: 'log' | 'registry'): void {
+    ;(reason === 'log' ? this.#waitingForLog : this.#waitingForRegistry).add(connection)
+  }
+
+  setDeadline(connection: Connection, atMs: number): void {
+    this.deadlines.set(connection, atMs)
+  }
+
+  left(connection: Connection): void {
+    this.#sockets.delete(connection)
+    this.#waitingForLog.delete(connection)
+    this.#waitingForRegistry.delete(connection)
+    this.deadlines.remove(connection)
+  }
+
+  report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void {
+    this.logger.debug({ remoteAddress: connection.transport.remoteAddress, transport: connection.transport.kind, ...detail }, event)
+  }
+
+  // --- what routers ask
+
+  connection(number: number): Connection | undefined {
+    return this.#connections.get(number)
+  }
+
+  connectionsOf(shard: number): Iterable<Connection> {
+    return this.#byShard[shard] ?? []
+  }
+
+  onLateAnswer(connection: number, connectionId: Buffer, epoch: number): void {
+    const attachment = this.#attachments.get(connection)
+    if (attachment?.connectionId.equals(connectionId)) this.#detached(attachment, attachment.attached(epoch, this.now()))
+  }
+
+  onSuperseded(incarnation: number): void {
+    if (this.#superseded || this.#stopping) return
+    this.#superseded = true
+    this.logger.error(
+      { id: this.id, incarnation: this.incarnation, newer: incarnation },
+      'a router knows a later incarnation of this gateway: GATEWAY_ID must be unique',
+    )
+  }
+
+  // --- inside
+
+  #announce(address: string, incarnation: number | null): Promise<number> {
+    const now = this.now()
+    const value = encodeRecord('GatewayUp', {
+      id: this.id,
+      address,
+      startedAt: now,
+      stopping: incarnation !== null,
+      incarnation,
+      version: this.#options.version,
+    })
+    return this.#appender.write({ topic: this.#options.topics.gateways, partition: 0, key: Buffer.from(this.id), value, timestamp: now })
+  }
+
+  /** Everything of the old incarnation is over: its sessions were given up by the routers. */
+  async #beginAgain(address: string): Promise<void> {
+    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerUnavailable, 'the gateway was declared lost'))
+    this.links.closeAll('a new incarnation begins')
+    this.#incarnation = null
+    this.#incarnation = await this.#announce(address, null)
+    this.#superseded = false
+    this.logger.info({ id: this.id, incarnation: this.#incarnation }, 'gateway up again')
+  }
+
+  #numberMessage(): void {
+    const count = ++this.#messageCount
+    this.#messageId.writeUInt32BE(Math.floor(count / 0x1_0000_0000), 8)
+    this.#messageId.writeUInt32BE(count >>> 0, 12)
+  }
+
+  #appendSession(attachment: Attachment, value: Buffer, at: number, done: (error: AppendError | null) => void): void {
+    this.#appender.append(
+      { topic: this.#options.topics.sessions, partition: attachment.shard, key: Buffer.from(attachment.clientId), value, timestamp: at },
+      done,
+    )
+  }
+
+  #detached(attachment: Attachment, record: Detached | null, attempt = 1): void {
+    if (!record) return
+    this.#attachments.delete(attachment.connection)
+    this.#appendSession(attachment, encodeRecord('Detached', record), record.at, (error) => {
+      // Repeating is harmless: the fold ignores a detach of an epoch that is over.
+      if (error && attempt < 3 && !this.#stopping) this.#detached(attachment, record, attempt + 1)
+      else if (error) this.logger.error({ clientId: attachment.clientId, error: error.message }, 'a disconnection could not be recorded')
+    })
+  }
+
+  /** Attached records of unknown outcome wait for a router's word; the oldest give way. */
+  #forgetUnsure(): void {
+    const most = this.config.CONNECTIONS_MAX + unsureMax
+    for (const [number, attachment] of this.#attachments) {
+      if (this.#attachments.size <= most) return
+      if (attachment.isEnded) this.#attachments.delete(number)
+    }
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false
+    const dirty = this.#dirty
+    this.#dirty = []
+    for (const connection of dirty) {
+      connection.isFlushScheduled = false
+      connection.flush()
+    }
+    if (this.#waitingForLog.size > 0) this.#resumeForLog()
+  }
+
+  #resumeForLog(): void {
+    if (this.#appender.pendingBytes * 2 > this.config.KAFKA_BYTES_WAITING_MAX) return
+    for (const connection of [...this.#waitingForLog]) {
+      this.#waitingForLog.delete(connection)
+      connection.resumeReading('log')
+      if (this.logIsFull) return
+    }
+  }
+
+  #resumeForRegistry(): void {
+    for (const connection of [...this.#waitingForRegistry]) {
+      this.#waitingForRegistry.delete(connection)
+      connection.resumeReading('registry')
+    }
+  }
+
+  #onRegistryChange(): void {
+    this.registryVersion++
+    this.#rules = compileRules(this.#options.registry.view)
+    const isRunning = this.#rejudging !== null
+    this.#rejudging = [...this.#connections.values()].values()
+    if (!isRunning) this.#rejudge()
+  }
+
+  #rejudge(): void {
+    const connections = this.#rejudging
+    if (!connections) return
+    for (let i = 0; i < rejudgedPerTurn; i++) {
+      const next = connections.next()
+      if (next.done) {
+        this.#rejudging = null
+        return
+      }
+      next.value.rejudge()
+    }
+    setImmediate(() => this.#rejudge())
+  }
+
+  #lookAround(address: string): void {
+    const now = this.now()
+    if (this.#superseded && this.#incarnation !== null)
+      void this.#beginAgain(address).catch((error: unknown) => this.logger.fatal({ error }, 'no new incarnation'))
+    if (this.#waitingForLog.size > 0) this.#resumeForLog()
+    if (this.#waitingForRegistry.size > 0 && this.registryIsCurrent) this.#resumeForRegistry()
+    const silent = this.links.shards.silent(now, this.config.SHARD_SILENCE)
+    for (let shard = 0; shard < this.#byShard.length; shard++) {
+      this.#closeOnce(
+        `shard ${shard}`,
+        silent.includes(shard),
+        'SHARD_SILENCE',
+        `no router has spoken for shard ${shard} for too long`,
+        this.#byShard[shard] ?? [],
+      )
+    }
+    const kafkaMs = this.#kafkaUnreachableMs
+    this.#closeOnce('kafka', kafkaMs >= this.config.KAFKA_AWAY_CLOSE, 'KAFKA_AWAY_CLOSE', 'the log is away', this.#connections.values())
+    // While Kafka itself is away nobody is let in, nothing published is acknowledged and nobody can change the registry: KAFKA_AWAY_CLOSE decides.
+    const registryLost = this.#options.registry.confirmedMs() >= this.config.REGISTRY_LOST && kafkaMs < this.config.REGISTRY_STALE
+    this.#closeOnce('registry', registryLost, 'REGISTRY_LOST', 'the registry cannot be confirmed', this.#connections.values())
+  }
+
+  #closeOnce(
+    what: string,
+    isTrouble: boolean,
+    limit: 'SHARD_SILENCE' | 'KAFKA_AWAY_CLOSE' | 'REGISTRY_LOST',
+    detail: string,
+    connections: Iterable<Connection>,
+  ): void {
+    if (!isTrouble) {
+      this.#closedFor.delete(what)
+      return
+    }
+    const all = [...connections]
+    if (all.length > 0) this.metrics.reached(limit)
+    if (!this.#closedFor.has(what)) this.logger.warn({ limit, connections: all.length }, detail)
+    this.#closedFor.add(what)
+    for (const connection of all) connection.close(ended(ReasonCode.ServerUnavailable, detail))
+  }
+}
+
+function epochOf(attachment: Attachment): number {
+  if (attachment.epoch === null) throw new TypeError('the connection is not attached yet')
+  return attachment.epoch
+}

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { pino } from 'pino'
+import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../log/kafka/kafka-log.ts'
+import { type Profile, planTopics, topicSettings } from '../log/topics.ts'
+import { readSettings, SettingError } from '../settings/setting.ts'
+import { readGatewayConfig, withinHistory } from './config.ts'
+import { ListenError } from './listeners.ts'
+import { processMetrics, startGateway } from './process.ts'
+
+const logger = pino({ name: 'gateway', level: process.env.LOG_LEVEL || 'info' })
+
+/** Exits when an orderly stop takes longer than it may. */
+const exitBoundMs = 2000
+
+async function main(): Promise<void> {
+  const environment = process.env
+  const connection = kafkaConnection(readSettings(kafkaSettings, environment))
+  const given = readGatewayConfig(environment)
+  const plan = planTopics(readSettings(topicSettings, environment), environment.LOGGERHEAD_NAMESPACE || 'default', given.LOGGERHEAD_PROFILE as Profile)
+  const config = withinHistory(given, plan.historyWindowMs, environment)
+  const metricsRegistry = processMetrics()
+  const log = new KafkaLog({ ...connection, clientId: `loggerhead-${config.GATEWAY_ID}`, logger, metrics: metricsRegistry })
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  const fail = (error: unknown): never => {
+    logger.fatal({ err: error }, 'the gateway cannot go on')
+    process.exit(1)
+  }
+  let stopping = false
+  let running: Awaited<ReturnType<typeof startGateway>> | null = null
+  const stop = (): void => {
+    if (stopping) return
+    stopping = true
+    setTimeout(() => process.exit(0), config.SHUTDOWN_TIMEOUT + exitBoundMs).unref()
+    const orderly = async (): Promise<void> => {
+      await running?.stop()
+      await Promise.race([log.close(), new Promise((resolve) => setTimeout(resolve, 1000))])
+    }
+    orderly().then(
+      () => process.exit(0),
+      (error: unknown) => fail(error),
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  // Without its supervisor the process is an orphan that would hold the ports: no farewell, the log tells the rest.
+  process.on('disconnect', () => process.exit(1))
+  running = await startGateway({ config, plan, log, logger, metricsRegistry, version, onFailed: fail })
+  if (stopping) return stop()
+  logger.info({ ports: running.ports }, 'ready')
+  process.send?.({ ready: true, ports: running.ports })
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof SettingError || error instanceof ListenError) logger.fatal(error.message)
+  else logger.fatal({ err: error }, error instanceof Error ? error.message : 'the gateway could not start')
+  process.exit(1)
+})

@@ -1,0 +1,93 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { gatewaySettings, type LimitName } from './config.ts'
+import type { DisconnectionReason } from './disconnection.ts'
+
+/** Gauges are read when they are asked for. */
+export interface GatewayLevels {
+  readonly connections: number
+  readonly pausedConnections: number
+  readonly kafkaPendingBytes: number
+  readonly linkedRouters: number
+  readonly registryUnconfirmedMs: number
+}
+
+/** Plain numbers on the hot path; prom-client reads them when it is scraped. */
+export class GatewayMetrics {
+  /** Accepted, by QoS. */
+  readonly publishes: [number, number] = [0, 0]
+  readonly publishesDropped = { backpressure: 0, unauthorized: 0 }
+  /** QoS 0 sent, QoS 1 acknowledged by the client. */
+  readonly deliveries: [number, number] = [0, 0]
+  readonly deliveriesDropped = { slow: 0, expired: 0, tooLarge: 0, gone: 0 }
+  bytesIn = 0
+  bytesOut = 0
+  readonly #limits = new Map<LimitName, number>()
+  readonly connects: Counter<'result'>
+  readonly disconnections: Counter<'reason'>
+  /** Seconds from a CONNECT to its CONNACK. */
+  readonly connectSeconds: Histogram
+  readonly staleFrames: Counter
+
+  constructor(registry: Registry, levels: () => GatewayLevels) {
+    const registers = [registry]
+    for (const [name, setting] of Object.entries(gatewaySettings)) if ('outcome' in setting) this.#limits.set(name as LimitName, 0)
+    this.connects = new Counter({
+      name: 'loggerhead_connects_total',
+      help: 'CONNECT packets by result: accepted or the reason code of the refusal',
+      labelNames: ['result'],
+      registers,
+    })
+    this.disconnections = new Counter({ name: 'loggerhead_disconnections_total', help: 'Connections that ended, by reason', labelNames: ['reason'], registers })
+    this.connectSeconds = new Histogram({
+      name: 'loggerhead_connect_seconds',
+      help: 'From CONNECT to CONNACK',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    })
+    this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })
+    const counter = (name: string, help: string, label: string, values: () => Iterable<readonly [string, number]>) =>
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset()
+          for (const [value, count] of values()) this.inc({ [label]: value }, count)
+        },
+      })
+    const byQoS = (counts: readonly number[]) => counts.map((count, qos) => [String(qos), count] as const)
+    counter('loggerhead_publishes_total', 'Accepted publishes', 'qos', () => byQoS(this.publishes))
+    counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
+    counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1)', 'qos', () => byQoS(this.deliveries))
+    counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
+    counter('loggerhead_limit_reached_total', 'How often a limit took effect', 'limit', () => this.#limits)
+    counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
+      ['in', this.bytesIn],
+      ['out', this.bytesOut],
+    ])
+    const gauge = (name: string, help: string, value: (levels: GatewayLevels) => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value(levels()))
+        },
+      })
+    gauge('loggerhead_connections', 'Open sockets', (now) => now.connections)
+    gauge('loggerhead_paused_connections', 'Sockets not read for the moment', (now) => now.pausedConnections)
+    gauge('loggerhead_kafka_pending_bytes', 'Bytes waiting for Kafka', (now) => now.kafkaPendingBytes)
+    gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
+    gauge('loggerhead_registry_unconfirmed_ms', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs)
+  }
+
+  /** Counts a limit that took effect. */
+  reached(limit: LimitName): void {
+    this.#limits.set(limit, (this.#limits.get(limit) ?? 0) + 1)
+  }
+
+  disconnected(reason: DisconnectionReason): void {
+    this.disconnections.inc({ reason })
+  }
+}

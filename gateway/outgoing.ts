@@ -1,0 +1,115 @@
+import type { ProtocolVersion, PublishProperties, UserProperties } from '../mqtt/packet.ts'
+import { type EncodedPublish, encodePublish, publishHeader, publishSize } from '../mqtt/publish-writer.ts'
+import type { Receiver } from '../proto/frames.ts'
+import type { Message } from '../schemas/records.ts'
+import type { Output } from './output.ts'
+
+/** Up to here a packet is copied whole for each QoS 1 receiver; a larger payload is shared by reference. Bytes. */
+const copiedMax = 4096
+
+/** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
+interface Form {
+  readonly key: number
+  readonly packet: Buffer
+  readonly packetIdAt: number
+}
+
+/** One message of the log on its way out: encoded once per form, however many receive it. */
+export class Outgoing {
+  readonly topic: string
+  /** Milliseconds since the epoch; null for never. */
+  readonly expiresAt: number | null
+  /** Bytes of topic and payload: what it costs to wait. */
+  readonly size: number
+  readonly #message: Message
+  readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
+  #forms: Form[] = []
+  /** Seconds left that the encoded bytes tell; encoded again when that changes. */
+  #expiryTold = -1
+
+  /** Copies what it needs: `message` may be a view into a batch. */
+  constructor(message: Message) {
+    this.topic = message.topic
+    this.expiresAt = message.messageExpiryInterval === null ? null : message.receivedAt + message.messageExpiryInterval * 1000
+    this.size = message.topic.length + message.payload.length
+    this.#message = { ...message, payload: Buffer.from(message.payload), correlationData: message.correlationData && Buffer.from(message.correlationData) }
+  }
+
+  isExpired(nowMs: number): boolean {
+    return this.expiresAt !== null && nowMs >= this.expiresAt
+  }
+
+  /** Size of the packet as `receiver` would get it. */
+  sizeFor(version: ProtocolVersion, receiver: Receiver, nowMs: number): number {
+    return publishSize(this.#encode(version, nowMs), form(receiver, 0))
+  }
+
+  /** Adds the PUBLISH to what goes out. */
+  write(output: Output, version: ProtocolVersion, receiver: Receiver, packetId: number, nowMs: number): void {
+    const encoded = this.#encode(version, nowMs)
+    if (receiver.subscriptionIdentifiers.length > 0 || encoded.payload.length > copiedMax) {
+      output.push(publishHeader(encoded, form(receiver, packetId)))
+      if (encoded.payload.length > 0) output.push(encoded.payload)
+      return
+    }
+    const { packet, packetIdAt } = this.#formOf(encoded, receiver)
+    if (receiver.qos === 0) {
+      output.push(packet)
+      return
+    }
+    const own = Buffer.allocUnsafe(packet.length)
+    packet.copy(own)
+    own[packetIdAt] = packetId >>> 8
+    own[packetIdAt + 1] = packetId
+    output.push(own)
+  }
+
+  #formOf(encoded: EncodedPublish, receiver: Receiver): Form {
+    const key = encoded.version | (receiver.qos << 4) | (receiver.retain ? 64 : 0) | (receiver.dup ? 128 : 0)
+    for (const known of this.#forms) if (known.key === key) return known
+    const header = publishHeader(encoded, form(receiver, 0))
+    let topicAt = 1
+    while ((header[topicAt++] as number) >= 0x80);
+    const made = { key, packet: Buffer.concat([header, encoded.payload]), packetIdAt: topicAt + encoded.topic.length }
+    this.#forms.push(made)
+    return made
+  }
+
+  #encode(version: ProtocolVersion, nowMs: number): EncodedPublish {
+    const left = this.expiresAt === null || version === 4 ? -1 : Math.max(0, Math.ceil((this.expiresAt - nowMs) / 1000))
+    if (version === 5 && left !== this.#expiryTold) {
+      this.#expiryTold = left
+      this.#encoded[1] = null
+      this.#forms = this.#forms.filter(({ key }) => (key & 7) === 4)
+    }
+    const index = version === 5 ? 1 : 0
+    const known = this.#encoded[index]
+    if (known) return known
+    const message = this.#message
+    const made = encodePublish({ topic: message.topic, payload: message.payload, properties: version === 5 ? propertiesOf(message, left) : {} }, version)
+    this.#encoded[index] = made
+    return made
+  }
+}
+
+const form = (receiver: Receiver, packetId: number) => ({
+  qos: receiver.qos,
+  dup: receiver.dup,
+  retain: receiver.retain,
+  packetId,
+  topicAlias: 0,
+  topicKnown: false,
+  subscriptionIdentifiers: receiver.subscriptionIdentifiers,
+})
+
+function propertiesOf(message: Message, expiryLeft: number): Omit<PublishProperties, 'topicAlias' | 'subscriptionIdentifiers'> {
+  const userProperties: UserProperties = message.userProperties.map(({ name, value }) => [name, value] as const)
+  return {
+    ...(message.payloadFormatIndicator !== null && { payloadFormatIndicator: message.payloadFormatIndicator as 0 | 1 }),
+    ...(expiryLeft >= 0 && { messageExpiryInterval: expiryLeft }), // [MQTT-3.3.2-6]
+    ...(message.contentType !== null && { contentType: message.contentType }),
+    ...(message.responseTopic !== null && { responseTopic: message.responseTopic }),
+    ...(message.correlationData !== null && { correlationData: message.correlationData }),
+    ...(userProperties.length > 0 && { userProperties }),
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * The protocol of one connection as decisions: given what is known and a packet, what is to be done. No socket, no
+ * clock, no log; connection.ts carries the decisions out.
+ */
+import type { ConnectPacket, DisconnectPacket, ProtocolVersion, PublishPacket, QoS, SubscribePacket, UnsubscribePacket, WillPacket } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import { levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import type { SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { GatewaySettings, LimitName } from './config.ts'
+import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
+
+/** The highest QoS this version speaks. */
+const maximumQoS = 1
+/** Session expiry interval that never ends (section 3.1.2.11.2). */
+const neverExpires = 0xffff_ffff
+
+/** What was agreed with a client at CONNECT. */
+export interface Client {
+  readonly clientId: string
+  readonly protocolVersion: ProtocolVersion
+  readonly cleanStart: boolean
+  /** Seconds as granted; 0 ends with the connection. */
+  readonly sessionExpiryInterval: number
+  /** Seconds as granted; 0 for none. */
+  readonly keepAlive: number
+  /** QoS 1 messages the client may be sent without its acknowledgement. */
+  readonly receiveMaximum: number
+  /** Bytes; 0 for no limit. */
+  readonly maximumPacketSize: number
+  readonly wantsProblemInformation: boolean
+  readonly will: Will | null
+  /** What CONNACK has to tell because it differs from what was asked. */
+  readonly told: {
+    readonly assignedClientIdentifier?: string
+    readonly serverKeepAlive?: number
+    readonly sessionExpiryInterval?: number
+  }
+}
+
+/** CONNECT is refused: the CONNACK reason code, and the limit that was reached if it was one. */
+export interface Refused {
+  readonly do: 'refuse'
+  readonly reasonCode: number
+  readonly detail: string
+  readonly limit?: LimitName
+}
+
+export interface End {
+  readonly do: 'end'
+  readonly ending: Ending
+  readonly limit?: LimitName
+}
+
+const refuse = (reasonCode: number, detail: string, limit?: LimitName): Refused => ({ do: 'refuse', reasonCode, detail, ...(limit && { limit }) })
+const end = (reasonCode: number, detail: string, limit?: LimitName): End => ({ do: 'end', ending: ended(reasonCode, detail), ...(limit && { limit }) })
+
+/** What the gateway itself can say at the moment, before it looks at a CONNECT. */
+export interface Readiness {
+  readonly rateAllows: boolean
+  readonly kafkaUnreachableMs: number
+  readonly registryUnconfirmedMs: number
+  readonly stopping: boolean
+}
+
+/** May any CONNECT come in now? Null when it may. */
+export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): Refused | null {
+  if (readiness.stopping) return refuse(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
+  if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
+  if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
+  if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE) return refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
+  return null
+}
+
+/** Is this CONNECT one that can be served at all, whoever sends it? `fresh` is the id for a client without one. */
+export function receiveConnect(
+  packet: ConnectPacket,
+  limits: GatewaySettings,
+  fresh: string,
+): Refused | { readonly do: 'authenticate'; readonly client: Client } {
+  const { properties, protocolVersion } = packet
+  if (properties.authenticationMethod !== undefined) return refuse(ReasonCode.BadAuthenticationMethod, 'no enhanced authentication is offered')
+  const idProblem = clientIdProblem(packet, limits)
+  if (idProblem) return idProblem
+  const willProblem = packet.will && refuseWill(packet.will, protocolVersion, limits)
+  if (willProblem) return willProblem
+  const assigned = packet.clientId === ''
+  const asked = askedExpiry(packet)
+  const sessionExpiryInterval = asked === null ? limits.SESSION_EXPIRY_MAX : Math.min(asked, limits.SESSION_EXPIRY_MAX)
+  const keepAlive = grantKeepAlive(packet.keepAlive, limits.KEEP_ALIVE_MAX)
+  return {
+    do: 'authenticate',
+    client: {
+      clientId: assigned ? fresh : packet.clientId,
+      protocolVersion,
+      cleanStart: packet.cleanStart,
+      sessionExpiryInterval,
+      keepAlive,
+      receiveMaximum: Math.min(properties.receiveMaximum ?? 65_535, limits.INFLIGHT_MAX),
+      maximumPacketSize: properties.maximumPacketSize ?? 0,
+      wantsProblemInformation: properties.requestProblemInformation ?? true,
+      will: packet.will ? willOf(packet.will) : null,
+      told: {
+        ...(assigned && { assignedClientIdentifier: fresh }), // [MQTT-3.2.2-16]
+        ...(keepAlive !== packet.keepAlive && { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
+        ...(asked !== null && sessionExpiryInterval !== asked && { sessionExpiryInterval }),
+      },
+    },
+  }
+}
+
+/** Seconds; null for a persistent MQTT 3.1.1 session, which names none. */
+function askedExpiry(packet: ConnectPacket): number | null {
+  if (packet.protocolVersion === 5) return packet.properties.sessionExpiryInterval ?? 0
+  return packet.cleanStart ? 0 : null
+}
+
+function grantKeepAlive(asked: number, most: number): number {
+  if (most === 65_535) return asked
+  return asked === 0 || asked > most ? most : asked
+}
+
+function clientIdProblem(packet: ConnectPacket, limits: GatewaySettings): Refused | null {
+  const { clientId } = packet
+  if (clientId === '') {
+    // [MQTT-3.1.3-8] of 3.1.1: without an id only a clean session makes sense.
+    return packet.protocolVersion === 4 && !packet.cleanStart ? refuse(ReasonCode.ClientIdentifierNotValid, 'an empty client id needs clean session 1') : null
+  }
+  if (Buffer.byteLength(clientId) > limits.CLIENT_ID_LENGTH_MAX) {
+    return refuse(ReasonCode.ClientIdentifierNotValid, `the client id is longer than ${limits.CLIENT_ID_LENGTH_MAX} bytes`, 'CLIENT_ID_LENGTH_MAX')
+  }
+  return null
+}
+
+function refuseWill(will: WillPacket, protocolVersion: ProtocolVersion, limits: GatewaySettings): Refused | null {
+  if (will.qos > maximumQoS) return refuse(ReasonCode.QoSNotSupported, `the will's QoS is above ${maximumQoS}`) // [MQTT-3.2.2-12]
+  if (will.retain && protocolVersion === 5) return refuse(ReasonCode.RetainNotSupported, 'retained messages are not available') // [MQTT-3.2.2-13]
+  const problem = topicNameProblem(will.topic)
+  if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
+  const limit = topicLimit(will.topic, limits)
+  return limit ? refuse(ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit) : null
+}
+
+function willOf(will: WillPacket): Will {
+  const { properties } = will
+  return {
+    topic: will.topic,
+    payload: Buffer.from(will.payload),
+    qos: will.qos,
+    retain: will.retain,
+    delaySeconds: properties.willDelayInterval ?? 0,
+    messageExpiryInterval: properties.messageExpiryInterval ?? null,
+    payloadFormatIndicator: properties.payloadFormatIndicator ?? null,
+    contentType: properties.contentType ?? null,
+    responseTopic: properties.responseTopic ?? null,
+    correlationData: properties.correlationData ? Buffer.from(properties.correlationData) : null,
+    userProperties: (properties.userProperties ?? []).map(([name, value]) => ({ name, value })),
+  }
+}
+
+/** The limit that a topic name or filter is above, if any. */
+export function topicLimit(topic: string, limits: GatewaySettings): 'TOPIC_LENGTH_MAX' | 'TOPIC_LEVELS_MAX' | null {
+  if (topic.length > limits.TOPIC_LENGTH_MAX || (topic.length * 3 > limits.TOPIC_LENGTH_MAX && Buffer.byteLength(topic) > limits.TOPIC_LENGTH_MAX))
+    return 'TOPIC_LENGTH_MAX'
+  return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
+}
+
+/** What an open connection has to remember about what its client sends. */
+export interface Inbound {
+  readonly protocolVersion: ProtocolVersion
+  /** Topic of each alias the client has set. */
+  readonly aliases: Map<number, string>
+  /** QoS 1 publishes not yet acknowledged. */
+  unacknowledged: number
+}
+
+/** Whether the client may publish on the topic: `undecided` when the registry is not current and nobody has decided before. */
+export type Permission = 'allowed' | 'denied' | 'undecided'
+
+/** Where a packet's topic stands, its alias resolved; remembers a new alias. */
+export function resolveTopic(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): string | End {
+  const alias = packet.properties?.topicAlias
+  if (alias === undefined) {
+    return packet.topic === '' ? end(ReasonCode.TopicNameInvalid, 'a publish without topic') : packet.topic
+  }
+  if (alias === 0 || alias > limits.TOPIC_ALIAS_MAXIMUM) {
+    return end(ReasonCode.TopicAliasInvalid, `topic alias ${alias} is not 1 to ${limits.TOPIC_ALIAS_MAXIMUM}`, 'TOPIC_ALIAS_MAXIMUM') // [MQTT-3.3.2-9]
+  }
+  if (packet.topic === '') return inbound.aliases.get(alias) ?? end(ReasonCode.ProtocolError, `topic alias ${alias} was never set`) // [MQTT-3.3.2-8]
+  return packet.topic
+}
+
+/** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
+export function refusePublish(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): End | null {
+  if (packet.qos > maximumQoS) return end(ReasonCode.QoSNotSupported, `QoS ${packet.qos} is above the maximum QoS ${maximumQoS}`) // [MQTT-3.2.2-11]
+  if (packet.retain && inbound.protocolVersion === 5) return end(ReasonCode.RetainNotSupported, 'retained messages are not available') // [MQTT-3.2.2-14]
+  if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= limits.RECEIVE_MAXIMUM) {
+    return end(ReasonCode.ReceiveMaximumExceeded, `more than ${limits.RECEIVE_MAXIMUM} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
+  }
+  return null
+}
+
+/** Whether a topic name may be published on at all (asked once per connection and topic). */
+export function refuseTopic(topic: string, limits: GatewaySettings): End | null {
+  const problem = topicNameProblem(topic)
+  if (problem) return end(ReasonCode.TopicNameInvalid, `the topic ${problem}`)
+  const limit = topicLimit(topic, limits)
+  return limit ? end(ReasonCode.TopicNameInvalid, `the topic is above ${limit}`, limit) : null
+}
+
+/** What becomes of a PUBLISH without permission. */
+export function refusedPublish(inbound: Inbound, qos: QoS, limits: GatewaySettings): 'drop' | 'nack' | 'acknowledge' | End {
+  if (inbound.protocolVersion === 5) return qos === 0 ? 'drop' : 'nack'
+  if (limits.PUBLISH_DENIED_3_1_1 === 'acknowledge') return qos === 0 ? 'drop' : 'acknowledge' // [MQTT-3.3.5-2] of 3.1.1
+  return end(ReasonCode.NotAuthorized, 'a publish without permission')
+}
+
+/** The answer to a SUBSCRIBE: a reason code per filter, and what of it goes into the log. */
+export interface SubscribeDecision {
+  readonly reasonCodes: readonly number[]
+  readonly granted: readonly SubscriptionRequest[]
+  readonly limits: readonly LimitName[]
+}
+
+/** `permits` decides one filter; it is asked only for filters that are in order. */
+export function receiveSubscribe(
+  packet: SubscribePacket,
+  protocolVersion: ProtocolVersion,
+  held: ReadonlySet<string>,
+  limits: GatewaySettings,
+  permits: (filter: string) => boolean,
+): SubscribeDecision | End {
+  const reasonCodes: number[] = []
+  const granted: SubscriptionRequest[] = []
+  const reached: LimitName[] = []
+  const added = new Set<string>()
+  const judge = (filter: string, index: number): number => {
+    if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
+      reached.push('FILTERS_PER_SUBSCRIBE_MAX')
+      return ReasonCode.QuotaExceeded
+    }
+    if (topicFilterProblem(filter)) return ReasonCode.TopicFilterInvalid
+    const limit = topicLimit(filter, limits)
+    if (limit) {
+      reached.push(limit)
+      return ReasonCode.TopicFilterInvalid
+    }
+    if (parseShared(filter)) return ReasonCode.SharedSubscriptionsNotSupported
+    if (!permits(filter)) return ReasonCode.NotAuthorized
+    if (!held.has(filter) && !added.has(filter) && held.size + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
+      reached.push('SUBSCRIPTIONS_PER_SESSION_MAX')
+      return ReasonCode.QuotaExceeded
+    }
+    return ReasonCode.Success
+  }
+  for (const [index, request] of packet.filters.entries()) {
+    if (request.noLocal && parseShared(request.filter)) return end(ReasonCode.ProtocolError, 'No Local on a shared subscription') // [MQTT-3.8.3-4]
+    const refusal = judge(request.filter, index)
+    if (refusal !== ReasonCode.Success) {
+      reasonCodes.push(protocolVersion === 5 ? refusal : ReasonCode.UnspecifiedError) // 3.1.1 knows one failure, 0x80
+      continue
+    }
+    const qos = Math.min(request.qos, maximumQoS)
+    if (!held.has(request.filter)) added.add(request.filter)
+    reasonCodes.push(qos)
+    granted.push({
+      filter: request.filter,
+      qos,
+      noLocal: request.noLocal,
+      retainAsPublished: request.retainAsPublished,
+      retainHandling: request.retainHandling,
+      subscriptionIdentifier: packet.properties.subscriptionIdentifier ?? null,
+    })
+  }
+  return { reasonCodes, granted, limits: reached }
+}
+
+/** A reason code per filter, and the filters that may exist and go into the log. */
+export function receiveUnsubscribe(
+  packet: UnsubscribePacket,
+  held: ReadonlySet<string>,
+  sessionPresent: boolean,
+  limits: GatewaySettings,
+): { readonly reasonCodes: readonly number[]; readonly filters: readonly string[]; readonly limits: readonly LimitName[] } {
+  const reasonCodes: number[] = []
+  const filters: string[] = []
+  const reached: LimitName[] = []
+  for (const [index, filter] of packet.filters.entries()) {
+    if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
+      reached.push('FILTERS_PER_SUBSCRIBE_MAX')
+      reasonCodes.push(ReasonCode.QuotaExceeded)
+    } else if (topicFilterProblem(filter)) reasonCodes.push(ReasonCode.TopicFilterInvalid)
+    else if (held.has(filter) || sessionPresent) {
+      // What a resumed session held before is known to its shard's owner only: the log decides, the answer is success.
+      filters.push(filter)
+      reasonCodes.push(ReasonCode.Success)
+    } else reasonCodes.push(ReasonCode.NoSubscriptionExisted)
+  }
+  return { reasonCodes, filters, limits: reached }
+}
+
+/** The client says good-bye. */
+export function receiveDisconnect(packet: DisconnectPacket, client: Client, limits: GatewaySettings): Ending {
+  const asked = packet.properties?.sessionExpiryInterval
+  if (asked !== undefined && asked !== 0 && client.sessionExpiryInterval === 0) {
+    return ended(ReasonCode.ProtocolError, 'a session without expiry cannot get one at DISCONNECT') // [MQTT-3.14.2-2]
+  }
+  return {
+    reasonCode: packet.reasonCode,
+    reason: DisconnectionReason.ClientInitiatedDisconnect,
+    by: 'client',
+    keepWill: packet.reasonCode !== ReasonCode.NormalDisconnection, // [MQTT-3.14.4-3]
+    sessionExpiryInterval: asked === undefined ? null : Math.min(asked, limits.SESSION_EXPIRY_MAX, neverExpires),
+    detail: 'the client disconnected',
+  }
+}

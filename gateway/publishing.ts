@@ -1,0 +1,206 @@
+import type { Principal } from '../access/principal.ts'
+import type { AppendError, Appended } from '../log/log.ts'
+import type { PublishPacket } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { GatewayConfig, LimitName } from './config.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import type { Output } from './output.ts'
+import { type Client, type End, type Inbound, type Permission, refusedPublish, refusePublish, refuseTopic, resolveTopic } from './protocol.ts'
+import { PublishAck } from './publish-ack.ts'
+
+/** A topic a client publishes on: what is the same for each of its messages. */
+export interface PublishTopic {
+  readonly name: string
+  readonly key: Buffer
+  readonly partition: number
+  /** As of `version` of the registry. */
+  allowed: boolean
+  version: number
+}
+
+/** Who publishes, as it stands in each record. */
+export interface PublisherIdentity {
+  readonly clientId: string
+  readonly session: number
+  readonly authenticationName: string
+  readonly protocolVersion: 4 | 5
+}
+
+/** What publishing needs of the gateway. */
+export interface PublishHost {
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  /** Changes whenever decisions have to be made again. */
+  readonly registryVersion: number
+  /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
+  readonly logIsFull: boolean
+  partitionOf(topic: string, key: Buffer): number
+  mayPublish(principal: Principal, topic: string): Permission
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended): void
+}
+
+/** What the connection hears back. */
+export interface PublishOwner {
+  readonly principal: Principal
+  /** Acknowledgements stand in the output. */
+  onAcknowledged(): void
+  /** The log did not take a publish: nothing more can be promised on this connection. */
+  onPublishLost(error: AppendError): void
+}
+
+/** `wait`: not taken, come back when the registry is current. `full` and `window`: taken, but read no further for now. */
+export type PublishResult = 'taken' | 'wait' | 'full' | 'window' | End
+
+const ignored: Appended = () => {}
+
+/** The publishing half of one open connection. */
+export class Publishing implements Inbound {
+  readonly protocolVersion: 4 | 5
+  readonly aliases = new Map<number, string>()
+  unacknowledged = 0
+  readonly #host: PublishHost
+  readonly #owner: PublishOwner
+  readonly #identity: PublisherIdentity
+  readonly #output: Output
+  readonly #topics = new Map<string, PublishTopic>()
+  /** In the order of the publishes; from #head on. */
+  #acks: PublishAck[] = []
+  #head = 0
+  #closed = false
+
+  constructor(host: PublishHost, owner: PublishOwner, client: Client, session: number, output: Output) {
+    this.#host = host
+    this.#owner = owner
+    this.#output = output
+    this.protocolVersion = client.protocolVersion
+    this.#identity = { clientId: client.clientId, session, authenticationName: owner.principal.authenticationName, protocolVersion: client.protocolVersion }
+  }
+
+  receive(packet: PublishPacket): PublishResult {
+    const host = this.#host
+    const refusal = refusePublish(this, packet, host.config)
+    if (refusal) return refusal
+    const name = resolveTopic(this, packet, host.config)
+    if (typeof name !== 'string') return name
+    const topic = this.#topic(name)
+    if (topic === 'wait' || 'do' in topic) return topic
+    const alias = packet.properties?.topicAlias
+    if (alias !== undefined) this.aliases.set(alias, name)
+    if (!topic.allowed) return this.#refused(packet)
+    return packet.qos === 0 ? this.#publishAtMostOnce(topic, packet) : this.#publishAtLeastOnce(topic, packet)
+  }
+
+  /** The principal is not what it was. */
+  forgetDecisions(): void {
+    this.#topics.clear()
+  }
+
+  /** The connection is over: no acknowledgement goes out any more. */
+  close(): void {
+    this.#closed = true
+    for (let i = this.#head; i < this.#acks.length; i++) (this.#acks[i] as PublishAck).abandon()
+    this.#acks = []
+    this.#head = 0
+  }
+
+  onPublishAnswered(error: AppendError | null): void {
+    if (this.#closed) return
+    if (error) this.#owner.onPublishLost(error)
+    else this.#acknowledge()
+  }
+
+  #publishAtMostOnce(topic: PublishTopic, packet: PublishPacket): PublishResult {
+    const { metrics, logIsFull } = this.#host
+    if (logIsFull) {
+      metrics.publishesDropped.backpressure++
+      metrics.reached('KAFKA_BYTES_WAITING_MAX')
+      return 'taken'
+    }
+    metrics.publishes[0]++
+    this.#host.appendMessage(this.#identity, topic, packet, ignored)
+    return 'taken'
+  }
+
+  #publishAtLeastOnce(topic: PublishTopic, packet: PublishPacket): PublishResult {
+    const host = this.#host
+    host.metrics.publishes[1]++
+    const ack = this.#expectAck(packet.packetId)
+    host.appendMessage(this.#identity, topic, packet, ack.done)
+    if (host.logIsFull) return 'full'
+    return this.protocolVersion === 4 && this.unacknowledged >= host.config.RECEIVE_MAXIMUM ? 'window' : 'taken'
+  }
+
+  #refused(packet: PublishPacket): PublishResult {
+    this.#host.metrics.publishesDropped.unauthorized++
+    const outcome = refusedPublish(this, packet.qos, this.#host.config)
+    if (typeof outcome !== 'string') return outcome
+    if (outcome === 'drop') return 'taken'
+    // In its turn: acknowledgements keep the order of the publishes.
+    this.#expectAck(packet.packetId).reasonCode = outcome === 'nack' ? ReasonCode.NotAuthorized : ReasonCode.Success
+    this.#acknowledge()
+    return 'taken'
+  }
+
+  #expectAck(packetId: number): PublishAck {
+    const ack = PublishAck.take(this, packetId)
+    this.#acks.push(ack)
+    this.unacknowledged++
+    return ack
+  }
+
+  #acknowledge(): void {
+    const acks = this.#acks
+    let head = this.#head
+    for (; head < acks.length; head++) {
+      const ack = acks[head] as PublishAck
+      if (!ack.isAnswered) break
+      if (ack.reasonCode === 0) this.#output.fourBytes(0x40, ack.packetId)
+      else this.#refuse(ack)
+      ack.free()
+      this.unacknowledged--
+    }
+    if (head === this.#head) return
+    if (head === acks.length) {
+      acks.length = 0
+      head = 0
+    } else if (head >= 1024) {
+      acks.splice(0, head)
+      head = 0
+    }
+    this.#head = head
+    this.#owner.onAcknowledged()
+  }
+
+  #refuse(ack: PublishAck): void {
+    const { buffer, offset } = this.#output.piece(5)
+    buffer[offset] = 0x40
+    buffer[offset + 1] = 3
+    buffer[offset + 2] = ack.packetId >>> 8
+    buffer[offset + 3] = ack.packetId & 0xff
+    buffer[offset + 4] = ack.reasonCode
+  }
+
+  /** The topic with a decision of the registry as it stands. */
+  #topic(name: string): PublishTopic | 'wait' | End {
+    const host = this.#host
+    const known = this.#topics.get(name)
+    if (known?.version === host.registryVersion) return known
+    const refusal = known ? null : refuseTopic(name, host.config)
+    if (refusal) return refusal
+    const permission = host.mayPublish(this.#owner.principal, name)
+    if (permission === 'undecided') return 'wait'
+    if (known) {
+      known.allowed = permission === 'allowed'
+      known.version = host.registryVersion
+      return known
+    }
+    if (this.#topics.size >= host.config.AUTHORIZATION_CACHE_MAX) {
+      this.#topics.clear()
+      host.metrics.reached('AUTHORIZATION_CACHE_MAX' satisfies LimitName)
+    }
+    const key = Buffer.from(name)
+    const topic = { name, key, partition: host.partitionOf(name, key), allowed: permission === 'allowed', version: host.registryVersion }
+    this.#topics.set(name, topic)
+    return topic
+  }
+}

@@ -1,0 +1,213 @@
+/** The routers' streams: hands what they bring to the connections, and tells them what became of it. */
+import type { Duplex } from 'node:stream'
+import type { Logger } from 'pino'
+import { FrameLink } from '../proto/delivery.ts'
+import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
+import { decodeMessage } from '../schemas/message-record.ts'
+import { RecordError } from '../schemas/record-error.ts'
+import type { Connection } from './connection.ts'
+import { DisconnectionReason, ended } from './disconnection.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import { Outgoing } from './outgoing.ts'
+import { Shards } from './shards.ts'
+
+/** What the links need of the gateway. */
+export interface LinkHost {
+  readonly id: string
+  readonly incarnation: number
+  readonly metrics: GatewayMetrics
+  readonly logger: Logger
+  now(): number
+  /** By its number within this incarnation; undefined when it is gone. */
+  connection(number: number): Connection | undefined
+  /** Live connections whose client belongs to the shard. */
+  connectionsOf(shard: number): Iterable<Connection>
+  /** An answer for a connection that is gone already, or never knew that its Attached record is in the log. */
+  onLateAnswer(connection: number, connectionId: Buffer, epoch: number): void
+  /** A router knows a later incarnation of this gateway's id. */
+  onSuperseded(incarnation: number): void
+}
+
+interface Router {
+  readonly frames: FrameLink
+  readonly peer: string
+  name: string | null
+  heardAt: number
+}
+
+export class RouterLinks {
+  readonly #host: LinkHost
+  readonly shards: Shards<Router>
+  readonly #routers = new Set<Router>()
+  /** Acknowledgements of this turn of the event loop, by shard. */
+  readonly #acks = new Map<number, Ack[]>()
+  #acksScheduled = false
+
+  constructor(host: LinkHost, shardCount: number) {
+    this.#host = host
+    this.shards = new Shards(shardCount, host.now())
+  }
+
+  get status(): readonly { readonly router: string; readonly peer: string; readonly shards: readonly number[]; readonly silentMs: number }[] {
+    const now = this.#host.now()
+    return [...this.#routers].map((router) => ({
+      router: router.name ?? '',
+      peer: router.peer,
+      shards: this.shards.ownedBy(router),
+      silentMs: now - router.heardAt,
+    }))
+  }
+
+  get size(): number {
+    return this.#routers.size
+  }
+
+  onLink(stream: Duplex, peer: string): void {
+    const router: Router = {
+      frames: new FrameLink(stream, {
+        onFrame: (frame) => this.#receive(router, frame),
+        onEnd: (reason) => {
+          this.#routers.delete(router)
+          this.shards.drop(router)
+          this.#host.logger.info({ router: router.name, peer, reason }, 'router link ended')
+        },
+      }),
+      peer,
+      name: null,
+      heardAt: this.#host.now(),
+    }
+    this.#routers.add(router)
+  }
+
+  /** A numbered message is done: told to the shard's owner with the others of this turn. */
+  acknowledge(shard: number, connection: number, number: number, outcome: AckOutcome): void {
+    const acks = this.#acks.get(shard)
+    if (acks) acks.push({ connection, number, outcome })
+    else this.#acks.set(shard, [{ connection, number, outcome }])
+    if (this.#acksScheduled) return
+    this.#acksScheduled = true
+    setImmediate(() => this.#flushAcks())
+  }
+
+  /** Ends all links, as when the incarnation they were made for is over. */
+  closeAll(reason: string): void {
+    for (const router of [...this.#routers]) router.frames.close(reason)
+  }
+
+  #flushAcks(): void {
+    this.#acksScheduled = false
+    for (const [shard, acks] of this.#acks) {
+      // Without an owner they are not kept: the next one learns from `shardState` what is done.
+      this.shards.of(shard)?.link?.frames.send({ kind: 'acks', shard, acks })
+    }
+    this.#acks.clear()
+  }
+
+  #receive(router: Router, frame: Frame): void {
+    router.heardAt = this.#host.now()
+    this.shards.heard(router, router.heardAt)
+    if (router.name === null && frame.kind !== 'hello') {
+      router.frames.close(`${frame.kind} before hello`)
+      return
+    }
+    switch (frame.kind) {
+      case 'hello':
+        this.#hello(router, frame)
+        return
+      case 'own':
+        this.#own(router, frame)
+        return
+      case 'disown':
+        this.shards.disown(frame.shard, frame.term, router)
+        return
+      case 'ping':
+        router.frames.send({ kind: 'pong', nonce: frame.nonce })
+        return
+      case 'attachAnswer':
+      case 'close':
+      case 'direct':
+      case 'owed':
+        if (!this.shards.accepts(frame.shard, frame.term, router)) {
+          this.#host.metrics.staleFrames.inc()
+          return
+        }
+        this.#apply(router, frame)
+        return
+      default:
+        router.frames.close(`a router does not send ${frame.kind}`)
+        return
+    }
+  }
+
+  #hello(router: Router, frame: RouterFrame & { kind: 'hello' }): void {
+    const { incarnation } = this.#host
+    if (frame.incarnation !== incarnation) {
+      router.frames.close(`this is incarnation ${incarnation}, not ${frame.incarnation}`)
+      if (frame.incarnation > incarnation) this.#host.onSuperseded(frame.incarnation)
+      return
+    }
+    router.name = frame.router
+    this.#host.logger.info({ router: router.name, peer: router.peer }, 'router linked')
+    router.frames.send({ kind: 'welcome', gateway: this.#host.id, incarnation })
+  }
+
+  #own(router: Router, { shard, term }: RouterFrame & { kind: 'own' }): void {
+    if (!this.shards.own(shard, term, router, router.heardAt)) {
+      this.#host.metrics.staleFrames.inc()
+      return
+    }
+    const sessions: LiveSession[] = []
+    for (const connection of this.#host.connectionsOf(shard)) {
+      const session = connection.liveSession()
+      if (session) sessions.push(session)
+    }
+    router.frames.send({ kind: 'shardState', shard, term, receivedTo: this.shards.of(shard)?.receivedTo ?? -1, sessions })
+  }
+
+  #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' }): void {
+    switch (frame.kind) {
+      case 'attachAnswer': {
+        const connection = this.#host.connection(frame.connection)
+        if (!connection?.attachment?.connectionId.equals(frame.connectionId)) this.#host.onLateAnswer(frame.connection, frame.connectionId, frame.epoch)
+        else connection.onAttachAnswer(frame)
+        return
+      }
+      case 'close':
+        this.#host.connection(frame.connection)?.close(ended(frame.reasonCode, 'closed by the session’s owner', reasonNamed(frame.reason)))
+        return
+      case 'direct': {
+        const first = this.shards.receive(frame.shard, frame.to)
+        if (first !== null) for (const message of frame.messages) if (message.offset >= first) this.#deliver(message)
+        // All of it is in bounded windows, or dropped by their rules: the router never waits for a slow client.
+        router.frames.send({ kind: 'received', shard: frame.shard, term: frame.term, to: frame.to })
+        return
+      }
+      case 'owed':
+        for (const message of frame.messages) this.#deliver(message)
+    }
+  }
+
+  #deliver(message: DeliveredMessage): void {
+    const now = this.#host.now()
+    let outgoing: Outgoing | null = null
+    for (const receiver of message.receivers) {
+      const connection = this.#host.connection(receiver.connection)
+      if (!connection) {
+        this.#host.metrics.deliveriesDropped.gone++
+        continue
+      }
+      try {
+        outgoing ??= new Outgoing(decodeMessage(message.value))
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error
+        this.#host.logger.error({ source: message.source, offset: message.offset, error: error.message }, 'a message from a router cannot be read')
+        return
+      }
+      connection.deliver(outgoing, receiver, now)
+    }
+  }
+}
+
+function reasonNamed(name: string): DisconnectionReason {
+  return name in DisconnectionReason ? (name as DisconnectionReason) : DisconnectionReason.ServerInitiatedDisconnect
+}
