@@ -5,7 +5,7 @@ import { JsClient } from './mqttjs.ts'
 import { allow, clientBody, put, registerAuthority, registerClient, remove, tlsOptions } from './registered.ts'
 
 const installed = OpensslAuthority.isInstalled ? describe : describe.skip
-const title = (text: string) => (OpensslAuthority.isInstalled ? text : `${text} (openssl is not installed)`)
+const title = (text: string) => (OpensslAuthority.isInstalled ? text : `${text} [skipped: openssl is not installed]`)
 const notAuthorized = 0x87
 
 let stack: Stack
@@ -64,6 +64,7 @@ installed(title('the sample scenarios'), () => {
     await register('map-app', { type: 'map-client' })
     await put(stack, 'clientGroups/vehicles', { query: "attributes.type = 'vehicle'" })
     await put(stack, 'clientGroups/map-clients', { query: 'attributes.type IN ["map-client", "dashboard"]' })
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the variable of a topic template
     await put(stack, 'topicSpaces/own-position', { topicTemplates: ['vehicles/${client.authenticationName}/position'] })
     await put(stack, 'topicSpaces/vehicles', { topicTemplates: ['vehicles/#'] })
     await allow(stack, 'vehiclesPub', 'vehicles', 'own-position', 'Publisher')

@@ -16,7 +16,7 @@ const missing = {
 
 /** Skipped, with the reason in its title, where a foreign program is missing. */
 function needs(reason: string | undefined): (title: string, body: () => Promise<void>, timeout?: number) => void {
-  return reason === undefined ? test : (title, body) => test.skip(`${title} (${reason})`, body)
+  return reason === undefined ? test : (title, body) => test.skip(`${title} [skipped: ${reason}]`, body)
 }
 
 let stack: Stack

@@ -128,7 +128,7 @@ export abstract class PersistentClient {
       clearTimeout(patience)
       clearInterval(ping)
       if (this.#socket !== socket) return
-      if (this.ready) this.losses++
+      if (this.ready && this.#wanted) this.losses++
       this.ready = false
       this.#endpoint++
       this.#options.changed()

@@ -6,7 +6,7 @@ const title = 'the harness, tried on a broker that forgets everything when it is
 const installed = Mosquitto.isInstalled ? describe : describe.skip
 
 // If these two did not differ, the kill tests would prove nothing.
-installed(Mosquitto.isInstalled ? title : `${title} (mosquitto is not installed)`, () => {
+installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not installed]`, () => {
   test('finds nothing wrong while it lives, lost connections included', async () => {
     const mosquitto = await Mosquitto.start()
     try {

@@ -48,6 +48,7 @@ export class Load {
   #waiting: (() => void)[] = []
   #ticker: NodeJS.Timeout | undefined
   #flapper: NodeJS.Timeout | undefined
+  #ackMs: number[] = []
   #markedAt = Number.POSITIVE_INFINITY
   #ackedSince = new Map<Publisher, number>()
   #deliveredSince = new Map<string, number>()
@@ -72,6 +73,7 @@ export class Load {
           window: options.window ?? 10,
           payloadBytes: options.payloadBytes ?? 64,
           acknowledged: (publisher, sentAt) => {
+            this.#ackMs.push(performance.now() - sentAt)
             if (sentAt > this.#markedAt && !this.#ackedSince.has(publisher)) this.#ackedSince.set(publisher, performance.now())
           },
         }),
@@ -118,6 +120,18 @@ export class Load {
 
   get acknowledged(): number {
     return this.publishers.reduce((sum, each) => sum + [...each.acknowledged.values()].reduce((n, list) => n + list.length, 0), 0)
+  }
+
+  /** Milliseconds from first sending to PUBACK, of every message acknowledged since this was last asked. */
+  takeAckTimes(): number[] {
+    const taken = this.#ackMs
+    this.#ackMs = []
+    return taken
+  }
+
+  /** Connections that ended without anybody here wanting it, the flapping ones' apart. */
+  get losses(): number {
+    return [...this.publishers, ...this.online, ...this.offline].reduce((sum, each) => sum + each.losses, 0)
   }
 
   #changed(): void {

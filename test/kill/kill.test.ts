@@ -21,7 +21,7 @@ function report(what: string, rounds: readonly Resumed[], verdict: Verdict): voi
   const worst = (pick: (each: Resumed) => number) => seconds(Math.max(...rounds.map(pick)))
   const median = (pick: (each: Resumed) => number) => seconds(rounds.map(pick).sort((a, b) => a - b)[rounds.length >> 1] ?? 0)
   const target = targets[what]
-  process.stdout.write(
+  process.stderr.write(
     `${[
       `kill -9 ${what}, ${rounds.length} times, seed ${seed}${target === undefined ? '' : `, target ${target} s`}`,
       ...(rounds.length === 0

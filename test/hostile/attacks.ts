@@ -1,0 +1,141 @@
+/**
+ * Clients that mean harm, or are only badly made. Each runs for a bounded time in a process of its own, so that the
+ * bystander's clock is not theirs, and comes from its own address. Prints one JSON line of counts at its end.
+ *
+ *   node attacks.ts <attack> <port> <seconds>
+ */
+import net from 'node:net'
+import { fileURLToPath } from 'node:url'
+import * as mqtt from '../wire/bytes.ts'
+
+export interface AttackCounts {
+  /** Sockets that were opened, or packets that were sent. */
+  readonly done: number
+  /** Sockets that the server closed or refused. */
+  readonly ended: number
+  /** CONNACKs that let a client in. */
+  readonly accepted: number
+}
+
+type Attack = (port: number, seconds: number) => Promise<AttackCounts>
+
+const counts = { done: 0, ended: 0, accepted: 0 }
+
+function dial(port: number, localAddress: string, onConnect: (socket: net.Socket) => void): net.Socket {
+  const socket = net.connect({ host: '127.0.0.1', port, localAddress }, () => onConnect(socket))
+  socket.on('error', () => {})
+  socket.on('close', () => counts.ended++)
+  return socket
+}
+
+/** Calls `one` so many times a second until the time is over. */
+async function rate(perSecond: number, seconds: number, one: (index: number) => void): Promise<void> {
+  const begin = performance.now()
+  let done = 0
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      const elapsed = performance.now() - begin
+      const due = Math.min(perSecond * seconds, Math.floor((elapsed / 1_000) * perSecond))
+      while (done < due) one(done++)
+      if (elapsed < seconds * 1_000) return
+      clearInterval(timer)
+      resolve()
+    }, 10)
+  })
+}
+
+const elapse = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
+
+const attacks: Readonly<Record<string, Attack>> = {
+  /** 2,000 sockets that say nothing, or begin a CONNECT and never end it. */
+  async halfOpen(port, seconds) {
+    const begun = mqtt.connect({ version: 5, clientId: 'half' }).subarray(0, 7)
+    const sockets = Array.from({ length: 2_000 }, (_, i) =>
+      dial(port, `127.0.1.${(i % 4) + 1}`, (socket) => {
+        counts.done++
+        if (i % 2 === 1) socket.write(begun)
+      }),
+    )
+    await elapse(seconds)
+    for (const each of sockets) each.destroy()
+    return counts
+  },
+
+  /** 200 clients that subscribe to a flood and never read it; half of the flood is QoS 1. */
+  async neverRead(port, seconds) {
+    const filter = 'hostile/flood'
+    const sockets = Array.from({ length: 200 }, (_, i) =>
+      dial(port, '127.0.2.1', (socket) => {
+        counts.done++
+        socket.write(Buffer.concat([mqtt.connect({ version: 5, clientId: `deaf-${i}` }), mqtt.subscribe(5, 1, [[filter, i % 2]])]))
+        // Reads CONNACK and SUBACK, then never again.
+        let answers = 0
+        const framer = new mqtt.Framer()
+        socket.on('data', (chunk) => {
+          for (const [first] of framer.push(chunk)) {
+            if (first >> 4 === 2) counts.accepted++
+            if (++answers === 2) socket.pause()
+          }
+        })
+      }),
+    )
+    const flooder = dial(port, '127.0.2.2', (socket) => void socket.write(mqtt.connect({ version: 5, clientId: 'flooder' })))
+    flooder.resume()
+    const payload = Buffer.alloc(64 * 1024, 120)
+    await rate(5, seconds, (i) => {
+      flooder.write(mqtt.publish({ version: 5, topic: filter, payload, qos: i % 2, id: (i % 60_000) + 1 }))
+    })
+    for (const each of [...sockets, flooder]) each.destroy()
+    return counts
+  },
+
+  /** 500 clients a second that connect and leave at once, orderly or not. */
+  async connectStorm(port, seconds) {
+    await rate(500, seconds, (i) => {
+      dial(port, '127.0.3.1', (socket) => {
+        counts.done++
+        socket.write(mqtt.connect({ version: i % 2 === 0 ? 5 : 4, clientId: `storm-${i}` }))
+        socket.on('data', (chunk) => {
+          if (chunk[0] === 0x20 && chunk[3] === 0) counts.accepted++
+          if (i % 3 === 0) socket.destroy()
+          else socket.end(mqtt.disconnect(4))
+        })
+      })
+    })
+    await elapse(1)
+    return counts
+  },
+
+  /** 1,000 malformed packets a second, most of them first packets, some behind a proper CONNECT. */
+  async malformed(port, seconds) {
+    const bad: readonly Buffer[] = [
+      Buffer.from([0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+      Buffer.from([0x10, 0x04, 0x00, 0x04, 0x4d, 0x51]),
+      mqtt.connect({ version: 5, clientId: Buffer.from([0xc3, 0x28]) }),
+      mqtt.connect({ version: 5, clientId: 'x', flags: 0xff }),
+      Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
+      Buffer.alloc(64, 0xff),
+      mqtt.publish({ version: 5, topic: 'a/#', qos: 3, id: 0 }),
+    ]
+    await rate(1_000, seconds, (i) => {
+      dial(port, `127.0.4.${(i % 8) + 1}`, (socket) => {
+        counts.done++
+        const packet = bad[i % bad.length] as Buffer
+        socket.resume()
+        socket.end(i % 20 === 0 ? Buffer.concat([mqtt.connect({ version: 5, clientId: `bad-${i}` }), packet]) : packet)
+      })
+    })
+    await elapse(1)
+    return counts
+  },
+}
+
+export const attackNames = Object.keys(attacks)
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [name = '', port = '', seconds = '5'] = process.argv.slice(2)
+  const attack = attacks[name]
+  if (!attack) throw new Error(`no attack “${name}”: there are ${attackNames.join(', ')}`)
+  process.stdout.write(`${JSON.stringify(await attack(Number(port), Number(seconds)))}\n`)
+  process.exit(0)
+}

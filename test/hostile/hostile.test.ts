@@ -1,0 +1,168 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { Load } from '../kill/harness.ts'
+import { type Stack, startStack, until } from '../support/stack.ts'
+import * as mqtt from '../wire/bytes.ts'
+import { Program } from '../wire/programs.ts'
+import { Wire } from '../wire/wire.ts'
+import type { AttackCounts } from './attacks.ts'
+import { MemoryWatch, quantile } from './processes.ts'
+
+const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
+const attackSeconds = isLong ? 30 : 8
+/** What a service may hold, whatever is done to it; MiB. */
+const memoryMiB = 512
+
+let stack: Stack
+let pids: Readonly<Record<string, number>>
+
+beforeAll(async () => {
+  stack = await startStack({ environment: { CONNECT_TIMEOUT: '4000', SLOW_CLIENT_TIMEOUT: '4000' } })
+  pids = Object.fromEntries(Object.entries(await stack.processes()).map(([name, { pid }]) => [name, pid]))
+}, 180_000)
+
+afterAll(async () => {
+  await stack?.stop()
+}, 60_000)
+
+const endpoint = () => ({ host: '127.0.0.1', port: stack.ports.mqtt })
+const services = () => Object.fromEntries(Object.entries(pids).filter(([name]) => name !== 'kafka'))
+const ms = (value: number) => `${value.toFixed(1)} ms`
+
+function attack(name: string): Program {
+  return new Program(process.execPath, [join(import.meta.dirname, 'attacks.ts'), name, String(stack.ports.mqtt), String(attackSeconds)], {
+    deadlineMs: 120_000,
+  })
+}
+
+async function countsOf(program: Program): Promise<AttackCounts> {
+  const { output, errors } = await program.ended
+  const line = output.trim().split('\n').at(-1)
+  if (!line) throw new Error(`the attack did not end well: ${errors}`)
+  return JSON.parse(line) as AttackCounts
+}
+
+describe('a bystander', () => {
+  const names = {
+    halfOpen: '2,000 half-open sockets',
+    neverRead: '200 clients that never read',
+    connectStorm: '500 connects a second',
+    malformed: '1,000 malformed packets a second',
+  }
+
+  for (const [name, what] of Object.entries(names)) {
+    test(`loses nothing beside ${what}, and no process grows past ${memoryMiB} MiB`, async () => {
+      const load = await Load.start({ endpoints: [endpoint()], publishers: 2, topicsEach: 2, online: 1, offline: 0, flapping: 0, rate: 50 })
+      try {
+        await load.after(200)
+        const before = load.takeAckTimes()
+        const watch = new MemoryWatch(services())
+        const counts = await countsOf(attack(name))
+        const during = load.takeAckTimes()
+        await load.after(50)
+        await load.finish(20_000)
+        const memory = watch.stop()
+        process.stderr.write(
+          `${what}, ${attackSeconds} s: PUBACK of a bystander p50 ${ms(quantile(before, 0.5))} → ${ms(quantile(during, 0.5))}, p99 ${ms(quantile(before, 0.99))} → ${ms(quantile(during, 0.99))}; ` +
+            `${JSON.stringify(counts)}; highest memory ${[...memory].map(([process, mib]) => `${process} ${Math.round(mib)} MiB`).join(', ')}\n`,
+        )
+        expect(load.verdict(null).problems).toEqual([])
+        expect(load.losses).toBe(0)
+        expect([...memory].filter(([, mib]) => mib > memoryMiB)).toEqual([])
+        expect(counts.done).toBeGreaterThan({ halfOpen: 1_900, neverRead: 190, connectStorm: 300 * attackSeconds, malformed: 600 * attackSeconds }[name] ?? 0)
+        // Nobody died of it.
+        expect(Object.fromEntries(Object.entries(await stack.processes()).map(([each, { pid }]) => [each, pid]))).toEqual(pids)
+      } finally {
+        await load.end()
+      }
+    }, 180_000)
+  }
+})
+
+describe('half-open connections', () => {
+  test('are closed when the time for CONNECT is over', async () => {
+    const wires = await Promise.all(Array.from({ length: 20 }, () => Wire.open(endpoint(), 5)))
+    for (const [i, wire] of wires.entries()) if (i % 2 === 0) wire.send(mqtt.connect({ version: 5, clientId: 'half' }).subarray(0, 5))
+    await Promise.all(wires.map((wire) => wire.closed(12_000)))
+  })
+})
+
+describe('a slow subscriber', () => {
+  test('never holds up another one, nor its publisher', async () => {
+    const topic = 'hostile/slow'
+    const connect = async (clientId: string, properties: mqtt.Properties = []) => {
+      const wire = await Wire.open(endpoint(), 5)
+      wire.send(mqtt.connect({ version: 5, clientId, properties }))
+      expect((await wire.expect('connack')).code).toBe(0)
+      return wire
+    }
+    const slow = await connect('slow', [[mqtt.Property.sessionExpiryInterval, 60]])
+    const quick = await connect('quick')
+    const publisher = await connect('talker')
+    for (const wire of [slow, quick]) {
+      wire.send(mqtt.subscribe(5, 1, [[topic, 1]]))
+      await wire.expect('suback')
+    }
+    slow.pause()
+    const payload = Buffer.alloc(64 * 1024, 115)
+    const times: number[] = []
+    for (let i = 0; i < 300; i++) {
+      // 19 MiB in all: more than the slow one's socket and window take
+      const since = performance.now()
+      publisher.send(mqtt.publish({ version: 5, topic, payload, qos: 1, id: i + 1 }))
+      expect(await publisher.expect('puback')).toMatchObject({ id: i + 1, code: 0 })
+      times.push(performance.now() - since)
+      const delivery = await quick.expect('publish')
+      quick.send(mqtt.puback(delivery.id))
+    }
+    process.stderr.write(`beside a subscriber that does not read: PUBACK p50 ${ms(quantile(times, 0.5))}, p99 ${ms(quantile(times, 0.99))}\n`)
+    // The slow one was away or is behind; it loses nothing: its session is persistent.
+    slow.destroy()
+    const again = await Wire.open(endpoint(), 5)
+    again.send(mqtt.connect({ version: 5, clientId: 'slow', clean: false, properties: [[mqtt.Property.sessionExpiryInterval, 0]] }))
+    expect(await again.expect('connack')).toMatchObject({ code: 0, sessionPresent: true })
+    const seen: number[] = []
+    while (seen.length < 300) {
+      const delivery = await again.find('publish', 20_000)
+      again.send(mqtt.puback(delivery.id))
+      seen.push(delivery.payload.length)
+    }
+    expect(seen.every((length) => length === payload.length)).toBe(true)
+    for (const wire of [again, quick, publisher]) wire.destroy()
+  }, 120_000)
+})
+
+describe('a limit of a connection', () => {
+  test('more filters, longer topics and longer client ids than allowed are refused, and nobody else notices', async () => {
+    const bystander = await Wire.open(endpoint(), 5)
+    bystander.send(mqtt.connect({ version: 5, clientId: 'limits-bystander' }))
+    await bystander.expect('connack')
+    const bad: readonly Buffer[] = [
+      mqtt.subscribe(
+        5,
+        1,
+        Array.from({ length: 2_000 }, (_, i) => [`f/${i}`, 0] as const),
+      ),
+      mqtt.publish({ version: 5, topic: `t/${'x'.repeat(60_000)}`, qos: 1, id: 1 }),
+      mqtt.publish({ version: 5, topic: Array.from({ length: 1_000 }, () => 'l').join('/'), qos: 1, id: 1 }),
+    ]
+    for (const packet of bad) {
+      const wire = await Wire.open(endpoint(), 5)
+      wire.send(mqtt.connect({ version: 5, clientId: 'limits' }), packet)
+      expect((await wire.expect('connack')).code).toBe(0)
+      const answer = await wire.next('a refusal')
+      if (answer.type === 'suback') expect(answer.codes.every((code) => code >= 0x80)).toBe(true)
+      else if (answer.type === 'puback') expect(answer.code).toBeGreaterThanOrEqual(0x80)
+      else expect(answer.type).toBe('disconnect')
+      wire.destroy()
+    }
+    const long = await Wire.open(endpoint(), 5)
+    long.send(mqtt.connect({ version: 5, clientId: 'i'.repeat(5_000) }))
+    const answer = await long.next('a refusal').catch(() => null)
+    if (answer) expect(answer).toMatchObject({ type: 'connack', code: 0x85 })
+    bystander.send(mqtt.pingreq)
+    await bystander.expect('pingresp')
+    bystander.destroy()
+    await until('healthy', 20_000, async () => (await stack.health()).status === 200)
+  })
+})

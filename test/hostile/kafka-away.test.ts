@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { Load } from '../kill/harness.ts'
+import { type Stack, startStack, until } from '../support/stack.ts'
+import * as mqtt from '../wire/bytes.ts'
+import { Wire } from '../wire/wire.ts'
+import { MemoryWatch, residentMiB } from './processes.ts'
+
+let stack: Stack
+
+beforeAll(async () => {
+  // Less than what the publishers below want to send, so that the bound is reached and seen.
+  stack = await startStack({ kafka: 'own', environment: { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024) } })
+}, 180_000)
+
+afterAll(async () => {
+  await stack?.stop()
+}, 60_000)
+
+const endpoint = () => ({ host: '127.0.0.1', port: stack.ports.mqtt })
+
+/** CONNECT as a new client: the code of its CONNACK, or undefined when there was none in time. */
+async function connackCode(): Promise<number | undefined> {
+  const wire = await Wire.open(endpoint(), 5)
+  wire.send(mqtt.connect({ version: 5, clientId: '' }))
+  const connack = await wire.expect('connack', 12_000).catch(() => undefined)
+  wire.destroy()
+  return connack?.code
+}
+
+describe('while Kafka does not answer', () => {
+  test('publishers feel backpressure, memory stays flat, new clients get 0x88, /healthz names Kafka, and everything resumes by itself', async () => {
+    const load = await Load.start({ endpoints: [endpoint()], publishers: 4, topicsEach: 2, online: 1, offline: 1, flapping: 0, rate: 20 })
+    const { pid: kafka } = await stack.process('kafka')
+    const { pid: gateway } = await stack.process('gateway')
+    let isStopped = false
+    try {
+      await load.after(100)
+      const before = residentMiB(gateway)
+      process.kill(kafka, 'SIGSTOP')
+      isStopped = true
+      const since = performance.now()
+      load.mark()
+
+      // One that does not wait for PUBACK: it must stop being read long before its 40 MiB are in.
+      const greedy = await Wire.open(endpoint(), 5)
+      let written = 0
+      const connected = mqtt.connect({ version: 5, clientId: 'greedy' })
+      greedy.send(connected)
+      const packet = mqtt.publish({ version: 5, topic: 'away/greedy', payload: Buffer.alloc(64 * 1024, 103), qos: 0 })
+      const watch = new MemoryWatch({ gateway })
+      for (; written < 40 * 1024 * 1024; written += packet.length) greedy.send(packet)
+
+      await until('CONNECT is answered with 0x88', 30_000, async () => (await connackCode()) === 0x88)
+      const refusedAfter = performance.now() - since
+      const health = await until('503', 30_000, async () => {
+        const now = await stack.health().catch(() => undefined)
+        return now?.status === 503 && now
+      })
+      expect(JSON.parse(health.body)).toMatchObject({ hop: 'kafka' })
+      expect((await stack.process('gateway')).pid).toBe(gateway)
+
+      process.kill(kafka, 'SIGCONT')
+      isStopped = false
+      const went = performance.now()
+      await until('CONNECT is accepted', 30_000, async () => (await connackCode()) === 0)
+      const acceptedAfter = performance.now() - went
+      load.mark()
+      await load.resumed(60_000)
+      await stack.untilHealthy(60_000)
+      const highest = watch.stop().get('gateway') ?? 0
+      greedy.destroy()
+      await load.finish(20_000)
+      process.stderr.write(
+        `Kafka stopped: 0x88 after ${(refusedAfter / 1_000).toFixed(1)} s, accepted again ${(acceptedAfter / 1_000).toFixed(1)} s after its return; gateway memory ${Math.round(before)} → at most ${Math.round(highest)} MiB\n`,
+      )
+      expect(load.verdict(null).problems).toEqual([])
+      expect(highest - before).toBeLessThan(150)
+      expect(refusedAfter).toBeLessThan(25_000)
+    } finally {
+      if (isStopped) process.kill(kafka, 'SIGCONT')
+      await load.end()
+    }
+  }, 240_000)
+})
