@@ -1,4 +1,6 @@
 import { resolve } from 'node:path'
+import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { historyWindowMs, topicSettings } from '../log/topics.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** What `npm start` can be told. The services' own settings (their config.ts) are taken from the same environment. */
@@ -24,23 +26,16 @@ export const settings = {
   WSS_PORT: { kind: 'text', default: '8084', about: 'MQTT over secure WebSocket: a port, or off' },
   HTTP_PORT: { kind: 'number', default: 8080, min: 1, max: 65_535, about: 'the HTTP front door: API, /healthz, /metrics' },
   KAFKA_PORT: { kind: 'number', default: 9092, min: 1, max: 65_535, about: 'where the Kafka that npm start runs listens, on loopback' },
-  KAFKA_BROKERS: { kind: 'text', default: '', about: 'host:port of the brokers of an existing Kafka, comma-separated; empty: npm start runs its own' },
-  KAFKA_TLS: { kind: 'flag', default: false, about: 'TLS towards Kafka' },
-  KAFKA_TLS_CA: { kind: 'text', default: '', about: "file with the CA of Kafka's certificates, PEM; empty: the CAs that Node knows" },
-  KAFKA_TLS_CERT: { kind: 'text', default: '', about: 'file with the client certificate towards Kafka, PEM' },
-  KAFKA_TLS_KEY: { kind: 'text', default: '', about: 'file with the key of KAFKA_TLS_CERT' },
-  KAFKA_SASL_MECHANISM: {
+  ...kafkaSettings,
+  KAFKA_BROKERS: {
     kind: 'text',
     default: '',
-    oneOf: ['', 'plain', 'scram-sha-256', 'scram-sha-512'],
-    about: 'how to log in to Kafka; empty: not at all',
+    about: 'Brokers of an existing Kafka to begin with, host:port, separated by commas; empty: npm start runs its own',
   },
-  KAFKA_SASL_USERNAME: { kind: 'text', default: '', about: 'user name towards Kafka' },
-  KAFKA_SASL_PASSWORD_FILE: { kind: 'text', default: '', about: 'file with the password towards Kafka' },
-  KAFKA_PARTITIONS: { kind: 'number', default: 4, min: 1, max: 1024, about: 'partitions of every partitioned topic of a namespace: its shards' },
-  KAFKA_REPLICATION: { kind: 'number', default: 0, min: 0, max: 7, about: 'copies of every topic; 0: 3 in production (min.insync.replicas 2), else 1' },
+  KAFKA_PARTITIONS: topicSettings.KAFKA_PARTITIONS,
+  KAFKA_REPLICATION: topicSettings.KAFKA_REPLICATION,
+  HISTORY_WINDOW: topicSettings.HISTORY_WINDOW,
   KAFKA_FLUSH_EVERY_APPEND: { kind: 'flag', default: false, about: 'the Kafka that npm start runs flushes to disk before each acknowledgement' },
-  HISTORY_WINDOW: { kind: 'number', default: 604_800, min: 60, max: 315_360_000, unit: 's', about: 'how long the journals are kept' },
   TLS_CERT: { kind: 'text', default: '', about: "file with the server's certificate chain, PEM; read again when it changes. Development makes its own" },
   TLS_KEY: { kind: 'text', default: '', about: "file with the server's private key, PEM; read again when it changes" },
   GATEWAYS: { kind: 'number', default: 1, min: 1, max: 16, about: 'gateways that npm start runs' },
@@ -120,15 +115,8 @@ export function readConfig(environment: Environment): StackConfig {
   for (const name of ['LOGGERHEAD_PREFIX', 'LOGGERHEAD_NAMESPACE'] as const) {
     if (!/^[A-Za-z0-9_-]{1,50}$/.test(values[name])) throw new SettingError(name, `“${values[name]}” is not 1 to 50 letters, digits, _ or -`)
   }
-  for (const broker of values.KAFKA_BROKERS.split(',').filter(Boolean)) {
-    if (!/^\s*(\[[0-9a-fA-F:]+\]|[^\s:,]+):\d{1,5}\s*$/.test(broker)) throw new SettingError('KAFKA_BROKERS', `“${broker}” is not host:port`)
-  }
-  if (values.KAFKA_SASL_MECHANISM && !(values.KAFKA_SASL_USERNAME && values.KAFKA_SASL_PASSWORD_FILE)) {
-    throw new SettingError('KAFKA_SASL_MECHANISM', `“${values.KAFKA_SASL_MECHANISM}” needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD_FILE`)
-  }
-  if (Boolean(values.KAFKA_TLS_CERT) !== Boolean(values.KAFKA_TLS_KEY)) throw new SettingError('KAFKA_TLS_CERT', 'goes with KAFKA_TLS_KEY: set both or neither')
-  if (!values.KAFKA_TLS && (values.KAFKA_TLS_CA || values.KAFKA_TLS_CERT))
-    throw new SettingError('KAFKA_TLS', 'is off, and KAFKA_TLS_CA or KAFKA_TLS_CERT is set: allowed only with KAFKA_TLS=true')
+  historyWindowMs(values.HISTORY_WINDOW)
+  if (values.KAFKA_BROKERS) kafkaConnection(values)
   if (!values.KAFKA_BROKERS && (values.KAFKA_TLS || values.KAFKA_SASL_MECHANISM)) {
     throw new SettingError(
       'KAFKA_BROKERS',
@@ -136,12 +124,11 @@ export function readConfig(environment: Environment): StackConfig {
     )
   }
   if (Boolean(values.TLS_CERT) !== Boolean(values.TLS_KEY)) throw new SettingError('TLS_CERT', 'goes with TLS_KEY: set both or neither')
-  if (production && values.KAFKA_BROKERS && replication < 3)
-    throw new SettingError('KAFKA_REPLICATION', `${replication} is too few copies for production: at least 3`)
-  if (production && !values.KAFKA_BROKERS && values.KAFKA_REPLICATION === 0) {
+  if (production && replication < 3) throw new SettingError('KAFKA_REPLICATION', `${replication} is below 3, the least that production allows`)
+  if (production && !values.KAFKA_BROKERS) {
     throw new SettingError(
       'KAFKA_BROKERS',
-      'is not set: production keeps 3 copies of everything, so it needs the brokers of a Kafka cluster (host:port, comma-separated). To try the production profile on one machine, set KAFKA_REPLICATION=1',
+      'is not set: production keeps at least 3 copies of everything, so it needs a Kafka cluster: its brokers as host:port, separated by commas',
     )
   }
   if (!values.KAFKA_BROKERS && replication > 1)
@@ -157,6 +144,6 @@ export function readConfig(environment: Environment): StackConfig {
 /** What an acknowledgement is worth, in words: printed at the start, said by /healthz. */
 export function durabilityOf(config: StackConfig): string {
   const { values, replication } = config
-  if (replication > 1) return `replicated: ${replication} copies, acknowledged by at least ${Math.max(1, replication - 1)}`
+  if (replication > 1) return `replicated: ${replication} copies, acknowledged by at least ${replication >= 3 ? 2 : 1}`
   return values.KAFKA_FLUSH_EVERY_APPEND && !values.KAFKA_BROKERS ? 'single copy, flushed to disk before each acknowledgement' : 'single copy in the page cache'
 }

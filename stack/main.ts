@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { readConfig } from './config.ts'
 import { machineProbes } from './kafka/probes.ts'
 import { progress } from './progress.ts'
+import { checkServiceSettings } from './setting-tables.ts'
 import { stopRequests } from './stop-requests.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -13,8 +14,10 @@ process.stderr.on('error', () => {})
 
 try {
   const stopped = stopRequests()
+  const config = readConfig(process.env)
+  await checkServiceSettings(project, process.env)
   const supervisor = new Supervisor({
-    config: readConfig(process.env),
+    config,
     project,
     ...(process.env.LOGGERHEAD_SERVICES && { services: process.env.LOGGERHEAD_SERVICES }),
     environment: process.env,

@@ -198,7 +198,7 @@ export class Supervisor {
   async #untilBrokerAnswers(brokers: string): Promise<void> {
     const { values } = this.#options.config
     const ask = values.KAFKA_TLS || values.KAFKA_SASL_MECHANISM ? askPort : askKafka
-    const deadline = performance.now() + 20_000
+    const deadline = performance.now() + 10_000
     for (;;) {
       const reasons: string[] = []
       for (const broker of brokers

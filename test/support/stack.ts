@@ -69,6 +69,8 @@ export interface Stack {
   untilHealthy(timeoutMs?: number): Promise<void>
   /** A request to the HTTP API with the owner's key. */
   api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }>
+  /** The exit code once it has ended by itself or by a signal of the test's. */
+  ended(): Promise<number | null>
   /** SIGTERM, and waits; the exit code. The folder goes too unless `keep`. */
   stop(options?: { readonly keep?: boolean }): Promise<number | null>
 }
@@ -193,7 +195,7 @@ class RunningStack implements Stack {
     return code
   }
 
-  exited(): Promise<number | null> {
+  ended(): Promise<number | null> {
     return this.#exit
   }
 }

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readSettings, type Setting, type Settings } from '../settings/setting.ts'
+
+/** Each has its table of settings in `<folder>/config.ts`. */
+export const processes = ['stack', 'gateway', 'router', 'registry', 'door'] as const
+export type ProcessName = (typeof processes)[number]
+
+function isSetting(value: unknown): value is Setting {
+  return typeof value === 'object' && value !== null && 'kind' in value && 'default' in value && 'about' in value
+}
+
+/** The tables that a module exports, put together. */
+export function tableOf(module: Readonly<Record<string, unknown>>): Settings {
+  const table: Record<string, Setting> = {}
+  for (const exported of Object.values(module)) {
+    if (typeof exported !== 'object' || exported === null) continue
+    const entries = Object.entries(exported)
+    if (entries.length > 0 && entries.every(([, value]) => isSetting(value))) Object.assign(table, exported)
+  }
+  return table
+}
+
+/** The table of one process; empty when it has no config.ts. */
+export async function readTable(project: string, process: ProcessName): Promise<Settings> {
+  const file = join(project, process, 'config.ts')
+  return existsSync(file) ? tableOf((await import(file)) as Record<string, unknown>) : {}
+}
+
+/** What the services would refuse is refused before anything is started. Throws SettingError. */
+export async function checkServiceSettings(project: string, environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+  for (const process of processes) if (process !== 'stack') readSettings(await readTable(project, process), environment)
+}

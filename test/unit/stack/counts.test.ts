@@ -1,0 +1,32 @@
+import { expect, test } from '@jest/globals'
+import { addUp, countsOf, finalLine, noCounts } from '../../support/counts.ts'
+import { stages } from '../../support/stages.ts'
+
+test('tests are counted by their outcome, skipped ones with their reason', () => {
+  const counts = countsOf({
+    testResults: [
+      {
+        name: 'a.test.ts',
+        status: 'failed',
+        message: 'x',
+        assertionResults: [
+          { status: 'passed', fullName: 'one' },
+          { status: 'failed', fullName: 'two' },
+          { status: 'pending', fullName: 'three [skipped: mosquitto_pub not installed]' },
+        ],
+      },
+    ],
+  })
+  expect(counts).toEqual({ passed: 1, failed: 1, skipped: 1, failures: ['two'], skips: [{ title: expect.any(String), reason: 'mosquitto_pub not installed' }] })
+  expect(finalLine(counts)).toBe('1 passed, 1 failed, 1 skipped')
+})
+
+test('a file that could not be run is a failure', () => {
+  const counts = countsOf({ testResults: [{ name: 'a.test.ts', status: 'failed', message: 'SyntaxError\nmore', assertionResults: [] }] })
+  expect(counts.failed).toBe(1)
+  expect(finalLine(addUp(counts, noCounts))).toBe('0 passed, 1 failed')
+})
+
+test('a folder of tests that no stage names still runs', () => {
+  expect(stages('test', () => ['unit', 'support', 'novel']).at(-1)?.folders).toEqual(['novel'])
+})

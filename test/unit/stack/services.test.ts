@@ -1,0 +1,58 @@
+import { expect, test } from '@jest/globals'
+import { readConfig } from '../../../stack/config.ts'
+import { arrangePorts, explainServiceLog, internalPortCount, serviceSpecs } from '../../../stack/services.ts'
+
+const config = readConfig({ GATEWAYS: '2', ROUTERS: '2' })
+const free = Array.from({ length: internalPortCount(config) }, (_, index) => 20_000 + index)
+const specs = serviceSpecs({
+  config,
+  project: '/project',
+  brokers: '127.0.0.1:9092',
+  ports: arrangePorts(config, free),
+  files: { apiKey: '/data/api-key', internalKey: '/data/internal-key', tlsCert: '/data/server.pem', tlsKey: '/data/server.key' },
+  environment: { PATH: '/bin', CONNECTIONS_MAX: '7' },
+  node: '/node',
+  nodeFlags: ['--flag'],
+})
+
+test('each service is a process of its own name and ports', () => {
+  const all = [specs.registry, ...specs.routers, ...specs.gateways, specs.door]
+  expect(all.map(({ name }) => name)).toEqual(['registry', 'router', 'router-2', 'gateway', 'gateway-2', 'door'])
+  expect(specs.gateways[1]?.args).toEqual(['--flag', '/project/gateway/main.ts'])
+  expect(specs.gateways[1]?.ports).toMatchObject({ mqtt: 1893, mqtts: 8893, ws: 8093, wss: 8094 })
+  const internal = all.map(({ ports }) => ports.internal)
+  expect(new Set(internal).size).toBe(all.length)
+})
+
+test('a listener that is off is told so, in production too', () => {
+  const production = readConfig({ LOGGERHEAD_PROFILE: 'production', KAFKA_BROKERS: 'a:1', TLS_CERT: 'c', TLS_KEY: 'k' })
+  const { gateways } = serviceSpecs({
+    config: production,
+    project: '/project',
+    brokers: 'a:1',
+    ports: arrangePorts(production, free),
+    files: { apiKey: '', internalKey: '', tlsCert: 'c', tlsKey: 'k' },
+    environment: {},
+    node: '/node',
+    nodeFlags: [],
+  })
+  expect(gateways[0]?.environment).toMatchObject({ MQTT_PORT: 'off', WS_PORT: 'off', MQTTS_PORT: '8883', WSS_PORT: '8084', KAFKA_REPLICATION: '3' })
+})
+
+test('the services are told of each other, and what the user set reaches them', () => {
+  expect(specs.door.environment).toMatchObject({ HTTP_PORT: '8080', CONNECTIONS_MAX: '7', DURABILITY: 'single copy in the page cache' })
+  expect(specs.door.environment.CANARY_ADDRESSES).toBe(
+    `gateway=127.0.0.1:${specs.gateways[0]?.environment.INTERNAL_MQTT_PORT},gateway-2=127.0.0.1:${specs.gateways[1]?.environment.INTERNAL_MQTT_PORT}`,
+  )
+  expect(specs.door.environment.REGISTRY_URL).toBe(`http://127.0.0.1:${specs.registry.environment.INTERNAL_PORT}`)
+  expect(specs.door.environment.ROUTER_URLS).toBe(
+    `router=http://127.0.0.1:${specs.routers[0]?.environment.INTERNAL_PORT},router-2=http://127.0.0.1:${specs.routers[1]?.environment.INTERNAL_PORT}`,
+  )
+  expect(specs.gateways[0]?.environment.GRPC_ADVERTISE).toBe(`127.0.0.1:${specs.gateways[0]?.environment.GRPC_PORT}`)
+})
+
+test('what stopped a service is said in a sentence', () => {
+  expect(explainServiceLog('SettingError: TLS_CERT: is no certificate\n    at x')).toBe('TLS_CERT: is no certificate')
+  expect(explainServiceLog('Error: listen EADDRINUSE: address already in use 127.0.0.1:1883')).toBe('port 1883 is in use by another program')
+  expect(explainServiceLog('something else')).toBeUndefined()
+})
