@@ -1,0 +1,113 @@
+/** A gateway on an in-memory log with real sockets, a registry of its own and a fake router. */
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { readGatewayConfig, withinHistory } from '../../../gateway/config.ts'
+import { type GatewayProcess, startGateway } from '../../../gateway/process.ts'
+import type { Log } from '../../../log/log.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
+import { ensureTopics, planTopics, type TopicPlan, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { encodeRecord } from '../../../schemas/codec.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { FakeRouter } from './fake-router.ts'
+
+export type Environment = Readonly<Record<string, string>>
+
+/** The development profile's rules: anybody may do anything. */
+export const openRegistry: Readonly<Record<string, object | null>> = {
+  'clientGroups/$anonymous': {},
+  'topicSpaces/everything': { topicTemplates: ['#'] },
+  'permissionBindings/pub': { clientGroupName: '$anonymous', topicSpaceName: 'everything', permission: 'Publisher' },
+  'permissionBindings/sub': { clientGroupName: '$anonymous', topicSpaceName: 'everything', permission: 'Subscriber' },
+}
+
+export interface Harness {
+  readonly log: MemoryLog
+  readonly plan: TopicPlan
+  readonly process: GatewayProcess
+  readonly port: number
+  readonly router: FakeRouter
+  /** Another link to the same gateway, as after a failover. */
+  newRouter(options?: { readonly term?: number }): Promise<FakeRouter>
+  put(resources: Readonly<Record<string, object | null>>): Promise<void>
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** How often the limit took effect. */
+  reached(limit: string): Promise<number>
+  stop(): Promise<void>
+}
+
+export async function putResources(log: Log, topic: string, resources: Readonly<Record<string, object | null>>): Promise<void> {
+  const appender = await log.appender()
+  for (const [key, properties] of Object.entries(resources)) {
+    const [kind, name] = key.split('/') as [string, string]
+    const value =
+      properties && encodeRecord('RegistryEntry', { kind, name, properties: JSON.stringify(properties), etag: '1', createdAt: 0, updatedAt: 0, by: 'test' })
+    await appender.write({ topic, partition: 0, key: Buffer.from(key), value, timestamp: Date.now() })
+  }
+  await appender.close()
+}
+
+const off = { MQTT_PORT: '0', MQTTS_PORT: 'off', WS_PORT: 'off', WSS_PORT: 'off' }
+
+export async function startHarness(
+  environment: Environment = {},
+  options: { readonly registry?: Readonly<Record<string, object | null>>; readonly router?: boolean } = {},
+): Promise<Harness> {
+  const log = new MemoryLog()
+  const all = { ...off, KAFKA_PARTITIONS: '2', ...environment }
+  const plan = planTopics(readSettings(topicSettings, all), 'default', 'development')
+  const config = withinHistory(readGatewayConfig(all), plan.historyWindowMs, all)
+  await ensureTopics(log, topicSpecs(plan), 'development')
+  await putResources(log, plan.names.registry, options.registry ?? openRegistry)
+  const metrics = new Registry()
+  const running = await startGateway({
+    config,
+    plan,
+    log,
+    logger: pino({ level: process.env.LOG_LEVEL || 'silent' }),
+    metricsRegistry: metrics,
+    version: 'test',
+    onFailed: (error) => {
+      throw error
+    },
+  })
+  const routers: FakeRouter[] = []
+  const newRouter = async ({ term }: { readonly term?: number } = {}): Promise<FakeRouter> => {
+    const router = await FakeRouter.start({
+      log,
+      topics: plan.names,
+      partitions: plan.partitions,
+      address: `127.0.0.1:${running.ports.grpc}`,
+      incarnation: running.gateway.incarnation,
+      ...(term !== undefined && { term }),
+    })
+    routers.push(router)
+    return router
+  }
+  const first = options.router === false ? null : await newRouter()
+  const metric = async (name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> => {
+    const found = await metrics.getSingleMetric(name)?.get()
+    if (!found) throw new Error(`there is no metric ${name}`)
+    return found.values
+      .filter((value) => Object.entries(labels).every(([label, wanted]) => value.labels[label] === wanted))
+      .reduce((sum, { value }) => sum + value, 0)
+  }
+  return {
+    log,
+    plan,
+    process: running,
+    port: running.ports.mqtt ?? 0,
+    get router(): FakeRouter {
+      if (!first) throw new Error('started without a router')
+      return first
+    },
+    newRouter,
+    put: (resources) => putResources(log, plan.names.registry, resources),
+    metric,
+    reached: (limit) => metric('loggerhead_limit_reached_total', { limit }),
+    stop: async () => {
+      await Promise.all(routers.map((router) => router.close()))
+      await running.stop()
+      await log.close()
+    },
+  }
+}
