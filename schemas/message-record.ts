@@ -30,183 +30,183 @@ const headerHigh = header.readUInt32LE(6)
 const messageIdSize = 16
 const longMax = 2 ** 52
 
-/** Records are written here, one after the other; `at` is how far the current one has come. */
+/** Records are written here, one over the other. */
 let slab = Buffer.allocUnsafeSlow(65_536)
-let at = 0
 const slabKeptMax = 1 << 20
 
 /** The record of a PUBLISH under its full topic name. The result is a view that the next encoding overwrites: copy it. */
 export function encodePublish(accepted: Accepted, topic: string, publish: PublishPacket): Buffer {
   const properties = publish.properties
-  begin(publish.payload)
-  putOrigin(accepted, topic, publish.qos, publish.retain, properties?.messageExpiryInterval ?? null)
-  putReceipt(accepted)
+  const size = boundOf(accepted, topic, publish.payload)
   if (properties === undefined) {
+    const target = room(size)
+    let at = putOrigin(target, accepted, topic, publish.qos, publish.retain, null)
+    at = putReceipt(target, at, accepted)
     // Four nulls and an empty array.
-    slab.fill(0, at, at + 5)
-    at += 5
-  } else {
-    putOptionalLong(properties.payloadFormatIndicator ?? null)
-    putOptionalString(properties.contentType ?? null)
-    putOptionalString(properties.responseTopic ?? null)
-    putOptionalBytes(properties.correlationData ?? null)
-    putPairs(properties.userProperties)
+    for (let count = 0; count < 5; count++) target[at++] = 0
+    return target.subarray(0, putBytes(target, at, publish.payload))
   }
-  putBytes(publish.payload)
-  return slab.subarray(0, at)
+  const { contentType = null, responseTopic = null, correlationData = null, userProperties = [] } = properties
+  const target = room(size + optionalBound(contentType, responseTopic, correlationData) + pairsBound(userProperties))
+  let at = putOrigin(target, accepted, topic, publish.qos, publish.retain, properties.messageExpiryInterval ?? null)
+  at = putReceipt(target, at, accepted)
+  at = putOptionalLong(target, at, properties.payloadFormatIndicator ?? null)
+  at = putOptionalString(target, at, contentType)
+  at = putOptionalString(target, at, responseTopic)
+  at = putOptionalBytes(target, at, correlationData)
+  if (userProperties.length > 0) at = putLong(target, at, userProperties.length)
+  for (const pair of userProperties) at = putString(target, putString(target, at, pair[0]), pair[1])
+  target[at++] = 0
+  return target.subarray(0, putBytes(target, at, publish.payload))
 }
 
 /** Any message's record. The result is a view that the next encoding overwrites: copy it. */
 export function encodeMessage(message: Message): Buffer {
-  begin(message.payload)
-  putOrigin(message, message.topic, message.qos, message.retain, message.messageExpiryInterval)
-  putReceipt(message)
-  putOptionalLong(message.payloadFormatIndicator)
-  putOptionalString(message.contentType)
-  putOptionalString(message.responseTopic)
-  putOptionalBytes(message.correlationData)
-  putUserProperties(message.userProperties)
-  putBytes(message.payload)
-  return slab.subarray(0, at)
+  const { contentType, responseTopic, correlationData, userProperties } = message
+  let size = boundOf(message, message.topic, message.payload) + optionalBound(contentType, responseTopic, correlationData)
+  for (const { name, value } of userProperties) size += stringBound(name) + stringBound(value)
+  const target = room(size)
+  let at = putOrigin(target, message, message.topic, message.qos, message.retain, message.messageExpiryInterval)
+  at = putReceipt(target, at, message)
+  at = putOptionalLong(target, at, message.payloadFormatIndicator)
+  at = putOptionalString(target, at, contentType)
+  at = putOptionalString(target, at, responseTopic)
+  at = putOptionalBytes(target, at, correlationData)
+  if (userProperties.length > 0) at = putLong(target, at, userProperties.length)
+  for (const { name, value } of userProperties) at = putString(target, putString(target, at, name), value)
+  target[at++] = 0
+  return target.subarray(0, putBytes(target, at, message.payload))
 }
 
-function begin(payload: Buffer): void {
-  if (slab.length > slabKeptMax) slab = Buffer.allocUnsafeSlow(65_536)
-  at = 0
-  // Everything of a fixed or small size: the header, the id, the numbers.
-  reserve(payload.length + 256)
-  slab.set(header, 0)
-  at = headerSize
+// Bounds are taken once, before anything is written; no write below checks its room again.
+
+/** More than every number, marker and length of a record takes together. */
+const numbersBound = 160
+
+function boundOf(origin: Accepted, topic: string, payload: Buffer): number {
+  return (
+    numbersBound + stringBound(origin.clientId) + stringBound(origin.authenticationName) + stringBound(origin.gateway) + stringBound(topic) + payload.length
+  )
 }
 
-function putOrigin(origin: Accepted, topic: string, qos: number, retain: boolean, messageExpiryInterval: number | null): void {
-  if (origin.messageId.length !== messageIdSize) throw new RangeError(`a message id has ${messageIdSize} bytes, not ${origin.messageId.length}`)
-  slab.set(origin.messageId, at)
-  at += messageIdSize
-  putString(origin.clientId)
-  putLong(origin.session)
-  putLong(origin.receivedAt)
-  putString(topic)
-  putLong(qos)
-  slab[at++] = retain ? 1 : 0
-  putOptionalLong(messageExpiryInterval)
+/** A UTF-16 unit takes at most three bytes, a length five. */
+function stringBound(text: string): number {
+  return text.length * 3 + 5
 }
 
-function putReceipt(origin: Accepted): void {
-  putString(origin.authenticationName)
-  putString(origin.gateway)
-  putLong(origin.protocolVersion)
+function optionalBound(contentType: string | null, responseTopic: string | null, correlationData: Buffer | null): number {
+  return stringBound(contentType ?? '') + stringBound(responseTopic ?? '') + (correlationData?.length ?? 0)
 }
 
-/** Keeps 64 bytes more than asked for, so that numbers need no check of their own. */
-function reserve(size: number): void {
-  const needed = at + size + 64
-  if (needed <= slab.length) return
-  const grown = Buffer.allocUnsafeSlow(Math.max(needed, slab.length * 2))
-  slab.copy(grown, 0, 0, at)
-  slab = grown
+function pairsBound(pairs: UserProperties): number {
+  let size = 0
+  for (const [name, value] of pairs) size += stringBound(name) + stringBound(value)
+  return size
 }
 
-/** Zigzag and variable length; no number here is negative but a session before its attach is known. */
-function putLong(value: number): void {
-  if (value >= 0 && value < 0x4000_0000) {
-    let left = (value << 1) >>> 0
+function room(size: number): Buffer {
+  if (size > slab.length) slab = Buffer.allocUnsafeSlow(Math.max(size, slab.length * 2))
+  else if (slab.length > slabKeptMax && size <= slabKeptMax) slab = Buffer.allocUnsafeSlow(slabKeptMax)
+  return slab
+}
+
+function putOrigin(target: Buffer, origin: Accepted, topic: string, qos: number, retain: boolean, messageExpiryInterval: number | null): number {
+  const { messageId } = origin
+  if (messageId.length !== messageIdSize) throw new RangeError(`a message id has ${messageIdSize} bytes, not ${messageId.length}`)
+  let at = 0
+  // A loop is cheaper than a call for so few bytes.
+  for (let index = 0; index < headerSize; index++) target[at++] = header[index]!
+  for (let index = 0; index < messageIdSize; index++) target[at++] = messageId[index]!
+  at = putString(target, at, origin.clientId)
+  at = putLong(target, at, origin.session)
+  at = putLong(target, at, origin.receivedAt)
+  at = putString(target, at, topic)
+  at = putLong(target, at, qos)
+  target[at++] = retain ? 1 : 0
+  return putOptionalLong(target, at, messageExpiryInterval)
+}
+
+function putReceipt(target: Buffer, position: number, origin: Accepted): number {
+  const at = putString(target, putString(target, position, origin.authenticationName), origin.gateway)
+  return putLong(target, at, origin.protocolVersion)
+}
+
+/** Zigzag and variable length. */
+function putLong(target: Buffer, position: number, value: number): number {
+  let at = position
+  if (value >= 0 && value < 0x4000_0000 && Number.isInteger(value)) {
+    let left = value << 1
     while (left >= 0x80) {
-      slab[at++] = (left & 0x7f) | 0x80
+      target[at++] = (left & 0x7f) | 0x80
       left >>>= 7
     }
-    slab[at++] = left
-    return
+    target[at++] = left
+    return at
   }
   if (!Number.isInteger(value) || value > longMax || value < -longMax) throw new RangeError(`${value} is not a whole number from -2^52 to 2^52`)
   let left = value >= 0 ? value * 2 : -value * 2 - 1
   while (left >= 0x80) {
-    slab[at++] = (left % 0x80) | 0x80
+    target[at++] = (left % 0x80) | 0x80
     left = Math.floor(left / 0x80)
   }
-  slab[at++] = left
+  target[at++] = left
+  return at
 }
 
-function putOptionalLong(value: number | null): void {
+function putOptionalLong(target: Buffer, position: number, value: number | null): number {
   if (value === null) {
-    slab[at++] = 0
-    return
+    target[position] = 0
+    return position + 1
   }
-  slab[at++] = 2
-  putLong(value)
+  target[position] = 2
+  return putLong(target, position + 1, value)
 }
 
+/** Longest string whose length takes one byte. */
 const shortMax = 63
 
-function putString(text: string): void {
+function putString(target: Buffer, position: number, text: string): number {
   const length = text.length
-  reserve(length * 3)
-  // Short ASCII is cheaper by hand than by a call that leaves JavaScript.
   if (length <= shortMax) {
-    let end = at + 1
+    // Short ASCII is cheaper by hand than by a call that leaves JavaScript.
+    let at = position + 1
     let index = 0
     for (; index < length; index++) {
       const unit = text.charCodeAt(index)
       if (unit >= 0x80) break
-      slab[end++] = unit
+      target[at++] = unit
     }
     if (index === length) {
-      slab[at] = length << 1
-      at = end
-      return
+      target[position] = length << 1
+      return at
     }
   }
-  const size = Buffer.byteLength(text)
-  putLong(size)
-  slab.write(text, at)
-  at += size
+  const at = putLong(target, position, Buffer.byteLength(text))
+  return at + target.write(text, at)
 }
 
-function putOptionalString(text: string | null): void {
+function putOptionalString(target: Buffer, position: number, text: string | null): number {
   if (text === null) {
-    slab[at++] = 0
-    return
+    target[position] = 0
+    return position + 1
   }
-  slab[at++] = 2
-  putString(text)
+  target[position] = 2
+  return putString(target, position + 1, text)
 }
 
-function putBytes(bytes: Buffer): void {
-  reserve(bytes.length)
-  putLong(bytes.length)
-  slab.set(bytes, at)
-  at += bytes.length
+function putBytes(target: Buffer, position: number, bytes: Buffer): number {
+  const at = putLong(target, position, bytes.length)
+  target.set(bytes, at)
+  return at + bytes.length
 }
 
-function putOptionalBytes(bytes: Buffer | null): void {
+function putOptionalBytes(target: Buffer, position: number, bytes: Buffer | null): number {
   if (bytes === null) {
-    slab[at++] = 0
-    return
+    target[position] = 0
+    return position + 1
   }
-  slab[at++] = 2
-  putBytes(bytes)
-}
-
-function putPairs(pairs: UserProperties | undefined): void {
-  if (pairs !== undefined && pairs.length > 0) {
-    putLong(pairs.length)
-    for (const [name, value] of pairs) {
-      putString(name)
-      putString(value)
-    }
-  }
-  slab[at++] = 0
-}
-
-function putUserProperties(properties: readonly UserProperty[]): void {
-  if (properties.length > 0) {
-    putLong(properties.length)
-    for (const { name, value } of properties) {
-      putString(name)
-      putString(value)
-    }
-  }
-  slab[at++] = 0
+  target[position] = 2
+  return putBytes(target, position + 1, bytes)
 }
 
 /**
