@@ -28,7 +28,7 @@ function countsOfFile({ name, status, message, assertionResults }: JestReport['t
   if (status === 'failed' && failures.length === 0) failures.push(`${name}: ${message.trim().split('\n')[0]}`)
   const skips = assertionResults
     .filter((one) => ['pending', 'skipped', 'disabled', 'todo'].includes(one.status))
-    .map(({ fullName }) => ({ title: fullName, reason: /\[skipped: ([^\]]+)\]/.exec(fullName)?.[1] ?? 'without a reason' }))
+    .map(({ fullName }) => ({ title: fullName, reason: /[[(]skipped: ([^\])]+)[\])]/.exec(fullName)?.[1] ?? 'without a reason' }))
   return { passed: assertionResults.filter((one) => one.status === 'passed').length, failed: failures.length, skipped: skips.length, failures, skips }
 }
 
