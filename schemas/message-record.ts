@@ -133,21 +133,28 @@ function putReceipt(target: Buffer, position: number, origin: Accepted): number 
 
 /** Zigzag and variable length. */
 function putLong(target: Buffer, position: number, value: number): number {
-  let at = position
-  if (value >= 0 && value < 0x4000_0000 && Number.isInteger(value)) {
-    let left = value << 1
-    while (left >= 0x80) {
-      target[at++] = (left & 0x7f) | 0x80
-      left >>>= 7
-    }
-    target[at++] = left
-    return at
-  }
+  if (value >= 0 && value < 0x4000_0000 && Number.isInteger(value)) return putUnsigned(target, position, value * 2)
   if (!Number.isInteger(value) || value > longMax || value < -longMax) throw new RangeError(`${value} is not a whole number from -2^52 to 2^52`)
-  let left = value >= 0 ? value * 2 : -value * 2 - 1
+  const zigzag = value >= 0 ? value * 2 : -value * 2 - 1
+  // In two integer halves: division and remainder of doubles cost ten times as much.
+  const high = Math.floor(zigzag / 2 ** 28)
+  let low = zigzag - high * 2 ** 28
+  if (high === 0) return putUnsigned(target, position, low)
+  let at = position
+  for (let count = 0; count < 4; count++) {
+    target[at++] = (low & 0x7f) | 0x80
+    low >>>= 7
+  }
+  return putUnsigned(target, at, high)
+}
+
+/** Variable length, from 0 to 2^31 - 1. */
+function putUnsigned(target: Buffer, position: number, value: number): number {
+  let at = position
+  let left = value
   while (left >= 0x80) {
-    target[at++] = (left % 0x80) | 0x80
-    left = Math.floor(left / 0x80)
+    target[at++] = (left & 0x7f) | 0x80
+    left >>>= 7
   }
   target[at++] = left
   return at
@@ -162,27 +169,35 @@ function putOptionalLong(target: Buffer, position: number, value: number | null)
   return putLong(target, position + 1, value)
 }
 
-/** Longest string whose length takes one byte. */
-const shortMax = 63
+/** Up to here ASCII is cheaper by hand than by a call that leaves JavaScript. */
+const shortMax = 12
 
 function putString(target: Buffer, position: number, text: string): number {
   const length = text.length
   if (length <= shortMax) {
-    // Short ASCII is cheaper by hand than by a call that leaves JavaScript.
-    let at = position + 1
     let index = 0
     for (; index < length; index++) {
       const unit = text.charCodeAt(index)
       if (unit >= 0x80) break
-      target[at++] = unit
+      target[position + 1 + index] = unit
     }
     if (index === length) {
       target[position] = length << 1
-      return at
+      return position + 1 + length
     }
   }
-  const at = putLong(target, position, Buffer.byteLength(text))
-  return at + target.write(text, at)
+  // Written behind the length it has when it is ASCII, and moved when it is not and its length takes more room.
+  const guessed = position + lengthSize(length)
+  const size = target.write(text, guessed)
+  const start = position + lengthSize(size)
+  if (start !== guessed) target.copyWithin(start, guessed, guessed + size)
+  putLong(target, position, size)
+  return start + size
+}
+
+/** Bytes that a length takes. */
+function lengthSize(length: number): number {
+  return length < 0x40 ? 1 : length < 0x2000 ? 2 : length < 0x10_0000 ? 3 : length < 0x800_0000 ? 4 : 5
 }
 
 function putOptionalString(target: Buffer, position: number, text: string | null): number {

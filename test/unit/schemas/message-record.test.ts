@@ -8,7 +8,12 @@ import { type Accepted, decodeMessage, encodeMessage, encodePublish, MessageView
 import { RecordError } from '../../../schemas/record-error.ts'
 import type { Message } from '../../../schemas/records.ts'
 
-const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary', maxLength: 200 }), fc.constant('x'.repeat(70)), fc.constant('é'.repeat(40)))
+const text = fc.oneof(
+  fc.string({ unit: 'grapheme' }),
+  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc.constant('x'.repeat(70)),
+  fc.integer({ min: 1, max: 9000 }).map((length) => 'é'.repeat(length)),
+)
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))
 const long = fc.oneof(fc.integer(), fc.integer({ min: -(2 ** 52), max: 2 ** 52 }), fc.constantFrom(0, -1, 63, 64, 2 ** 30 - 1, 2 ** 30, 2 ** 52, -(2 ** 52)))
 const int = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
