@@ -35,6 +35,6 @@ export function principalOfSession(view: RegistryView, session: { readonly authe
     if (client.properties.state !== 'Enabled') return undefined
     return { clientName: client.name, authenticationName: client.properties.authenticationName, attributes: client.properties.attributes, kind: 'registered' }
   }
-  if (!view.clientGroups.has(anonymousGroup)) return undefined
+  if (!view.clientGroups.has(anonymousGroup) || authenticationName.startsWith('$')) return undefined
   return { clientName: authenticationName, authenticationName, attributes: {}, kind: 'anonymous' }
 }

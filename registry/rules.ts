@@ -78,8 +78,7 @@ function checkClient({ view, name, properties, limits }: Check): Checked {
     const violation = { field, value: authenticationName, rule: `must be unique ignoring case (CL-02); the client “${other.name}” has it` }
     throw new Problem(409, `${field} ${violation.rule}`, { violations: [violation] })
   }
-  if (/\p{Cc}|\p{Surrogate}/u.test(authenticationName))
-    throw invalid({ field, value: authenticationName, rule: 'must be text without control characters' })
+  if (/\p{Cc}|\p{Surrogate}/u.test(authenticationName)) throw invalid({ field, value: authenticationName, rule: 'must be text without control characters' })
   if (authenticationName.toLowerCase() === internalName) throw invalid({ field, value: authenticationName, rule: 'is reserved' })
   const attributes = (properties.attributes as Json | undefined) ?? {}
   const bytes = Buffer.byteLength(JSON.stringify(attributes))
