@@ -39,6 +39,7 @@ export class Link {
   readonly #broker: Broker
   #failed: Error | null = null
   #closing = false
+  readonly #waiting = new Set<(error: LinkError) => void>()
 
   constructor(options: LinkOptions) {
     this.#options = options
@@ -142,7 +143,10 @@ export class Link {
   #destroy(error: LinkError): void {
     const connection = this.#connection
     // Unanswered bytes must never leave this process later: their memory is reused.
-    connection.socket?.destroy()
+    // While connecting, only an 'error' event makes kafkajs clear its timer.
+    if (connection.connectionStatus === 'connected') connection.socket?.destroy()
+    else connection.socket?.destroy(error)
+    for (const giveUp of [...this.#waiting]) giveUp(error)
     connection.connectionStatus = 'disconnected'
     connection.requestQueue.destroy()
     connection.rejectRequests(error)
@@ -151,7 +155,10 @@ export class Link {
   async #bounded<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
     const startedAt = Date.now()
     let timer: NodeJS.Timeout | undefined
+    let giveUp: (error: LinkError) => void = () => {}
     const late = new Promise<never>((_, reject) => {
+      giveUp = reject
+      this.#waiting.add(reject)
       timer = setTimeout(() => {
         const error = new LinkError(`no answer while ${what} within ${timeoutMs} ms`)
         this.#fail(error, Date.now() - startedAt)
@@ -176,6 +183,7 @@ export class Link {
       throw failure
     } finally {
       clearTimeout(timer)
+      this.#waiting.delete(giveUp)
       work.catch(() => {})
     }
   }

@@ -111,7 +111,7 @@ export class Reads {
         else retry(listed.partition, listed.errorCode)
       }
     })
-    return offsets
+    return new Map([...offsets].sort(([a], [b]) => a - b))
   }
 
   async #partitions(topic: string): Promise<number> {

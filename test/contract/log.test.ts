@@ -265,7 +265,7 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
   })
 
   test('a record that is too large is refused alone', async () => {
-    const { log, topic, put } = await withTopic(1, { 'max.message.bytes': '20000' })
+    const { log, put } = await withTopic(1, { 'max.message.bytes': '20000' })
     const appender = await log.appender()
     const answers: unknown[] = []
     for (const value of ['a', 'b', 'x'.repeat(30_000), 'c', 'd']) {
