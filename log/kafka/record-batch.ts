@@ -164,10 +164,11 @@ class RecordReader {
   }
 
   /** A view, or null. */
-  bytes(): Buffer | null {
+  bytes(end: number): Buffer | null {
     const length = this.varint()
     if (length < 0) return null
     const start = this.at
+    if (start + length > end) throw new BatchError('a key or value ends after its record')
     this.at = start + length
     return this.#buffer.subarray(start, this.at)
   }
@@ -243,8 +244,8 @@ function readRecords(
     const timestampDelta = reader.varint()
     const offset = baseOffset + reader.varint()
     if (offset >= from) {
-      const key = reader.bytes()
-      const value = reader.bytes()
+      const key = reader.bytes(next)
+      const value = reader.bytes(next)
       records.push({ partition, offset, timestamp: isLogAppendTime ? maxTimestamp : baseTimestamp + timestampDelta, key, value })
     }
     reader.at = next

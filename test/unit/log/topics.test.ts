@@ -1,0 +1,128 @@
+import { expect, test } from '@jest/globals'
+import { parseDuration } from '../../../log/duration.ts'
+import { TopicMismatch, type TopicSpec } from '../../../log/log.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
+import { ageProblems, ensureTopics, historyWindowMs, planTopics, topicNames, topicProblems, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { readSettings, SettingError } from '../../../settings/setting.ts'
+
+const plan = (environment: Record<string, string> = {}, profile: 'development' | 'production' = 'development') =>
+  planTopics(readSettings(topicSettings, environment), 'default', profile)
+
+const specOf = (kind: string, environment: Record<string, string> = {}, profile: 'development' | 'production' = 'development'): TopicSpec => {
+  const found = topicSpecs(plan(environment, profile)).find(({ name }) => name === `loggerhead.default.${kind}`)
+  if (!found) throw new Error(`no ${kind}`)
+  return found
+}
+
+/** A topic as Kafka would report it right after it was made. */
+const made = ({ settings, replication }: TopicSpec): Record<string, string> => ({
+  'retention.bytes': '-1',
+  ...settings,
+  'replication.factor': String(replication),
+})
+
+test('names are prefix, namespace and topic', () => {
+  expect(topicNames('acme', 'plant-1')).toEqual({
+    messages: 'acme.plant-1.messages',
+    sessions: 'acme.plant-1.sessions',
+    inbox: 'acme.plant-1.inbox',
+    snapshots: 'acme.plant-1.snapshots',
+    retained: 'acme.plant-1.retained',
+    lifecycle: 'acme.plant-1.lifecycle',
+    registry: 'acme.plant-1.registry',
+    gateways: 'acme.plant-1.gateways',
+  })
+})
+
+test('shards have the same number of partitions in every sharded topic; registry and gateways have one', () => {
+  const partitions = Object.fromEntries(topicSpecs(plan({ KAFKA_PARTITIONS: '6' })).map(({ name, partitions }) => [name.split('.')[2], partitions]))
+  expect(partitions).toEqual({ messages: 6, sessions: 6, inbox: 6, snapshots: 6, retained: 6, lifecycle: 6, registry: 1, gateways: 1 })
+})
+
+test('journals are kept for the history window, state is compacted', () => {
+  expect(specOf('messages', { HISTORY_WINDOW: '2d' }).settings).toMatchObject({ 'cleanup.policy': 'delete', 'retention.ms': '172800000' })
+  expect(specOf('registry').settings).toMatchObject({ 'cleanup.policy': 'compact' })
+  expect(specOf('registry').settings).not.toHaveProperty('retention.ms')
+})
+
+test('production makes three replicas of which two must answer, and refuses fewer', () => {
+  expect(specOf('inbox', {}, 'production')).toMatchObject({
+    replication: 3,
+    settings: { 'min.insync.replicas': '2', 'unclean.leader.election.enable': 'false' },
+  })
+  expect(specOf('inbox')).toMatchObject({ replication: 1, settings: { 'min.insync.replicas': '1' } })
+  expect(() => plan({ KAFKA_REPLICATION: '2' }, 'production')).toThrow(
+    new SettingError('KAFKA_REPLICATION', '2 is below 3, the least the production profile allows'),
+  )
+})
+
+test('topics made as specified have no problem in their profile', () => {
+  for (const profile of ['development', 'production'] as const) {
+    for (const spec of topicSpecs(plan({}, profile))) expect(topicProblems(spec, made(spec), profile)).toEqual([])
+  }
+})
+
+const messages = 'loggerhead.default.messages'
+test.each([
+  ['cleanup.policy', 'compact', `${messages}: cleanup.policy is compact; it must be delete`],
+  ['retention.ms', '3600000', `${messages}: retention.ms is 3600000; HISTORY_WINDOW needs at least 604800000, or -1`],
+  ['retention.bytes', '1000', `${messages}: retention.bytes is 1000; it must be -1: journals are kept by time`],
+  ['max.message.bytes', '1000', `${messages}: max.message.bytes is 1000; it must be at least 1048588`],
+  ['replication.factor', '2', `${messages}: replication.factor is 2; the production profile needs at least 3`],
+  ['min.insync.replicas', '1', `${messages}: min.insync.replicas is 1; the production profile needs at least 2`],
+  ['unclean.leader.election.enable', 'true', `${messages}: unclean.leader.election.enable is true; the production profile needs false`],
+])('an existing topic with another %s is refused by name', (setting, value, problem) => {
+  const spec = specOf('messages', {}, 'production')
+  expect(topicProblems(spec, { ...made(spec), [setting]: value }, 'production')).toEqual([problem])
+})
+
+test('a longer retention, or none, is fine', () => {
+  const spec = specOf('messages')
+  for (const retention of ['-1', '604800001']) expect(topicProblems(spec, { ...made(spec), 'retention.ms': retention }, 'development')).toEqual([])
+})
+
+test('topics are ensured again and again, and every problem is told at once', async () => {
+  const log = new MemoryLog()
+  await ensureTopics(log, topicSpecs(plan()), 'development')
+  await ensureTopics(log, topicSpecs(plan()), 'development')
+  const longer = topicSpecs(plan({ HISTORY_WINDOW: '14d' }))
+  const refused = ensureTopics(log, longer, 'development')
+  await expect(refused).rejects.toThrow(TopicMismatch)
+  await expect(refused).rejects.toThrow(/messages: retention\.ms.*sessions: retention\.ms.*inbox: retention\.ms.*lifecycle: retention\.ms/s)
+})
+
+test('what is owed must not outlive what it points to', () => {
+  const day = 86_400_000
+  const fine = { queueAgeMaxMs: 7 * day, sessionExpiryMaxMs: 7 * day, inboxRetentionMs: 7 * day, messagesRetentionMs: 7 * day }
+  expect(ageProblems(fine)).toEqual([])
+  expect(ageProblems({ ...fine, inboxRetentionMs: -1, messagesRetentionMs: -1, sessionExpiryMaxMs: 1000 * day })).toEqual([])
+  expect(ageProblems({ ...fine, messagesRetentionMs: 6 * day })).toHaveLength(1)
+  expect(ageProblems({ ...fine, queueAgeMaxMs: 8 * day })).toHaveLength(1)
+  expect(ageProblems({ ...fine, sessionExpiryMaxMs: 8 * day })).toHaveLength(1)
+})
+
+test.each([
+  ['7d', 604_800_000],
+  ['12h', 43_200_000],
+  ['90m', 5_400_000],
+  ['30s', 30_000],
+  ['500ms', 500],
+  ['604800000', 604_800_000],
+  ['P7D', 604_800_000],
+  ['PT12H', 43_200_000],
+  ['P1DT30M', 88_200_000],
+  ['P2W', 1_209_600_000],
+  ['', null],
+  ['P', null],
+  ['PT', null],
+  ['7 days', null],
+  ['-1d', null],
+  ['1.5h', null],
+])('“%s” is %p ms', (text, ms) => {
+  expect(parseDuration(text)).toBe(ms)
+})
+
+test('a history window that is no length of time, or too short, names the variable', () => {
+  expect(historyWindowMs('PT1H')).toBe(3_600_000)
+  for (const text of ['soon', '59m', '4000d']) expect(() => historyWindowMs(text)).toThrow(/^HISTORY_WINDOW: “/)
+})
