@@ -160,7 +160,7 @@ export const gatewaySettings = {
     max: 10_000,
     unit: 'filters',
     about: 'Topic filters in one SUBSCRIBE or UNSUBSCRIBE',
-    outcome: 'the filters above it are refused with 0x97',
+    outcome: 'the filters above it are refused with 0x97 (UNSUBSCRIBE: 0x83)',
     metric: reached('FILTERS_PER_SUBSCRIBE_MAX'),
   },
   SUBSCRIPTIONS_PER_SESSION_MAX: {
@@ -310,7 +310,7 @@ export const gatewaySettings = {
     max: 86_400_000,
     unit: 'ms',
     about: 'Kafka silent for this long: clients are closed',
-    outcome: 'DISCONNECT 0x88 and close',
+    outcome: 'DISCONNECT 0x89 and close',
     metric: reached('KAFKA_AWAY_CLOSE'),
   },
   REGISTRY_STALE: {
@@ -330,7 +330,7 @@ export const gatewaySettings = {
     max: 600_000,
     unit: 'ms',
     about: 'Registry not confirmed for this long: clients are closed',
-    outcome: 'DISCONNECT 0x88 and close',
+    outcome: 'DISCONNECT 0x89 and close',
     metric: reached('REGISTRY_LOST'),
   },
   SHARD_SILENCE: {
@@ -340,7 +340,7 @@ export const gatewaySettings = {
     max: 600_000,
     unit: 'ms',
     about: 'No router speaks for a shard for this long (longer than a failover of the router): its clients are closed',
-    outcome: 'DISCONNECT 0x88 and close',
+    outcome: 'DISCONNECT 0x89 and close',
     metric: reached('SHARD_SILENCE'),
   },
   SHUTDOWN_TIMEOUT: {

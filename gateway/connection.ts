@@ -34,7 +34,7 @@ export interface AttachAnswer {
 /** What a connection needs of its gateway. */
 export interface ConnectionHost extends PublishHost {
   now(): number
-  readonly readiness: Readiness
+  readiness(isInternal: boolean): Readiness
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
   readonly registryIsCurrent: boolean
   freshClientId(): string
@@ -86,6 +86,9 @@ type Phase =
   | { readonly is: 'closed' }
 
 const closed: Phase = { is: 'closed' }
+const connackCodes: ReadonlySet<number> = new Set([
+  0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
+])
 const pingresp = writePacket({ type: 'pingresp' }, 4)
 /** Time for the last bytes of a connection that is closed, ms. */
 const graceMs = 2000
@@ -297,7 +300,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   }
 
   onPublishLost(error: AppendError): void {
-    this.close(ended(ReasonCode.ServerUnavailable, error.message))
+    this.close(ended(ReasonCode.ServerBusy, error.message))
   }
 
   onOutput(): void {
@@ -383,8 +386,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
 
   #connect(packet: ConnectPacket): void {
     const host = this.#host
-    // The canary must tell what is wrong with the deployment, so limits of the crowd are not its.
-    const refusal = refuseEverybody(host.readiness, host.config) ?? null
+    const refusal = refuseEverybody(host.readiness(this.isInternal), host.config)
     if (refusal) {
       this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
       return
@@ -464,7 +466,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
 
   #appended(error: AppendError | null, answer: () => void): void {
     if (!this.isOpen) return
-    if (error) this.close(ended(ReasonCode.ServerUnavailable, error.message))
+    if (error) this.close(ended(ReasonCode.ServerBusy, error.message))
     else answer()
   }
 
@@ -511,7 +513,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
         }
         if (this.#pauses !== 0) {
           // `#holdFor` may have put the packet back in front of the rest.
-          this.#heldPackets.push(...packets.slice(i + 1))
+          this.#heldPackets = this.#heldPackets.concat(packets.slice(i + 1))
           return
         }
       }
@@ -603,7 +605,8 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
   #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.#session
-    this.#refuse(reasonCode, detail)
+    // DISCONNECT has reason codes that CONNACK lacks (table 3-1).
+    this.#refuse(connackCodes.has(reasonCode) ? reasonCode : ReasonCode.ServerUnavailable, detail)
     if (session) this.#host.detach(session.attachment, ending)
   }
 

@@ -66,7 +66,7 @@ export class Delivering {
     const dropped = this.#metrics.deliveriesDropped
     if (message.isExpired(nowMs)) dropped.expired++
     else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
-    else if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_QUEUE_BYTES_MAX) {
+    else if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
       dropped.slow++
       this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
     } else {
@@ -90,7 +90,7 @@ export class Delivering {
       this.#owner.onDone(receiver.number, outcome)
       return
     }
-    if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_OWED_BYTES_MAX) {
+    if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) {
       this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
       return
     }
@@ -104,7 +104,7 @@ export class Delivering {
       messagesMax: this.#config.OUTBOUND_QUEUE_MESSAGES_MAX,
       bytesMax: this.#config.OUTBOUND_QUEUE_BYTES_MAX,
     })
-    if (this.#owner.waitingBytes + message.size > this.#config.OUTBOUND_QUEUE_BYTES_MAX) {
+    if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
       this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
       return
     }
@@ -135,6 +135,12 @@ export class Delivering {
     else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
     else return false
     return true
+  }
+
+  /** A lone message always has room, whatever its size. */
+  #isOver(message: Outgoing, bytesMax: number): boolean {
+    const { waitingBytes } = this.#owner
+    return waitingBytes > 0 && waitingBytes + message.size > bytesMax
   }
 
   /** [MQTT-3.1.2-24] and -25: not sent, and treated as if it had been. */

@@ -36,7 +36,7 @@ const reasonOf = new Map<number, DisconnectionReason>([
   [ReasonCode.KeepAliveTimeout, DisconnectionReason.ConnectionLost],
   [ReasonCode.SessionTakenOver, DisconnectionReason.SessionTakenOver],
   [ReasonCode.QuotaExceeded, DisconnectionReason.QuotaExceeded],
-  [ReasonCode.ServerUnavailable, DisconnectionReason.ServerError],
+  [ReasonCode.ServerBusy, DisconnectionReason.ServerError],
   [ReasonCode.UnspecifiedError, DisconnectionReason.ServerError],
   [ReasonCode.ServerShuttingDown, DisconnectionReason.ServerInitiatedDisconnect],
   [ReasonCode.AdministrativeAction, DisconnectionReason.ServerInitiatedDisconnect],

@@ -201,9 +201,10 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   // --- what connections ask
 
-  get readiness(): Readiness {
+  readiness(isInternal: boolean): Readiness {
     return {
-      rateAllows: this.admission.connect(this.now()),
+      // The front door's canary has to tell how things are, however large the crowd.
+      rateAllows: isInternal || this.admission.connect(this.now()),
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),
       stopping: this.#stopping || this.#incarnation === null,
@@ -401,7 +402,7 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** Everything of the old incarnation is over: its sessions were given up by the routers. */
   async #beginAgain(address: string): Promise<void> {
-    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerUnavailable, 'the gateway was declared lost'))
+    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerBusy, 'the gateway was declared lost'))
     this.links.closeAll('a new incarnation begins')
     this.#incarnation = null
     this.#incarnation = await this.#announce(address, null)
@@ -528,7 +529,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     if (all.length > 0) this.metrics.reached(limit)
     if (!this.#closedFor.has(what)) this.logger.warn({ limit, connections: all.length }, detail)
     this.#closedFor.add(what)
-    for (const connection of all) connection.close(ended(ReasonCode.ServerUnavailable, detail))
+    for (const connection of all) connection.close(ended(ReasonCode.ServerBusy, detail))
   }
 }
 

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer, type TlsOptions, type Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import { WebSocketServer } from 'ws'
-import type { Admission } from './admission.ts'
+import { Admission } from './admission.ts'
 import type { Endpoint, GatewayConfig } from './config.ts'
 import type { Deadlines, Timed } from './deadlines.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -63,11 +63,15 @@ export async function listen(server: Server, setting: string, endpoint: Endpoint
   }
 }
 
+const internalLimits = { CONNECTIONS_MAX: 64, CONNECTIONS_PER_ADDRESS_MAX: 64, CONNECTS_PER_SECOND_MAX: 64 }
+
 export class Listeners {
   readonly #host: ListenerHost
   readonly #servers: Server[] = []
   readonly #secure: (TlsServer | HttpsServer)[] = []
   readonly ports: Record<string, number> = {}
+  /** The front door gets in however crowded the others may be. */
+  readonly #internalAdmission = new Admission(internalLimits)
   #unfollow: (() => void) | null = null
 
   constructor(host: ListenerHost) {
@@ -105,8 +109,8 @@ export class Listeners {
   }
 
   /** Counts a socket before anything is read from it, or closes it. */
-  #admit(socket: Socket): boolean {
-    const { admission, metrics } = this.#host
+  #admit(socket: Socket, admission: Admission = this.#host.admission): boolean {
+    const { metrics } = this.#host
     const address = plainAddress(socket.remoteAddress)
     const refusal = admission.enter(address)
     if (refusal) {
@@ -120,8 +124,7 @@ export class Listeners {
 
   #plain(isInternal: boolean): Server {
     return createTcpServer({ noDelay: true }, (socket) => {
-      // The internal listener tells the front door how things are, however crowded the others may be.
-      if (isInternal || this.#admit(socket)) this.#host.accept(new SocketTransport(socket, 'tcp'), isInternal)
+      if (this.#admit(socket, isInternal ? this.#internalAdmission : undefined)) this.#host.accept(new SocketTransport(socket, 'tcp'), isInternal)
     })
   }
 

@@ -64,7 +64,7 @@ export interface Readiness {
 
 /** May any CONNECT come in now? Null when it may. */
 export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): Refused | null {
-  if (readiness.stopping) return refuse(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
+  if (readiness.stopping) return refuse(ReasonCode.ServerUnavailable, 'the gateway is shutting down')
   if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
   if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
   if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE) return refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
@@ -287,7 +287,7 @@ export function receiveUnsubscribe(
   for (const [index, filter] of packet.filters.entries()) {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
-      reasonCodes.push(ReasonCode.QuotaExceeded)
+      reasonCodes.push(ReasonCode.ImplementationSpecificError) // UNSUBACK knows no 0x97
     } else if (topicFilterProblem(filter)) reasonCodes.push(ReasonCode.TopicFilterInvalid)
     else if (held.has(filter) || sessionPresent) {
       // What a resumed session held before is known to its shard's owner only: the log decides, the answer is success.

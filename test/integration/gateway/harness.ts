@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { readGatewayConfig, withinHistory } from '../../../gateway/config.ts'
 import { type GatewayProcess, startGateway } from '../../../gateway/process.ts'
-import type { Log } from '../../../log/log.ts'
+import type { Follower, FollowOptions, Log } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { ensureTopics, planTopics, type TopicPlan, topicSettings, topicSpecs } from '../../../log/topics.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
@@ -20,8 +20,39 @@ export const openRegistry: Readonly<Record<string, object | null>> = {
   'permissionBindings/sub': { clientGroupName: '$anonymous', topicSpaceName: 'everything', permission: 'Subscriber' },
 }
 
+/** A log whose followers of one topic can be made to hear nothing, as when that partition alone cannot be read. */
+class HeldLog extends MemoryLog {
+  #held: Promise<void> | null = null
+  #release = (): void => {}
+  heldTopic = ''
+
+  hold(isHeld: boolean): void {
+    this.#release()
+    this.#held = isHeld ? new Promise((resolve) => (this.#release = resolve)) : null
+  }
+
+  override async follow(options: FollowOptions): Promise<Follower> {
+    const follower = await super.follow(options)
+    if (options.topic !== this.heldTopic) return follower
+    const held = (): Promise<void> | null => this.#held
+    return {
+      seek: (partition, offset) => follower.seek(partition, offset),
+      remove: (partition) => follower.remove(partition),
+      close: () => follower.close(),
+      async *stretches() {
+        for await (const stretch of follower.stretches()) {
+          await held()
+          yield stretch
+        }
+      },
+    }
+  }
+}
+
 export interface Harness {
   readonly log: MemoryLog
+  /** The gateway hears nothing of the registry until it is let go. */
+  holdRegistry(isHeld: boolean): void
   readonly plan: TopicPlan
   readonly process: GatewayProcess
   readonly port: number
@@ -52,10 +83,11 @@ export async function startHarness(
   environment: Environment = {},
   options: { readonly registry?: Readonly<Record<string, object | null>>; readonly router?: boolean } = {},
 ): Promise<Harness> {
-  const log = new MemoryLog()
+  const log = new HeldLog()
   const all = { ...off, KAFKA_PARTITIONS: '2', ...environment }
   const plan = planTopics(readSettings(topicSettings, all), 'default', 'development')
   const config = withinHistory(readGatewayConfig(all), plan.historyWindowMs, all)
+  log.heldTopic = plan.names.registry
   await ensureTopics(log, topicSpecs(plan), 'development')
   await putResources(log, plan.names.registry, options.registry ?? openRegistry)
   const metrics = new Registry()
@@ -93,6 +125,7 @@ export async function startHarness(
   }
   return {
     log,
+    holdRegistry: (isHeld) => log.hold(isHeld),
     plan,
     process: running,
     port: running.ports.mqtt ?? 0,
@@ -106,6 +139,7 @@ export async function startHarness(
     reached: (limit) => metric('loggerhead_limit_reached_total', { limit }),
     stop: async () => {
       await Promise.all(routers.map((router) => router.close()))
+      log.hold(false)
       await running.stop()
       await log.close()
     },

@@ -1,0 +1,436 @@
+/** One test per limit of the gateway, by the name of its setting: what happens at it, and that it is counted. */
+import { connect } from 'node:net'
+import { afterEach, expect, test } from '@jest/globals'
+import { testCertificates } from './certificates.ts'
+import { type Environment, type Harness, startHarness } from './harness.ts'
+import { connectPacket, RawClient } from './raw-client.ts'
+
+let harness: Harness | null = null
+const sockets: { destroy(): void }[] = []
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  await harness?.stop()
+  harness = null
+})
+
+async function start(environment: Environment, options?: Parameters<typeof startHarness>[1]): Promise<Harness> {
+  harness = await startHarness(environment, options)
+  return harness
+}
+
+async function open(port: number, version: 4 | 5 = 5): Promise<RawClient> {
+  const client = await RawClient.open(port, version)
+  sockets.push(client)
+  return client
+}
+
+async function attached(port: number, packet = connectPacket('client')): Promise<RawClient> {
+  const client = await RawClient.attached(port, packet)
+  sockets.push(client)
+  return client
+}
+
+const subscribe = (filters: readonly string[], packetId = 1, qos: 0 | 1 = 1) =>
+  ({
+    type: 'subscribe',
+    packetId,
+    filters: filters.map((filter) => ({ filter, qos, noLocal: false, retainAsPublished: false, retainHandling: 0 }) as const),
+    properties: {},
+  }) as const
+const publish = (topic: string, payload: Buffer | string = '', qos: 0 | 1 = 0, packetId: number = qos) =>
+  ({ type: 'publish', topic, payload: Buffer.from(payload), qos, dup: false, retain: false, packetId }) as const
+
+test('TLS_HANDSHAKE_TIMEOUT: a socket that never starts TLS is closed, on MQTTS and on WSS', async () => {
+  const certificates = testCertificates()
+  const { process, reached } = await start({ MQTTS_PORT: '0', WSS_PORT: '0', ...certificates.server, TLS_HANDSHAKE_TIMEOUT: '200' })
+  for (const listener of ['mqtts', 'wss']) {
+    const client = await open(process.ports[listener] as number)
+    await client.closed()
+  }
+  expect(await reached('TLS_HANDSHAKE_TIMEOUT')).toBe(2)
+})
+
+test('TLS_HANDSHAKE_TIMEOUT: a socket that never asks for its WebSocket is closed', async () => {
+  const { process, reached } = await start({ WS_PORT: '0', TLS_HANDSHAKE_TIMEOUT: '200' })
+  const client = await open(process.ports.ws as number)
+  await client.closed()
+  expect(await reached('TLS_HANDSHAKE_TIMEOUT')).toBe(1)
+})
+
+test('CONNECT_TIMEOUT: a socket without CONNECT is closed', async () => {
+  const { port, reached } = await start({ CONNECT_TIMEOUT: '200' })
+  const silent = await open(port)
+  const slow = await open(port)
+  slow.raw(Buffer.from([0x10, 20, 0, 4]))
+  await Promise.all([silent.closed(), slow.closed()])
+  expect(silent.packets).toEqual([])
+  expect(await reached('CONNECT_TIMEOUT')).toBe(2)
+})
+
+test('FIRST_PACKET_SIZE_MAX: a larger CONNECT is refused before its body has come', async () => {
+  const { port, reached } = await start({ FIRST_PACKET_SIZE_MAX: '1024' })
+  const client = await open(port)
+  client.raw(Buffer.from([0x10, 0xff, 0xff, 0x7f]))
+  await client.closed()
+  expect(await reached('FIRST_PACKET_SIZE_MAX')).toBe(1)
+})
+
+test('MAXIMUM_PACKET_SIZE: a larger packet ends the connection with 0x95, one of just that size is taken', async () => {
+  const { port, reached } = await start({ MAXIMUM_PACKET_SIZE: '2048' })
+  const client = await attached(port)
+  client.send(publish('t', Buffer.alloc(2048 - 9), 1))
+  expect(await client.next('puback')).toMatchObject({ reasonCode: 0 })
+  client.send(publish('t', Buffer.alloc(2048 - 8), 1))
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x95 })
+  await client.closed()
+  expect(await reached('MAXIMUM_PACKET_SIZE')).toBe(1)
+})
+
+test('MAXIMUM_PACKET_SIZE: above what Kafka takes the gateway does not start', async () => {
+  await expect(startHarness({ MAXIMUM_PACKET_SIZE: '2000000' })).rejects.toThrow(/MAXIMUM_PACKET_SIZE: 2000000 needs .*max\.message\.bytes/)
+})
+
+test('CONNECTIONS_MAX: one socket more is closed on arrival, and let in when another has gone', async () => {
+  const { port, reached } = await start({ CONNECTIONS_MAX: '2' })
+  const first = await attached(port)
+  await open(port)
+  await (await open(port)).closed()
+  expect(await reached('CONNECTIONS_MAX')).toBe(1)
+  first.destroy()
+  await (harness as Harness).router.until(() => (harness as Harness).process.gateway.admission.connections < 2)
+  await attached(port, connectPacket('other'))
+})
+
+test('CONNECTIONS_PER_ADDRESS_MAX: one socket more from the same address is closed, another address gets in', async () => {
+  const { port, reached } = await start({ CONNECTIONS_PER_ADDRESS_MAX: '1' })
+  await attached(port)
+  await (await open(port)).closed()
+  expect(await reached('CONNECTIONS_PER_ADDRESS_MAX')).toBe(1)
+  const elsewhere = new RawClient(connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' }), 5)
+  sockets.push(elsewhere)
+  elsewhere.send(connectPacket('elsewhere'))
+  expect(await elsewhere.next('connack')).toMatchObject({ reasonCode: 0 })
+})
+
+test.each([
+  [5, 0x9f],
+  [4, 0x88],
+] as const)('CONNECTS_PER_SECOND_MAX: version %i gets %i', async (protocolVersion, reasonCode) => {
+  const { port, reached } = await start({ CONNECTS_PER_SECOND_MAX: '2' })
+  const connects = await Promise.all(
+    Array.from({ length: 4 }, async (_, i) => {
+      const client = await open(port, protocolVersion)
+      client.send(connectPacket(`c${i}`, { protocolVersion }))
+      return (await client.next('connack')).reasonCode
+    }),
+  )
+  expect(connects.filter((code) => code === 0).length).toBeLessThanOrEqual(3)
+  expect(connects.filter((code) => code === reasonCode).length).toBeGreaterThanOrEqual(1)
+  expect(await reached('CONNECTS_PER_SECOND_MAX')).toBeGreaterThanOrEqual(1)
+})
+
+test('CLIENT_ID_LENGTH_MAX: a longer client id is refused with 0x85', async () => {
+  const { port, reached } = await start({ CLIENT_ID_LENGTH_MAX: '32' })
+  await attached(port, connectPacket('x'.repeat(32)))
+  const client = await open(port)
+  client.send(connectPacket('ü'.repeat(17)))
+  expect(await client.next('connack')).toMatchObject({ reasonCode: 0x85 })
+  await client.closed()
+  expect(await reached('CLIENT_ID_LENGTH_MAX')).toBe(1)
+})
+
+test('TOPIC_LENGTH_MAX and TOPIC_LEVELS_MAX: a filter is refused with 0x8F, a publish ends the connection with 0x90', async () => {
+  const { port, reached } = await start({ TOPIC_LENGTH_MAX: '20', TOPIC_LEVELS_MAX: '4' })
+  const client = await attached(port)
+  client.send(subscribe(['a/b/c/d', 'a/b/c/d/e', 'x'.repeat(21), 'y'.repeat(20)]))
+  expect((await client.next('suback')).reasonCodes).toEqual([1, 0x8f, 0x8f, 1])
+  for (const topic of ['x'.repeat(21), 'a/b/c/d/e']) {
+    const publisher = await attached(port, connectPacket(`p${topic.length}`))
+    publisher.send(publish(topic))
+    expect(await publisher.next('disconnect')).toMatchObject({ reasonCode: 0x90 })
+  }
+  expect(await reached('TOPIC_LENGTH_MAX')).toBe(2)
+  expect(await reached('TOPIC_LEVELS_MAX')).toBe(2)
+})
+
+test('FILTERS_PER_SUBSCRIBE_MAX: the filters above it are refused with 0x97, in UNSUBSCRIBE with 0x83', async () => {
+  const { port, reached } = await start({ FILTERS_PER_SUBSCRIBE_MAX: '2' })
+  const client = await attached(port)
+  client.send(subscribe(['a', 'b', 'c']))
+  expect((await client.next('suback')).reasonCodes).toEqual([1, 1, 0x97])
+  client.send({ type: 'unsubscribe', packetId: 2, filters: ['a', 'b', 'c'], properties: {} })
+  expect((await client.next('unsuback')).reasonCodes).toEqual([0, 0, 0x83])
+  expect(await reached('FILTERS_PER_SUBSCRIBE_MAX')).toBe(2)
+})
+
+test('SUBSCRIPTIONS_PER_SESSION_MAX: new filters are refused with 0x97, a known one may be renewed', async () => {
+  const { port, reached } = await start({ SUBSCRIPTIONS_PER_SESSION_MAX: '2' })
+  const client = await attached(port)
+  client.send(subscribe(['a', 'b', 'c']), subscribe(['a', 'd'], 2))
+  expect((await client.next('suback')).reasonCodes).toEqual([1, 1, 0x97])
+  expect((await client.next('suback', 2)).reasonCodes).toEqual([1, 0x97])
+  expect(await reached('SUBSCRIPTIONS_PER_SESSION_MAX')).toBe(2)
+})
+
+test('RECEIVE_MAXIMUM: one publish more in flight ends a version 5 connection with 0x93', async () => {
+  const { port, log, reached } = await start({ RECEIVE_MAXIMUM: '2' })
+  const client = await attached(port)
+  log.store.setAway(true)
+  client.send(publish('t', '', 1, 1), publish('t', '', 1, 2), publish('t', '', 1, 3))
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x93 })
+  expect(await reached('RECEIVE_MAXIMUM')).toBe(1)
+  log.store.setAway(false)
+})
+
+test('RECEIVE_MAXIMUM: a version 3.1.1 client, which is not told, is read on only as acknowledgements go out', async () => {
+  const { port, log, reached } = await start({ RECEIVE_MAXIMUM: '2' })
+  const client = await attached(port, connectPacket('old', { protocolVersion: 4 }))
+  log.store.setAway(true)
+  client.send(...[1, 2, 3, 4, 5].map((id) => publish('t', '', 1, id)))
+  client.send({ type: 'pingreq' })
+  await (harness as Harness).router.until(() => true)
+  log.store.setAway(false)
+  await client.next('puback', 5)
+  expect(client.of('puback').map(({ packetId }) => packetId)).toEqual([1, 2, 3, 4, 5])
+  await client.next('pingresp')
+  expect(await reached('RECEIVE_MAXIMUM')).toBeGreaterThanOrEqual(1)
+})
+
+test('TOPIC_ALIAS_MAXIMUM: aliases up to it work, one above it ends the connection with 0x94', async () => {
+  const { port, router, reached } = await start({ TOPIC_ALIAS_MAXIMUM: '2' })
+  const client = await attached(port)
+  client.send({ ...publish('a/b', '1', 1, 1), properties: { topicAlias: 2 } }, { ...publish('', '2', 1, 2), properties: { topicAlias: 2 } })
+  await client.next('puback', 2)
+  await router.until(() => router.of('Message').length === 2)
+  expect(router.of('Message').map(({ topic }) => topic)).toEqual(['a/b', 'a/b'])
+  client.send({ ...publish('a/b', '', 1, 3), properties: { topicAlias: 3 } })
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x94 })
+  expect(await reached('TOPIC_ALIAS_MAXIMUM')).toBe(1)
+})
+
+test('INFLIGHT_MAX: no more QoS 1 messages are on their way than it allows, whatever Receive Maximum says', async () => {
+  const { port, reached, router } = await start({ INFLIGHT_MAX: '2' })
+  const client = await attached(port)
+  client.send(subscribe(['t']))
+  await client.next('suback')
+  expect(router.of('Attached', 'client')[0]).toMatchObject({ receiveMaximum: 2 })
+  client.send(...[1, 2, 3, 4].map((id) => publish('t', String(id), 1, id)))
+  await client.next('puback', 4)
+  await client.next('publish', 2)
+  await router.until(() => router.received.some((frame) => frame.kind === 'received'))
+  client.send({ type: 'pingreq' })
+  await client.next('pingresp')
+  expect(client.of('publish').map(({ packetId }) => packetId)).toEqual([1, 2])
+  client.send({ type: 'puback', packetId: 1, reasonCode: 0 })
+  await client.next('publish', 3)
+  client.send({ type: 'puback', packetId: 2, reasonCode: 0 }, { type: 'puback', packetId: 3, reasonCode: 0 })
+  await client.next('publish', 4)
+  expect(client.of('publish').map(({ payload }) => payload.toString())).toEqual(['1', '2', '3', '4'])
+  expect(await reached('INFLIGHT_MAX')).toBeGreaterThanOrEqual(1)
+})
+
+test('OUTBOUND_QUEUE_MESSAGES_MAX: a client that acknowledges nothing is ended with 0x97, its publisher is not held up', async () => {
+  const { port, reached, router } = await start({ OUTBOUND_QUEUE_MESSAGES_MAX: '3' })
+  const slow = await attached(port, connectPacket('slow', { properties: { receiveMaximum: 1 } }))
+  slow.send(subscribe(['t']))
+  await slow.next('suback')
+  const publisher = await attached(port, connectPacket('publisher'))
+  publisher.send(...[1, 2, 3, 4, 5].map((id) => publish('t', '', 1, id)))
+  await publisher.next('puback', 5)
+  expect(await slow.next('disconnect')).toMatchObject({ reasonCode: 0x97 })
+  await router.until(() => router.of('Detached', 'slow').length === 1)
+  expect(router.of('Detached', 'slow')[0]).toMatchObject({ reason: 'QuotaExceeded', reasonCode: 0x97 })
+  expect(await reached('OUTBOUND_QUEUE_MESSAGES_MAX')).toBe(1)
+})
+
+test('OUTBOUND_QUEUE_BYTES_MAX: QoS 0 for a client that does not read is dropped and counted, its neighbour gets all', async () => {
+  const { port, reached, metric } = await start({ OUTBOUND_QUEUE_BYTES_MAX: '100000' })
+  const stuck = await attached(port, connectPacket('stuck'))
+  stuck.send(subscribe(['t'], 1, 0))
+  await stuck.next('suback')
+  stuck.socket.pause()
+  const neighbour = await attached(port, connectPacket('neighbour'))
+  neighbour.send(subscribe(['t'], 1, 0))
+  await neighbour.next('suback')
+  const publisher = await attached(port, connectPacket('publisher'))
+  const rounds = 400
+  for (let i = 1; i <= rounds; i++) {
+    publisher.send(publish('t', Buffer.alloc(60_000), 1, 1))
+    await publisher.next('puback', i)
+    await neighbour.next('publish', i)
+  }
+  expect(neighbour.of('publish').length).toBe(rounds)
+  expect(await reached('OUTBOUND_QUEUE_BYTES_MAX')).toBeGreaterThanOrEqual(1)
+  expect(await metric('loggerhead_deliveries_dropped_total', { reason: 'slow' })).toBeGreaterThanOrEqual(1)
+})
+
+test('OUTBOUND_OWED_BYTES_MAX: a persistent session whose client does not read loses its connection, not its messages', async () => {
+  const { port, reached, router } = await start({ OUTBOUND_OWED_BYTES_MAX: '100000' })
+  const stuck = await attached(port, connectPacket('stuck', { properties: { sessionExpiryInterval: 100 } }))
+  stuck.send(subscribe(['t']))
+  await stuck.next('suback')
+  stuck.socket.pause()
+  const publisher = await attached(port, connectPacket('publisher'))
+  for (let i = 1; i <= 400 && router.of('Detached', 'stuck').length === 0; i++) {
+    publisher.send(publish('t', Buffer.alloc(60_000), 1, 1))
+    await publisher.next('puback', i)
+  }
+  await router.until(() => router.of('Detached', 'stuck').length === 1)
+  expect(router.of('Detached', 'stuck')[0]).toMatchObject({ reason: 'QuotaExceeded', reasonCode: 0x97 })
+  expect(await reached('OUTBOUND_OWED_BYTES_MAX')).toBe(1)
+})
+
+test('SLOW_CLIENT_TIMEOUT: a socket that takes nothing is closed', async () => {
+  const { port, reached, router } = await start({ SLOW_CLIENT_TIMEOUT: '500', OUTBOUND_QUEUE_BYTES_MAX: '100000' })
+  const stuck = await attached(port, connectPacket('stuck'))
+  stuck.send(subscribe(['t'], 1, 0))
+  await stuck.next('suback')
+  stuck.socket.pause()
+  const publisher = await attached(port, connectPacket('publisher'))
+  for (let i = 1; i <= 2000 && router.of('Detached', 'stuck').length === 0; i++) {
+    publisher.send(publish('t', Buffer.alloc(60_000), 1, 1))
+    await publisher.next('puback', i)
+  }
+  expect(router.of('Detached', 'stuck')[0]).toMatchObject({ reason: 'QuotaExceeded' })
+  expect(await reached('SLOW_CLIENT_TIMEOUT')).toBe(1)
+})
+
+test('KEEP_ALIVE_MAX: a version 5 client is told the server keep alive and held to one and a half of it', async () => {
+  const { port, router } = await start({ KEEP_ALIVE_MAX: '1' })
+  const client = await open(port)
+  client.send(connectPacket('sleepy', { keepAlive: 0 }))
+  expect((await client.next('connack')).properties).toMatchObject({ serverKeepAlive: 1 })
+  const since = Date.now()
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8d })
+  expect(Date.now() - since).toBeGreaterThanOrEqual(1400)
+  await router.until(() => router.of('Detached', 'sleepy').length === 1)
+  expect(router.of('Detached', 'sleepy')[0]).toMatchObject({ reason: 'ConnectionLost', reasonCode: 0x8d, keepWill: true })
+})
+
+test('SESSION_EXPIRY_MAX: a longer interval is lowered and told; a 3.1.1 session gets it silently', async () => {
+  const { port, router } = await start({ SESSION_EXPIRY_MAX: '3600' })
+  const client = await open(port)
+  client.send(connectPacket('five', { properties: { sessionExpiryInterval: 3601 } }))
+  expect((await client.next('connack')).properties).toMatchObject({ sessionExpiryInterval: 3600 })
+  await attached(port, connectPacket('four', { protocolVersion: 4, cleanStart: false }))
+  expect(router.of('Attached').map(({ clientId, sessionExpiryInterval }) => [clientId, sessionExpiryInterval])).toEqual(
+    expect.arrayContaining([
+      ['five', 3600],
+      ['four', 3600],
+    ]),
+  )
+})
+
+test('SESSION_EXPIRY_MAX: above HISTORY_WINDOW the gateway does not start', async () => {
+  await expect(startHarness({ SESSION_EXPIRY_MAX: '7201', HISTORY_WINDOW: '2h' })).rejects.toThrow(/SESSION_EXPIRY_MAX: 7201 s is above HISTORY_WINDOW/)
+})
+
+test('KAFKA_BYTES_WAITING_MAX: publishers are not read while too much waits, QoS 0 is dropped, and all goes on by itself', async () => {
+  const { port, log, reached, metric, process } = await start({ KAFKA_BYTES_WAITING_MAX: '65536', RECEIVE_MAXIMUM: '65535' })
+  const publisher = await attached(port)
+  const other = await attached(port, connectPacket('other'))
+  log.store.setAway(true)
+  const total = 200
+  for (let id = 1; id <= total; id++) publisher.send(publish('t', Buffer.alloc(4096), 1, id))
+  await (harness as Harness).router.until(() => (process.gateway.status.kafka as { pendingBytes: number }).pendingBytes > 65_536)
+  for (let i = 0; i < 10; i++) other.send(publish('t', Buffer.alloc(100)))
+  other.send({ type: 'pingreq' })
+  await other.next('pingresp')
+  expect(await metric('loggerhead_publishes_dropped_total', { reason: 'backpressure' })).toBe(10)
+  // Memory stays flat: what waits is the limit and one packet more, however much the client sends.
+  expect((process.gateway.status.kafka as { pendingBytes: number }).pendingBytes).toBeLessThan(65_536 + 2 * 4600)
+  log.store.setAway(false)
+  await publisher.next('puback', total)
+  expect(publisher.of('puback').map(({ packetId }) => packetId)).toEqual(Array.from({ length: total }, (_, i) => i + 1))
+  expect(await reached('KAFKA_BYTES_WAITING_MAX')).toBeGreaterThanOrEqual(11)
+})
+
+test('AUTHORIZATION_CACHE_MAX: more topics than it holds are still judged rightly', async () => {
+  const { port, router, reached } = await start({ AUTHORIZATION_CACHE_MAX: '2' })
+  const client = await attached(port)
+  for (let id = 1; id <= 6; id++) client.send(publish(`t/${id % 3}`, '', 1, id))
+  await client.next('puback', 6)
+  await router.until(() => router.of('Message').length === 6)
+  expect(await reached('AUTHORIZATION_CACHE_MAX')).toBeGreaterThanOrEqual(1)
+})
+
+test('ATTACH_TIMEOUT: without a router’s answer CONNECT gets 0x88, and the attach that stands in the log is taken back', async () => {
+  const { port, router, reached } = await start({ ATTACH_TIMEOUT: '300' })
+  router.answersAttaches = false
+  const client = await open(port)
+  client.send(connectPacket('unanswered'))
+  expect(await client.next('connack')).toMatchObject({ reasonCode: 0x88 })
+  await router.until(() => router.of('Detached', 'unanswered').length === 1)
+  expect(router.of('Detached', 'unanswered')[0]?.epoch).toBe(router.records.find(({ record }) => record.name === 'Attached')?.offset)
+  expect(await reached('ATTACH_TIMEOUT')).toBe(1)
+})
+
+test('KAFKA_AWAY_REFUSE and KAFKA_AWAY_CLOSE: new clients are refused with 0x88, later the others are closed, and all resumes', async () => {
+  const { port, log, reached, process } = await start({ KAFKA_AWAY_REFUSE: '300', KAFKA_AWAY_CLOSE: '900', REGISTRY_STALE: '60000', REGISTRY_LOST: '60000' })
+  const inside = await attached(port)
+  log.store.setAway(true)
+  await (harness as Harness).router.until(() => process.gateway.status.ok === false)
+  expect(process.gateway.status.reason).toMatch(/Kafka/)
+  const late = await open(port)
+  late.send(connectPacket('late'))
+  expect(await late.next('connack')).toMatchObject({ reasonCode: 0x88 })
+  expect(await inside.next('disconnect')).toMatchObject({ reasonCode: 0x89 })
+  log.store.setAway(false)
+  await (harness as Harness).router.until(() => process.gateway.status.ok === true)
+  await attached(port, connectPacket('back'))
+  expect(await reached('KAFKA_AWAY_REFUSE')).toBe(1)
+  expect(await reached('KAFKA_AWAY_CLOSE')).toBeGreaterThanOrEqual(1)
+})
+
+test('REGISTRY_STALE: nothing new is decided while the registry is not current; what was decided goes on', async () => {
+  const { port, reached, holdRegistry, process } = await start({ REGISTRY_STALE: '1200', REGISTRY_LOST: '60000' })
+  const client = await attached(port)
+  client.send(publish('known', '', 1, 1))
+  await client.next('puback')
+  holdRegistry(true)
+  await (harness as Harness).router.until(() => process.gateway.status.ok === false)
+  const late = await open(port)
+  late.send(connectPacket('late'))
+  expect(await late.next('connack')).toMatchObject({ reasonCode: 0x88 })
+  client.send(publish('known', '', 1, 2), publish('new', '', 1, 3), publish('known', '', 1, 4))
+  await client.next('puback', 2)
+  await (harness as Harness).router.until(() => (harness as Harness).router.of('Message').length === 2)
+  expect(client.of('puback').length).toBe(2)
+  holdRegistry(false)
+  await client.next('puback', 4)
+  expect(client.of('puback').map(({ packetId }) => packetId)).toEqual([1, 2, 3, 4])
+  expect(await reached('REGISTRY_STALE')).toBe(2)
+})
+
+test('REGISTRY_LOST: clients are closed when the registry cannot be confirmed though Kafka answers', async () => {
+  const { port, reached, holdRegistry } = await start({ REGISTRY_STALE: '1000', REGISTRY_LOST: '1200' })
+  const client = await attached(port)
+  holdRegistry(true)
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x89 })
+  expect(await reached('REGISTRY_LOST')).toBeGreaterThanOrEqual(1)
+})
+
+test('SHARD_SILENCE: when no router speaks for the clients’ shards any more they are closed, and newcomers refused', async () => {
+  const { port, router, reached, newRouter } = await start({ SHARD_SILENCE: '500', ATTACH_TIMEOUT: '3000' })
+  const client = await attached(port)
+  await router.close()
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x89 })
+  const late = await open(port)
+  late.send(connectPacket('late'))
+  expect(await late.next('connack')).toMatchObject({ reasonCode: 0x88 })
+  expect(await reached('SHARD_SILENCE')).toBeGreaterThanOrEqual(1)
+  await newRouter({ term: 2 })
+  await attached(port, connectPacket('back'))
+})
+
+test('SHUTDOWN_TIMEOUT: with Kafka away the gateway still stops in time', async () => {
+  const { port, log, process } = await start({ SHUTDOWN_TIMEOUT: '300' })
+  const client = await attached(port)
+  log.store.setAway(true)
+  const since = Date.now()
+  await process.stop()
+  expect(Date.now() - since).toBeLessThan(2000)
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8b })
+  log.store.setAway(false)
+})
