@@ -65,12 +65,12 @@ function foreignProperties(properties: Loose): Loose {
   return loose
 }
 
-/** mqtt-packet groups user properties by name and so loses the order between names. */
+/** mqtt-packet groups user properties by name, and so loses the order between names and an empty value before another of its name. */
 function grouped(pairs: UserProperties): Record<string, string | string[]> {
   const groups: Record<string, string | string[]> = {}
   for (const [name, value] of pairs) {
     const before = groups[name]
-    groups[name] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value]
+    groups[name] = before === undefined || before === '' ? value : Array.isArray(before) ? [...before, value] : [before, value]
   }
   return groups
 }
