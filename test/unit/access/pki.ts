@@ -23,12 +23,17 @@ export function makeAuthority(commonName: string, validity: Validity = {}): Auth
   return { commonName, privateKey, pem: issueCertificate({ commonName, publicKey, use: 'ca', signingKey: privateKey, ...dates(validity) }) }
 }
 
-export function makeLeaf(issuer: Authority, commonName: string, validity: Validity & { readonly use?: 'server' | 'client' } = {}): X509Certificate {
+export function makeLeaf(
+  issuer: Authority,
+  commonName: string,
+  validity: Validity & { readonly use?: 'server' | 'client'; readonly hosts?: readonly string[] } = {},
+): X509Certificate {
   const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const request = {
     commonName,
     publicKey,
     use: validity.use ?? 'client',
+    hosts: validity.hosts ?? [],
     issuer: { commonName: issuer.commonName },
     signingKey: issuer.privateKey,
     ...dates(validity),

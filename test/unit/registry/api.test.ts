@@ -65,7 +65,8 @@ const path = (rest: string) => `/namespaces/default${rest === '' ? '' : `/${rest
 async function send(method: 'GET' | 'PUT' | 'DELETE', rest: string, body?: object, headers: Record<string, string> = {}) {
   const request: InjectOptions = { method, url: path(rest), headers: { authorization: `Bearer ${key}`, ...headers }, ...(body ? { payload: body } : {}) }
   const answer = await app.inject(request)
-  const json = answer.body === '' ? undefined : (answer.json() as Record<string, any>) // biome-ignore lint/suspicious/noExplicitAny: whatever the API answers
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the API answers
+  const json = answer.body === '' ? undefined : (answer.json() as Record<string, any>)
   return { status: answer.statusCode, json, headers: answer.headers }
 }
 
