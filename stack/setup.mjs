@@ -79,9 +79,7 @@ function installPackages() {
   const started = Date.now()
   say('Fetching the npm packages of package-lock.json …')
   const [command, first] = npmCommand()
-  // Not `npm ci`: it refuses a lock file that lacks the optional packages of other platforms, and a lock file made where
-  // the registry has no such packages lacks them. `install --no-save` takes the same versions and changes no file.
-  const npm = spawn(command, [...first, 'install', '--no-save', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], {
+  const npm = spawn(command, [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

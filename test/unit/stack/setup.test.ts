@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 // @ts-expect-error plain JavaScript: it runs before there is TypeScript
 import * as setup from '../../../stack/setup.mjs'
@@ -35,4 +37,20 @@ test('what npm says without a network is said in one sentence first', () => {
   expect(setup.whyNpmFailed(output)).toBe(
     '  The npm registry cannot be reached (ENOTFOUND): is there a network?\n  code ENOTFOUND\n  network request to https://registry/x failed',
   )
+})
+
+test('the lock file holds every package that another platform needs, and a Node for each', () => {
+  interface Entry {
+    readonly optionalDependencies?: Readonly<Record<string, string>>
+    readonly optional?: boolean
+  }
+  const lock = JSON.parse(readFileSync(join(import.meta.dirname, '../../../package-lock.json'), 'utf8')) as { packages: Record<string, Entry> }
+  const paths = Object.keys(lock.packages)
+  const missing = Object.entries(lock.packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies)
+      .filter((name) => !paths.some((other) => other.endsWith(`node_modules/${name}`)))
+      .map((name) => `${path}: ${name}`),
+  )
+  expect(missing).toEqual([]) // npm ci refuses such a lock file, and npm install leaves the packages out
+  for (const name of Object.values(setup.nodePackages as Record<string, string>)) expect(lock.packages[`node_modules/${name}`]?.optional).toBe(true)
 })
