@@ -35,6 +35,11 @@ export class InboxFold {
     this.highWaters = new Array<number>(shards).fill(0)
   }
 
+  /** True while parts of a stretch wait for the rest: what a snapshot of this moment would lose. */
+  get isBetweenParts(): boolean {
+    return this.#pending.size > 0
+  }
+
   /** Applies the record at `offset`; returns the sessions whose queue grew or moved. */
   apply(offset: number, record: AnyRecord): readonly Session[] {
     if (offset < this.position) return []

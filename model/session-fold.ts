@@ -11,19 +11,32 @@ export type SessionChange =
       readonly kind: 'attached'
       readonly session: Session
       readonly record: Attached
+      readonly attachment: Attachment
       readonly isPresent: boolean
       readonly replaced: Attachment | null
+      /** The session's when this happened: the session itself moves on. */
+      readonly sequence: number
     }
   /** Another identity holds the client id: the connection gets nothing (Event Grid SE-04). */
   | { readonly kind: 'refused'; readonly record: Attached; readonly holder: Session }
-  | { readonly kind: 'detached'; readonly session: Session; readonly record: Detached; readonly from: Attachment }
+  | { readonly kind: 'detached'; readonly session: Session; readonly record: Detached; readonly from: Attachment; readonly sequence: number }
   | { readonly kind: 'subscribed'; readonly session: Session; readonly added: readonly Subscription[] }
   | { readonly kind: 'unsubscribed'; readonly session: Session; readonly removed: readonly Subscription[] }
   /** Follows `detached` when the session ends with its connection; else stands alone. */
-  | { readonly kind: 'ended'; readonly session: Session; readonly reason: string; readonly removed: readonly Subscription[]; readonly from: Attachment | null }
+  | {
+      readonly kind: 'ended'
+      readonly session: Session
+      readonly reason: string
+      readonly removed: readonly Subscription[]
+      readonly from: Attachment | null
+      readonly at: number
+      readonly sequence: number
+    }
 
 /** What is over is forgotten after this long without a new connection, milliseconds of record time. */
 const sequenceKeptMs = 7 * 24 * 3600 * 1000
+/** Sessions that are over and remembered for their sequence, at most: the oldest are forgotten first. */
+const overMax = 50_000
 
 /** The sessions of one shard. */
 export class SessionFold {
@@ -33,10 +46,17 @@ export class SessionFold {
   position = 0
   /** Of the shard's owner, as announced here: decisions of lower terms behind it are ignored. */
   term = -1
-  #sweptAt = 0
+  /** Those that are over, in the order they ended. */
+  readonly #over = new Map<string, Session>()
 
   constructor(shard: number) {
     this.shard = shard
+  }
+
+  /** Puts a session of a snapshot in; those that are over come in the order they ended. */
+  restore(session: Session): void {
+    this.sessions.set(session.clientId, session)
+    if (session.isOver) this.#over.set(session.clientId, session)
   }
 
   /** Applies the record at `offset`. Records before `position` are known already and change nothing. */
@@ -67,7 +87,8 @@ export class SessionFold {
     const known = this.sessions.get(record.clientId)
     const isLive = known !== undefined && !known.isOver && record.at < known.expiresAt
     if (isLive && known.authenticationName !== record.authenticationName) return [{ kind: 'refused', record, holder: known }]
-    const isPresent = isLive && !record.cleanStart
+    // A session that ends with its connection is never gone on with, not even by a takeover [MQTT-3.1.2-6].
+    const isPresent = isLive && !record.cleanStart && known.expiryInterval > 0
     const replaced = known?.attached ?? null
     const session = isPresent
       ? known
@@ -84,26 +105,32 @@ export class SessionFold {
         })
     const changes: SessionChange[] = []
     if (known && !known.isOver && !isPresent) {
-      const reason = isLive ? 'CleanStart' : 'SessionExpiry'
-      changes.push({ kind: 'ended', session: known, reason, removed: [...known.subscriptions.values()], from: null })
+      const reason = !isLive ? 'SessionExpiry' : record.cleanStart ? 'CleanStart' : 'TransientSession'
+      const removed = [...known.subscriptions.values()]
+      changes.push({ kind: 'ended', session: known, reason, removed, from: null, at: record.at, sequence: known.sequence })
       known.subscriptions = new Map()
+      known.resetQueue()
       known.endedAt = record.at
     }
+    this.#over.delete(record.clientId)
     session.epoch = offset
     session.sequence++
     session.expiryInterval = record.sessionExpiryInterval
-    session.attached = attachmentOf(record)
+    const attachment = attachmentOf(record)
+    session.attached = attachment
+    session.judgedAt = Math.max(session.judgedAt, record.registryPosition)
     session.detachedAt = null
     session.will = record.will
     session.attributes = record.attributes
     this.sessions.set(record.clientId, session)
-    changes.push({ kind: 'attached', session, record, isPresent, replaced })
+    changes.push({ kind: 'attached', session, record, attachment, isPresent, replaced, sequence: session.sequence })
     return changes
   }
 
   #subscribed(record: Subscribed): readonly SessionChange[] {
     const session = this.#current(record.clientId, record.epoch)
     if (!session) return []
+    session.judgedAt = Math.max(session.judgedAt, record.registryPosition)
     for (const subscription of record.subscriptions) session.subscriptions.set(subscription.filter, subscription)
     return [{ kind: 'subscribed', session, added: record.subscriptions }]
   }
@@ -128,7 +155,7 @@ export class SessionFold {
     session.attached = null
     session.detachedAt = record.at
     if (record.sessionExpiryInterval !== null) session.expiryInterval = record.sessionExpiryInterval
-    const detached: SessionChange = { kind: 'detached', session, record, from }
+    const detached: SessionChange = { kind: 'detached', session, record, from, sequence: session.sequence }
     return session.expiryInterval > 0 ? [detached] : [detached, this.#end(session, record.at, 'TransientSession')]
   }
 
@@ -149,7 +176,11 @@ export class SessionFold {
     session.attached = null
     session.will = null
     session.endedAt = at
-    return { kind: 'ended', session, reason, removed, from }
+    // Last in both, so that a snapshot tells the order too.
+    this.sessions.delete(session.clientId)
+    this.sessions.set(session.clientId, session)
+    this.#over.set(session.clientId, session)
+    return { kind: 'ended', session, reason, removed, from, at, sequence: session.sequence }
   }
 
   /** The live session whose current attach is `epoch`: what an older connection says is ignored. */
@@ -158,12 +189,12 @@ export class SessionFold {
     return session && !session.isOver && session.epoch === epoch ? session : undefined
   }
 
-  /** Forgets sessions that were over long ago, by record time so that every fold forgets the same. */
+  /** Forgets sessions that were over long ago, or too many, by the records alone so that every fold forgets the same. */
   #sweep(now: number): void {
-    if (now - this.#sweptAt < 60_000) return
-    this.#sweptAt = now
-    for (const [clientId, session] of this.sessions) {
-      if (session.endedAt !== null && now - session.endedAt > sequenceKeptMs) this.sessions.delete(clientId)
+    for (const [clientId, { endedAt }] of this.#over) {
+      if (this.#over.size <= overMax && now - (endedAt ?? now) <= sequenceKeptMs) return
+      this.#over.delete(clientId)
+      this.sessions.delete(clientId)
     }
   }
 }

@@ -20,6 +20,12 @@ export interface QueueEntry {
 
 const noIdentifiers: readonly number[] = []
 const initialCapacity = 8
+/** A queue that ran empty gives back a ring larger than this. */
+const keptCapacityMax = 1024
+const noNumbers = new Float64Array(0)
+const noSizes = new Int32Array(0)
+const noSources = new Uint16Array(0)
+const noFlags = new Uint8Array(0)
 
 /** A ring of parallel arrays: an offline fleet's queues are the largest thing a router holds, some 30 bytes an entry. */
 export class SessionQueue {
@@ -33,11 +39,12 @@ export class SessionQueue {
   bytes = 0
   readonly #done = new Set<number>()
   readonly #identifiers = new Map<number, readonly number[]>()
-  #offsets = new Float64Array(initialCapacity)
-  #expiries = new Float64Array(initialCapacity)
-  #sizes = new Int32Array(initialCapacity)
-  #sources = new Uint16Array(initialCapacity)
-  #flags = new Uint8Array(initialCapacity)
+  // Most sessions are owed nothing most of the time: the ring is made with the first entry.
+  #offsets = noNumbers
+  #expiries = noNumbers
+  #sizes = noSizes
+  #sources = noSources
+  #flags = noFlags
 
   /** Entries that are not done. */
   get length(): number {
@@ -94,6 +101,7 @@ export class SessionQueue {
     }
     this.cursor++
     while (this.#done.delete(this.cursor)) this.cursor++
+    if (this.cursor === this.next && this.#offsets.length > keptCapacityMax) this.#giveBack()
     return true
   }
 
@@ -132,9 +140,17 @@ export class SessionQueue {
     this.#identifiers.delete(number)
   }
 
+  #giveBack(): void {
+    this.#offsets = noNumbers
+    this.#expiries = noNumbers
+    this.#sizes = noSizes
+    this.#sources = noSources
+    this.#flags = noFlags
+  }
+
   #grow(): void {
     const from = this.#offsets.length - 1
-    const capacity = this.#offsets.length * 2
+    const capacity = Math.max(initialCapacity, this.#offsets.length * 2)
     const grown = {
       offsets: new Float64Array(capacity),
       expiries: new Float64Array(capacity),

@@ -32,6 +32,8 @@ export class Session {
   subscriptions = new Map<string, Subscription>()
   will: Will | null
   attributes: Attributes
+  /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
+  judgedAt = 0
   queue = new SessionQueue()
 
   constructor(begin: {
@@ -64,9 +66,12 @@ export class Session {
     this.queue = new SessionQueue()
   }
 
-  /** Its QoS ≥ 1 messages are journaled and outlive the connection. */
+  /**
+   * Its QoS ≥ 1 messages are journaled. One that was taken over from an earlier connection may still be owed some, so it
+   * stays so even when it now ends with its connection: two ways to one client would lose the order and mix packet ids.
+   */
   get isPersistent(): boolean {
-    return this.expiryInterval > 0
+    return this.expiryInterval > 0 || this.id !== this.epoch
   }
 
   get isOver(): boolean {

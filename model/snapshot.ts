@@ -1,6 +1,6 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { QueueEntry, SessionState, SnapshotClosed } from '../schemas/records.ts'
 import type { InboxFold } from './inbox-fold.ts'
 import { Session } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
@@ -31,7 +31,8 @@ export function sessionState(session: Session): SessionState {
   }
 }
 
-export function sessionOf(state: SessionState, shard: number): Session {
+/** The session without its queue. */
+function sessionOf(state: SessionState, shard: number): Session {
   const session = new Session({
     clientId: state.clientId,
     shard,
@@ -47,12 +48,10 @@ export function sessionOf(state: SessionState, shard: number): Session {
   session.detachedAt = state.detachedAt
   session.endedAt = state.endedAt
   for (const subscription of state.subscriptions) session.subscriptions.set(subscription.filter, subscription)
-  restoreQueue(session, state)
   return session
 }
 
-/** Gives the session the queue of the snapshot. */
-export function restoreQueue(session: Session, state: SessionState): void {
+function restoreQueue(session: Session, state: SessionState): void {
   const { queue } = session
   queue.next = state.cursor
   queue.cursor = state.cursor
@@ -61,19 +60,49 @@ export function restoreQueue(session: Session, state: SessionState): void {
   if (queue.next < state.next) queue.skipTo(state.next)
 }
 
-/** Sessions as chunks, each below `sizeMax` bytes (a single larger session goes alone). */
+/** Queue entries in one SessionState at most: a long queue takes several in a row, so that no record outgrows the topic's limit. */
+const entriesPerState = 4_000
+
+/** The session as one state, or several that differ in the piece of the queue they hold; `joined` makes one of them again. */
+function* sessionStates(session: Session): Generator<SessionState> {
+  const state = sessionState(session)
+  const { queue } = state
+  yield queue.length <= entriesPerState ? state : { ...state, queue: queue.slice(0, entriesPerState) }
+  for (let from = entriesPerState; from < queue.length; from += entriesPerState) {
+    yield { ...state, subscriptions: [], will: null, above: [], queue: queue.slice(from, from + entriesPerState) }
+  }
+}
+
+/** One state per session from the states of a whole snapshot, in their order. */
+export function joined(states: Iterable<SessionState>): SessionState[] {
+  const whole: SessionState[] = []
+  let queue: QueueEntry[] = []
+  for (const state of states) {
+    const last = whole.at(-1)
+    if (last?.clientId === state.clientId) queue.push(...state.queue)
+    else {
+      queue = [...state.queue]
+      whole.push({ ...state, queue })
+    }
+  }
+  return whole
+}
+
+/** Sessions as chunks, each below `sizeMax` bytes (a single larger state goes alone). */
 export function* snapshotChunks(sessions: Iterable<Session>, sizeMax: number): Generator<Buffer[]> {
   let chunk: Buffer[] = []
   let size = 0
   for (const session of sessions) {
-    const bytes = encodeRecord('SessionState', sessionState(session))
-    if (size + bytes.length > sizeMax && chunk.length > 0) {
-      yield chunk
-      chunk = []
-      size = 0
+    for (const state of sessionStates(session)) {
+      const bytes = encodeRecord('SessionState', state)
+      if (size + bytes.length > sizeMax && chunk.length > 0) {
+        yield chunk
+        chunk = []
+        size = 0
+      }
+      chunk.push(bytes)
+      size += bytes.length
     }
-    chunk.push(bytes)
-    size += bytes.length
   }
   if (chunk.length > 0) yield chunk
 }
@@ -87,10 +116,21 @@ export function statesOf(chunk: readonly Buffer[]): SessionState[] {
   })
 }
 
-/** Puts a snapshot's sessions into the fold. */
-export function restoreSessions(fold: SessionFold, states: Iterable<SessionState>, sessionsOffset: number): void {
-  for (const state of states) fold.sessions.set(state.clientId, sessionOf(state, fold.shard))
-  fold.position = sessionsOffset
+/** Puts a snapshot's sessions into an empty fold, without their queues: only an owner needs those. */
+export function restoreSessions(fold: SessionFold, states: Iterable<SessionState>, closed: Pick<SnapshotClosed, 'sessionsOffset' | 'term'>): void {
+  for (const state of states) fold.restore(sessionOf(state, fold.shard))
+  fold.position = closed.sessionsOffset
+  // Its writer had announced itself here before it wrote.
+  fold.term = closed.term
+}
+
+/** Gives the fold's sessions the queues of the snapshot, empty ones to those that it does not know: `inbox` is read on from there. */
+export function restoreQueues(fold: SessionFold, states: Iterable<SessionState>): void {
+  for (const session of fold.sessions.values()) session.resetQueue()
+  for (const state of states) {
+    const session = fold.sessions.get(state.clientId)
+    if (session && !session.isOver && session.id === state.session) restoreQueue(session, state)
+  }
 }
 
 /** Puts a snapshot's marks into the fold of the inbox. */

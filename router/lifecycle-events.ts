@@ -32,20 +32,18 @@ export function lifecycleEvents(namespace: string, shard: number, offset: number
   }
   switch (change.kind) {
     case 'attached': {
-      const { session, record, replaced } = change
-      const events = replaced
-        ? [event(disconnected, session, record.at, { sequenceNumber: session.sequence - 1, disconnectionReason: 'SessionTakenOver' })]
-        : []
-      events.push(event(connected, session, record.at, { sequenceNumber: session.sequence }))
+      const { session, record, replaced, sequence } = change
+      const events = replaced ? [event(disconnected, session, record.at, { sequenceNumber: sequence - 1, disconnectionReason: 'SessionTakenOver' })] : []
+      events.push(event(connected, session, record.at, { sequenceNumber: sequence }))
       return events
     }
     case 'detached':
-      return [event(disconnected, change.session, change.record.at, { sequenceNumber: change.session.sequence, disconnectionReason: change.record.reason })]
+      return [event(disconnected, change.session, change.record.at, { sequenceNumber: change.sequence, disconnectionReason: change.record.reason })]
     case 'ended':
       if (!change.from) return []
       return [
-        event(disconnected, change.session, change.session.endedAt ?? 0, {
-          sequenceNumber: change.session.sequence,
+        event(disconnected, change.session, change.at, {
+          sequenceNumber: change.sequence,
           disconnectionReason: reasonOf(change.reason),
         }),
       ]

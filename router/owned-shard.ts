@@ -7,7 +7,7 @@ import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import type { Session } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
-import { restoreInbox, restoreQueue, restoreSessions } from '../model/snapshot.ts'
+import { restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
@@ -91,7 +91,7 @@ export class OwnedShard {
     await tail.catchUp()
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
     if (snapshot) restoreInbox(inbox, snapshot.closed)
-    restoreQueues(tail.folds[shard] as SessionFold, snapshot)
+    restoreQueues(tail.folds[shard] as SessionFold, snapshot?.states ?? [])
     await readUpTo(log, topics.inbox, shard, inbox.position, term + 1, (offset, value) => {
       inbox.apply(offset, decodeRecord(value))
     })
@@ -209,11 +209,11 @@ export class OwnedShard {
     })
   }
 
-  /** Writes a snapshot of the shard; false when one is being written or life cycle events are still on their way. */
+  /** Writes a snapshot of the shard; false when one is being written, life cycle events are on their way, or a stretch is indexed by half. */
   async snapshot(): Promise<boolean> {
     const sessions = this.#options.tail.folds[this.shard] as SessionFold
     // A successor derives the events it owes from the snapshot on, so none before it may be missing.
-    if (this.#isSnapshotting || this.#lifecycle.position < sessions.position) return false
+    if (this.#isSnapshotting || this.#lifecycle.position < sessions.position || this.#inbox.isBetweenParts) return false
     this.#isSnapshotting = true
     this.#snapshotPositions = this.#foldPositions()
     try {
@@ -245,15 +245,6 @@ export class OwnedShard {
   }
 }
 
-/** The sessions fold was restored without queues when the router started: only an owner needs them. */
-function restoreQueues(fold: SessionFold, snapshot: Snapshot | undefined): void {
-  for (const session of fold.sessions.values()) session.resetQueue()
-  for (const state of snapshot?.states ?? []) {
-    const session = fold.sessions.get(state.clientId)
-    if (session && !session.isOver && session.id === state.session) restoreQueue(session, state)
-  }
-}
-
 /**
  * What happened to the shard's sessions since the last event its owner is known to have written. The fold of this router
  * is past that point, so the stretch is folded once more on the side, up to exactly where the router's fold stands.
@@ -262,7 +253,7 @@ async function lifecycleSince(options: OwnedShardOptions, snapshot: Snapshot | u
   const { log, topics, shard, tail } = options
   const live = tail.folds[shard] as SessionFold
   const aside = new SessionFold(shard)
-  if (snapshot) restoreSessions(aside, snapshot.states, snapshot.closed.sessionsOffset)
+  if (snapshot) restoreSessions(aside, snapshot.states, snapshot.closed)
   const known: Applied[] = []
   while (aside.position < live.position) {
     const before = aside.position

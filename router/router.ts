@@ -156,7 +156,7 @@ export class Router {
     const { log, topics, logger } = this.#options
     for (const fold of this.#tail.folds) {
       const snapshot = await readSnapshot(log, topics.snapshots, fold.shard)
-      if (snapshot) restoreSessions(fold, snapshot.states, snapshot.closed.sessionsOffset)
+      if (snapshot) restoreSessions(fold, snapshot.states, snapshot.closed)
       else fold.position = (await log.startOffsets(topics.sessions)).get(fold.shard) ?? 0
       for (const session of fold.sessions.values()) for (const subscription of session.subscriptions.values()) this.#trie.add(session, subscription)
     }

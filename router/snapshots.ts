@@ -6,7 +6,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { type SnapshotPositions, snapshotChunks, statesOf } from '../model/snapshot.ts'
+import { joined, type SnapshotPositions, snapshotChunks, statesOf } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { SessionState, SnapshotClosed } from '../schemas/records.ts'
 
@@ -50,7 +50,7 @@ export async function readSnapshot(log: Log, topic: string, shard: number): Prom
     if (!sessions) throw new Error(`snapshot ${closed.generation} of shard ${shard} is closed but its chunk ${chunk} of ${closed.chunks} is missing`)
     states.push(...statesOf(sessions))
   }
-  return { closed, states }
+  return { closed, states: joined(states) }
 }
 
 /**
