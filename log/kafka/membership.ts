@@ -39,6 +39,8 @@ export class KafkaMembership implements Membership {
   #closed = false
   #heartbeat: NodeJS.Timeout | null = null
   #beating = false
+  /** The shards were given up here, whatever the coordinator thinks: only a new assignment brings them back. */
+  #gaveUp = false
   #joining: Promise<void> | null = null
   /** The owner's callbacks run one after the other. */
   #telling: Promise<void> = Promise.resolve()
@@ -155,6 +157,7 @@ export class KafkaMembership implements Membership {
         )
         this.#generation = joined.generationId
         this.#confirmedAt = Date.now()
+        this.#gaveUp = false
         const assigned = memberAssignment.length > 0 ? (MemberAssignment.decode(memberAssignment)?.assignment[topic] ?? []) : []
         const owned = assigned.filter((partition) => partition < partitions)
         logger.info({ group, memberId: this.#memberId, generation: this.#generation, isLeader, shards: owned }, 'shards assigned')
@@ -186,9 +189,12 @@ export class KafkaMembership implements Membership {
 
   /** From its own timer: neither a long batch of the owner's nor a rebalance under way holds it up. */
   #beat(): void {
-    const { sessionTimeoutMs, group, cluster, logger } = this.#options
+    const { sessionTimeoutMs, group, logger } = this.#options
     if (this.#closed) return
-    if (this.#owned.length > 0 && Date.now() - this.#confirmedAt > sessionTimeoutMs) {
+    // While a join is unanswered the coordinator waits for others and gives nothing away.
+    const silentMsMax = this.#joining ? 2 * sessionTimeoutMs : sessionTimeoutMs
+    if (this.#owned.length > 0 && Date.now() - this.#confirmedAt > silentMsMax) {
+      this.#gaveUp = true
       logger.warn({ group, shards: this.#owned }, 'no heartbeat answered for a whole session: shards given up')
       this.#tell([])
     }
@@ -216,7 +222,6 @@ export class KafkaMembership implements Membership {
       .finally(() => {
         this.#beating = false
       })
-    void cluster
   }
 
   async #beatOnce(): Promise<void> {
@@ -228,6 +233,7 @@ export class KafkaMembership implements Membership {
       broker.heartbeat({ groupId: group, groupGenerationId: this.#generation, memberId: this.#memberId }),
     )
     this.#confirmedAt = sentAt
+    if (this.#gaveUp) await this.#join()
   }
 
   /** The coordinator has given this member up: what it owned may be another's already. */

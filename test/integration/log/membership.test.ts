@@ -1,0 +1,80 @@
+/** Group membership across processes: what happens to the shards of one that is killed. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { afterEach, expect, test } from '@jest/globals'
+import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
+import { until } from './own-kafka.ts'
+
+const brokers = process.env.KAFKA_BROKERS
+const run = brokers ? test : test.skip
+const why = brokers ? '' : ' [skipped: KAFKA_BROKERS is not set]'
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+class Member {
+  assigned: readonly number[] = []
+  readonly process: ChildProcess
+
+  constructor(topic: string, instance: string) {
+    this.process = spawn(process.execPath, [join(import.meta.dirname, 'member.ts'), brokers ?? '', topic, instance], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.process.stdout?.on('data', (text: Buffer) => {
+      this.assigned = JSON.parse(text.toString().trim().split('\n').at(-1) ?? '[]')
+    })
+    members.push(this)
+  }
+
+  async kill(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return
+    const gone = once(this.process, 'exit')
+    this.process.kill('SIGKILL')
+    await gone
+  }
+}
+
+const members: Member[] = []
+afterEach(async () => {
+  for (const member of members.splice(0)) await member.kill()
+})
+
+async function makeTopic(partitions: number): Promise<string> {
+  const log = new KafkaLog({ brokers: (brokers ?? '').split(','), clientId: 'membership', logger: silent })
+  const topic = `membership-${randomBytes(6).toString('hex')}`
+  await log.createTopics([{ name: topic, partitions, replication: 1, settings: {} }])
+  await log.close()
+  return topic
+}
+
+run(
+  `a process killed with -9 has its shards back at once when it is started again, long before its session ends${why}`,
+  async () => {
+    const topic = await makeTopic(4)
+    const first = new Member(topic, 'router-1')
+    await until('the first member owns all', () => first.assigned.length === 4)
+    const second = new Member(topic, 'router-2')
+    await until('both share', () => first.assigned.length === 2 && second.assigned.length === 2)
+    await first.kill()
+    const restarted = new Member(topic, 'router-1')
+    const startedAt = Date.now()
+    await until('it owns its half again', () => restarted.assigned.length === 2)
+    expect(restarted.assigned).toEqual([0, 1])
+    expect(second.assigned).toEqual([2, 3])
+    // The session is 6 s; most of this is the process's own start.
+    expect(Date.now() - startedAt).toBeLessThan(5000)
+  },
+  60_000,
+)
+
+run(
+  `shards of a process that is killed and does not come back go to the others when its session ends${why}`,
+  async () => {
+    const topic = await makeTopic(3)
+    const first = new Member(topic, 'router-1')
+    const second = new Member(topic, 'router-2')
+    await until('both share', () => first.assigned.length + second.assigned.length === 3 && first.assigned.length > 0 && second.assigned.length > 0)
+    await first.kill()
+    await until('the second owns all', () => second.assigned.length === 3, 15_000)
+    expect(second.assigned).toEqual([0, 1, 2])
+  },
+  60_000,
+)
