@@ -78,15 +78,19 @@ export function diagnose(probe: Failed, statuses: readonly ServiceStatus[]): Fai
   const away = statuses.find((status) => status.up && status.kafkaAway !== null)
   if (away?.up) return { hop: 'kafka', reason: `${away.id} cannot reach Kafka (${away.kafkaAway}); ${where}` }
 
+  const own = statuses.find((status) => status.kind === 'gateway' && status.id === probe.gateway)
+  if (own !== undefined && !own.up) return { hop: probe.gateway, reason: `${where}; nor does it answer at /status (${own.reason})` }
+
   const routers = statuses.filter((status) => status.kind === 'router')
   const down = routers.filter((status) => !status.up)
-  const without = statuses.find((status) => status.up && status.id === probe.gateway && status.shardsWithoutRouter.length > 0)
   // A subscription is acknowledged after its append alone and so is a publish: only what follows needs a router.
   const needsRouter = probe.stopped === 'connack' || probe.stopped === 'delivery' || probe.stopped === 'refused' || probe.stopped === 'closed'
   if (needsRouter && routers.length > 0 && down.length === routers.length) {
     return { hop: 'router', reason: `${down.map((status) => `${status.id} does not answer (${status.up ? '' : status.reason})`).join('; ')}; ${where}` }
   }
-  if (needsRouter && without?.up) return { hop: 'router', reason: `no router speaks for shards ${without.shardsWithoutRouter.join(', ')}; ${where}` }
+  if (needsRouter && own?.up && own.shardsWithoutRouter.length > 0) {
+    return { hop: 'router', reason: `no router speaks for shards ${own.shardsWithoutRouter.join(', ')}; ${where}` }
+  }
 
   const registry = statuses.find((status) => status.kind === 'registry')
   if (probe.stopped === 'refused' || probe.stopped === 'closed') {

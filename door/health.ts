@@ -19,8 +19,10 @@ export interface HealthOptions {
   readonly durability: string
   /** Sends a canary through every gateway; never rejects. */
   readonly probe: () => Promise<readonly Probe[]>
-  /** Asks the services how they are; only when a canary failed. Never rejects. */
+  /** Asks the services how they are; only when a canary failed or is late. Never rejects. */
   readonly statuses: () => Promise<readonly ServiceStatus[]>
+  /** A round that takes longer than this is late, ms: the services are asked before its time is up, so that the answer is not later still. */
+  readonly lateMs: number
   /** How old a result may be, ms. */
   readonly freshMs: number
   readonly now: () => number
@@ -57,10 +59,14 @@ export class HealthCheck {
   }
 
   async #round(): Promise<Health> {
-    const { probe, statuses, durability, metrics, now } = this.#options
-    const probes = await probe()
+    const { probe, statuses, lateMs, durability, metrics, now } = this.#options
+    let asked: Promise<readonly ServiceStatus[]> | undefined
+    const late = setTimeout(() => {
+      asked = statuses()
+    }, lateMs)
+    const probes = await probe().finally(() => clearTimeout(late))
     for (const one of probes) if (one.arrived) metrics.canarySeconds.observe({ gateway: one.gateway }, one.ms / 1000)
-    const health = judge(probes, probes.every((one) => one.arrived) ? [] : await statuses(), durability)
+    const health = judge(probes, probes.every((one) => one.arrived) ? [] : await (asked ?? statuses()), durability)
     metrics.canaryRounds.inc({ result: health.status === 'ok' ? 'arrived' : 'failed' })
     this.#last = { at: now(), health }
     return health

@@ -14,8 +14,8 @@ import { createMetrics } from './metrics.ts'
 import { ReverseProxy } from './proxy.ts'
 import { askStatus } from './status-client.ts'
 
-/** Time for the services' own words once a canary has failed, ms. */
-const statusTimeoutMs = 1000
+/** Time for the services' own words when a canary has failed or is late, ms; at most a third of its deadline. */
+const statusTimeoutMax = 1000
 /** How long requests under way may take to end after a SIGTERM, ms. */
 const drainMs = 5000
 
@@ -77,6 +77,7 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
     upstreamTimeoutMs: values.DOOR_UPSTREAM_TIMEOUT,
     now,
   })
+  const statusTimeoutMs = Math.min(statusTimeoutMax, Math.floor(values.HEALTH_DEADLINE / 3))
   const canaries = config.canaries.map(
     (address) =>
       new CanaryClient({
@@ -95,6 +96,7 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
         ...config.gateways.map((upstream) => askStatus('gateway', upstream, statusTimeoutMs)),
         ...config.routers.map((upstream) => askStatus('router', upstream, statusTimeoutMs)),
       ]),
+    lateMs: values.HEALTH_DEADLINE - statusTimeoutMs,
     freshMs: values.HEALTH_FRESH,
     now,
     metrics,

@@ -61,6 +61,14 @@ test('a gateway that lets nobody in while the registry is down names the registr
   expect(diagnose(failed('refused'), [down('registry', 'registry'), gateway, router]).hop).toBe('registry')
 })
 
+test('a gateway that hangs is named, not what it should have passed on to', () => {
+  const failure = diagnose(failed('puback', [0]), [registry, down('gateway-2', 'gateway'), readStatus('gateway', 'gateway', { ok: true }), router])
+  expect(failure).toEqual({
+    hop: 'gateway-2',
+    reason: 'gateway gateway-2 gave no PUBACK (partition 0): after 3000 ms; nor does it answer at /status (connect ECONNREFUSED 127.0.0.1:1)',
+  })
+})
+
 test('a gateway that cannot be reached is named whatever the others say', () => {
   expect(diagnose(failed('connect'), [down('registry', 'registry'), down('gateway-2', 'gateway'), down('router', 'router')]).hop).toBe('gateway-2')
 })

@@ -7,7 +7,7 @@ import { createMetrics } from '../../../door/metrics.ts'
 const arrived: Probe = { gateway: 'gateway', arrived: true, ms: 4.2 }
 const failed: Probe = { gateway: 'gateway-2', arrived: false, stopped: 'puback', reason: 'after 3000 ms', partitions: [0] }
 
-function check(probes: () => Promise<readonly Probe[]>, clock: { now: number }) {
+function check(probes: () => Promise<readonly Probe[]>, clock: { now: number }, lateMs = 60_000, onAsked = () => {}) {
   const rounds = { count: 0, statuses: 0 }
   const health = new HealthCheck({
     durability: 'single copy in the page cache',
@@ -17,8 +17,10 @@ function check(probes: () => Promise<readonly Probe[]>, clock: { now: number }) 
     },
     statuses: async () => {
       rounds.statuses++
+      onAsked()
       return []
     },
+    lateMs,
     freshMs: 1000,
     now: () => clock.now,
     metrics: createMetrics(new Registry()),
@@ -68,4 +70,12 @@ test('nothing is sent while nobody asks, and the services are asked only when a 
   probes = [failed]
   expect(await health.check()).toMatchObject({ status: 'failing' })
   expect(rounds).toEqual({ count: 2, statuses: 1 })
+})
+
+test('the services are asked while a late canary is waited for, so that the answer comes when its time is up', async () => {
+  const asked = Promise.withResolvers<void>()
+  // The canary fails only after the services were asked.
+  const { health, rounds } = check(() => asked.promise.then(() => [failed]), { now: 0 }, 5, asked.resolve)
+  expect(await health.check()).toMatchObject({ status: 'failing' })
+  expect(rounds.statuses).toBe(1)
 })
