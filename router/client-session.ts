@@ -17,6 +17,8 @@ export class ClientSession {
   readonly #sentBefore: number
   /** Its payload is being read: nothing behind it goes out before. */
   isReading = false
+  /** What the gateway told and the fold has not all of yet. */
+  #told: { readonly sent: number; readonly open: Set<number>; settled: number } | undefined
 
   constructor(session: Session, sentBefore: number) {
     this.session = session
@@ -24,19 +26,43 @@ export class ClientSession {
     this.#sentBefore = sentBefore
   }
 
-  /** Takes over a connection that another router served: everything below `sent` that is not listed is done. Returns what became done. */
+  /**
+   * Goes on where the gateway says its connection is: everything below `sent` that is not listed is done; what was sent
+   * and never arrived goes out again. Returns what became done.
+   */
   resume(sent: number, unacknowledged: readonly number[]): number[] {
+    this.#told = { sent, open: new Set(unacknowledged), settled: this.session.queue.cursor }
+    this.inFlight.clear()
+    this.nextToSend = Math.max(this.session.queue.cursor, sent)
+    this.session.queue.sent = Math.max(this.session.queue.sent, sent)
+    return this.settle()
+  }
+
+  /** Begins anew on a connection that the gateway has been sent nothing on. */
+  restart(): void {
+    this.#told = undefined
+    this.inFlight.clear()
+    this.nextToSend = this.session.queue.cursor
+  }
+
+  /**
+   * Settles what the gateway told of numbers that the fold has only now: an owner before this one may have been ahead
+   * of it. Returns what became done.
+   */
+  settle(): number[] {
+    const told = this.#told
+    if (!told) return []
     const { queue } = this.session
-    const open = new Set(unacknowledged)
     const finished: number[] = []
-    for (let number = queue.cursor; number < Math.min(sent, queue.next); number++) {
+    const end = Math.min(told.sent, queue.next)
+    for (let number = Math.max(told.settled, queue.cursor); number < end; number++) {
       if (queue.isDone(number)) continue
-      if (open.has(number)) this.inFlight.add(number)
+      if (told.open.has(number)) this.inFlight.add(number)
       else finished.push(number)
     }
+    told.settled = Math.max(told.settled, end)
+    if (queue.next >= told.sent) this.#told = undefined
     for (const number of finished) queue.finish(number)
-    this.nextToSend = Math.max(this.nextToSend, sent)
-    queue.sent = Math.max(queue.sent, sent)
     return finished
   }
 
@@ -64,6 +90,7 @@ export class ClientSession {
   /** The number is done; false when it was already. */
   finish(number: number): boolean {
     this.inFlight.delete(number)
+    this.#told?.open.delete(number)
     return this.session.queue.finish(number)
   }
 }

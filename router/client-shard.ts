@@ -19,6 +19,8 @@ import { gone, type Payloads } from './payloads.ts'
 
 /** What the registry says of sessions now. */
 export interface SessionJudge {
+  /** Position in `registry` of the view that judges. */
+  readonly position: number
   principalOf(session: Session): Principal | undefined
   mayReceive(principal: Principal, filter: string): boolean
 }
@@ -60,8 +62,13 @@ const sessionTakenOver = 0x8e
 const quotaExceeded = 0x97
 const administrativeAction = 0x98
 
-/** Sessions in one Acknowledged record at most. */
+/** Sessions, and numbers above their cursors, in one Acknowledged record: it stays well below max.message.bytes. */
 const progressPerRecord = 500
+const numbersPerRecord = 65_536
+/** A gateway that the topic `gateways` does not tell of is given this long to appear there, ms. */
+const unknownGatewayMs = 5_000
+/** Most that one connection can have been sent above its cursor: packet ids end there. */
+const windowMax = 65_535
 
 export class ClientShard {
   readonly shard: number
@@ -71,12 +78,15 @@ export class ClientShard {
   readonly #clients = new Map<string, ClientSession>()
   /** The same by gateway incarnation and connection. */
   readonly #connections = new Map<number, Map<number, ClientSession>>()
-  /** Attached when this router took the shard: what they were sent is not known until their gateway tells. */
+  /** On their first connection when this router took the shard: what they were sent is not known until their gateway tells. */
   readonly #uncertain = new Set<Session>()
-  /** Sessions whose queue may hold what their client may no longer read. */
-  readonly #rejudged = new WeakSet<Session>()
-  /** Sessions without a connection that wait for their expiry, by second. */
+  /** Sessions whose queue may hold, below this number, what their client may no longer read. */
+  readonly #rejudged = new WeakMap<Session, number>()
+  /** Sessions without a connection that wait for their expiry, by second; each in one place only. */
   readonly #expiring = new Map<number, Set<Session>>()
+  readonly #expiringAt = new WeakMap<Session, number>()
+  /** Incarnations with connections that the topic `gateways` did not tell of, and since when. */
+  readonly #unknownSince = new Map<number, number>()
   readonly #ending = new WeakSet<Session>()
   readonly #progressed = new Set<Session>()
   #isWritingProgress = false
@@ -91,11 +101,16 @@ export class ClientShard {
     this.term = options.term
     for (const session of options.fold.sessions.values()) {
       if (session.isOver) continue
+      if (session.queue.length > 0) this.#rejudged.set(session, session.queue.next)
       if (session.attached) {
-        this.#uncertain.add(session)
+        if (session.id === session.epoch) this.#uncertain.add(session)
+        else this.#suspect(session)
         this.#connect(session, session.attached)
-        if (options.gateways.isOver(session.attached.gateway)) this.#detachLost(session, session.attached)
-      } else this.#awaitExpiry(session)
+        if (options.gateways.isSuperseded(session.attached.gateway)) this.#detachLost(session, session.attached)
+      } else {
+        this.#suspect(session)
+        this.#awaitExpiry(session)
+      }
     }
     this.rejudge()
   }
@@ -110,17 +125,22 @@ export class ClientShard {
     if (this.#isClosed) return
     switch (change.kind) {
       case 'attached': {
-        const { session, record, replaced } = change
-        const attached = session.attached as Attachment
+        const { session, record, replaced, attachment } = change
         if (replaced) {
           this.#disconnect(record.clientId, replaced)
           this.#close(replaced, sessionTakenOver, 'SessionTakenOver')
         }
         this.#settleUncertain(session)
-        this.#connect(session, attached)
-        this.#answer(session, attached)
+        // What was decided about its end meant the connection before.
+        this.#ending.delete(session)
+        // Told late, when the session has moved on already: what comes next says how.
+        if (session.attached !== attachment) return
+        this.#connect(session, attachment)
+        this.#answer(session, attachment)
+        // What was revoked of the connection before may have come too late for it.
+        if (change.isPresent) this.#judge(session, [...session.subscriptions.values()])
         // Its gateway was lost before the log had this: nobody else will ever end it.
-        if (this.#options.gateways.isSuperseded(attached.gateway)) this.#detachLost(session, attached)
+        if (this.#options.gateways.isSuperseded(attachment.gateway)) this.#detachLost(session, attachment)
         return
       }
       case 'refused':
@@ -140,6 +160,7 @@ export class ClientShard {
           this.#close(change.from, code, reason)
         }
         this.#progressed.delete(change.session)
+        this.#uncertain.delete(change.session)
         this.#options.counters.sessionEnded(change.reason)
         return
       case 'subscribed':
@@ -155,7 +176,9 @@ export class ClientShard {
     for (const session of sessions) {
       this.#checkQueue(session)
       const client = this.#clients.get(session.clientId)
-      if (client?.session === session) this.#want(client)
+      if (client?.session !== session) continue
+      if (client.settle().length > 0) this.#progress(session)
+      this.#want(client)
     }
   }
 
@@ -177,12 +200,13 @@ export class ClientShard {
       if (finished.length > 0 || sent > 0) this.#progress(client.session)
       this.#want(client)
     }
-    for (const [connection, { session }] of here) {
+    for (const [connection, client] of here) {
       // Not confirmed yet: the gateway still waits for the answer, or does not know the connection and ignores it.
-      if (told.has(connection) || !session.attached) continue
-      this.#settleUncertain(session)
-      this.#answer(session, session.attached)
-      this.#want(here.get(connection) as ClientSession)
+      if (told.has(connection) || !client.session.attached) continue
+      this.#uncertain.delete(client.session)
+      client.restart()
+      this.#answer(client.session, client.session.attached)
+      this.#want(client)
     }
   }
 
@@ -227,10 +251,12 @@ export class ClientShard {
   /** Once a second: expiries that have come. */
   tick(): void {
     const now = this.#options.now()
+    this.#loseUnknown(now)
     for (const [second, sessions] of this.#expiring) {
       if (second * 1000 > now) continue
       this.#expiring.delete(second)
       for (const session of sessions) {
+        this.#expiringAt.delete(session)
         if (session.isOver || session.attached) continue
         if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
         else this.#awaitExpiry(session)
@@ -266,12 +292,26 @@ export class ClientShard {
     if (client && this.#clients.get(clientId) === client) this.#clients.delete(clientId)
   }
 
-  /** What an unknown window may have been sent carries DUP from now on. */
+  /** Its connection ends before its gateway told what it was sent. */
   #settleUncertain(session: Session): void {
-    if (!this.#uncertain.delete(session)) return
+    if (this.#uncertain.delete(session)) this.#suspect(session)
+  }
+
+  /** An earlier owner may have sent what stands in the queue without living to say so: it carries DUP from now on [MQTT-3.3.1-1]. */
+  #suspect(session: Session): void {
     const { queue } = session
-    queue.sent = Math.max(queue.sent, Math.min(queue.next, queue.cursor + 65_535))
-    this.#progress(session)
+    queue.sent = Math.max(queue.sent, Math.min(queue.next, queue.cursor + windowMax))
+  }
+
+  /** Connections of gateways that nobody has heard of: their topic's record is still to be read, or there is none. */
+  #loseUnknown(now: number): void {
+    for (const [incarnation, clients] of this.#connections) {
+      const gateway = clients.values().next().value?.session.attached?.gateway
+      if (!gateway || !this.#options.gateways.isOver(gateway)) this.#unknownSince.delete(incarnation)
+      else if (!this.#unknownSince.has(incarnation)) this.#unknownSince.set(incarnation, now)
+      else if (now - (this.#unknownSince.get(incarnation) as number) >= unknownGatewayMs) this.gatewayLost(gateway)
+    }
+    for (const incarnation of this.#unknownSince.keys()) if (!this.#connections.has(incarnation)) this.#unknownSince.delete(incarnation)
   }
 
   #answer(session: Session, attached: Attachment): void {
@@ -339,6 +379,11 @@ export class ClientShard {
     const at = session.expiresAt
     if (session.isOver || at === Number.POSITIVE_INFINITY) return
     const second = Math.ceil(at / 1000)
+    const before = this.#expiringAt.get(session)
+    // Looked at earlier than needed it is put off then; later it must not be.
+    if (before !== undefined && before <= second) return
+    if (before !== undefined) this.#expiring.get(before)?.delete(session)
+    this.#expiringAt.set(session, second)
     const sessions = this.#expiring.get(second) ?? new Set<Session>()
     this.#expiring.set(second, sessions)
     sessions.add(session)
@@ -352,10 +397,12 @@ export class ClientShard {
   #judge(session: Session, subscriptions: readonly Subscription[]): void {
     if (subscriptions.length === 0) return
     const judge = this.#options.judge()
+    // Granted under a newer view than this router's: judged again once that has come.
+    if (judge.position < session.judgedAt) return
     const principal = judge.principalOf(session)
     const revoked = subscriptions.filter(({ filter }) => !principal || !judge.mayReceive(principal, filter))
     if (revoked.length === 0) return
-    this.#rejudged.add(session)
+    this.#rejudged.set(session, Number.POSITIVE_INFINITY)
     this.#write('sessions', 'Unsubscribed', session.clientId, {
       clientId: session.clientId,
       epoch: session.epoch,
@@ -388,9 +435,8 @@ export class ClientShard {
   #send(client: ClientSession, batch: OwedBatch): void {
     const { session } = client
     const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
-    if (!gateway?.isLinked || this.#clients.get(session.clientId) !== client) return
-    // Its state was not told yet on this link.
-    if (this.#uncertain.has(session)) return
+    // Before the gateway told its state on this link, what it has is not known: a number sent past a lost one would never be made good.
+    if (!gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client) return
     for (let number = client.next(); number !== undefined; number = client.next()) {
       if (gateway.queuedBytes > this.#options.limits.gatewayBytesMax) return
       const entry = session.queue.get(number) as QueueEntry
@@ -407,7 +453,7 @@ export class ClientShard {
         return
       }
       if (value === gone) this.#giveUp(client, number, 'gone')
-      else if (this.#rejudged.has(session) && !this.#mayStillReceive(session, value)) this.#giveUp(client, number, 'unauthorized')
+      else if (number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, value)) this.#giveUp(client, number, 'unauthorized')
       else {
         const dup = client.sent(number)
         const { qos, retain, subscriptionIdentifiers } = entry
@@ -449,12 +495,15 @@ export class ClientShard {
     if (this.#isWritingProgress || this.#isClosed || this.#progressed.size === 0) return
     this.#isWritingProgress = true
     const sessions: Records['Acknowledged']['sessions'][number][] = []
+    let numbers = 0
     for (const session of this.#progressed) {
       this.#progressed.delete(session)
       if (session.isOver) continue
       const { queue } = session
-      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above: queue.doneAbove, sent: queue.sent })
-      if (sessions.length === progressPerRecord) break
+      const above = queue.doneAbove
+      numbers += above.length
+      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above, sent: queue.sent })
+      if (sessions.length === progressPerRecord || numbers >= numbersPerRecord) break
     }
     const value = encodeRecord('Acknowledged', { shard: this.shard, term: this.term, sessions })
     this.#options.appender.append({ topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }, (error) => {

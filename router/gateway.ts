@@ -6,6 +6,7 @@ import type { DeliveryTls } from '../proto/delivery.ts'
 import { dialDelivery, FrameLink } from '../proto/delivery.ts'
 import { FrameError } from '../proto/frame-codec.ts'
 import type { Ack, DeliveredMessage, Frame, GatewayFrame, LiveSession, RouterFrame } from '../proto/frames.ts'
+import { directSize } from './stretch-plan.ts'
 
 export interface GatewayIdentity {
   readonly id: string
@@ -90,6 +91,11 @@ export class Gateway {
     return this.#isWelcome
   }
 
+  /** The gateway told its state for the shard on this link: only now is it known what else to send. */
+  isReady(shard: number): boolean {
+    return this.#ready.has(shard)
+  }
+
   /** Bytes on their way to the gateway that it has not taken. */
   get queuedBytes(): number {
     return this.#link?.queuedBytes ?? 0
@@ -125,7 +131,7 @@ export class Gateway {
    */
   direct(frame: Extract<RouterFrame, { kind: 'direct' }>, done: () => void): void {
     let bytes = 0
-    for (const message of frame.messages) bytes += message.value.length + message.receivers.length * 8
+    for (const message of frame.messages) bytes += directSize(message)
     if (this.#unconfirmedBytes + bytes > this.#limits.queueBytesMax) {
       this.#overflow(frame.messages)
       done()

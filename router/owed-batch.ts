@@ -1,6 +1,7 @@
 /** Collects what goes out to each gateway in one round, a payload once for all its receivers. */
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
 import type { Gateway } from './gateway.ts'
+import { receiverSize } from './stretch-plan.ts'
 
 interface MutableMessage extends DeliveredMessage {
   readonly receivers: Receiver[]
@@ -38,17 +39,22 @@ export class OwedBatch {
     if (place !== undefined && place >= (outgoing.lastPlace.get(receiver.connection) ?? -1)) {
       ;(outgoing.messages[place] as MutableMessage).receivers.push(receiver)
       outgoing.lastPlace.set(receiver.connection, place)
+      this.#grown(gateway, outgoing, receiverSize(receiver))
       return
     }
     outgoing.byPosition.set(position, outgoing.messages.length)
     outgoing.lastPlace.set(receiver.connection, outgoing.messages.length)
     outgoing.messages.push({ source, offset, value, receivers: [receiver] })
-    outgoing.bytes += value.length
-    if (outgoing.bytes >= frameSizeMax) this.#send(gateway, outgoing)
+    this.#grown(gateway, outgoing, value.length + receiverSize(receiver))
   }
 
   flush(): void {
     for (const [gateway, outgoing] of this.#outgoing) this.#send(gateway, outgoing)
+  }
+
+  #grown(gateway: Gateway, outgoing: Outgoing, bytes: number): void {
+    outgoing.bytes += bytes
+    if (outgoing.bytes >= frameSizeMax) this.#send(gateway, outgoing)
   }
 
   #send(gateway: Gateway, outgoing: Outgoing): void {

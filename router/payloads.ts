@@ -50,6 +50,11 @@ export class Payloads {
     const run = runOf(stretch.records)
     if (!run) return
     const partition = this.#partition(stretch.partition)
+    // The shard was away, or is read again from further back: runs must ascend.
+    if (run.first <= (partition.tail.at(-1)?.last ?? -1)) {
+      partition.tail.length = 0
+      partition.tailBytes = 0
+    }
     partition.tail.push(run)
     partition.tailBytes += run.bytes
     while (partition.tailBytes > this.#bytesMax && partition.tail.length > 1) partition.tailBytes -= (partition.tail.shift() as Run).bytes
@@ -97,10 +102,12 @@ export class Payloads {
       while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
     }
     const next = Math.max(stretch.nextOffset, lowest + 1)
+    // Somebody may have asked for an earlier one meanwhile: this read says nothing of it.
+    const isServed = (offset: number): boolean => offset >= lowest && offset < next
     for (const offset of partition.waiting.keys()) {
-      if (offset < next && !find(partition.reread, offset)) partition.gone.add(offset)
+      if (isServed(offset) && !(run && valueIn(run, offset))) partition.gone.add(offset)
     }
-    this.#wake(partition, (offset) => offset < next)
+    this.#wake(partition, isServed)
   }
 
   #serveGone(partition: Partition, offset: number): void {

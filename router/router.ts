@@ -288,6 +288,7 @@ export class Router {
     const { view } = this.#options.registry
     const rules = compileRules(view)
     return {
+      position: view.position,
       principalOf: (session) => principalOfSession(view, session),
       mayReceive: (principal, filter) => rules.maySubscribe(principal, filter).allowed,
     }

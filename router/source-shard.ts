@@ -9,12 +9,14 @@ import { peekMessage } from '../schemas/message-record.ts'
 import type { IndexEntry } from '../schemas/records.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
-import { type DirectPart, emptyPlan, indexParts, type PublishedRecord, planRecord, type StretchPlan } from './stretch-plan.ts'
+import { type DirectFrame, directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord, type StretchPlan } from './stretch-plan.ts'
 import type { Match, SubscriptionTrie } from './subscription-trie.ts'
 import { Watermark } from './watermark.ts'
 
-/** Keeps one Indexed record below 1 MiB: a receiver takes a client id (128 characters by default) and some 20 bytes. */
-const receiversPerRecord = 4_000
+/** Keeps one Indexed record well below Kafka's max.message.bytes of 1 MiB. */
+const indexedSizeMax = 600 * 1024
+/** Frames of direct messages are cut at this size, bytes. */
+const frameSizeMax = 1024 * 1024
 
 export interface SourceShardOptions {
   readonly shard: number
@@ -114,18 +116,16 @@ export class SourceShard {
 
   #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number): void {
     const from = stretch.records[0]?.offset ?? stretch.nextOffset
-    const direct: { link: Gateway; part: DirectPart }[] = []
+    const direct: { link: Gateway; frame: DirectFrame }[] = []
     for (const part of plan.direct.values()) {
       const link = this.#options.gateways.get(part.gateway)
       // Without a link the incarnation is over, and its connections with it.
-      if (link) direct.push({ link, part })
+      if (link) for (const frame of directFrames(part.messages, stretch.nextOffset, frameSizeMax)) direct.push({ link, frame })
     }
-    const indexed = [...plan.indexed].map(([shard, entries]) => ({ shard, parts: [...indexParts(entries, receiversPerRecord)] }))
+    const indexed = [...plan.indexed].map(([shard, entries]) => ({ shard, parts: [...indexParts(entries, indexedSizeMax)] }))
     const waits = indexed.reduce((sum, { parts }) => sum + parts.length, direct.length)
     const done = this.#watermark.begin(stretch.nextOffset, waits, bytes)
-    for (const { link, part } of direct) {
-      link.direct({ kind: 'direct', shard: this.shard, term: this.term, from, to: stretch.nextOffset, messages: part.messages }, done)
-    }
+    for (const { link, frame } of direct) link.direct({ kind: 'direct', shard: this.shard, term: this.term, from, ...frame }, done)
     for (const { shard, parts } of indexed) this.#index(shard, from, stretch.nextOffset, parts, done)
   }
 

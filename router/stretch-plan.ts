@@ -74,23 +74,69 @@ export function planRecord(
   }
 }
 
-/** Splits what a shard is owed into records whose receivers number at most `receiversMax` each. */
-export function* indexParts(entries: readonly IndexEntry[], receiversMax: number): Generator<IndexEntry[]> {
+/** Splits what a shard is owed into records of some `bytesMax` each, whatever number of receivers and identifiers they name. */
+export function* indexParts(entries: readonly IndexEntry[], bytesMax: number): Generator<IndexEntry[]> {
   let part: IndexEntry[] = []
-  let receivers = 0
+  let bytes = 0
   for (const entry of entries) {
-    for (let from = 0; from < entry.receivers.length; from += receiversMax) {
-      const piece = entry.receivers.length <= receiversMax ? entry : { ...entry, receivers: entry.receivers.slice(from, from + receiversMax) }
-      if (receivers + piece.receivers.length > receiversMax && part.length > 0) {
+    let receivers: IndexReceiver[] = []
+    bytes += entrySize
+    for (const receiver of entry.receivers) {
+      const size = indexReceiverSize(receiver)
+      if (bytes + size > bytesMax && (part.length > 0 || receivers.length > 0)) {
+        if (receivers.length > 0) part.push({ ...entry, receivers })
         yield part
         part = []
-        receivers = 0
+        receivers = []
+        bytes = entrySize
       }
-      part.push(piece)
-      receivers += piece.receivers.length
+      receivers.push(receiver)
+      bytes += size
     }
+    if (receivers.length > 0) part.push(receivers.length === entry.receivers.length ? entry : { ...entry, receivers })
   }
   if (part.length > 0) yield part
+}
+
+/** Most bytes of an entry without its receivers: offset, size, expiry and list ends. */
+const entrySize = 32
+const indexReceiverSize = ({ clientId, subscriptionIdentifiers }: IndexReceiver): number => clientId.length * 3 + 16 + subscriptionIdentifiers.length * 5
+
+/** Most bytes of a receiver in a frame. */
+export const receiverSize = ({ subscriptionIdentifiers }: Receiver): number => 16 + subscriptionIdentifiers.length * 4
+
+export interface DirectFrame {
+  /** Every message of the stretch below this is in this frame or one before. */
+  readonly to: number
+  readonly messages: readonly DeliveredMessage[]
+}
+
+/**
+ * A gateway's part of a stretch as frames of some `bytesMax` each: a stretch of small messages for many receivers would
+ * outgrow what gRPC carries in one piece. Cut between messages only, because the gateway counts by their positions.
+ */
+export function* directFrames(messages: readonly DeliveredMessage[], to: number, bytesMax: number): Generator<DirectFrame> {
+  let frame: DeliveredMessage[] = []
+  let bytes = 0
+  for (const message of messages) {
+    const size = directSize(message)
+    const last = frame.at(-1)
+    if (last && bytes + size > bytesMax) {
+      yield { to: last.offset + 1, messages: frame }
+      frame = []
+      bytes = 0
+    }
+    frame.push(message)
+    bytes += size
+  }
+  if (frame.length > 0) yield { to, messages: frame }
+}
+
+/** Bytes of a message in a frame. */
+export function directSize({ value, receivers }: DeliveredMessage): number {
+  let bytes = value.length
+  for (const receiver of receivers) bytes += receiverSize(receiver)
+  return bytes
 }
 
 function listOf<K, V>(map: Map<K, V[]>, key: K): V[] {
