@@ -39,6 +39,7 @@ await consumer.run({
   eachMessage: async ({ partition, message }) => {
     if (message.value === null || left <= 0) return
     const publish = decode(message.value)
+    if (publish.topic.startsWith('$loggerhead/')) return // its own health checks
     const line = {
       partition,
       offset: Number(message.offset),
