@@ -37,8 +37,12 @@ export interface GatewayLimits {
 interface Unconfirmed {
   readonly frame: Extract<RouterFrame, { kind: 'direct' }>
   readonly bytes: number
+  readonly since: number
   readonly done: () => void
 }
+
+/** MQTT 5 reason code of a connection that missed a message. */
+const quotaExceeded = 0x97
 
 const redialMs = 100
 
@@ -54,6 +58,8 @@ export class Gateway {
   /** By source shard, in order. */
   readonly #unconfirmed = new Map<number, Unconfirmed[]>()
   #unconfirmedBytes = 0
+  /** Connections that missed a QoS ≥ 1 message of a source shard and are still to be told. */
+  readonly #missed = new Map<number, Set<number>>()
   #link: FrameLink | undefined
   #isWelcome = false
   /** Shards whose state the gateway told on this link: only then direct messages go out, or an older one would be skipped as a repeat. */
@@ -117,6 +123,7 @@ export class Gateway {
     this.#owned.delete(shard)
     this.#release(this.#unconfirmed.get(shard) ?? [])
     this.#unconfirmed.delete(shard)
+    this.#missed.delete(shard)
     this.#send({ kind: 'disown', shard, term })
   }
 
@@ -133,13 +140,13 @@ export class Gateway {
     let bytes = 0
     for (const message of frame.messages) bytes += directSize(message)
     if (this.#unconfirmedBytes + bytes > this.#limits.queueBytesMax) {
-      this.#overflow(frame.messages)
+      this.#overflow(frame.shard, frame.messages)
       done()
       return
     }
     const queue = this.#unconfirmed.get(frame.shard) ?? []
     this.#unconfirmed.set(frame.shard, queue)
-    queue.push({ frame, bytes, done })
+    queue.push({ frame, bytes, since: this.#now(), done })
     this.#unconfirmedBytes += bytes
     if (this.#ready.has(frame.shard)) this.#send(frame)
   }
@@ -148,12 +155,14 @@ export class Gateway {
   forfeit(): void {
     const all = [...this.#unconfirmed.values()].flat()
     this.#unconfirmed.clear()
+    this.#missed.clear()
     this.#release(all)
   }
 
   /** Once a second: keeps the link's silence short. */
   tick(): void {
     if (this.#isClosed) return
+    this.#giveUpStalled()
     const silentMs = this.#now() - Math.max(this.#lastContact, this.#dialledAt)
     if (this.#link && silentMs > this.#limits.stallMs) this.#link.close(`the gateway was silent for ${silentMs} ms`)
     else this.#send({ kind: 'ping', nonce: this.#pings++ })
@@ -208,6 +217,7 @@ export class Gateway {
         this.#confirm(from.shard, from.receivedTo)
         this.#handlers.onShardState(this, from.shard, from.term, from.receivedTo, from.sessions)
         this.#ready.add(from.shard)
+        this.#closeMissed(from.shard)
         for (const each of this.#unconfirmed.get(from.shard) ?? []) this.#send(each.frame)
         return
       case 'received':
@@ -238,7 +248,30 @@ export class Gateway {
     }
   }
 
-  #overflow(messages: readonly DeliveredMessage[]): void {
+  /** What waits for longer than a link is given twice over holds up the reading of everybody's messages. */
+  #giveUpStalled(): void {
+    const before = this.#now() - 2 * this.#limits.stallMs
+    for (const [shard, queue] of this.#unconfirmed) {
+      let stalled = 0
+      while (stalled < queue.length && (queue[stalled] as Unconfirmed).since < before) stalled++
+      if (stalled === 0) continue
+      const given = queue.splice(0, stalled)
+      for (const { frame } of given) this.#overflow(shard, frame.messages)
+      this.#release(given)
+    }
+  }
+
+  /** The client's shard may be another router's: the gateway itself ends the connection too. */
+  #closeMissed(shard: number): void {
+    const term = this.#owned.get(shard)
+    if (term === undefined || !this.#ready.has(shard)) return
+    for (const connection of this.#missed.get(shard) ?? []) {
+      this.#send({ kind: 'close', shard, term, connection, reasonCode: quotaExceeded, reason: 'SessionOverflow' })
+    }
+    this.#missed.delete(shard)
+  }
+
+  #overflow(shard: number, messages: readonly DeliveredMessage[]): void {
     let dropped = 0
     const ending = new Set<number>()
     for (const message of messages) {
@@ -248,6 +281,9 @@ export class Gateway {
       }
     }
     if (dropped > 0) this.#handlers.onDropped(this, dropped)
+    if (ending.size === 0) return
+    this.#missed.set(shard, new Set([...(this.#missed.get(shard) ?? []), ...ending]))
+    this.#closeMissed(shard)
     for (const connection of ending) this.#handlers.onOverflow(this, connection)
   }
 }

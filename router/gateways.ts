@@ -15,8 +15,8 @@ export interface GatewaysOptions {
   readonly lostMs: number
   readonly now: () => number
   readonly tls?: DeliveryTls | undefined
-  /** This incarnation's connections are over: a newer one came, it stopped, or it was silent too long. */
-  onLost(incarnation: GatewayIncarnation, reason: string): void
+  /** This incarnation's connections are over: a newer one came, it stopped, or it was silent too long; then it is said again each second. */
+  onLost(incarnation: GatewayIncarnation, reason: string, isNews: boolean): void
 }
 
 export class Gateways {
@@ -120,7 +120,7 @@ export class Gateways {
     this.#byIncarnation.delete(incarnation.incarnation)
     gateway?.close()
     this.#silent.delete(incarnation.incarnation)
-    this.#options.onLost(incarnation, reason)
+    this.#options.onLost(incarnation, reason, true)
   }
 
   #tick(): void {
@@ -129,9 +129,10 @@ export class Gateways {
       if (gateway.silentMs <= this.#options.lostMs) this.#silent.delete(incarnation)
       else {
         // Said again each second: a connection that it appended before it fell silent may be folded only now.
+        const isNews = !this.#silent.has(incarnation)
         this.#silent.add(incarnation)
         gateway.forfeit()
-        this.#options.onLost({ id, incarnation }, `it was silent for ${gateway.silentMs} ms`)
+        this.#options.onLost({ id, incarnation }, `it was silent for ${gateway.silentMs} ms`, isNews)
       }
       gateway.tick()
     }

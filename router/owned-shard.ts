@@ -16,6 +16,9 @@ import type { SessionsTail } from './sessions-tail.ts'
 import { readSnapshot, type Snapshot, writeSnapshot } from './snapshots.ts'
 import { SourceShard, type SourceShardOptions } from './source-shard.ts'
 
+/** Well below the shortest history window of an hour, ms. */
+const snapshotAgeMaxMs = 15 * 60 * 1000
+
 /** A folded record of `sessions` and what it changed. */
 export interface Applied {
   readonly offset: number
@@ -57,7 +60,9 @@ export class OwnedShard {
   readonly #fenced: Appender
   #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
   #snapshotPositions = 0
+  #snapshotAt: number
   #isSnapshotting = false
+  #isClosed = false
   readonly #capturedSeen: number
   #journaled = { position: -1, lifecyclePosition: -1 }
 
@@ -124,6 +129,7 @@ export class OwnedShard {
     this.#fenced = state.fenced
     this.#previous = state.snapshot?.closed
     this.#snapshotPositions = this.#foldPositions()
+    this.#snapshotAt = now()
     this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, appender, topics, onRefused })
     this.source = new SourceShard({
       ...options.source,
@@ -162,9 +168,13 @@ export class OwnedShard {
     return this.#inbox.position
   }
 
-  /** Records folded since the last snapshot. */
-  get sinceSnapshot(): number {
-    return this.#foldPositions() - this.#snapshotPositions
+  /**
+   * True when `recordsMax` were folded since the last snapshot, or any some time ago: a quiet shard's sessions must not
+   * leave the log with its oldest records.
+   */
+  needsSnapshot(recordsMax: number): boolean {
+    const records = this.#foldPositions() - this.#snapshotPositions
+    return records >= recordsMax || (records > 0 && this.#options.now() - this.#snapshotAt >= snapshotAgeMaxMs)
   }
 
   /** A record of `sessions` was folded. */
@@ -175,6 +185,7 @@ export class OwnedShard {
 
   /** Takes a stretch of the shard's inbox. */
   async inbox(stretch: Stretch): Promise<void> {
+    if (this.#isClosed) return
     const touched = new Set<Session>()
     for (const { offset, value } of stretch.records) {
       if (!value || offset < this.#inbox.position) continue
@@ -182,6 +193,8 @@ export class OwnedShard {
       if (record.name === 'Indexed') {
         const behind = this.#options.tail.reached(this.shard, record.value.sessionsOffset)
         if (behind) await behind
+        // The queues may be another owner's by now, this router's next one included.
+        if (this.#isClosed) return
       }
       for (const session of this.#inbox.apply(offset, record)) touched.add(session)
     }
@@ -216,6 +229,7 @@ export class OwnedShard {
     if (this.#isSnapshotting || this.#lifecycle.position < sessions.position || this.#inbox.isBetweenParts) return false
     this.#isSnapshotting = true
     this.#snapshotPositions = this.#foldPositions()
+    this.#snapshotAt = this.#options.now()
     try {
       this.#previous = await writeSnapshot({
         appender: this.#fenced,
@@ -235,8 +249,11 @@ export class OwnedShard {
 
   /** Stops deciding; what is appended already stays. */
   async close(): Promise<void> {
+    this.#isClosed = true
     this.client.close()
     this.source.close()
+    // Queues are folded by the owner only.
+    for (const session of (this.#options.tail.folds[this.shard] as SessionFold).sessions.values()) session.resetQueue()
     await this.#fenced.close()
   }
 

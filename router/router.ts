@@ -72,9 +72,11 @@ export class Router {
       lostMs: config.gatewayLostMs,
       now,
       tls,
-      onLost: (incarnation, reason) => {
-        logger.warn({ gateway: incarnation.id, incarnation: incarnation.incarnation, reason }, 'a gateway is lost')
-        metrics.gatewaysLost.inc()
+      onLost: (incarnation, reason, isNews) => {
+        if (isNews) {
+          logger.warn({ gateway: incarnation.id, incarnation: incarnation.incarnation, reason }, 'a gateway is lost')
+          metrics.gatewaysLost.inc()
+        }
         for (const shard of this.#owned.values()) shard.client.gatewayLost(incarnation)
       },
     })
@@ -165,7 +167,12 @@ export class Router {
   }
 
   async #take(shards: readonly number[]): Promise<void> {
-    await Promise.all(shards.filter((shard) => !this.#owned.has(shard)).map((shard) => this.#takeOne(shard)))
+    try {
+      await Promise.all(shards.filter((shard) => !this.#owned.has(shard)).map((shard) => this.#takeOne(shard)))
+    } catch (error) {
+      // A shard that is ours and not served would wait for ever.
+      this.#fail(error as Error)
+    }
   }
 
   async #takeOne(shard: number): Promise<void> {
@@ -303,7 +310,7 @@ export class Router {
     metrics.subscriptions.set(this.#trie.size)
     this.#each((owned) => {
       owned.client.tick()
-      if (owned.sinceSnapshot < config.snapshotRecords) return
+      if (!owned.needsSnapshot(config.snapshotRecords)) return
       owned.snapshot().catch((error: Error) => {
         if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
       })
