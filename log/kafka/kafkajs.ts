@@ -186,6 +186,8 @@ export function newConnection(options: {
     // Link has one timer per request; kafkajs's own is an interval per connection.
     enforceRequestTimeout: false,
     maxInFlightRequests: null,
+    // A login that ends within this is not used any more: a new link logs in anew (connections.max.reauth.ms).
+    reauthenticationThreshold: 2000,
     socketFactory: ({ ...given }: { host: string }) => {
       const socket = socketFactory(given)
       socket.setNoDelay(true)

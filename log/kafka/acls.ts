@@ -1,0 +1,69 @@
+/** What each service may do at Kafka, and needs to: the source of docs/kafka-acls.md, held by a test on a broker that denies the rest. */
+import type { TopicNames } from '../topics.ts'
+
+export interface AclRule {
+  readonly resource: 'Topic' | 'Group' | 'TransactionalId'
+  readonly name: string
+  readonly pattern: 'literal' | 'prefixed'
+  /** As Kafka names them; Read and Write include Describe. */
+  readonly operations: readonly ('Read' | 'Write' | 'Create' | 'Describe' | 'DescribeConfigs')[]
+  readonly why: string
+}
+
+export const kafkaPrincipals = ['gateway', 'router', 'registry', 'setup', 'analyst'] as const
+export type KafkaPrincipal = (typeof kafkaPrincipals)[number]
+
+/** The rules of one namespace, by who needs them. */
+export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, readonly AclRule[]>> {
+  const namespace = names.messages.slice(0, -'messages'.length)
+  const topic = (name: string, operations: AclRule['operations'], why: string): AclRule => ({ resource: 'Topic', name, pattern: 'literal', operations, why })
+  const startChecks: AclRule = {
+    resource: 'Topic',
+    name: namespace,
+    pattern: 'prefixed',
+    operations: ['Describe', 'DescribeConfigs'],
+    why: 'partitions, leaders, and the checks of retention and durability at the start',
+  }
+  return {
+    gateway: [
+      startChecks,
+      topic(names.messages, ['Write'], 'every accepted PUBLISH'),
+      topic(names.sessions, ['Write'], 'attach, subscribe, unsubscribe, detach'),
+      topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
+      topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
+    ],
+    router: [
+      startChecks,
+      topic(names.messages, ['Read', 'Write'], 'matches messages; publishes wills'),
+      topic(names.sessions, ['Read', 'Write'], 'folds sessions; ends them, and detaches the clients of lost gateways'),
+      topic(names.inbox, ['Read', 'Write'], 'the journal of what is owed'),
+      topic(names.snapshots, ['Read', 'Write'], "a shard's folded state"),
+      topic(names.retained, ['Read', 'Write'], 'retained messages'),
+      topic(names.lifecycle, ['Write'], 'connected and disconnected'),
+      topic(names.registry, ['Read'], 'its view of permissions'),
+      topic(names.gateways, ['Read'], 'where gateways listen'),
+      { resource: 'Group', name: `${names.messages}.router`, pattern: 'literal', operations: ['Read'], why: 'shares out the shards' },
+      { resource: 'TransactionalId', name: namespace, pattern: 'prefixed', operations: ['Write'], why: 'fences the former owner of a shard' },
+    ],
+    registry: [
+      startChecks,
+      topic(names.registry, ['Read', 'Write'], 'the resources'),
+      topic(names.lifecycle, ['Write'], 'what changed'),
+      { resource: 'TransactionalId', name: namespace, pattern: 'prefixed', operations: ['Write'], why: 'fences a former registry' },
+    ],
+    setup: [
+      {
+        resource: 'Topic',
+        name: namespace,
+        pattern: 'prefixed',
+        operations: ['Create', 'Describe', 'DescribeConfigs'],
+        why: 'makes the topics; give it to whichever service is started first, or make them beforehand',
+      },
+    ],
+    analyst: [
+      topic(names.messages, ['Read'], 'every accepted PUBLISH'),
+      topic(names.lifecycle, ['Read'], 'who was connected when'),
+      { resource: 'Group', name: 'analytics', pattern: 'prefixed', operations: ['Read'], why: 'groups of its own' },
+    ],
+  }
+}

@@ -1,0 +1,258 @@
+/** SASL_SSL and ACLs, on a broker that lets nobody in and nothing through by default. */
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
+import { makeDevelopmentCertificates } from '../../../access/certificates.ts'
+import { type AclRule, kafkaAcls, kafkaPrincipals } from '../../../log/kafka/acls.ts'
+import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
+import { AppendError } from '../../../log/log.ts'
+import { ensureTopics, planTopics, topicNames, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { libraryFolder } from '../../../stack/kafka/artifacts.ts'
+import { findFreePorts } from '../../../stack/ports.ts'
+import { findJava, OwnKafka, until } from './own-kafka.ts'
+
+const java = await findJava()
+const run = typeof java === 'string' ? test.skip : test
+const why = typeof java === 'string' ? ` [skipped: ${java}]` : ''
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const project = dirname(dirname(dirname(import.meta.dirname)))
+
+const users = ['gateway', 'router', 'registry', 'setup', 'stranger'] as const
+type User = (typeof users)[number]
+const password = randomBytes(12).toString('hex')
+const mechanisms: Readonly<Record<User, string>> = {
+  gateway: 'scram-sha-512',
+  router: 'scram-sha-256',
+  registry: 'plain',
+  setup: 'plain',
+  stranger: 'plain',
+}
+const names = topicNames('loggerhead', 'default')
+
+let kafka: OwnKafka
+let folder = ''
+let internal = ''
+
+beforeAll(async () => {
+  if (typeof java === 'string') return
+  const [internalPort = 0] = await findFreePorts(1)
+  internal = `127.0.0.1:${internalPort}`
+  kafka = await OwnKafka.start({
+    prepare: async (at) => {
+      folder = at
+      const made = await makeDevelopmentCertificates(join(at, 'certificates'), { hosts: ['127.0.0.1'] })
+      await writeFile(join(at, 'broker.pem'), (await readFile(made.serverKey, 'utf8')) + (await readFile(made.serverCertificate, 'utf8')))
+      await writeFile(join(at, 'password'), `${password}\n`)
+      await writeFile(join(at, 'wrong'), 'wrong')
+    },
+    more: ({ port, controllerPort, folder: at }) => ({
+      listeners: `SASL_SSL://127.0.0.1:${port},INTERNAL://${internal},CONTROLLER://127.0.0.1:${controllerPort}`,
+      'advertised.listeners': `SASL_SSL://127.0.0.1:${port},INTERNAL://${internal}`,
+      'inter.broker.listener.name': 'INTERNAL',
+      'listener.security.protocol.map': 'SASL_SSL:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': join(at, 'broker.pem'),
+      'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+      'listener.name.sasl_ssl.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${users.map((user) => `user_${user}="${password}"`).join(' ')};`,
+      'listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      'listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      // Logins end soon: a connection has to be replaced while it is in use.
+      'connections.max.reauth.ms': '5000',
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'allow.everyone.if.no.acl.found': 'false',
+      'super.users': 'User:ANONYMOUS',
+    }),
+  })
+  for (const mechanism of ['SCRAM-SHA-256', 'SCRAM-SHA-512']) {
+    const user = mechanism === 'SCRAM-SHA-256' ? 'router' : 'gateway'
+    await promisify(execFile)(java.java, [
+      ...['-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', join(libraryFolder(project), '*'), 'kafka.admin.ConfigCommand'],
+      ...['--bootstrap-server', internal, '--alter', '--entity-type', 'users', '--entity-name', user],
+      ...['--add-config', `${mechanism}=[password=${password}]`],
+    ])
+  }
+  await grant()
+}, 300_000)
+afterAll(async () => {
+  await kafka?.stop()
+})
+
+const resources = { Topic: AclResourceTypes.TOPIC, Group: AclResourceTypes.GROUP, TransactionalId: AclResourceTypes.TRANSACTIONAL_ID }
+const operations = {
+  Read: AclOperationTypes.READ,
+  Write: AclOperationTypes.WRITE,
+  Create: AclOperationTypes.CREATE,
+  Describe: AclOperationTypes.DESCRIBE,
+  DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
+}
+
+async function grant(): Promise<void> {
+  const admin = new Kafka({ brokers: [internal], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  const entries = kafkaPrincipals.flatMap((principal) => kafkaAcls(names)[principal].map((rule) => [principal, rule] as const))
+  await admin.createAcls({
+    acl: entries.flatMap(([principal, rule]) =>
+      rule.operations.map((operation) => ({
+        resourceType: resources[rule.resource],
+        resourceName: rule.name,
+        resourcePatternType: rule.pattern === 'prefixed' ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
+        principal: `User:${principal}`,
+        host: '*',
+        operation: operations[operation],
+        permissionType: AclPermissionTypes.ALLOW,
+      })),
+    ),
+  })
+  await admin.disconnect()
+}
+
+/** A log as a service opens it: everything from the environment. */
+function open(user: User, more: Readonly<Record<string, string>> = {}): KafkaLog {
+  const environment = {
+    KAFKA_BROKERS: kafka.brokers,
+    KAFKA_TLS: 'true',
+    KAFKA_TLS_CA: join(folder, 'certificates/ca.pem'),
+    KAFKA_SASL_MECHANISM: mechanisms[user],
+    KAFKA_SASL_USERNAME: user,
+    KAFKA_SASL_PASSWORD_FILE: join(folder, 'password'),
+    ...more,
+  }
+  return new KafkaLog({ ...kafkaConnection(readSettings(kafkaSettings, environment)), clientId: user, logger: silent })
+}
+
+const specs = topicSpecs(planTopics(readSettings(topicSettings, {}), 'default', 'development'))
+const record = (topic: string) => ({ topic, partition: 0, key: Buffer.from('key'), value: Buffer.from('value'), timestamp: Date.now() })
+
+/** Does with a topic, group or transactional id what the rule allows. */
+async function use(log: KafkaLog, rule: AclRule): Promise<void> {
+  if (rule.resource === 'Topic' && rule.pattern === 'literal') {
+    if (rule.operations.includes('Write')) {
+      const appender = await log.appender()
+      expect(await appender.write(record(rule.name))).toBeGreaterThanOrEqual(0)
+      await appender.close()
+    }
+    if (rule.operations.includes('Read')) {
+      const follower = await log.follow({ topic: rule.name, from: await log.startOffsets(rule.name), maxWaitMs: 50 })
+      for await (const { topic } of follower.stretches()) {
+        expect(topic).toBe(rule.name)
+        break
+      }
+      await follower.close()
+      const ends = await log.endOffsets(rule.name)
+      expect((await log.readMany(rule.name, ends)).length).toBe(ends.size)
+    }
+  }
+  if (rule.resource === 'Group') {
+    let shards = 0
+    const membership = await log.join({
+      group: rule.name,
+      topic: names.messages,
+      instance: 'router-1',
+      onAssigned: (partitions) => {
+        shards = partitions.length
+      },
+      onRevoked: () => {},
+    })
+    expect(shards).toBe(4)
+    await membership.close()
+  }
+}
+
+run(
+  `each service does its part of the log under its own ACLs, over SASL_SSL with PLAIN and SCRAM${why}`,
+  async () => {
+    const setup = open('setup')
+    await ensureTopics(setup, specs, 'development')
+    await setup.close()
+    for (const principal of ['gateway', 'router', 'registry'] as const) {
+      const log = open(principal)
+      await ensureTopics(log, specs, 'development')
+      for (const rule of kafkaAcls(names)[principal]) await use(log, rule)
+      await log.close()
+    }
+    for (const [principal, transactionalId, topic] of [
+      ['router', `${names.snapshots}.shard-0`, names.snapshots],
+      ['registry', `${names.registry}.writer`, names.registry],
+    ] as const) {
+      const log = open(principal)
+      const appender = await log.appender({ transactionalId })
+      expect(await appender.write(record(topic))).toBeGreaterThanOrEqual(0)
+      await log.close()
+    }
+  },
+  120_000,
+)
+
+run(
+  `what is not listed is refused: a gateway neither changes the registry nor reads sessions nor takes shards${why}`,
+  async () => {
+    const log = open('gateway')
+    const appender = await log.appender()
+    const refused = appender.write(record(names.registry))
+    await expect(refused).rejects.toThrow(AppendError)
+    await expect(refused).rejects.toThrow('TOPIC_AUTHORIZATION_FAILED')
+    // The refusal concerns that topic alone.
+    expect(await appender.write(record(names.messages))).toBeGreaterThanOrEqual(0)
+    await expect(log.read(names.sessions, 0, 0)).rejects.toThrow('TOPIC_AUTHORIZATION_FAILED')
+    const follower = await log.follow({ topic: names.inbox, from: new Map([[0, 0]]) })
+    await expect(follower.stretches()[Symbol.asyncIterator]().next()).rejects.toThrow('TOPIC_AUTHORIZATION_FAILED')
+    await expect(log.appender({ transactionalId: `${names.snapshots}.shard-0` })).rejects.toThrow(/AUTHORIZATION_FAILED|authoriz/i)
+    await expect(log.join({ group: `${names.messages}.router`, topic: names.messages, instance: 'gateway', onAssigned() {}, onRevoked() {} })).rejects.toThrow(
+      /AUTHORIZATION_FAILED|authoriz/i,
+    )
+    await log.close()
+  },
+  60_000,
+)
+
+run(
+  `a login that ends while the log is in use is renewed, and nothing is lost or repeated${why}`,
+  async () => {
+    const log = open('gateway')
+    const start = (await log.endOffsets(names.messages)).get(1) ?? 0
+    const appender = await log.appender()
+    const offsets: number[] = []
+    const end = Date.now() + 8000
+    while (Date.now() < end) offsets.push(await appender.write({ ...record(names.messages), partition: 1 }))
+    expect(offsets).toEqual(offsets.map((_, i) => start + i))
+    await log.close()
+  },
+  60_000,
+)
+
+run(
+  `a wrong password and an unknown authority are told by health, and never let in${why}`,
+  async () => {
+    for (const [more, reason] of [
+      [{ KAFKA_SASL_PASSWORD_FILE: join(folder, 'wrong') }, /authentication/i],
+      [{ KAFKA_TLS_CA: '' }, /certificate|self-signed|issuer/i],
+    ] as const) {
+      const log = open('stranger', more)
+      const reading = log.endOffsets(names.messages)
+      await until('health tells why', () => reason.test(log.health().reason ?? ''), 10_000)
+      expect(log.health().reachable).toBe(false)
+      await log.close()
+      await expect(reading).rejects.toThrow('closed')
+    }
+  },
+  60_000,
+)
+
+test('docs/kafka-acls.md lists exactly these rules', () => {
+  const documented = readFileSync(join(project, 'docs/kafka-acls.md'), 'utf8')
+    .split('\n')
+    .filter((line) => /^\| (?!principal|---)/.test(line))
+  const rules = kafkaPrincipals.flatMap((principal) =>
+    kafkaAcls(names)[principal].map(
+      ({ resource, name, pattern, operations, why }) => `| ${principal} | ${resource} | \`${name}\` | ${pattern} | ${operations.join(', ')} | ${why} |`,
+    ),
+  )
+  expect(documented).toEqual(rules)
+})
