@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type Stack, startStack, until } from '../../support/stack.ts'
+
+/** The front door and its canary before a whole stack, on the real Kafka. */
+
+interface Health {
+  readonly status: string
+  readonly durability: string
+  readonly hop?: string
+  readonly reason?: string
+  readonly gateways: readonly { readonly id: string; readonly ms: number }[]
+}
+
+const withKafka = process.env.KAFKA_BROKERS ? describe : describe.skip
+
+withKafka('the front door of a stack with two gateways', () => {
+  let stack: Stack
+
+  beforeAll(async () => {
+    stack = await startStack({ environment: { GATEWAYS: '2', DOOR_UPSTREAM_TIMEOUT: '1000', HEALTH_FRESH: '0' } })
+  }, 120_000)
+
+  afterAll(async () => {
+    await stack?.stop()
+  }, 30_000)
+
+  async function health(): Promise<{ code: number; body: Health; ms: number }> {
+    const asked = performance.now()
+    const { status, body } = await stack.health()
+    return { code: status, body: JSON.parse(body), ms: performance.now() - asked }
+  }
+
+  /** Runs `work` while the process neither runs nor ends, as when its machine hangs. */
+  async function frozen(name: string, work: () => Promise<void>): Promise<void> {
+    const { pid } = await stack.process(name)
+    process.kill(pid, 'SIGSTOP')
+    try {
+      await work()
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    await until('healthy again', 20_000, async () => (await health()).code === 200)
+  }
+
+  test('a canary travels through both gateways, and /healthz says what an acknowledgement is worth', async () => {
+    expect((await health()).body).toEqual({
+      status: 'ok',
+      durability: expect.stringMatching(/^(single copy|replicated)/),
+      gateways: [
+        { id: 'gateway', ms: expect.any(Number) },
+        { id: 'gateway-2', ms: expect.any(Number) },
+      ],
+    })
+  })
+
+  test('a router that hangs is named when HEALTH_DEADLINE is up', async () => {
+    await frozen('router', async () => {
+      const { code, body, ms } = await health()
+      expect([code, body.hop, body.gateways]).toEqual([503, 'router', []])
+      expect(body.reason).toMatch(/router does not answer/)
+      expect(ms).toBeLessThan(4000)
+    })
+  }, 60_000)
+
+  test('a gateway that hangs is named, and the other is well', async () => {
+    await frozen('gateway-2', async () => {
+      const { code, body } = await health()
+      expect([code, body.hop, body.gateways.map(({ id }) => id)]).toEqual([503, 'gateway-2', ['gateway']])
+    })
+  }, 60_000)
+
+  test('messages travel while the registry is down, and the API names it', async () => {
+    await frozen('registry', async () => {
+      expect((await health()).code).toBe(200)
+      expect(await stack.api('GET', '/namespaces/default/clients')).toMatchObject({ status: 504, body: { hop: 'registry' } })
+    })
+    expect(await stack.api('GET', '/namespaces/default/clients')).toMatchObject({ status: 200 })
+  }, 60_000)
+
+  test.each(['gateway', 'router', 'registry', 'door'])(
+    'after kill -9 of the %s the API and /healthz come back by themselves',
+    async (name) => {
+      const killed = await stack.kill(name)
+      await stack.restarted(name, killed)
+      await until('healthy again', 30_000, async () => (await health().catch(() => ({ code: 0 }))).code === 200)
+      await until('the API answers', 10_000, async () => (await stack.api('GET', '/namespaces/default/clients')).status === 200)
+    },
+    60_000,
+  )
+
+  test('without the key the API is closed', async () => {
+    expect((await fetch(`${stack.url}/namespaces/default/clients`)).status).toBe(401)
+  })
+})
