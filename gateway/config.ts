@@ -205,7 +205,7 @@ export const gatewaySettings = {
   },
   OUTBOUND_QUEUE_MESSAGES_MAX: {
     kind: 'number',
-    default: 1000,
+    default: 10_000,
     min: 1,
     max: 1_000_000,
     unit: 'messages',
@@ -215,7 +215,7 @@ export const gatewaySettings = {
   },
   OUTBOUND_QUEUE_BYTES_MAX: {
     kind: 'number',
-    default: 1_048_576,
+    default: 4_194_304,
     min: 1024,
     max: 1_073_741_824,
     unit: 'bytes',
@@ -225,7 +225,7 @@ export const gatewaySettings = {
   },
   OUTBOUND_OWED_BYTES_MAX: {
     kind: 'number',
-    default: 4_194_304,
+    default: 8_388_608,
     min: 1024,
     max: 1_073_741_824,
     unit: 'bytes',
