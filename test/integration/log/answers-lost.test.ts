@@ -28,7 +28,7 @@ async function behindWire() {
   const topic = `wire-${randomBytes(6).toString('hex')}`
   await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
   const appender = await log.appender()
-  const answers: unknown[] = []
+  const answers: [string, unknown][] = []
   const append = (value: string, partition = 0): void =>
     appender.append({ topic, partition, key: null, value: Buffer.from(value), timestamp: 1 }, (error, offset) =>
       answers.push([value, error instanceof AppendError ? error.outcome : offset]),
