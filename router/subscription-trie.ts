@@ -33,6 +33,12 @@ export class SubscriptionTrie {
     return this.#size
   }
 
+  /** Filters and trie nodes held: none without subscriptions. */
+  get nodes(): number {
+    const below = (node: Node): number => [...(node.children?.values() ?? [])].reduce((sum, child) => sum + 1 + below(child), 0)
+    return this.#direct.size + below(this.#root) + (this.#root.rest || this.#root.exact ? 1 : 0)
+  }
+
   /** Adds or replaces the session's subscription to this filter. */
   add(session: Session, subscription: Subscription): void {
     const { filter } = subscription
