@@ -1,0 +1,72 @@
+import { describe, expect, test } from '@jest/globals'
+import { gatewaySettings, readGatewayConfig, withinHistory } from '../../../gateway/config.ts'
+import { advertised } from '../../../gateway/process.ts'
+
+const tls = { TLS_CERT: 'cert.pem', TLS_KEY: 'key.pem' }
+
+describe('listeners', () => {
+  test('the plain ones are on loopback in the development profile', () => {
+    expect(readGatewayConfig(tls).listeners).toEqual({
+      mqtt: { host: '127.0.0.1', port: 1883 },
+      ws: { host: '127.0.0.1', port: 8083 },
+      mqtts: { host: '::', port: 8883 },
+      wss: { host: '::', port: 8084 },
+      internal: null,
+    })
+  })
+
+  test('the plain ones are off in production unless asked for', () => {
+    const production = { ...tls, LOGGERHEAD_PROFILE: 'production' }
+    expect(readGatewayConfig(production).listeners).toMatchObject({ mqtt: null, ws: null, mqtts: { port: 8883 } })
+    expect(readGatewayConfig({ ...production, MQTT_PORT: '1883', LOGGERHEAD_BIND: '10.0.0.1' }).listeners).toMatchObject({
+      mqtt: { host: '10.0.0.1', port: 1883 },
+      ws: null,
+    })
+  })
+
+  test('each can be off', () => {
+    const off = { MQTT_PORT: 'off', MQTTS_PORT: 'OFF', WS_PORT: 'off', WSS_PORT: 'off' }
+    expect(Object.values(readGatewayConfig(off).listeners)).toEqual([null, null, null, null, null])
+  })
+
+  test('the internal one is on loopback wherever the others are', () => {
+    expect(readGatewayConfig({ ...tls, LOGGERHEAD_BIND: '0.0.0.0', INTERNAL_MQTT_PORT: '0' }).listeners.internal).toEqual({ host: '127.0.0.1', port: 0 })
+  })
+})
+
+test.each([
+  [{ ...tls, MQTT_PORT: '70000' }, 'MQTT_PORT: “70000” is neither a port from 0 to 65535 nor off'],
+  [{ ...tls, WS_PORT: 'yes' }, 'WS_PORT'],
+  [{}, 'TLS_CERT: is needed by the TLS listeners'],
+  [{ TLS_CERT: 'x' }, 'TLS_KEY'],
+  [{ ...tls, GATEWAY_ID: 'a b' }, 'GATEWAY_ID: “a b”'],
+  [{ ...tls, LOGGERHEAD_PROFILE: 'prod' }, 'LOGGERHEAD_PROFILE: “prod” is not one of development, production'],
+  [{ ...tls, CONNECT_TIMEOUT: '10s' }, 'CONNECT_TIMEOUT: “10s” is not a whole number from 100 to 120000 (ms)'],
+  [{ ...tls, KAFKA_AWAY_CLOSE: '5000' }, 'KAFKA_AWAY_CLOSE: is below KAFKA_AWAY_REFUSE'],
+  [{ ...tls, REGISTRY_LOST: '1000' }, 'REGISTRY_LOST: is below REGISTRY_STALE'],
+  [{ ...tls, FIRST_PACKET_SIZE_MAX: '600000' }, 'FIRST_PACKET_SIZE_MAX: 600000 is above MAXIMUM_PACKET_SIZE 524288'],
+])('%o stops the start by name', (environment, message) => {
+  expect(() => readGatewayConfig(environment as Record<string, string>)).toThrow(message)
+})
+
+test('SESSION_EXPIRY_MAX follows a shorter HISTORY_WINDOW unless it was set', () => {
+  expect(withinHistory(readGatewayConfig(tls), 3_600_000, {}).SESSION_EXPIRY_MAX).toBe(3600)
+  expect(withinHistory(readGatewayConfig(tls), 8 * 86_400_000, {}).SESSION_EXPIRY_MAX).toBe(604_800)
+})
+
+test('every limit says what happens at it and how it is counted', () => {
+  for (const [name, setting] of Object.entries(gatewaySettings)) {
+    if (!('outcome' in setting)) continue
+    expect(setting.metric).toBe(`loggerhead_limit_reached_total{limit="${name}"}`)
+    expect(setting.outcome.length).toBeGreaterThan(10)
+  }
+})
+
+test.each([
+  ['', '127.0.0.1', '127.0.0.1:5000'],
+  ['', '::1', '[::1]:5000'],
+  ['gateway-1', '0.0.0.0', 'gateway-1:5000'],
+  ['gateway-1:6000', '0.0.0.0', 'gateway-1:6000'],
+])('GRPC_ADVERTISE “%s” on %s is told as %s', (told, bind, address) => {
+  expect(advertised(readGatewayConfig({ ...tls, GRPC_ADVERTISE: told, GRPC_BIND: bind }), 5000)).toBe(address)
+})

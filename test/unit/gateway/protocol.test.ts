@@ -1,0 +1,200 @@
+import { describe, expect, test } from '@jest/globals'
+import { gatewaySettings } from '../../../gateway/config.ts'
+import {
+  type Client,
+  type Inbound,
+  receiveConnect,
+  receiveDisconnect,
+  receiveSubscribe,
+  receiveUnsubscribe,
+  refusedPublish,
+  refuseEverybody,
+  refusePublish,
+  resolveTopic,
+} from '../../../gateway/protocol.ts'
+import type { ConnectPacket, PublishPacket, SubscribePacket } from '../../../mqtt/packet.ts'
+import { readSettings } from '../../../settings/setting.ts'
+
+const limits = readSettings(gatewaySettings, {})
+const limited = (environment: Readonly<Record<string, string>>) => readSettings(gatewaySettings, environment)
+const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
+  type: 'connect',
+  protocolVersion: 5,
+  bridge: false,
+  clientId: 'c',
+  cleanStart: true,
+  keepAlive: 60,
+  properties: {},
+  ...rest,
+})
+
+function clientOf(packet: ConnectPacket, settings = limits): Client {
+  const decision = receiveConnect(packet, settings, 'fresh')
+  if (decision.do !== 'authenticate') throw new Error(decision.detail)
+  return decision.client
+}
+
+describe('CONNECT', () => {
+  const ready = { rateAllows: true, kafkaUnreachableMs: 0, registryUnconfirmedMs: 0, stopping: false }
+
+  test.each([
+    ['ready', {}, null],
+    ['stopping', { stopping: true }, 0x88],
+    ['too many a second', { rateAllows: false }, 0x9f],
+    ['Kafka away', { kafkaUnreachableMs: 10_000 }, 0x88],
+    ['Kafka away for a moment', { kafkaUnreachableMs: 9_999 }, null],
+    ['registry stale', { registryUnconfirmedMs: 2000 }, 0x88],
+  ] as const)('%s', (_what, state, reasonCode) => {
+    expect(refuseEverybody({ ...ready, ...state }, limits)?.reasonCode ?? null).toBe(reasonCode)
+  })
+
+  test('a client id is assigned to who has none, in 3.1.1 only with a clean session', () => {
+    expect(clientOf(connect({ clientId: '' })).told).toEqual({ assignedClientIdentifier: 'fresh' })
+    expect(clientOf(connect({ clientId: '', protocolVersion: 4 })).clientId).toBe('fresh')
+    expect(receiveConnect(connect({ clientId: '', protocolVersion: 4, cleanStart: false }), limits, 'fresh')).toMatchObject({ do: 'refuse', reasonCode: 0x85 })
+    expect(clientOf(connect({ clientId: '', cleanStart: false })).clientId).toBe('fresh')
+  })
+
+  test.each([
+    ['5, none', connect(), 0, {}],
+    ['5, within', connect({ properties: { sessionExpiryInterval: 10 } }), 10, {}],
+    ['5, for ever', connect({ properties: { sessionExpiryInterval: 0xffff_ffff } }), 604_800, { sessionExpiryInterval: 604_800 }],
+    ['3.1.1 clean', connect({ protocolVersion: 4 }), 0, {}],
+    ['3.1.1 persistent', connect({ protocolVersion: 4, cleanStart: false }), 604_800, {}],
+  ])('session expiry: %s', (_what, packet, granted, told) => {
+    const client = clientOf(packet)
+    expect(client.sessionExpiryInterval).toBe(granted)
+    expect(client.told).toEqual(told)
+  })
+
+  test.each([
+    [60, '65535', 60],
+    [0, '65535', 0],
+    [0, '100', 100],
+    [101, '100', 100],
+    [99, '100', 99],
+  ])('keep alive %i under a maximum of %s is %i', (keepAlive, most, granted) => {
+    const client = clientOf(connect({ keepAlive }), limited({ KEEP_ALIVE_MAX: most }))
+    expect(client.keepAlive).toBe(granted)
+    expect(client.told.serverKeepAlive).toBe(granted === keepAlive ? undefined : granted)
+  })
+
+  test('the window towards the client is the smaller of its wish and the limit', () => {
+    expect(clientOf(connect()).receiveMaximum).toBe(500)
+    expect(clientOf(connect({ properties: { receiveMaximum: 3 } })).receiveMaximum).toBe(3)
+  })
+
+  const will = { topic: 'w', payload: Buffer.from('x'), qos: 1 as const, retain: false, properties: {} }
+  test.each([
+    [{ ...will, qos: 2 as const }, 5, 0x9b],
+    [{ ...will, qos: 2 as const }, 4, 0x9b],
+    [{ ...will, retain: true }, 5, 0x9a],
+    [{ ...will, topic: 'w/+' }, 5, 0x90],
+    [{ ...will, topic: 'x'.repeat(1025) }, 5, 0x90],
+  ] as const)('a will that cannot be served is refused', (wrong, protocolVersion, reasonCode) => {
+    expect(receiveConnect(connect({ will: wrong, protocolVersion }), limits, '')).toMatchObject({ do: 'refuse', reasonCode })
+  })
+
+  test('a 3.1.1 client may ask for a retained will: it could not be told otherwise', () => {
+    expect(clientOf(connect({ protocolVersion: 4, will: { ...will, retain: true } })).will).toMatchObject({ topic: 'w', retain: true, delaySeconds: 0 })
+  })
+})
+
+describe('PUBLISH', () => {
+  const inbound = (protocolVersion: 4 | 5 = 5): Inbound => ({ protocolVersion, aliases: new Map(), unacknowledged: 0 })
+  const publish = (rest: Partial<PublishPacket> = {}): PublishPacket => ({
+    type: 'publish',
+    topic: 't',
+    payload: Buffer.alloc(0),
+    qos: 1,
+    dup: false,
+    retain: false,
+    packetId: 1,
+    ...rest,
+  })
+
+  test.each([
+    [5, { qos: 2 }, 0x9b],
+    [4, { qos: 2 }, 0x9b],
+    [5, { retain: true }, 0x9a],
+    [4, { retain: true }, null],
+    [5, {}, null],
+  ] as const)('version %i: %o', (version, rest, reasonCode) => {
+    expect(refusePublish(inbound(version), publish(rest as Partial<PublishPacket>), limits)?.ending.reasonCode ?? null).toBe(reasonCode)
+  })
+
+  test('the receive maximum counts QoS 1 of version 5 only', () => {
+    const full = { ...inbound(), unacknowledged: 1000 }
+    expect(refusePublish(full, publish(), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM', ending: { reasonCode: 0x93 } })
+    expect(refusePublish(full, publish({ qos: 0 }), limits)).toBeNull()
+    expect(refusePublish({ ...full, protocolVersion: 4 }, publish(), limits)).toBeNull()
+  })
+
+  test('an alias stands for the topic it was set with', () => {
+    const state = inbound()
+    state.aliases.set(3, 'long/topic')
+    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 3 } }), limits)).toBe('long/topic')
+    expect(resolveTopic(state, publish({ topic: 'new', properties: { topicAlias: 3 } }), limits)).toBe('new')
+    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 4 } }), limits)).toMatchObject({ ending: { reasonCode: 0x82 } })
+    expect(resolveTopic(state, publish({ properties: { topicAlias: 33 } }), limits)).toMatchObject({ ending: { reasonCode: 0x94 } })
+  })
+
+  test('without permission version 5 is told, 3.1.1 closed or acknowledged, QoS 0 dropped', () => {
+    expect(refusedPublish(inbound(), 1, limits)).toBe('nack')
+    expect(refusedPublish(inbound(), 0, limits)).toBe('drop')
+    expect(refusedPublish(inbound(4), 1, limits)).toMatchObject({ ending: { reason: 'ClientAuthorizationError' } })
+    expect(refusedPublish(inbound(4), 1, limited({ PUBLISH_DENIED_3_1_1: 'acknowledge' }))).toBe('acknowledge')
+    expect(refusedPublish(inbound(4), 0, limited({ PUBLISH_DENIED_3_1_1: 'acknowledge' }))).toBe('drop')
+  })
+})
+
+describe('SUBSCRIBE and UNSUBSCRIBE', () => {
+  const packet = (filters: readonly string[], qos: 0 | 1 | 2 = 2): SubscribePacket => ({
+    type: 'subscribe',
+    packetId: 1,
+    filters: filters.map((filter) => ({ filter, qos, noLocal: false, retainAsPublished: true, retainHandling: 2 })),
+    properties: { subscriptionIdentifier: 9 },
+  })
+
+  test('each filter is judged by itself, and what is granted goes into the log whole', () => {
+    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), 5, new Set(), limits, (filter) => filter === 'ok')
+    expect(decision).toEqual({
+      reasonCodes: [1, 0x87, 0x9e, 0x8f],
+      granted: [{ filter: 'ok', qos: 1, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
+      limits: [],
+    })
+  })
+
+  test('3.1.1 knows one failure', () => {
+    expect(receiveSubscribe(packet(['ok', 'no'], 0), 4, new Set(), limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
+  })
+
+  test('the same filter twice in one packet is one subscription', () => {
+    const decision = receiveSubscribe(packet(['a', 'a', 'b']), 5, new Set(), limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
+    expect(decision).toMatchObject({ reasonCodes: [1, 1, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
+  })
+
+  test('what a resumed session held is not known here, so unsubscribing from it succeeds and goes into the log', () => {
+    const unsubscribe = { type: 'unsubscribe', packetId: 1, filters: ['mine', 'other'], properties: {} } as const
+    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), false, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
+    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), true, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
+  })
+})
+
+describe('DISCONNECT', () => {
+  const client = (expiry: number) => clientOf(connect({ properties: { sessionExpiryInterval: expiry } }))
+  test('only a normal one discards the will', () => {
+    expect(receiveDisconnect({ type: 'disconnect', reasonCode: 0 }, client(0), limits)).toMatchObject({
+      keepWill: false,
+      by: 'client',
+      reason: 'ClientInitiatedDisconnect',
+    })
+    expect(receiveDisconnect({ type: 'disconnect', reasonCode: 4 }, client(0), limits)).toMatchObject({ keepWill: true })
+  })
+  test('a session may be shortened and prolonged, but not come to life', () => {
+    const ask = (sessionExpiryInterval: number) => ({ type: 'disconnect', reasonCode: 0, properties: { sessionExpiryInterval } }) as const
+    expect(receiveDisconnect(ask(0), client(10), limits)).toMatchObject({ sessionExpiryInterval: 0 })
+    expect(receiveDisconnect(ask(20), client(10), limits)).toMatchObject({ sessionExpiryInterval: 20 })
+    expect(receiveDisconnect(ask(20), client(0), limits)).toMatchObject({ by: 'gateway', reasonCode: 0x82 })
+  })
+})
