@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { identify, isRunning, type ProcessIdentity } from './process-identity.ts'
 
@@ -22,9 +21,9 @@ export class FolderInUse extends Error {
   }
 }
 
-function writeAtomically(path: string, text: string, mode = 0o644): void {
+function writeAtomically(path: string, text: string): void {
   const fresh = `${path}.${process.pid}.new`
-  writeFileSync(fresh, text, { mode })
+  writeFileSync(fresh, text)
   renameSync(fresh, path)
 }
 
@@ -119,14 +118,6 @@ export class DataFolder {
       return identity ? [{ name, ...identity }] : []
     })
     writeAtomically(this.file('supervisor.json'), this.#text(children))
-  }
-
-  /** A file with a random key that only its owner can read, made when needed. */
-  keyFile(name: string): string {
-    const path = this.file(name)
-    if (!existsSync(path) || readFileSync(path, 'utf8').trim() === '') writeAtomically(path, `${randomBytes(24).toString('base64url')}\n`, 0o600)
-    chmodSync(path, 0o600)
-    return path
   }
 
   release(): void {

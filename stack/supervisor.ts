@@ -10,6 +10,7 @@ import { FetchError, fetchArtifacts, kafkaVersion } from './kafka/artifacts.ts'
 import { chooseForStart, type KafkaChoice, type Probes } from './kafka/choose.ts'
 import { prepareContainer } from './kafka/docker.ts'
 import { prepareNode } from './kafka/node.ts'
+import { keyFile } from './key-file.ts'
 import { localHost, nextSteps } from './next-steps.ts'
 import { checkFree, findFreePorts } from './ports.ts'
 import { isRunning } from './process-identity.ts'
@@ -74,8 +75,8 @@ export class Supervisor {
     await step(this.#endLeftovers())
     await step(checkFree(publicPorts(config)))
     const files = {
-      apiKey: this.#folder.keyFile('api-key'),
-      internalKey: this.#folder.keyFile('internal-key'),
+      apiKey: keyFile(this.#folder.file('api-key')),
+      internalKey: keyFile(this.#folder.file('internal-key')),
     }
     const certificates = await step(this.#certificates())
     const { brokers, kafka } = await step(this.#startKafka())

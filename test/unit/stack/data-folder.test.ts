@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { clear, DataFolder, FolderInUse } from '../../../stack/data-folder.ts'
+import { keyFile } from '../../../stack/key-file.ts'
 import { identify } from '../../../stack/process-identity.ts'
 
 let path: string
@@ -51,12 +52,11 @@ test('a broken lock file is no lock', () => {
 })
 
 test('keys are random, kept, and readable by their owner alone', () => {
-  const folder = new DataFolder(path)
-  const key = readFileSync(folder.keyFile('api-key'), 'utf8')
+  const key = readFileSync(keyFile(join(path, 'api-key')), 'utf8')
   expect(key).toMatch(/^[\w-]{32}\n$/)
-  expect(readFileSync(folder.keyFile('api-key'), 'utf8')).toBe(key)
-  expect(readFileSync(folder.keyFile('internal-key'), 'utf8')).not.toBe(key)
-  expect(statSync(folder.file('api-key')).mode & 0o777).toBe(0o600)
+  expect(readFileSync(keyFile(join(path, 'api-key')), 'utf8')).toBe(key)
+  expect(readFileSync(keyFile(join(path, 'deeper/internal-key')), 'utf8')).not.toBe(key)
+  expect(statSync(join(path, 'api-key')).mode & 0o777).toBe(0o600)
 })
 
 test('clearing removes everything', () => {
