@@ -38,7 +38,10 @@ test('what a successor indexes again is taken once, and what is new in it as wel
 
 test('high-waters of different sources do not touch one another', () => {
   const { owed, inbox } = given(indexed(0, 9, [entry(8, receiver('a', 0))], { shard: 1 }), indexed(0, 2, [entry(1, receiver('a', 0))]))
-  expect([owed('a'), inbox.highWaters]).toEqual([[8, 1], [2, 9, 0]])
+  expect([owed('a'), inbox.highWaters]).toEqual([
+    [8, 1],
+    [2, 9, 0],
+  ])
 })
 
 test('a stretch in parts counts with its last part only', () => {
@@ -96,7 +99,11 @@ test('entries for a session that is over, unknown or of another begin are for no
 })
 
 test('acknowledged and dropped numbers leave the queue', () => {
-  const owing = indexed(0, 9, [0, 1, 2, 3, 4].map((offset) => entry(offset, receiver('a', 0))))
+  const owing = indexed(
+    0,
+    9,
+    [0, 1, 2, 3, 4].map((offset) => entry(offset, receiver('a', 0))),
+  )
   const { sessions, owed } = given(owing, acknowledged('a', 0, 1, [2], 4), dropped('a', 0, [3]))
   expect(owed('a')).toEqual([1, 4])
   expect(sessions.sessions.get('a')?.queue).toMatchObject({ cursor: 1, sent: 4 })

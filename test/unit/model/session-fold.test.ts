@@ -71,7 +71,10 @@ describe('attach', () => {
 
   test('another identity gets a new session once the old one’s time is over', () => {
     const { changes, session } = fold(attached('c'), detached('c', 0, { at: 2_000 }), attached('c', { authenticationName: 'heir', at: 102_000 }))
-    expect(changes[2]).toMatchObject([{ kind: 'ended', reason: 'SessionExpiry' }, { kind: 'attached', isPresent: false }])
+    expect(changes[2]).toMatchObject([
+      { kind: 'ended', reason: 'SessionExpiry' },
+      { kind: 'attached', isPresent: false },
+    ])
     expect([session.authenticationName, session.id]).toEqual(['heir', 2])
   })
 })

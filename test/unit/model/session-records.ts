@@ -1,5 +1,5 @@
 /** Builds records of `sessions` and `inbox` for tests, complete but for what a test is about. */
-import type { AnyRecord, Attached, Detached, Indexed, IndexEntry, IndexReceiver, SessionEnded, SubscriptionRequest } from '../../../schemas/records.ts'
+import type { AnyRecord, Attached, Detached, IndexEntry, Indexed, IndexReceiver, SessionEnded, SubscriptionRequest } from '../../../schemas/records.ts'
 
 export const attached = (clientId: string, but: Partial<Attached> = {}): AnyRecord & { readonly name: 'Attached' } => ({
   name: 'Attached',

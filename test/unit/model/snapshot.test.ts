@@ -4,7 +4,19 @@ import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
 import { joined, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks, statesOf } from '../../../model/snapshot.ts'
 import type { AnyRecord, SnapshotClosed } from '../../../schemas/records.ts'
-import { acknowledged, attached, detached, dropped, entry, indexed, receiver, sessionEnded, subscribed, termAnnounced, unsubscribed } from './session-records.ts'
+import {
+  acknowledged,
+  attached,
+  detached,
+  dropped,
+  entry,
+  indexed,
+  receiver,
+  sessionEnded,
+  subscribed,
+  termAnnounced,
+  unsubscribed,
+} from './session-records.ts'
 
 /** The state as a router sees it. */
 const stateOf = (sessions: SessionFold, inbox: InboxFold) => ({
@@ -73,7 +85,10 @@ function stepOf(sessions: SessionFold, inbox: InboxFold, [what, who, n]: readonl
     case 7:
       return step('inbox', dropped(clientId, id, [(session?.queue.cursor ?? 0) + (n % 4)], term))
     default:
-      return step('inbox', indexed(high, high + n + 1, [entry(high + n, receiver(clientId, id, { subscriptionIdentifiers: n % 2 ? [n] : [] }))], { term: what === 11 ? 0 : term }))
+      return step(
+        'inbox',
+        indexed(high, high + n + 1, [entry(high + n, receiver(clientId, id, { subscriptionIdentifiers: n % 2 ? [n] : [] }))], { term: what === 11 ? 0 : term }),
+      )
   }
 }
 

@@ -15,7 +15,9 @@ const receiver = (connection: number, number: number) => ({ connection, qos: 1 a
 
 /** What one connection gets, in the order the gateway hands it on. */
 const delivered = (frames: readonly Owed[], connection: number) =>
-  frames.flatMap(({ messages }) => messages.flatMap(({ offset, receivers }) => receivers.filter((each) => each.connection === connection).map(({ number }) => [offset, number])))
+  frames.flatMap(({ messages }) =>
+    messages.flatMap(({ offset, receivers }) => receivers.filter((each) => each.connection === connection).map(({ number }) => [offset, number])),
+  )
 
 test('each connection gets its messages in the order they were added, although payloads are shared', () => {
   fc.assert(
@@ -36,7 +38,8 @@ test('each connection gets its messages in the order they were added, although p
 test('a payload for many goes out once, under the shard’s term', () => {
   const { frames, gateway } = fakeGateway()
   const batch = new OwedBatch(1, 2)
-  for (let connection = 0; connection < 3; connection++) for (const offset of [7, 8]) batch.add(gateway, 0, offset, Buffer.from('x'), receiver(connection, offset))
+  for (let connection = 0; connection < 3; connection++)
+    for (const offset of [7, 8]) batch.add(gateway, 0, offset, Buffer.from('x'), receiver(connection, offset))
   batch.flush()
   expect(frames.map(({ shard, term, messages }) => [shard, term, messages.map(({ offset, receivers }) => [offset, receivers.length])])).toEqual([
     [

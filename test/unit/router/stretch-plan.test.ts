@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { DeliveredMessage } from '../../../proto/frames.ts'
-import { directFrames, emptyPlan, indexParts, planRecord, type PublishedRecord } from '../../../router/stretch-plan.ts'
+import { directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord } from '../../../router/stretch-plan.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { IndexEntry } from '../../../schemas/records.ts'
 import { entry, receiver, subscription } from '../model/session-records.ts'
@@ -28,7 +28,12 @@ describe('planRecord', () => {
   test('owes a persistent session by its shard, connected or not, and keeps no QoS 0 for who is away', () => {
     const plan = emptyPlan()
     const away = sessionOf('away', { shard: 1, id: 5, attached: null })
-    planRecord(plan, record, { ...qos1, expiresAt: 9_000 }, [match(sessionOf('here', { shard: 1, id: 4 })), match(away), match(sessionOf('far', { shard: 2 })), match(away, 0)])
+    planRecord(plan, record, { ...qos1, expiresAt: 9_000 }, [
+      match(sessionOf('here', { shard: 1, id: 4 })),
+      match(away),
+      match(sessionOf('far', { shard: 2 })),
+      match(away, 0),
+    ])
     expect([...plan.indexed]).toEqual([
       [1, [{ offset: 40, size: 5, expiresAt: 9_000, receivers: [receiver('here', 4), receiver('away', 5)] }]],
       [2, [{ offset: 40, size: 5, expiresAt: 9_000, receivers: [receiver('far', 0)] }]],
@@ -51,9 +56,9 @@ describe('indexParts', () => {
   const names = (entries: readonly IndexEntry[]) =>
     entries.flatMap(({ offset, receivers }) => receivers.map(({ clientId, subscriptionIdentifiers }) => `${offset} ${clientId} ${subscriptionIdentifiers}`))
   const receivers = fc.array(
-    fc.tuple(fc.string({ maxLength: 30, unit: 'grapheme' }), fc.array(fc.integer({ min: 1, max: 268_435_455 }), { maxLength: 20 })).map(([clientId, ids]) =>
-      receiver(clientId, 2 ** 40, { subscriptionIdentifiers: ids }),
-    ),
+    fc
+      .tuple(fc.string({ maxLength: 30, unit: 'grapheme' }), fc.array(fc.integer({ min: 1, max: 268_435_455 }), { maxLength: 20 }))
+      .map(([clientId, ids]) => receiver(clientId, 2 ** 40, { subscriptionIdentifiers: ids })),
     { minLength: 1, maxLength: 20 },
   )
 
@@ -89,7 +94,14 @@ describe('directFrames', () => {
   })
 
   test('counts receivers, not only payloads', () => {
-    const receivers = Array.from({ length: 1_000 }, (_, connection) => ({ connection, qos: 0 as const, dup: false, retain: false, number: -1, subscriptionIdentifiers: [] }))
+    const receivers = Array.from({ length: 1_000 }, (_, connection) => ({
+      connection,
+      qos: 0 as const,
+      dup: false,
+      retain: false,
+      number: -1,
+      subscriptionIdentifiers: [],
+    }))
     const messages = Array.from({ length: 100 }, (_, offset) => ({ ...message(offset, 1), receivers }))
     expect([...directFrames(messages, 100, 100_000)].length).toBeGreaterThan(10)
   })

@@ -1,0 +1,114 @@
+import { expect, test } from '@jest/globals'
+import type { Log, Stretch } from '../../../log/log.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
+import { gone, Payloads } from '../../../router/payloads.ts'
+
+const topic = 'messages'
+
+/** A log with `count` records in partition 0, whose reads are counted and can be held back. */
+async function given(count: number, options: { valueSize?: number; bytesMax?: number } = {}) {
+  const log = new MemoryLog()
+  await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
+  const appender = await log.appender()
+  for (let i = 0; i < count; i++) {
+    const value = Buffer.concat([Buffer.from(`v${i}`), Buffer.alloc(options.valueSize ?? 0)])
+    void appender.write({ topic, partition: 0, key: Buffer.from('k'), value, timestamp: 0 })
+  }
+  await appender.flush()
+  const reads: number[] = []
+  const failures: Error[] = []
+  let held: Promise<void> | undefined
+  const counting = {
+    read: async (...args: Parameters<Log['read']>): Promise<Stretch> => {
+      reads.push(args[2])
+      await held
+      return log.read(...args)
+    },
+  } as Log
+  const payloads = new Payloads({ log: counting, topic, bytesMax: options.bytesMax ?? 10_000_000, onFailure: (error) => failures.push(error) })
+  /** The value's text, `gone`, or what comes once it was read. */
+  const get = (offset: number): Promise<string> =>
+    new Promise((resolve) => {
+      const ask = (): void => {
+        const value = payloads.get(0, offset, ask)
+        if (value === gone) resolve('gone')
+        else if (value !== undefined) resolve(value.toString('latin1').split('\0')[0] as string)
+      }
+      ask()
+    })
+  const hold = (until: Promise<void> | undefined): void => {
+    held = until
+  }
+  return { log, payloads, reads, failures, get, hold }
+}
+
+test('what was just fetched is there at once', async () => {
+  const { log, payloads, reads } = await given(10)
+  payloads.keep(await log.read(topic, 0, 3))
+  expect(payloads.get(0, 5, () => {})?.toString()).toBe('v5')
+  expect(reads).toEqual([])
+})
+
+test('those who ask in one turn share reads, lowest position first', async () => {
+  const { get, reads } = await given(10)
+  expect(await Promise.all([get(7), get(3), get(9), get(3)])).toEqual(['v7', 'v3', 'v9', 'v3'])
+  expect(reads).toEqual([3])
+})
+
+test('an earlier position asked for while a later one is read is read itself, not taken for gone', async () => {
+  const { get, reads, hold } = await given(10)
+  const release = Promise.withResolvers<void>()
+  hold(release.promise)
+  const late = get(8)
+  await new Promise((resolve) => setImmediate(resolve))
+  const early = get(2)
+  hold(undefined)
+  release.resolve()
+  expect(await Promise.all([late, early])).toEqual(['v8', 'v2'])
+  expect(reads).toEqual([8, 2])
+})
+
+test('what retention removed is gone, for everybody who asks, and what stands behind it is not', async () => {
+  const { log, get } = await given(10)
+  log.store.truncate(topic, 0, 6)
+  expect(await Promise.all([get(2), get(2), get(7), get(5)])).toEqual(['gone', 'gone', 'v7', 'gone'])
+})
+
+test('a position without a value is gone, its neighbours are not', async () => {
+  const { log, get } = await given(2)
+  const appender = await log.appender()
+  await appender.write({ topic, partition: 0, key: Buffer.from('k'), value: null, timestamp: 0 })
+  expect(await Promise.all([get(1), get(2)])).toEqual(['v1', 'gone'])
+})
+
+test('a read that fails is tried again', async () => {
+  const { log, get, failures, payloads } = await given(3)
+  let fails = 1
+  const flaky = new Payloads({
+    log: { read: (...args: Parameters<Log['read']>) => (fails-- > 0 ? Promise.reject(new Error('away')) : log.read(...args)) } as Log,
+    topic,
+    bytesMax: 1_000,
+    onFailure: (error) => failures.push(error),
+  })
+  expect(payloads).toBeDefined()
+  expect(await get(1)).toBe('v1')
+  const value = await new Promise<Buffer | typeof gone | undefined>((resolve) => {
+    flaky.get(0, 1, () => resolve(flaky.get(0, 1, () => {})))
+  })
+  expect([value?.toString(), failures.map(({ message }) => message)]).toEqual(['v1', ['away']])
+})
+
+test('many positions far apart are all served although little is kept', async () => {
+  const { get } = await given(400, { valueSize: 10_000, bytesMax: 100_000 })
+  const offsets = Array.from({ length: 40 }, (_, i) => (i * 97) % 400)
+  expect(await Promise.all(offsets.map(get))).toEqual(offsets.map((offset) => `v${offset}`))
+})
+
+test('a shard that comes back and is read from further back is served right', async () => {
+  const { log, payloads, get } = await given(30)
+  payloads.keep(await log.read(topic, 0, 20))
+  payloads.keep(await log.read(topic, 0, 5, 1))
+  payloads.keep(await log.read(topic, 0, 6, 1))
+  expect([payloads.get(0, 5, () => {})?.toString(), payloads.get(0, 6, () => {})?.toString()]).toEqual(['v5', 'v6'])
+  expect(await get(25)).toBe('v25')
+})
