@@ -71,7 +71,9 @@ interface Event {
 
 async function eventsOf(matches: (subject: string) => boolean): Promise<Event[]> {
   const records = await readRecords(stack.brokers, topic('lifecycle'), 'LifecycleEvent')
-  return records.filter(({ value }) => matches(value.subject)).map(({ value }) => ({ type: value.type, subject: value.subject, data: JSON.parse(value.data) }))
+  return records
+    .filter(({ value }) => value.type.startsWith('Microsoft.EventGrid.') && matches(value.subject))
+    .map(({ value }) => ({ type: value.type, subject: value.subject, data: JSON.parse(value.data) }))
 }
 
 /** Waits until the events say it; life cycle events follow by themselves. */

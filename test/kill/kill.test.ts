@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Stack, startStack } from '../support/stack.ts'
 import { readRecords } from '../wire/kafka-log.ts'
@@ -56,6 +58,22 @@ async function endpointsOf(stack: Stack): Promise<{ host: string; port: number }
   )
 }
 
+/** What the services said last, for a failure that cannot be had again. */
+function lastWords(stack: Stack): string {
+  const tail = (name: string) => {
+    try {
+      return readFileSync(join(stack.folder, 'logs', `${name}.log`), 'utf8')
+        .trim()
+        .split('\n')
+        .slice(-25)
+        .join('\n')
+    } catch {
+      return 'no log'
+    }
+  }
+  return ['router', 'router-2', 'gateway', 'gateway-2'].map((name) => `--- ${name}\n${tail(name)}`).join('\n')
+}
+
 /** Puts a load on the stack, lets `trouble` happen in it, and judges. */
 async function underLoad(stack: Stack, what: string, options: Partial<LoadOptions>, trouble: (load: Load) => Promise<Resumed[]>): Promise<Verdict> {
   const load = await Load.start({ endpoints: await endpointsOf(stack), seed, ...options })
@@ -66,7 +84,11 @@ async function underLoad(stack: Stack, what: string, options: Partial<LoadOption
     await load.finish(30_000)
     const verdict = load.verdict(await inLog(stack, load.prefix))
     report(what, rounds, verdict)
+    if (verdict.problems.length > 0) process.stderr.write(`${lastWords(stack)}\n`)
     return verdict
+  } catch (error) {
+    process.stderr.write(`${lastWords(stack)}\n`)
+    throw error
   } finally {
     await load.end()
   }

@@ -54,7 +54,8 @@ export class Subscriber extends PersistentClient {
       this.subscribed = true
       return
     }
-    if (packet.type === 'disconnect' && packet.code !== 0x8b) this.complain(`DISCONNECT 0x${packet.code.toString(16)}`) // a server that stops says so
+    // A server may say that it cannot reach its log (0x88), is too busy (0x89) or stops (0x8b).
+    if (packet.type === 'disconnect' && ![0x88, 0x89, 0x8b].includes(packet.code)) this.complain(`DISCONNECT 0x${packet.code.toString(16)}`)
     if (packet.type !== 'publish') return
     if (packet.qos === 1) this.#acknowledgements.push(mqtt.puback(packet.id))
     const { sequence, sentAt } = readPayload(packet.payload)
