@@ -1,10 +1,16 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { topicSettings } from '../log/topics.ts'
 import { readSettings, type Setting, type Settings } from '../settings/setting.ts'
 
 /** Each has its table of settings in `<folder>/config.ts`. */
 export const processes = ['stack', 'gateway', 'router', 'registry', 'door'] as const
 export type ProcessName = (typeof processes)[number]
+
+/** What every service that uses the log reads as well. */
+const logTables: Settings = { ...kafkaSettings, ...topicSettings }
+const usesLog: ReadonlySet<ProcessName> = new Set(['gateway', 'router', 'registry'])
 
 function isSetting(value: unknown): value is Setting {
   return typeof value === 'object' && value !== null && 'kind' in value && 'default' in value && 'about' in value
@@ -24,7 +30,8 @@ export function tableOf(module: Readonly<Record<string, unknown>>): Settings {
 /** The table of one process; empty when it has no config.ts. */
 export async function readTable(project: string, process: ProcessName): Promise<Settings> {
   const file = join(project, process, 'config.ts')
-  return existsSync(file) ? tableOf((await import(file)) as Record<string, unknown>) : {}
+  const table = existsSync(file) ? tableOf((await import(file)) as Record<string, unknown>) : {}
+  return usesLog.has(process) ? { ...logTables, ...table } : table
 }
 
 /** What the services would refuse is refused before anything is started. Throws SettingError. */
