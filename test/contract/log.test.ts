@@ -264,6 +264,20 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     expect((await log.read(topic, 1, 0)).records).toEqual([])
   })
 
+  test('until then the older one still writes there: who takes over writes first, then reads up to its own record', async () => {
+    const { on, log, topic, put } = await withTopic()
+    const transactionalId = `fence-${topic}`
+    const older = await log.appender({ transactionalId })
+    await older.write(put(0, 'k', 'older'))
+    const newer = await open(on).appender({ transactionalId })
+    await older.write(put(0, 'k', 'late but in time'))
+    const fence = await newer.write(put(0, 'k', 'fence'))
+    await expect(older.write(put(0, 'k', 'too late'))).rejects.toThrow(FencedError)
+    const { records, endOffset } = await log.read(topic, 0, 0)
+    expect(records.map(({ value }) => text(value))).toEqual(['older', 'late but in time', 'fence'])
+    expect(endOffset).toBe(fence + 1)
+  })
+
   test('a record that is too large is refused alone', async () => {
     const { log, put } = await withTopic(1, { 'max.message.bytes': '20000' })
     const appender = await log.appender()
