@@ -1,6 +1,6 @@
 /** The event log on Kafka. */
 import type { Registry } from 'prom-client'
-import type { Append, Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../log.ts'
+import type { Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../log.ts'
 import { Admin } from './admin.ts'
 import { KafkaAppender } from './appender.ts'
 import { Cluster, type Logger } from './cluster.ts'
@@ -153,4 +153,3 @@ export class KafkaLog implements Log {
   }
 }
 
-export type { Append }
