@@ -152,4 +152,3 @@ export class KafkaLog implements Log {
     this.#cluster.close()
   }
 }
-
