@@ -2,25 +2,36 @@
  * One client's connection: bytes in and out, phases, deadlines. What is to be done is decided in protocol.ts; what the
  * log, the registry and the routers have to do with it is the host's (gateway.ts).
  */
-import type { Authentication, Credentials, Validity } from '../access/authenticate.ts'
+import type { Credentials } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError } from '../log/log.ts'
-import { MalformedPacket } from '../mqtt/malformed-packet.ts'
-import type { ConnackPacket, ConnectPacket, Packet, ProtocolVersion, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
-import { Parser } from '../mqtt/parser.ts'
+import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
+import type { ConnectPacket, Packet, ProtocolVersion, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import type { AckOutcome, LiveSession, Receiver } from '../proto/frames.ts'
-import type { SubscriptionRequest } from '../schemas/records.ts'
 import type { Attachment } from './attachment.ts'
 import type { LimitName } from './config.ts'
+import type { ConnectionHost } from './connection-host.ts'
 import type { Timed } from './deadlines.ts'
 import { Delivering, type DeliveryOwner } from './delivering.ts'
 import { DisconnectionReason, type Ending, ended, lost } from './disconnection.ts'
+import { Input, type InputOwner, Pause } from './input.ts'
 import type { Outgoing } from './outgoing.ts'
 import { Output } from './output.ts'
-import { type Client, type End, type Readiness, receiveConnect, receiveDisconnect, receiveSubscribe, receiveUnsubscribe, refuseEverybody } from './protocol.ts'
-import { type PublishHost, Publishing, type PublishOwner } from './publishing.ts'
+import { Progress } from './progress.ts'
+import {
+  acceptance,
+  type Client,
+  connackCode,
+  type End,
+  receiveConnect,
+  receiveDisconnect,
+  receiveSubscribe,
+  receiveUnsubscribe,
+  refuseEverybody,
+} from './protocol.ts'
+import { Publishing, type PublishOwner } from './publishing.ts'
 import type { Transport, TransportListener } from './transport.ts'
 
 /** The router's answer to an Attached record. */
@@ -30,37 +41,6 @@ export interface AttachAnswer {
   readonly epoch: number
   readonly sessionPresent: boolean
 }
-
-/** What a connection needs of its gateway. */
-export interface ConnectionHost extends PublishHost {
-  now(): number
-  readiness(isInternal: boolean): Readiness
-  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
-  readonly registryIsCurrent: boolean
-  freshClientId(): string
-  authenticate(credentials: Credentials, internal: boolean): Authentication
-  revalidate(credentials: Credentials, principal: Principal): Validity
-  maySubscribe(principal: Principal, filter: string): boolean
-  /** Appends Attached; null when no router speaks for the client's shard. */
-  attach(connection: Connection, client: Client, principal: Principal): Attachment | null
-  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
-  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
-  /** The connection is over; called once for every attachment. */
-  detach(attachment: Attachment, ending: Ending): void
-  /** A numbered message of the session is done. */
-  acknowledge(attachment: Attachment, number: number, outcome: AckOutcome): void
-  /** Output waits: `flush` is called before the turn of the event loop ends. */
-  scheduleFlush(connection: Connection): void
-  /** Resumes with `resumeReading(reason)`. */
-  waitFor(connection: Connection, reason: 'log' | 'registry'): void
-  setDeadline(connection: Connection, atMs: number): void
-  /** The transport is gone. */
-  left(connection: Connection): void
-  report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void
-}
-
-/** Why a socket is not read for the moment; several may hold at once. */
-const Pause = { attaching: 1, log: 2, registry: 4, window: 8 } as const
 
 interface Session {
   readonly client: Client
@@ -86,40 +66,27 @@ type Phase =
   | { readonly is: 'closed' }
 
 const closed: Phase = { is: 'closed' }
-const connackCodes: ReadonlySet<number> = new Set([
-  0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
-])
 const pingresp = writePacket({ type: 'pingresp' }, 4)
 /** Time for the last bytes of a connection that is closed, ms. */
 const graceMs = 2000
 
-export class Connection implements TransportListener, Timed, PublishOwner, DeliveryOwner {
+export class Connection implements TransportListener, InputOwner, Timed, PublishOwner, DeliveryOwner {
   readonly transport: Transport
   /** True on the listener that only parts of the deployment use. */
   readonly isInternal: boolean
   readonly #host: ConnectionHost
-  readonly #parser: Parser
-  readonly #onPacket = (packet: Packet): void => this.#receive(packet)
+  readonly #input: Input
   readonly #output = new Output()
   #phase: Phase
-  #pauses = 0
-  /** What came while reading was paused, in order: packets of a chunk already cut, then whole chunks, then the parser's verdict. */
-  #heldPackets: Packet[] = []
-  #heldChunks: Buffer[] = []
-  #heldFailure: MalformedPacket | null = null
   #lastReceivedAt: number
-  /** Since when bytes wait in the transport without any being taken; 0 when none wait. */
-  #stuckSince = 0
-  /** Bytes ever written, and how many of them the network had taken at `#stuckSince`. */
-  #written = 0
-  #takenThen = 0
+  readonly #progress = new Progress()
   isFlushScheduled = false
 
   constructor(host: ConnectionHost, transport: Transport, isInternal: boolean) {
     this.#host = host
     this.transport = transport
     this.isInternal = isInternal
-    this.#parser = new Parser({ maximumPacketSize: host.config.MAXIMUM_PACKET_SIZE, firstPacketSizeMax: host.config.FIRST_PACKET_SIZE_MAX })
+    this.#input = new Input(transport, this, { maximumPacketSize: host.config.MAXIMUM_PACKET_SIZE, firstPacketSizeMax: host.config.FIRST_PACKET_SIZE_MAX })
     const now = host.now()
     this.#lastReceivedAt = now
     this.#phase = { is: 'awaitingConnect', until: now + host.config.CONNECT_TIMEOUT }
@@ -129,10 +96,6 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
 
   get isOpen(): boolean {
     return this.#phase.is === 'open'
-  }
-
-  get isPaused(): boolean {
-    return this.#pauses !== 0
   }
 
   get attachment(): Attachment | null {
@@ -155,7 +118,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   }
 
   get #version(): ProtocolVersion | null {
-    return this.#session?.client.protocolVersion ?? this.#parser.version ?? null
+    return this.#session?.client.protocolVersion ?? this.#input.version ?? null
   }
 
   // --- what the transport tells
@@ -164,15 +127,11 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     this.#host.metrics.bytesIn += chunk.length
     if (this.#phase.is === 'closed') return
     this.#lastReceivedAt = this.#host.now()
-    if (this.#pauses !== 0) {
-      this.#heldChunks.push(chunk)
-      return
-    }
-    this.#parse(chunk)
+    this.#input.take(chunk)
   }
 
   onDrain(): void {
-    this.#stuckSince = 0
+    this.#progress.drained()
   }
 
   onClosed(orderly: boolean): void {
@@ -205,10 +164,10 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     this.#host.metrics.connects.inc({ result: 'accepted' })
     const now = this.#host.now()
     this.#host.metrics.connectSeconds.observe((now - phase.since) / 1000)
-    this.#send(connack(client, answer.sessionPresent, this.#host.config))
+    this.#send(acceptance(client, answer.sessionPresent, this.#host.config))
     this.#lastReceivedAt = now
     this.#host.setDeadline(this, this.#nextLook(now))
-    this.#resume(Pause.attaching)
+    this.#input.resume(Pause.attaching)
   }
 
   /** The log did not take the Attached record, or may not have. */
@@ -229,7 +188,9 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   }
 
   resumeReading(reason: 'log' | 'registry'): void {
-    this.#resume(Pause[reason])
+    // The keep alive was suspended with the reading.
+    this.#lastReceivedAt = this.#host.now()
+    this.#input.resume(Pause[reason])
   }
 
   /** The registry has changed: judges the credentials again. */
@@ -238,7 +199,9 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     if (!session) return
     const validity = this.#host.revalidate(session.credentials, session.principal)
     if (!validity.ok) {
-      this.close(ended(validity.reasonCode, validity.why, DisconnectionReason.ClientAuthenticationError))
+      // Why is for the log: refusals look alike on the wire.
+      this.#host.report(this, 'credentials no longer valid', { clientId: session.client.clientId, why: validity.why })
+      this.close(ended(validity.reasonCode, 'the credentials are no longer valid', DisconnectionReason.ClientAuthenticationError))
       return
     }
     session.expiresAt = validity.expiresAt ?? Number.POSITIVE_INFINITY
@@ -261,13 +224,10 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     const { bytes } = this.#output
     if (bytes === 0) return
     this.#host.metrics.bytesOut += bytes
-    this.#written += bytes
     this.transport.write(this.#output.take())
-    if (this.#stuckSince === 0 && this.#phase.is === 'open' && this.transport.waitingBytes > 0) {
-      this.#stuckSince = this.#host.now()
-      this.#takenThen = this.#written - this.transport.waitingBytes
-      this.#host.setDeadline(this, this.#nextLook(this.#stuckSince))
-    }
+    if (this.#phase.is !== 'open') return
+    const now = this.#host.now()
+    if (this.#progress.written(bytes, this.transport.waitingBytes, now)) this.#host.setDeadline(this, this.#nextLook(now))
   }
 
   onDeadline(nowMs: number): number | null {
@@ -295,12 +255,14 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
 
   onAcknowledged(): void {
     this.#host.scheduleFlush(this)
-    if ((this.#pauses & Pause.window) === 0 || this.#phase.is !== 'open') return
-    if (this.#phase.publishing.unacknowledged * 2 <= this.#host.config.RECEIVE_MAXIMUM) this.#resume(Pause.window)
+    if (!this.#input.isPausedFor(Pause.window) || this.#phase.is !== 'open') return
+    if (this.#phase.publishing.unacknowledged * 2 > this.#host.config.RECEIVE_MAXIMUM) return
+    this.#lastReceivedAt = this.#host.now()
+    this.#input.resume(Pause.window)
   }
 
   onPublishLost(error: AppendError): void {
-    this.close(ended(ReasonCode.ServerBusy, error.message))
+    this.#logFailed(error)
   }
 
   onOutput(): void {
@@ -317,28 +279,22 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     this.close(ended(ReasonCode.QuotaExceeded, `${limit} is reached`))
   }
 
-  // --- reading
+  // --- what the input tells
 
-  #parse(chunk: Buffer): void {
-    try {
-      this.#parser.parse(chunk, this.#onPacket)
-    } catch (error) {
-      if (!(error instanceof MalformedPacket)) throw error
-      if (this.#pauses !== 0) this.#heldFailure = error
-      else this.#malformed(error)
-    }
-  }
-
-  #receive(packet: Packet): void {
-    if (this.#pauses !== 0) this.#heldPackets.push(packet)
-    else this.#take(packet)
-  }
-
-  #take(packet: Packet): void {
+  onPacket(packet: Packet): void {
     const phase = this.#phase
     if (phase.is === 'open') this.#takeOpen(phase, packet)
     else if (phase.is === 'awaitingConnect' && packet.type === 'connect') this.#connect(packet)
     else if (phase.is === 'awaitingConnect') this.#drop() // [MQTT-3.1.0-1]
+  }
+
+  onMalformed(error: MalformedPacket): void {
+    const version = this.#input.version
+    if (error.reasonCode === ReasonCode.PacketTooLarge)
+      this.#host.metrics.reached(this.#phase.is === 'awaitingConnect' ? 'FIRST_PACKET_SIZE_MAX' : 'MAXIMUM_PACKET_SIZE')
+    if (this.#phase.is === 'open' || this.#phase.is === 'attaching') this.close(ended(error.reasonCode, error.message))
+    else if (version !== undefined) this.#refuse(error.reasonCode, error.message)
+    else this.#drop()
   }
 
   #takeOpen(phase: Phase & { is: 'open' }, packet: Packet): void {
@@ -346,11 +302,11 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
       case 'publish': {
         const result = phase.publishing.receive(packet)
         if (result === 'taken') return
-        if (result === 'wait') this.#holdFor('registry', packet)
+        if (result === 'wait') this.#waitForRegistry(packet)
         else if (result === 'full') this.#waitForLog()
         else if (result === 'window') {
           this.#host.metrics.reached('RECEIVE_MAXIMUM')
-          this.#pause(Pause.window)
+          this.#input.pause(Pause.window)
         } else this.#apply(result)
         return
       }
@@ -422,13 +378,13 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     const session = { client, credentials, attachment, principal, expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY }
     this.#phase = { is: 'attaching', session, since: now, until: now + host.config.ATTACH_TIMEOUT }
     host.setDeadline(this, now + host.config.ATTACH_TIMEOUT)
-    this.#pause(Pause.attaching)
+    this.#input.pause(Pause.attaching)
   }
 
   #subscribe(phase: Phase & { is: 'open' }, packet: SubscribePacket): void {
     const host = this.#host
     if (!host.registryIsCurrent) {
-      this.#holdFor('registry', packet)
+      this.#waitForRegistry(packet)
       return
     }
     const { principal, client, attachment } = phase.session
@@ -466,70 +422,28 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
 
   #appended(error: AppendError | null, answer: () => void): void {
     if (!this.isOpen) return
-    if (error) this.close(ended(ReasonCode.ServerBusy, error.message))
+    if (error) this.#logFailed(error)
     else answer()
+  }
+
+  #logFailed(error: AppendError): void {
+    this.#host.report(this, 'append failed', { error: error.message })
+    this.close(ended(ReasonCode.ServerBusy, 'the log did not take it'))
   }
 
   // --- pausing
 
   #waitForLog(): void {
     this.#host.metrics.reached('KAFKA_BYTES_WAITING_MAX')
-    this.#pause(Pause.log)
+    this.#input.pause(Pause.log)
     this.#host.waitFor(this, 'log')
   }
 
-  /** The packet needs a decision that cannot be made now: it is taken again first of all. */
-  #holdFor(reason: 'registry', packet: Packet): void {
-    this.#heldPackets.unshift(packet)
+  /** The packet needs a decision that cannot be made now: it is taken again once the registry is current. */
+  #waitForRegistry(packet: Packet): void {
     this.#host.metrics.reached('REGISTRY_STALE')
-    this.#pause(Pause[reason])
-    this.#host.waitFor(this, reason)
-  }
-
-  #pause(reason: number): void {
-    if (this.#pauses === 0) this.transport.pause()
-    this.#pauses |= reason
-  }
-
-  #resume(reason: number): void {
-    if ((this.#pauses & reason) === 0) return
-    this.#pauses &= ~reason
-    if (this.#pauses !== 0 || this.#phase.is === 'closed') return
-    this.#lastReceivedAt = this.#host.now() // the keep alive was suspended with the reading
-    this.#takeHeld()
-    // Calls that a held packet makes below may have paused or closed it again.
-    if (this.#pauses === 0 && (this.#phase as Phase).is !== 'closed') this.transport.resume()
-  }
-
-  #takeHeld(): void {
-    let packets = this.#heldPackets
-    while (packets.length > 0) {
-      this.#heldPackets = []
-      for (let i = 0; i < packets.length; i++) {
-        this.#take(packets[i] as Packet)
-        if (this.#phase.is === 'closed') {
-          this.#forgetHeld()
-          return
-        }
-        if (this.#pauses !== 0) {
-          // `#holdFor` may have put the packet back in front of the rest.
-          this.#heldPackets = this.#heldPackets.concat(packets.slice(i + 1))
-          return
-        }
-      }
-      packets = this.#heldPackets
-    }
-    if (this.#heldFailure) {
-      this.#malformed(this.#heldFailure)
-      return
-    }
-    while (this.#heldChunks.length > 0 && this.#pauses === 0 && this.#phase.is !== 'closed') this.#parse(this.#heldChunks.shift() as Buffer)
-  }
-
-  #forgetHeld(): void {
-    this.#heldPackets = []
-    this.#heldChunks = []
-    this.#heldFailure = null
+    this.#input.pauseBefore(packet, Pause.registry)
+    this.#host.waitFor(this, 'registry')
   }
 
   // --- deadlines
@@ -541,7 +455,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
     const keepAliveMs = session.client.keepAlive * 1500
     return Math.min(
       keepAliveMs > 0 ? this.#lastReceivedAt + keepAliveMs : Number.POSITIVE_INFINITY,
-      this.#stuckSince > 0 ? this.#stuckSince + this.#host.config.SLOW_CLIENT_TIMEOUT : Number.POSITIVE_INFINITY,
+      this.#progress.stuckSince === null ? Number.POSITIVE_INFINITY : this.#progress.stuckSince + this.#host.config.SLOW_CLIENT_TIMEOUT,
       session.expiresAt,
       nowMs + 600_000,
     )
@@ -552,8 +466,13 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
       this.rejudge()
       if (this.#phase.is === 'closed') return
     }
-    if (this.#stuckSince > 0) this.#lookAtOutput(nowMs)
-    if (this.#pauses !== 0) {
+    if (this.#progress.isStuck(this.transport.waitingBytes, nowMs, this.#host.config.SLOW_CLIENT_TIMEOUT)) {
+      this.#host.metrics.reached('SLOW_CLIENT_TIMEOUT')
+      this.#end(ended(ReasonCode.QuotaExceeded, 'the client does not read'))
+      this.transport.destroy()
+      return
+    }
+    if (this.#input.isPaused) {
       this.#lastReceivedAt = nowMs // what is not read cannot be late
       return
     }
@@ -562,30 +481,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
       this.close(ended(ReasonCode.KeepAliveTimeout, 'nothing came within one and a half keep alives'))
   }
 
-  #lookAtOutput(nowMs: number): void {
-    const { waitingBytes } = this.transport
-    const taken = this.#written - waitingBytes
-    if (waitingBytes === 0) this.#stuckSince = 0
-    else if (taken > this.#takenThen) {
-      this.#stuckSince = nowMs
-      this.#takenThen = taken
-    } else if (nowMs - this.#stuckSince >= this.#host.config.SLOW_CLIENT_TIMEOUT) {
-      this.#host.metrics.reached('SLOW_CLIENT_TIMEOUT')
-      this.#end(ended(ReasonCode.QuotaExceeded, 'the client does not read'))
-      this.transport.destroy()
-    }
-  }
-
   // --- ends
-
-  #malformed(error: MalformedPacket): void {
-    const version = this.#parser.version
-    if (error.reasonCode === ReasonCode.PacketTooLarge)
-      this.#host.metrics.reached(this.#phase.is === 'awaitingConnect' ? 'FIRST_PACKET_SIZE_MAX' : 'MAXIMUM_PACKET_SIZE')
-    if (this.#phase.is === 'open' || this.#phase.is === 'attaching') this.close(ended(error.reasonCode, error.message))
-    else if (version !== undefined) this.#refuse(error.reasonCode, error.message)
-    else this.#drop()
-  }
 
   #apply(decision: End): void {
     if (decision.limit) this.#host.metrics.reached(decision.limit)
@@ -605,15 +501,14 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
   #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.#session
-    // DISCONNECT has reason codes that CONNACK lacks (table 3-1).
-    this.#refuse(connackCodes.has(reasonCode) ? reasonCode : ReasonCode.ServerUnavailable, detail)
+    this.#refuse(connackCode(reasonCode), detail)
     if (session) this.#host.detach(session.attachment, ending)
   }
 
   /** Without a word: nothing was agreed yet. */
   #drop(): void {
     this.#phase = closed
-    this.#forgetHeld()
+    this.#input.close()
     this.transport.destroy()
   }
 
@@ -645,7 +540,7 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   }
 
   #leave(): void {
-    this.#forgetHeld()
+    this.#input.close()
     this.flush()
     this.transport.end(graceMs)
   }
@@ -661,24 +556,5 @@ export class Connection implements TransportListener, Timed, PublishOwner, Deliv
   #write(bytes: Buffer): void {
     this.#output.push(bytes)
     this.#host.scheduleFlush(this)
-  }
-}
-
-function connack(client: Client, sessionPresent: boolean, config: ConnectionHost['config']): ConnackPacket {
-  return {
-    type: 'connack',
-    sessionPresent,
-    reasonCode: ReasonCode.Success,
-    properties: {
-      ...client.told,
-      receiveMaximum: config.RECEIVE_MAXIMUM,
-      maximumQoS: 1,
-      retainAvailable: false,
-      maximumPacketSize: config.MAXIMUM_PACKET_SIZE,
-      topicAliasMaximum: config.TOPIC_ALIAS_MAXIMUM,
-      wildcardSubscriptionAvailable: true,
-      subscriptionIdentifiersAvailable: true,
-      sharedSubscriptionAvailable: false,
-    },
   }
 }

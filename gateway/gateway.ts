@@ -17,7 +17,8 @@ import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
 import { Admission } from './admission.ts'
 import { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
-import { Connection, type ConnectionHost } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { ConnectionHost } from './connection-host.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Ending, ended } from './disconnection.ts'
 import { GatewayMetrics } from './metrics.ts'
@@ -54,6 +55,8 @@ export interface GatewayOptions {
 const tickMs = 250
 /** Connections judged again in one turn of the event loop after a registry change. */
 const rejudgedPerTurn = 200
+/** Log lines about single connections in one second. */
+const reportsPerSecond = 20
 /** Attached records of unknown outcome that are remembered. */
 const unsureMax = 10_000
 
@@ -92,6 +95,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   /** Reused for every message: the encoder copies. */
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
   readonly #unwatch: () => void
+  #reportedSince = 0
+  #reports = 0
 
   constructor(options: GatewayOptions, appender: Appender) {
     this.#options = options
@@ -206,6 +211,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       // The front door's canary has to tell how things are, however large the crowd.
       rateAllows: isInternal || this.admission.connect(this.now()),
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
+      logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),
       stopping: this.#stopping || this.#incarnation === null,
     }
@@ -358,7 +364,15 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void {
-    this.logger.debug({ remoteAddress: connection.transport.remoteAddress, transport: connection.transport.kind, ...detail }, event)
+    const now = this.now()
+    if (now - this.#reportedSince >= 1000) {
+      if (this.#reports > reportsPerSecond) this.logger.info({ more: this.#reports - reportsPerSecond }, 'connections that are not told of one by one')
+      this.#reportedSince = now
+      this.#reports = 0
+    }
+    // A storm of bad clients must not become a storm of log lines.
+    if (++this.#reports > reportsPerSecond) return
+    this.logger.info({ remoteAddress: connection.transport.remoteAddress, transport: connection.transport.kind, ...detail }, event)
   }
 
   // --- what routers ask

@@ -2,7 +2,17 @@
  * The protocol of one connection as decisions: given what is known and a packet, what is to be done. No socket, no
  * clock, no log; connection.ts carries the decisions out.
  */
-import type { ConnectPacket, DisconnectPacket, ProtocolVersion, PublishPacket, QoS, SubscribePacket, UnsubscribePacket, WillPacket } from '../mqtt/packet.ts'
+import type {
+  ConnackPacket,
+  ConnectPacket,
+  DisconnectPacket,
+  ProtocolVersion,
+  PublishPacket,
+  QoS,
+  SubscribePacket,
+  UnsubscribePacket,
+  WillPacket,
+} from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
@@ -58,6 +68,8 @@ const end = (reasonCode: number, detail: string, limit?: LimitName): End => ({ d
 export interface Readiness {
   readonly rateAllows: boolean
   readonly kafkaUnreachableMs: number
+  /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
+  readonly logIsFull: boolean
   readonly registryUnconfirmedMs: number
   readonly stopping: boolean
 }
@@ -67,6 +79,7 @@ export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): 
   if (readiness.stopping) return refuse(ReasonCode.ServerUnavailable, 'the gateway is shutting down')
   if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
   if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
+  if (readiness.logIsFull) return refuse(ReasonCode.ServerBusy, 'too much waits for the log', 'KAFKA_BYTES_WAITING_MAX')
   if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE) return refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
   return null
 }
@@ -162,6 +175,36 @@ export function topicLimit(topic: string, limits: GatewaySettings): 'TOPIC_LENGT
   if (topic.length > limits.TOPIC_LENGTH_MAX || (topic.length * 3 > limits.TOPIC_LENGTH_MAX && Buffer.byteLength(topic) > limits.TOPIC_LENGTH_MAX))
     return 'TOPIC_LENGTH_MAX'
   return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
+}
+
+/** CONNACK for a client that is let in: everything that was granted, and what this version does not do. */
+export function acceptance(client: Client, sessionPresent: boolean, limits: GatewaySettings): ConnackPacket {
+  return {
+    type: 'connack',
+    sessionPresent,
+    reasonCode: ReasonCode.Success,
+    properties: {
+      ...client.told,
+      receiveMaximum: limits.RECEIVE_MAXIMUM,
+      maximumQoS,
+      retainAvailable: false,
+      maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
+      topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
+      wildcardSubscriptionAvailable: true,
+      subscriptionIdentifiersAvailable: true,
+      sharedSubscriptionAvailable: false,
+    },
+  }
+}
+
+/** What CONNACK may say (table 3-1); DISCONNECT has reason codes that it lacks. */
+const connackCodes: ReadonlySet<number> = new Set([
+  0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
+])
+
+/** The CONNACK reason code for what would be a DISCONNECT's. */
+export function connackCode(reasonCode: number): number {
+  return connackCodes.has(reasonCode) ? reasonCode : ReasonCode.ServerUnavailable
 }
 
 /** What an open connection has to remember about what its client sends. */

@@ -28,6 +28,9 @@ export interface LinkHost {
   onSuperseded(incarnation: number): void
 }
 
+/** Links at one time. Routers that come back may overlap with what they were. */
+const routersMax = 256
+
 interface Router {
   readonly frames: FrameLink
   readonly peer: string
@@ -63,6 +66,11 @@ export class RouterLinks {
   }
 
   onLink(stream: Duplex, peer: string): void {
+    if (this.#routers.size >= routersMax) {
+      this.#host.logger.warn({ peer }, 'a router link too many')
+      stream.end()
+      return
+    }
     const router: Router = {
       frames: new FrameLink(stream, {
         onFrame: (frame) => this.#receive(router, frame),

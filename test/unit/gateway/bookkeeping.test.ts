@@ -8,6 +8,7 @@ import { ended, lost } from '../../../gateway/disconnection.ts'
 import { Direct, Owed, packetIdOf } from '../../../gateway/outbound.ts'
 import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
+import { Progress } from '../../../gateway/progress.ts'
 import { PublishAck } from '../../../gateway/publish-ack.ts'
 import { Shards } from '../../../gateway/shards.ts'
 import { AppendError } from '../../../log/log.ts'
@@ -248,6 +249,30 @@ describe('output', () => {
     }
     expect(Buffer.concat(a.take() as Buffer[]).equals(Buffer.from(expected))).toBe(true)
     expect(Buffer.concat(b.take() as Buffer[]).length).toBe(4 * Math.floor(5000 / 3))
+  })
+})
+
+describe('progress of a socket', () => {
+  test('one that takes a little lives, one that takes nothing is stuck', () => {
+    const progress = new Progress()
+    expect(progress.written(100, 0, 0)).toBe(false)
+    expect(progress.written(100, 100, 1000)).toBe(true)
+    expect(progress.written(100, 200, 1500)).toBe(false)
+    expect(progress.isStuck(200, 1900, 1000)).toBe(false)
+    expect(progress.isStuck(199, 2500, 1000)).toBe(false)
+    expect(progress.isStuck(199, 3499, 1000)).toBe(false)
+    expect(progress.isStuck(199, 3500, 1000)).toBe(true)
+    expect(progress.isStuck(0, 3600, 1000)).toBe(false)
+    expect(progress.stuckSince).toBeNull()
+  })
+
+  test('what is written meanwhile does not count as taken', () => {
+    const progress = new Progress()
+    progress.written(100, 100, 0)
+    progress.written(500, 600, 900)
+    expect(progress.isStuck(600, 1000, 1000)).toBe(true)
+    progress.drained()
+    expect(progress.isStuck(600, 2000, 1000)).toBe(false)
   })
 })
 

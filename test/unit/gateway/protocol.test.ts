@@ -35,7 +35,7 @@ function clientOf(packet: ConnectPacket, settings = limits): Client {
 }
 
 describe('CONNECT', () => {
-  const ready = { rateAllows: true, kafkaUnreachableMs: 0, registryUnconfirmedMs: 0, stopping: false }
+  const ready = { rateAllows: true, kafkaUnreachableMs: 0, logIsFull: false, registryUnconfirmedMs: 0, stopping: false }
 
   test.each([
     ['ready', {}, null],
@@ -43,6 +43,7 @@ describe('CONNECT', () => {
     ['too many a second', { rateAllows: false }, 0x9f],
     ['Kafka away', { kafkaUnreachableMs: 10_000 }, 0x88],
     ['Kafka away for a moment', { kafkaUnreachableMs: 9_999 }, null],
+    ['too much waiting for Kafka', { logIsFull: true }, 0x89],
     ['registry stale', { registryUnconfirmedMs: 2000 }, 0x88],
   ] as const)('%s', (_what, state, reasonCode) => {
     expect(refuseEverybody({ ...ready, ...state }, limits)?.reasonCode ?? null).toBe(reasonCode)

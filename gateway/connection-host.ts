@@ -1,0 +1,38 @@
+import type { Authentication, Credentials, Validity } from '../access/authenticate.ts'
+import type { Principal } from '../access/principal.ts'
+import type { AppendError } from '../log/log.ts'
+import type { AckOutcome } from '../proto/frames.ts'
+import type { SubscriptionRequest } from '../schemas/records.ts'
+import type { Attachment } from './attachment.ts'
+import type { Connection } from './connection.ts'
+import type { Ending } from './disconnection.ts'
+import type { Client, Readiness } from './protocol.ts'
+import type { PublishHost } from './publishing.ts'
+
+/** What a connection needs of its gateway. */
+export interface ConnectionHost extends PublishHost {
+  now(): number
+  readiness(isInternal: boolean): Readiness
+  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
+  readonly registryIsCurrent: boolean
+  freshClientId(): string
+  authenticate(credentials: Credentials, internal: boolean): Authentication
+  revalidate(credentials: Credentials, principal: Principal): Validity
+  maySubscribe(principal: Principal, filter: string): boolean
+  /** Appends Attached; null when no router speaks for the client's shard. */
+  attach(connection: Connection, client: Client, principal: Principal): Attachment | null
+  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
+  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+  /** The connection is over; called once for every attachment. */
+  detach(attachment: Attachment, ending: Ending): void
+  /** A numbered message of the session is done. */
+  acknowledge(attachment: Attachment, number: number, outcome: AckOutcome): void
+  /** Output waits: `flush` is called before the turn of the event loop ends. */
+  scheduleFlush(connection: Connection): void
+  /** Resumes with `resumeReading(reason)`. */
+  waitFor(connection: Connection, reason: 'log' | 'registry'): void
+  setDeadline(connection: Connection, atMs: number): void
+  /** The transport is gone. */
+  left(connection: Connection): void
+  report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void
+}
