@@ -130,11 +130,23 @@ export function serviceSpecs(options: ServicesOptions): {
   }
 }
 
+/** The message of a service's last fatal line. */
+function fatalMessage(log: string): string | undefined {
+  for (const line of log.split('\n').reverse()) {
+    if (!line.startsWith('{')) continue
+    try {
+      const { level, msg, error, err } = JSON.parse(line) as { level?: number; msg?: string; error?: { message?: string }; err?: { message?: string } }
+      if (level === undefined || level < 60) continue
+      const cause = (error ?? err)?.message
+      return cause === undefined || cause === msg ? msg : `${msg}: ${cause}`
+    } catch {
+      // cut off, or no line of a logger
+    }
+  }
+  return undefined
+}
+
 /** The sentence in what a service wrote that says why it could not start. */
 export function explainServiceLog(log: string): string | undefined {
-  const setting = /SettingError[^A-Z]*([A-Z][A-Z0-9_]+: [^"\n\\]+)/.exec(log)
-  if (setting) return setting[1]?.trim()
-  const port = /EADDRINUSE[^0-9]*(?:\S+?):(\d+)/.exec(log)
-  if (port) return `port ${port[1]} is in use by another program`
-  return undefined
+  return fatalMessage(log) ?? /SettingError[^A-Z]*([A-Z][A-Z0-9_]+: [^"\n\\]+)/.exec(log)?.[1]?.trim()
 }

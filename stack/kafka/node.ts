@@ -16,6 +16,8 @@ export interface NodeOptions extends NodeProperties {
   readonly java: string
   /** Lines of Kafka's JVM options of the caller, e.g. a login configuration for SASL. */
   readonly javaOptions?: readonly string[]
+  /** 22 characters of base64; random when it is formatted alone. */
+  readonly clusterId?: string
 }
 
 /** A full disk, a port in use and a lost lock, in Kafka's words; undefined for anything else. */
@@ -49,7 +51,7 @@ async function javaVersion(java: string): Promise<string> {
  * classes it loads are archived when it first ends in good order, and mapped from the archive from then on (4 s → 2 s).
  */
 export async function prepareNode(options: NodeOptions): Promise<ProcessSpec & { readonly afterStop: () => Promise<void> }> {
-  const { project, java, folder, host, port, controllerPort, javaOptions = [] } = options
+  const { project, java, folder, host, port, controllerPort, javaOptions = [], clusterId = randomBytes(16).toString('base64url') } = options
   await mkdir(folder, { recursive: true })
   const trouble = await diskTrouble(folder)
   if (trouble) throw new Error(trouble)
@@ -69,7 +71,6 @@ export async function prepareNode(options: NodeOptions): Promise<ProcessSpec & {
   const classes = ['-cp', join(libraryFolder(project), '*')]
 
   if (!existsSync(join(folder, 'log/meta.properties'))) {
-    const clusterId = randomBytes(16).toString('base64url')
     const share = hasArchive ? [`-XX:SharedArchiveFile=${archive}`] : []
     await run(java, [...common, ...share, ...classes, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', settingsPath, '--ignore-formatted']).catch(
       (error: Error & { stdout?: string; stderr?: string }) => {

@@ -53,6 +53,7 @@ test('the services are told of each other, and what the user set reaches them', 
 
 test('what stopped a service is said in a sentence', () => {
   expect(explainServiceLog('SettingError: TLS_CERT: is no certificate\n    at x')).toBe('TLS_CERT: is no certificate')
-  expect(explainServiceLog('Error: listen EADDRINUSE: address already in use 127.0.0.1:1883')).toBe('port 1883 is in use by another program')
+  expect(explainServiceLog('{"level":30,"msg":"hello"}\n{"level":60,"msg":"HTTP_PORT: port 80 is in use"}\n')).toBe('HTTP_PORT: port 80 is in use')
+  expect(explainServiceLog('{"level":60,"msg":"the log cannot be read","error":{"message":"no broker"}}')).toBe('the log cannot be read: no broker')
   expect(explainServiceLog('something else')).toBeUndefined()
 })
