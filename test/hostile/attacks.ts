@@ -82,7 +82,7 @@ const attacks: Readonly<Record<string, Attack>> = {
     const flooder = dial(port, '127.0.2.2', (socket) => void socket.write(mqtt.connect({ version: 5, clientId: 'flooder' })))
     flooder.resume()
     const payload = Buffer.alloc(64 * 1024, 120)
-    await rate(5, seconds, (i) => {
+    await rate(12, seconds, (i) => {
       flooder.write(mqtt.publish({ version: 5, topic: filter, payload, qos: i % 2, id: (i % 60_000) + 1 }))
     })
     for (const each of [...sockets, flooder]) each.destroy()

@@ -17,7 +17,7 @@ let stack: Stack
 let pids: Readonly<Record<string, number>>
 
 beforeAll(async () => {
-  stack = await startStack({ environment: { CONNECT_TIMEOUT: '4000', SLOW_CLIENT_TIMEOUT: '4000' } })
+  stack = await startStack({ environment: { CONNECT_TIMEOUT: '4000', SLOW_CLIENT_TIMEOUT: '2000' } })
   pids = Object.fromEntries(Object.entries(await stack.processes()).map(([name, { pid }]) => [name, pid]))
 }, 180_000)
 
@@ -29,8 +29,11 @@ const endpoint = () => ({ host: '127.0.0.1', port: stack.ports.mqtt })
 const services = () => Object.fromEntries(Object.entries(pids).filter(([name]) => name !== 'kafka'))
 const ms = (value: number) => `${value.toFixed(1)} ms`
 
+/** The kernel takes some MiB for each client that does not read: it must be full, and the limit's time over, before anything shows. */
+const secondsOf = (name: string) => (name === 'neverRead' ? attackSeconds + 6 : attackSeconds)
+
 function attack(name: string): Program {
-  return new Program(process.execPath, [join(import.meta.dirname, 'attacks.ts'), name, String(stack.ports.mqtt), String(attackSeconds)], {
+  return new Program(process.execPath, [join(import.meta.dirname, 'attacks.ts'), name, String(stack.ports.mqtt), String(secondsOf(name))], {
     deadlineMs: 120_000,
   })
 }
@@ -40,6 +43,13 @@ async function countsOf(program: Program): Promise<AttackCounts> {
   const line = output.trim().split('\n').at(-1)
   if (!line) throw new Error(`the attack did not end well: ${errors}`)
   return JSON.parse(line) as AttackCounts
+}
+
+/** Which limits took effect in the gateway so far, and how often. */
+async function limitsReached(): Promise<Map<string, number>> {
+  const { ports } = await stack.process('gateway')
+  const text = await (await fetch(`http://127.0.0.1:${ports.internal}/metrics`)).text()
+  return new Map([...text.matchAll(/^loggerhead_limit_reached_total\{.*?limit="(\w+)".*?\} (\d+)/gm)].map(([, limit = '', count]) => [limit, Number(count)]))
 }
 
 describe('a bystander', () => {
@@ -62,14 +72,17 @@ describe('a bystander', () => {
         await load.after(50)
         await load.finish(20_000)
         const memory = watch.stop()
+        const limits = [...(await limitsReached())].filter(([, count]) => count > 0)
         process.stderr.write(
-          `${what}, ${attackSeconds} s: PUBACK of a bystander p50 ${ms(quantile(before, 0.5))} → ${ms(quantile(during, 0.5))}, p99 ${ms(quantile(before, 0.99))} → ${ms(quantile(during, 0.99))}; ` +
-            `${JSON.stringify(counts)}; highest memory ${[...memory].map(([process, mib]) => `${process} ${Math.round(mib)} MiB`).join(', ')}\n`,
+          `${what}, ${secondsOf(name)} s: PUBACK of a bystander p50 ${ms(quantile(before, 0.5))} → ${ms(quantile(during, 0.5))}, p99 ${ms(quantile(before, 0.99))} → ${ms(quantile(during, 0.99))}; ` +
+            `${JSON.stringify(counts)}; highest memory ${[...memory].map(([process, mib]) => `${process} ${Math.round(mib)} MiB`).join(', ')}; limits so far ${limits.map(([limit, count]) => `${limit} ${count}`).join(', ')}\n`,
         )
         expect(load.verdict(null).problems).toEqual([])
         expect(load.losses).toBe(0)
         expect([...memory].filter(([, mib]) => mib > memoryMiB)).toEqual([])
         expect(counts.done).toBeGreaterThan({ halfOpen: 1_900, neverRead: 190, connectStorm: 300 * attackSeconds, malformed: 600 * attackSeconds }[name] ?? 0)
+        // What does not read is dropped or closed, and counted: that is why nothing grew.
+        if (name === 'neverRead') expect(limits.map(([limit]) => limit).filter((limit) => /^OUTBOUND|^SLOW/.test(limit))).not.toEqual([])
         // Nobody died of it.
         expect(Object.fromEntries(Object.entries(await stack.processes()).map(([each, { pid }]) => [each, pid]))).toEqual(pids)
       } finally {
@@ -151,7 +164,8 @@ describe('a limit of a connection', () => {
       wire.send(mqtt.connect({ version: 5, clientId: 'limits' }), packet)
       expect((await wire.expect('connack')).code).toBe(0)
       const answer = await wire.next('a refusal')
-      if (answer.type === 'suback') expect(answer.codes.every((code) => code >= 0x80)).toBe(true)
+      if (answer.type === 'suback')
+        expect(answer.codes.filter((code) => code < 0x80).length).toBeLessThanOrEqual(100) // FILTERS_PER_SUBSCRIBE_MAX
       else if (answer.type === 'puback') expect(answer.code).toBeGreaterThanOrEqual(0x80)
       else expect(answer.type).toBe('disconnect')
       wire.destroy()
