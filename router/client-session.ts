@@ -7,12 +7,16 @@ import type { Session } from '../model/session.ts'
 /** Packet ids derive from numbers modulo 65,535, so what is in flight spans fewer numbers than that. */
 const numberSpanMax = 65_000
 
+/** Bytes in flight to one client above which nothing more goes out: large messages must not flood a slow socket. One always may. */
+const inFlightBytesMax = 1024 * 1024
+
 export class ClientSession {
   readonly session: Session
   /** Number to look at next on this connection. */
   nextToSend: number
-  /** Numbers sent on this connection and not done. */
-  readonly inFlight = new Set<number>()
+  /** Numbers sent on this connection and not done, with their sizes in bytes. */
+  readonly inFlight = new Map<number, number>()
+  #inFlightBytes = 0
   /** Numbers below this were sent on an earlier connection, or may have been: they carry DUP. */
   readonly #sentBefore: number
   /** Its payload is being read: nothing behind it goes out before. */
@@ -32,7 +36,7 @@ export class ClientSession {
    */
   resume(sent: number, unacknowledged: readonly number[]): number[] {
     this.#told = { sent, open: new Set(unacknowledged), settled: this.session.queue.cursor }
-    this.inFlight.clear()
+    this.#clear()
     this.nextToSend = Math.max(this.session.queue.cursor, sent)
     this.session.queue.sent = Math.max(this.session.queue.sent, sent)
     return this.settle()
@@ -41,7 +45,7 @@ export class ClientSession {
   /** Begins anew on a connection that the gateway has been sent nothing on. */
   restart(): void {
     this.#told = undefined
-    this.inFlight.clear()
+    this.#clear()
     this.nextToSend = this.session.queue.cursor
   }
 
@@ -57,7 +61,7 @@ export class ClientSession {
     const end = Math.min(told.sent, queue.next)
     for (let number = Math.max(told.settled, queue.cursor); number < end; number++) {
       if (queue.isDone(number)) continue
-      if (told.open.has(number)) this.inFlight.add(number)
+      if (told.open.has(number)) this.#add(number)
       else finished.push(number)
     }
     told.settled = Math.max(told.settled, end)
@@ -73,14 +77,14 @@ export class ClientSession {
     if (this.nextToSend < queue.cursor) this.nextToSend = queue.cursor
     while (this.nextToSend < queue.next && queue.isDone(this.nextToSend)) this.nextToSend++
     if (this.nextToSend >= queue.next) return undefined
-    if (this.inFlight.size >= attached.receiveMaximum) return undefined
+    if (this.inFlight.size >= attached.receiveMaximum || this.#inFlightBytes >= inFlightBytesMax) return undefined
     if (this.nextToSend - queue.cursor >= numberSpanMax) return undefined
     return this.nextToSend
   }
 
   /** The number went out; true when it carries DUP [MQTT-3.3.1-1]. */
   sent(number: number): boolean {
-    this.inFlight.add(number)
+    this.#add(number)
     this.nextToSend = number + 1
     const { queue } = this.session
     if (queue.sent <= number) queue.sent = number + 1
@@ -89,8 +93,20 @@ export class ClientSession {
 
   /** The number is done; false when it was already. */
   finish(number: number): boolean {
+    this.#inFlightBytes -= this.inFlight.get(number) ?? 0
     this.inFlight.delete(number)
     this.#told?.open.delete(number)
     return this.session.queue.finish(number)
+  }
+
+  #add(number: number): void {
+    const size = this.session.queue.get(number)?.size ?? 0
+    this.#inFlightBytes += size - (this.inFlight.get(number) ?? 0)
+    this.inFlight.set(number, size)
+  }
+
+  #clear(): void {
+    this.inFlight.clear()
+    this.#inFlightBytes = 0
   }
 }

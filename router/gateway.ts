@@ -3,7 +3,7 @@
  * Nobody waits for a gateway: what it does not take is kept up to a bound and then dropped or its sessions ended.
  */
 import type { DeliveryTls } from '../proto/delivery.ts'
-import { dialDelivery, FrameLink } from '../proto/delivery.ts'
+import { type dialDelivery, FrameLink } from '../proto/delivery.ts'
 import { FrameError } from '../proto/frame-codec.ts'
 import type { Ack, DeliveredMessage, Frame, GatewayFrame, LiveSession, RouterFrame } from '../proto/frames.ts'
 import { directSize } from './stretch-plan.ts'
@@ -76,6 +76,7 @@ export class Gateway {
     readonly handlers: GatewayHandlers
     readonly limits: GatewayLimits
     readonly now: () => number
+    readonly dial: typeof dialDelivery
     readonly tls?: DeliveryTls | undefined
   }) {
     this.identity = options.identity
@@ -84,7 +85,7 @@ export class Gateway {
     this.#limits = options.limits
     this.#now = options.now
     this.#lastContact = options.now()
-    this.#client = dialDelivery(options.identity.address, options.tls)
+    this.#client = options.dial(options.identity.address, options.tls)
     this.#dial()
   }
 

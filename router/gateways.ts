@@ -1,6 +1,6 @@
 /** The gateways there are, from the `gateways` topic, and which of their incarnations are over. */
 import type { Follower, Log } from '../log/log.ts'
-import type { DeliveryTls } from '../proto/delivery.ts'
+import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { GatewayIncarnation } from '../schemas/records.ts'
 import { Gateway, type GatewayHandlers, type GatewayLimits } from './gateway.ts'
@@ -15,6 +15,8 @@ export interface GatewaysOptions {
   readonly lostMs: number
   readonly now: () => number
   readonly tls?: DeliveryTls | undefined
+  /** How a gateway is reached; over gRPC when not given. */
+  readonly dial?: typeof dialDelivery | undefined
   /** This incarnation's connections are over: a newer one came, it stopped, or it was silent too long; then it is said again each second. */
   onLost(incarnation: GatewayIncarnation, reason: string, isNews: boolean): void
 }
@@ -109,8 +111,8 @@ export class Gateways {
     if (current !== undefined) this.#lose({ id, incarnation: current }, stopping ? 'it stopped' : 'a newer incarnation is up')
     this.#current.set(id, stopping ? incarnation + 0.5 : incarnation)
     if (stopping) return
-    const { handlers, limits, now, router, tls } = this.#options
-    const gateway = new Gateway({ identity: { id, incarnation, address }, router, handlers, limits, now, tls })
+    const { handlers, limits, now, router, tls, dial = dialDelivery } = this.#options
+    const gateway = new Gateway({ identity: { id, incarnation, address }, router, handlers, limits, now, dial, tls })
     this.#byIncarnation.set(incarnation, gateway)
     for (const [shard, term] of this.#owned) gateway.own(shard, term)
   }

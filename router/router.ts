@@ -10,7 +10,7 @@ import type { TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { restoreSessions } from '../model/snapshot.ts'
-import type { DeliveryTls } from '../proto/delivery.ts'
+import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import type { SessionJudge } from './client-shard.ts'
 import type { RouterConfig } from './config.ts'
 import type { GatewayHandlers } from './gateway.ts'
@@ -33,6 +33,8 @@ export interface RouterOptions {
   readonly logger: Logger
   readonly now: () => number
   readonly tls?: DeliveryTls | undefined
+  /** How gateways are reached; over gRPC when not given. */
+  readonly dial?: typeof dialDelivery
   /** The router cannot go on: the process ends and starts anew. */
   onFailed(error: Error): void
 }
@@ -55,7 +57,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
-    const { config, log, topics, now, metrics, logger, tls } = options
+    const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
       log,
       topic: topics.sessions,
@@ -72,6 +74,7 @@ export class Router {
       lostMs: config.gatewayLostMs,
       now,
       tls,
+      dial,
       onLost: (incarnation, reason, isNews) => {
         if (isNews) {
           logger.warn({ gateway: incarnation.id, incarnation: incarnation.incarnation, reason }, 'a gateway is lost')

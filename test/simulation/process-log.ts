@@ -1,0 +1,111 @@
+/** A process's view of the shared log that can be killed: from then on nothing is answered and nothing more is written. */
+import type { Append, Appended, Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../../log/log.ts'
+import { MemoryLog, type MemoryStore } from '../../log/memory-log.ts'
+
+const never = <T>(): Promise<T> => new Promise<T>(() => {})
+
+export class ProcessLog implements Log {
+  readonly #inner: MemoryLog
+  readonly #memberships: Membership[] = []
+  #isDead = false
+  /** Membership events are no longer told: the process has lost the group and does not know. */
+  #isDeaf = false
+
+  constructor(store: MemoryStore) {
+    this.#inner = new MemoryLog(store)
+  }
+
+  /** kill -9. What was handed to the log may still get there. The group notices when `expel` is called. */
+  kill(): void {
+    this.#isDead = true
+    this.#isDeaf = true
+  }
+
+  /** The group gives this process's share to others; it is not told. */
+  async expel(): Promise<void> {
+    this.#isDeaf = true
+    for (const membership of this.#memberships.splice(0)) await membership.close()
+  }
+
+  async #answer<T>(answer: Promise<T>): Promise<T> {
+    if (this.#isDead) return never()
+    const value = await answer
+    return this.#isDead ? never() : value
+  }
+
+  async appender(options?: { readonly transactionalId?: string }): Promise<Appender> {
+    return this.#guard(await this.#answer(this.#inner.appender(options)))
+  }
+
+  #guard(inner: Appender): Appender {
+    const isDead = (): boolean => this.#isDead
+    return {
+      append(record: Append, done: Appended): void {
+        if (isDead()) return
+        inner.append(record, (error, offset) => {
+          if (!isDead()) done(error, offset)
+        })
+      },
+      write: (record) => this.#answer(isDead() ? never() : inner.write(record)),
+      get pendingBytes() {
+        return inner.pendingBytes
+      },
+      get stalledMs() {
+        return inner.stalledMs
+      },
+      flush: () => this.#answer(inner.flush()),
+      close: () => this.#answer(inner.close()),
+    }
+  }
+
+  async follow(options: FollowOptions): Promise<Follower> {
+    const inner = await this.#answer(this.#inner.follow(options))
+    const answer = <T>(value: Promise<T>): Promise<T> => this.#answer(value)
+    return {
+      async *stretches(): AsyncGenerator<Stretch> {
+        const stretches = inner.stretches()[Symbol.asyncIterator]()
+        for (;;) {
+          const next = await answer(stretches.next())
+          if (next.done) return
+          yield next.value
+        }
+      },
+      seek: (partition, offset) => inner.seek(partition, offset),
+      remove: (partition) => inner.remove(partition),
+      close: () => answer(inner.close()),
+    }
+  }
+
+  read = (topic: string, partition: number, offset: number, maxBytes?: number) => this.#answer(this.#inner.read(topic, partition, offset, maxBytes))
+  readMany = (topic: string, from: ReadonlyMap<number, number>, maxBytes?: number) => this.#answer(this.#inner.readMany(topic, from, maxBytes))
+  endOffsets = (topic: string) => this.#answer(this.#inner.endOffsets(topic))
+  startOffsets = (topic: string) => this.#answer(this.#inner.startOffsets(topic))
+  offsetsAt = (topic: string, timestampMs: number) => this.#answer(this.#inner.offsetsAt(topic, timestampMs))
+  createTopics = (specs: readonly TopicSpec[]) => this.#answer(this.#inner.createTopics(specs))
+  topicSettings = (topic: string) => this.#answer(this.#inner.topicSettings(topic))
+  partitions = (topic: string) => this.#answer(this.#inner.partitions(topic))
+  health = (): LogHealth => this.#inner.health()
+  close = () => this.#answer(this.#inner.close())
+
+  async join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership> {
+    const membership = await this.#answer(
+      this.#inner.join({
+        ...options,
+        onAssigned: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onAssigned(shards))),
+        onRevoked: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onRevoked(shards))),
+      }),
+    )
+    this.#memberships.push(membership)
+    return membership
+  }
+
+  /** The group does not wait for a process that died meanwhile. */
+  async #during(told: void | Promise<void>): Promise<void> {
+    if (!told) return
+    let isDone = false
+    void told.then(() => {
+      isDone = true
+    })
+    while (!isDone && !this.#isDeaf) await new Promise((resolve) => setImmediate(resolve))
+  }
+}

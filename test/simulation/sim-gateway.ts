@@ -1,0 +1,382 @@
+/**
+ * A gateway without MQTT: connections are objects, the link to routers is a pair of streams in memory, and who speaks for
+ * a shard and what is in flight is kept by the real gateway's own bookkeeping.
+ */
+import { type Duplex, duplexPair } from 'node:stream'
+import { Owed } from '../../gateway/outbound.ts'
+import { Shards } from '../../gateway/shards.ts'
+import type { Appender } from '../../log/log.ts'
+import { partitionOf } from '../../log/partitioner.ts'
+import { FrameLink } from '../../proto/delivery.ts'
+import { type Ack, AckOutcome, type DeliveredMessage, type Frame, type LiveSession, type Receiver } from '../../proto/frames.ts'
+import { encodeRecord } from '../../schemas/codec.ts'
+import { decodeMessage, encodeMessage } from '../../schemas/message-record.ts'
+import type { Attached, RecordName, Records, SubscriptionRequest } from '../../schemas/records.ts'
+import { ProcessLog } from './process-log.ts'
+import type { World } from './world.ts'
+
+export interface Delivery {
+  readonly source: number
+  readonly offset: number
+  readonly topic: string
+  readonly text: string
+  readonly qos: number
+  readonly dup: boolean
+  readonly number: number
+  readonly identifiers: readonly number[]
+}
+
+interface Link {
+  readonly frames: FrameLink
+  readonly streams: readonly Duplex[]
+  readonly router: string
+}
+
+export interface ConnectOptions {
+  readonly cleanStart?: boolean
+  readonly expiry?: number
+  readonly receiveMaximum?: number
+  readonly name?: string
+  /** Called with each delivery to an open connection. */
+  onDelivery?(connection: SimConnection, delivery: Delivery): void
+  onClosed?(connection: SimConnection, why: string): void
+}
+
+export class SimConnection {
+  readonly gateway: SimGateway
+  readonly number: number
+  readonly clientId: string
+  readonly shard: number
+  readonly connectionId: Buffer
+  readonly options: ConnectOptions
+  readonly owed = new Owed()
+  readonly received: Delivery[] = []
+  phase: 'attaching' | 'open' | 'closed' = 'attaching'
+  /** Offset of the attach, once the log or the router told. */
+  epoch: number | null = null
+  session: number | null = null
+  sessionPresent: boolean | null = null
+  closedWith: { readonly reasonCode: number; readonly reason: string } | null = null
+  attachedAs: Attached | null = null
+  #detach: (() => void) | null = null
+
+  constructor(gateway: SimGateway, number: number, clientId: string, shard: number, options: ConnectOptions) {
+    this.gateway = gateway
+    this.number = number
+    this.clientId = clientId
+    this.shard = shard
+    this.connectionId = Buffer.alloc(16, number)
+    this.options = options
+  }
+
+  get texts(): string[] {
+    return this.received.map(({ text, dup }) => (dup ? `${text} dup` : text))
+  }
+
+  /** The client acknowledges; the gateway tells the session's owner, if it knows one. */
+  acknowledge(delivery: Delivery): void {
+    if (this.phase !== 'open' || delivery.number < 0) return
+    if (this.owed.acknowledge(1 + (delivery.number % 65_535)) === null) return
+    this.gateway.acknowledge(this, delivery.number)
+  }
+
+  subscribe(...filters: (string | SubscriptionRequest)[]): Promise<boolean> {
+    const subscriptions = filters.map((filter) =>
+      typeof filter === 'string' ? { filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null } : filter,
+    )
+    const { clientId } = this
+    return this.gateway.append('sessions', this.shard, 'Subscribed', clientId, {
+      clientId,
+      epoch: this.epoch as number,
+      at: this.gateway.world.now(),
+      subscriptions,
+      registryPosition: 0,
+    })
+  }
+
+  unsubscribe(...filters: string[]): Promise<boolean> {
+    const { clientId } = this
+    return this.gateway.append('sessions', this.shard, 'Unsubscribed', clientId, {
+      clientId,
+      epoch: this.epoch as number,
+      at: this.gateway.world.now(),
+      filters,
+    })
+  }
+
+  /** Ends by the client or the gateway; one Detached, once the epoch is known. */
+  close(reason: string, reasonCode = 0): void {
+    if (this.phase === 'closed') return
+    this.phase = 'closed'
+    this.closedWith = { reasonCode, reason }
+    this.#detach = () => {
+      void this.gateway.append('sessions', this.shard, 'Detached', this.clientId, {
+        clientId: this.clientId,
+        epoch: this.epoch as number,
+        at: this.gateway.world.now(),
+        reason,
+        reasonCode,
+        sessionExpiryInterval: null,
+        keepWill: false,
+        by: 'gateway',
+      })
+    }
+    if (this.epoch !== null) this.#detach()
+    this.gateway.forget(this)
+    this.options.onClosed?.(this, reason)
+  }
+
+  /** The gateway died: nobody says anything for it. */
+  lost(): void {
+    if (this.phase === 'closed') return
+    this.phase = 'closed'
+    this.closedWith = { reasonCode: 0, reason: 'crash' }
+    this.options.onClosed?.(this, 'crash')
+  }
+
+  attachedAt(offset: number): void {
+    if (this.epoch !== null) return
+    this.epoch = offset
+    this.#detach?.()
+  }
+
+  onAnswer(frame: Extract<Frame, { kind: 'attachAnswer' }>): void {
+    if (this.phase !== 'attaching' || !frame.connectionId.equals(this.connectionId)) return
+    if (frame.reasonCode !== 0) {
+      this.close('refused', frame.reasonCode)
+      return
+    }
+    this.phase = 'open'
+    this.attachedAt(frame.epoch)
+    this.session = frame.session
+    this.sessionPresent = frame.sessionPresent
+  }
+
+  liveSession(): LiveSession | null {
+    if (this.phase !== 'open' || (this.options.expiry ?? 100) === 0) return null
+    return this.owed.state(this.number, this.session as number)
+  }
+
+  deliver(message: DeliveredMessage, receiver: Receiver): void {
+    if (this.phase !== 'open') return
+    if (receiver.number >= 0) {
+      const taken = this.owed.take(receiver.number)
+      if (taken === 'known') return
+      if (taken === 'done') {
+        this.gateway.acknowledge(this, receiver.number)
+        return
+      }
+      const { receiveMaximum = 10 } = this.options
+      if (this.owed.inflight > receiveMaximum) throw new Error(`${this.clientId} has ${this.owed.inflight} in flight, more than ${receiveMaximum}`)
+    }
+    const { topic, payload } = decodeMessage(message.value)
+    const { qos, dup, number, subscriptionIdentifiers: identifiers } = receiver
+    const delivery = { source: message.source, offset: message.offset, topic, text: payload.toString(), qos, dup, number, identifiers }
+    this.received.push(delivery)
+    this.options.onDelivery?.(this, delivery)
+  }
+}
+
+export class SimGateway {
+  readonly world: World
+  readonly id: string
+  readonly log: ProcessLog
+  incarnation = -1
+  readonly #links = new Set<Link>()
+  readonly shards: Shards<Link>
+  readonly #connections = new Map<number, SimConnection>()
+  #appender: Appender | undefined
+  #lastNumber = 0
+  isDead = false
+  /** Takes frames but hears and says nothing, as when stopped by a signal. */
+  isFrozen = false
+  readonly #frozen: (() => void)[] = []
+
+  constructor(world: World, id: string) {
+    this.world = world
+    this.id = id
+    this.log = new ProcessLog(world.store)
+    this.shards = new Shards(world.partitions, 0)
+  }
+
+  get address(): string {
+    return `${this.id}:${this.incarnation}`
+  }
+
+  async start(): Promise<this> {
+    this.#appender = await this.log.appender()
+    // The record names the address before the incarnation is known: the world looks it up by id.
+    this.incarnation = await this.#appender.write({
+      topic: this.world.topics.gateways,
+      partition: 0,
+      key: Buffer.from(this.id),
+      value: encodeRecord('GatewayUp', { id: this.id, address: this.id, startedAt: this.world.now(), stopping: false, incarnation: null, version: 'test' }),
+      timestamp: this.world.now(),
+    })
+    this.world.gateways.set(this.id, this)
+    return this
+  }
+
+  /** A router dials. */
+  accept(router: string): Duplex {
+    const [near, far] = duplexPair()
+    const link: Link = {
+      router,
+      streams: [near, far],
+      frames: new FrameLink(far, {
+        onFrame: (frame) => this.#whenAwake(() => this.#receive(link, frame)),
+        onEnd: () => {
+          this.#links.delete(link)
+          this.shards.drop(link)
+        },
+      }),
+    }
+    near.on('error', () => {})
+    far.on('error', () => {})
+    this.#links.add(link)
+    return near
+  }
+
+  /** Cuts the links, of one router or all; what is on its way is lost. */
+  cut(router?: string): void {
+    for (const link of [...this.#links]) if (router === undefined || link.router === router) for (const stream of link.streams) stream.destroy()
+  }
+
+  thaw(): void {
+    this.isFrozen = false
+    for (const work of this.#frozen.splice(0)) work()
+  }
+
+  /** kill -9. */
+  crash(): void {
+    this.isDead = true
+    this.log.kill()
+    if (this.world.gateways.get(this.id) === this) this.world.gateways.delete(this.id)
+    this.cut()
+    for (const connection of [...this.#connections.values()]) connection.lost()
+    this.#connections.clear()
+  }
+
+  connect(clientId: string, options: ConnectOptions = {}): SimConnection {
+    const shard = partitionOf(Buffer.from(clientId), this.world.partitions)
+    const connection = new SimConnection(this, ++this.#lastNumber, clientId, shard, options)
+    this.#connections.set(connection.number, connection)
+    const attached: Attached = {
+      clientId,
+      authenticationName: options.name ?? 'anonymous',
+      at: this.world.now(),
+      gateway: { id: this.id, incarnation: this.incarnation },
+      connection: connection.number,
+      connectionId: connection.connectionId,
+      cleanStart: options.cleanStart ?? false,
+      sessionExpiryInterval: options.expiry ?? 100,
+      receiveMaximum: options.receiveMaximum ?? 10,
+      maximumPacketSize: 0,
+      keepAlive: 60,
+      protocolVersion: 5,
+      remoteAddress: '127.0.0.1',
+      transport: 'tcp',
+      registryPosition: 0,
+      will: null,
+      attributes: {},
+    }
+    connection.attachedAs = attached
+    this.#append('sessions', shard, clientId, encodeRecord('Attached', attached), (offset) => connection.attachedAt(offset))
+    return connection
+  }
+
+  /** Resolves true once the log has it; never when the gateway dies before. */
+  publish(topic: string, text: string, but: Partial<Records['Message']> = {}): Promise<{ readonly source: number; readonly offset: number }> {
+    const source = partitionOf(Buffer.from(topic), this.world.partitions)
+    const value = encodeMessage({
+      messageId: Buffer.alloc(16),
+      clientId: 'publisher',
+      session: 0,
+      receivedAt: this.world.now(),
+      topic,
+      qos: 1,
+      retain: false,
+      messageExpiryInterval: null,
+      authenticationName: 'anonymous',
+      gateway: this.id,
+      protocolVersion: 5,
+      payloadFormatIndicator: null,
+      contentType: null,
+      responseTopic: null,
+      correlationData: null,
+      userProperties: [],
+      payload: Buffer.from(text),
+      ...but,
+    })
+    return new Promise((resolve) => this.#append('messages', source, topic, value, (offset) => resolve({ source, offset })))
+  }
+
+  append<N extends RecordName>(topic: 'sessions', partition: number, name: N, key: string, record: Records[N]): Promise<boolean> {
+    return new Promise((resolve) => this.#append(topic, partition, key, encodeRecord(name, record), () => resolve(true)))
+  }
+
+  acknowledge(connection: SimConnection, number: number): void {
+    const ack: Ack = { connection: connection.number, number, outcome: AckOutcome.acknowledged }
+    this.shards.of(connection.shard)?.link?.frames.send({ kind: 'acks', shard: connection.shard, acks: [ack] })
+  }
+
+  forget(connection: SimConnection): void {
+    this.#connections.delete(connection.number)
+  }
+
+  #append(topic: 'sessions' | 'messages', partition: number, key: string, value: Buffer, done: (offset: number) => void): void {
+    const append = { topic: this.world.topics[topic], partition, key: Buffer.from(key), value, timestamp: this.world.now() }
+    ;(this.#appender as Appender).append(append, (error, offset) => {
+      if (error) throw error
+      done(offset)
+    })
+  }
+
+  #whenAwake(work: () => void): void {
+    if (this.isFrozen) this.#frozen.push(work)
+    else work()
+  }
+
+  #receive(link: Link, frame: Frame): void {
+    if (this.isDead || !this.#links.has(link)) return
+    switch (frame.kind) {
+      case 'hello':
+        if (frame.incarnation === this.incarnation) link.frames.send({ kind: 'welcome', gateway: this.id, incarnation: this.incarnation })
+        else link.frames.close('another incarnation')
+        return
+      case 'own': {
+        const { shard, term } = frame
+        if (!this.shards.own(shard, term, link, 0)) return
+        const sessions = [...this.#connections.values()].filter((each) => each.shard === shard).flatMap((each) => each.liveSession() ?? [])
+        link.frames.send({ kind: 'shardState', shard, term, receivedTo: this.shards.of(shard)?.receivedTo ?? -1, sessions })
+        return
+      }
+      case 'disown':
+        this.shards.disown(frame.shard, frame.term, link)
+        return
+      case 'ping':
+        link.frames.send({ kind: 'pong', nonce: frame.nonce })
+        return
+      case 'attachAnswer':
+      case 'close':
+      case 'direct':
+      case 'owed':
+        if (this.shards.accepts(frame.shard, frame.term, link)) this.#apply(link, frame)
+    }
+  }
+
+  #apply(link: Link, frame: Extract<Frame, { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' }>): void {
+    if (frame.kind === 'attachAnswer') this.#connections.get(frame.connection)?.onAnswer(frame)
+    else if (frame.kind === 'close') this.#connections.get(frame.connection)?.close(frame.reason, frame.reasonCode)
+    else if (frame.kind === 'owed') for (const message of frame.messages) this.#deliver(message)
+    else {
+      const first = this.shards.receive(frame.shard, frame.to)
+      if (first !== null) for (const message of frame.messages) if (message.offset >= first) this.#deliver(message)
+      link.frames.send({ kind: 'received', shard: frame.shard, term: frame.term, to: frame.to })
+    }
+  }
+
+  #deliver(message: DeliveredMessage): void {
+    for (const receiver of message.receivers) this.#connections.get(receiver.connection)?.deliver(message, receiver)
+  }
+}
