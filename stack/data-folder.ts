@@ -110,7 +110,7 @@ export class DataFolder {
     return path
   }
 
-  /** processes.json, and for a later holder who the processes are. */
+  /** processes.json, and for a later holder who the processes are. Throws when the disk is full. */
   writeProcesses(processes: Readonly<Record<string, { readonly pid: number; readonly ports: Readonly<Record<string, number>> }>>): void {
     writeAtomically(this.file('processes.json'), `${JSON.stringify(processes, null, 2)}\n`)
     const children = Object.entries(processes).flatMap(([name, { pid }]) => {

@@ -19,7 +19,11 @@ export class LogFile {
   /** To be called now and then. */
   bound(): void {
     if (fstatSync(this.descriptor).size <= this.#sizeMax) return
-    copyFileSync(this.path, `${this.path}.1`)
+    try {
+      copyFileSync(this.path, `${this.path}.1`)
+    } catch {
+      // No room for the copy: then the log makes room.
+    }
     ftruncateSync(this.descriptor)
   }
 

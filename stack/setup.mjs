@@ -79,10 +79,14 @@ function installPackages() {
   const started = Date.now()
   say('Fetching the npm packages of package-lock.json …')
   const [command, first] = npmCommand()
-  const npm = spawn(command, [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const npm = spawn(
+    command,
+    [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=10000'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   let output = ''
   for (const stream of [npm.stdout, npm.stderr]) stream.setEncoding('utf8').on('data', (text) => (output = (output + text).slice(-100_000)))
   const progress = setInterval(() => say(`  still fetching npm packages, ${Math.round((Date.now() - started) / 1000)} s`), 10_000)

@@ -64,6 +64,7 @@ export class SupervisedProcess {
   #backoff: Backoff = initialBackoff
   #restart: NodeJS.Timeout | undefined
   #stopping = false
+  #lastEnd: { readonly sentence: string; readonly at: number } | undefined
   #wasReady = false
   readonly #first: Promise<void>
   #startedWell: () => void = () => {}
@@ -162,7 +163,12 @@ export class SupervisedProcess {
       this.#startedBadly(new StartFailed(`${this.name} ${how}${why ? `: ${why}` : ''}. The end of ${this.#log.path}:\n${lastLines(written, 12)}`))
       return
     }
-    say(`${this.name} ${how}${why ? ` (${why})` : ''}; it is started again${delayMs > 0 ? ` in ${delayMs / 1000} s` : ''}`)
+    const sentence = `${this.name} ${how}${why ? ` (${why})` : ''}`
+    // The same end again and again is said once a minute.
+    if (sentence !== this.#lastEnd?.sentence || performance.now() - this.#lastEnd.at > 60_000) {
+      this.#lastEnd = { sentence, at: performance.now() }
+      say(`${sentence}; it is started again${delayMs > 0 ? ` in ${delayMs / 1000} s` : ''}`)
+    }
     this.#restart = setTimeout(() => this.#spawn(), delayMs)
   }
 

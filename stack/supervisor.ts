@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type DevelopmentCertificates, makeDevelopmentCertificates } from '../access/certificates.ts'
 import { publicPorts, type StackConfig } from './config.ts'
 import { DataFolder } from './data-folder.ts'
+import { DiskWatch } from './disk.ts'
 import { Guard } from './guard.ts'
 import { askKafka, askPort } from './kafka/answers.ts'
 import { FetchError, fetchArtifacts, kafkaVersion } from './kafka/artifacts.ts'
@@ -44,6 +45,7 @@ export class Supervisor {
   /** In starting order. */
   readonly #processes: SupervisedProcess[] = []
   #afterKafka: (() => Promise<void>) | undefined
+  #writeAgain: NodeJS.Timeout | undefined
 
   /** Takes the data folder: throws FolderInUse. */
   constructor(options: SupervisorOptions) {
@@ -59,12 +61,15 @@ export class Supervisor {
       stopped.addEventListener('abort', () => reject(new Stopped()), { once: true })
     })
     aborted.catch(() => {})
+    const disk = new DiskWatch(this.#folder.path, this.#options.say)
+    const watching = setInterval(() => disk.look(), 2_000)
     try {
       await this.#start(<T>(step: Promise<T>) => Promise.race([step, aborted]))
       await aborted
     } catch (error) {
       if (!(error instanceof Stopped)) throw error
     } finally {
+      clearInterval(watching)
       await this.#stop()
     }
   }
@@ -240,7 +245,13 @@ export class Supervisor {
   }
 
   #writeProcesses(): void {
-    this.#folder.writeProcesses(Object.fromEntries(this.#processes.flatMap(({ name, process }) => (process ? [[name, process]] : []))))
+    clearTimeout(this.#writeAgain)
+    try {
+      this.#folder.writeProcesses(Object.fromEntries(this.#processes.flatMap(({ name, process }) => (process ? [[name, process]] : []))))
+    } catch {
+      // A full disk, which the watch names: what runs goes on, and the file follows when there is room.
+      this.#writeAgain = setTimeout(() => this.#writeProcesses(), 1_000)
+    }
   }
 
   /** The front door's canary has travelled MQTT → Kafka → gRPC → MQTT. */
@@ -275,7 +286,10 @@ export class Supervisor {
       await Promise.all(group.map((one) => one.stop()))
     }
     await this.#afterKafka?.()
-    this.#folder.writeProcesses({})
+    clearTimeout(this.#writeAgain)
+    this.#processes.length = 0
+    this.#writeProcesses()
+    clearTimeout(this.#writeAgain)
     this.#guard.close()
     this.#folder.release()
   }

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freeBytes, fullDisk } from '../disk.ts'
 import type { ProcessSpec } from '../supervised-process.ts'
 import { askKafka } from './answers.ts'
 import { artifactsFolder, libraryFolder } from './artifacts.ts'
@@ -30,17 +31,6 @@ export function explainKafkaLog(folder: string, log: string): string | undefined
   return undefined
 }
 
-/** Room on the disk below which Kafka is not started: its first segments and indexes alone take some. */
-const roomMin = 64 * 1024 * 1024
-
-/** Names a full disk before Kafka does, in many words. */
-export async function diskTrouble(folder: string): Promise<string | undefined> {
-  const { bavail, bsize } = await statfs(folder)
-  return bavail * bsize < roomMin
-    ? `The disk that holds ${folder} is full: ${Math.floor((bavail * bsize) / 1_048_576)} MB are free and Kafka needs at least ${roomMin / 1_048_576} MB.`
-    : undefined
-}
-
 async function javaVersion(java: string): Promise<string> {
   const { stdout, stderr } = await run(java, ['-version'])
   return stdout + stderr
@@ -53,7 +43,7 @@ async function javaVersion(java: string): Promise<string> {
 export async function prepareNode(options: NodeOptions): Promise<ProcessSpec & { readonly afterStop: () => Promise<void> }> {
   const { project, java, folder, host, port, controllerPort, javaOptions = [], clusterId = randomBytes(16).toString('base64url') } = options
   await mkdir(folder, { recursive: true })
-  const trouble = await diskTrouble(folder)
+  const trouble = fullDisk(folder, freeBytes(folder))
   if (trouble) throw new Error(trouble)
   const settingsPath = join(folder, 'server.properties')
   const loggingPath = join(folder, 'log4j2.xml')
@@ -96,7 +86,8 @@ export async function prepareNode(options: NodeOptions): Promise<ProcessSpec & {
     ports: { kafka: port, controller: controllerPort },
     ready: () => askKafka(host, port, 1_000),
     stopMs: 20_000,
-    explain: (log) => explainKafkaLog(folder, log),
+    // On a full disk its log may have found no room either.
+    explain: (log) => fullDisk(folder, freeBytes(folder)) ?? explainKafkaLog(folder, log),
     afterStop: async () => {
       // Only an archive that was written to its end gets the name that is used.
       if (!hasArchive && existsSync(fresh)) await (existsSync(archive) ? rm(fresh, { force: true }) : rename(fresh, archive))

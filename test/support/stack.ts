@@ -210,7 +210,7 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 /** Starts a stack in a temporary folder on free ports, by default on the test run's Kafka under a topic prefix of its own. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { previous, kafka = 'shared', wait = 'healthy', timeoutMs = 120_000 } = options
-  const folder = previous?.folder ?? (await mkdtemp(join(tmpdir(), 'loggerhead-stack-')))
+  const folder = previous?.folder ?? options.environment?.LOGGERHEAD_DATA ?? (await mkdtemp(join(tmpdir(), 'loggerhead-stack-')))
   const ports = previous?.ports ?? (await choosePorts())
   const shared = kafka === 'shared' ? process.env.KAFKA_BROKERS : undefined
   const environment: NodeJS.ProcessEnv = {
