@@ -180,10 +180,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     else this.#host.metrics.deliveriesDropped.gone++
   }
 
-  /** What a new owner of the client's shard has to know; null for a session that ends with its connection. */
+  /** What a new owner of the client's shard has to know; null while the attach is not answered. */
   liveSession(): LiveSession | null {
     const phase = this.#phase
-    if (phase.is !== 'open' || phase.session.client.sessionExpiryInterval === 0) return null
+    if (phase.is !== 'open') return null
     return phase.delivering.state(phase.session.attachment.connection, phase.sessionId)
   }
 

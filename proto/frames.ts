@@ -27,7 +27,7 @@ export interface DeliveredMessage {
   readonly receivers: readonly Receiver[]
 }
 
-/** State of a live connection of a persistent session, told to a new owner of the client's shard. */
+/** State of a live connection, told to a new owner of the client's shard; a session that ends with its connection has sent -1. */
 export interface LiveSession {
   readonly connection: number
   readonly session: number
@@ -89,7 +89,7 @@ export interface Ack {
 
 export type GatewayFrame =
   | { readonly kind: 'welcome'; readonly gateway: string; readonly incarnation: number }
-  /** Answer to `own`: how far the direct stretches of this shard came (-1: none yet), and the live persistent sessions of the client shard. */
+  /** Answer to `own`: how far the direct stretches of this shard came (-1: none yet), and the live connections of the client shard. */
   | { readonly kind: 'shardState'; readonly shard: number; readonly term: number; readonly receivedTo: number; readonly sessions: readonly LiveSession[] }
   /** All direct messages of the shard below `to` are in the gateway's bounded windows. */
   | { readonly kind: 'received'; readonly shard: number; readonly term: number; readonly to: number }

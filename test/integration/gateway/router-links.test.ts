@@ -121,8 +121,11 @@ test('a new owner learns what each live session was sent and has not acknowledge
   const next = await harness.newRouter({ term: 2 })
   await next.until(() => next.received.filter((frame) => frame.kind === 'shardState').length === 2)
   const state = next.received.find((frame) => frame.kind === 'shardState' && frame.shard === shard)
-  const session = router.session('durable')?.id
-  expect(state).toEqual({ kind: 'shardState', shard, term: 2, receivedTo: 42, sessions: [{ connection, session, sent: 7, unacknowledged: [3, 6] }] })
+  const durable = { connection, session: router.session('durable')?.id, sent: 7, unacknowledged: [3, 6] }
+  // A session that ends with its connection is told too: the owner closes what it knows to be over.
+  const transient = { connection: connectionOf('transient'), session: router.session('transient')?.id, sent: -1, unacknowledged: [] }
+  const sessions = shardOf('transient') === shard ? [durable, transient] : [durable]
+  expect(state).toEqual({ kind: 'shardState', shard, term: 2, receivedTo: 42, sessions })
 })
 
 test('a number sent twice goes out once; one that was acknowledged is acknowledged again', async () => {

@@ -60,7 +60,7 @@ describe('resume', () => {
   test('goes on behind what another router sent: what is not listed is done, what is listed fills the window', () => {
     const { client, session, send } = given(8, 3)
     expect(client.resume(5, [1, 3])).toEqual([0, 2, 4])
-    expect([session.queue.cursor, session.queue.sent, [...client.inFlight]]).toEqual([1, 5, [1, 3]])
+    expect([session.queue.cursor, session.queue.sent, [...client.inFlight.keys()]]).toEqual([1, 5, [1, 3]])
     expect(send()).toEqual(['5'])
     expect([client.finish(3), send()]).toEqual([true, ['6']])
   })
@@ -90,7 +90,7 @@ describe('resume', () => {
     expect(client.settle()).toEqual([2, 3])
     owe(session, 4, 5)
     expect(client.settle()).toEqual([4])
-    expect([send(), [...client.inFlight], session.queue.cursor]).toEqual([['5'], [1, 5], 1])
+    expect([send(), [...client.inFlight.keys()], session.queue.cursor]).toEqual([['5'], [1, 5], 1])
     expect(client.settle()).toEqual([])
   })
 })
