@@ -264,9 +264,13 @@ export class ClientShard {
     }
   }
 
-  /** Appends the progress that is not in the journal yet. */
-  flush(): void {
-    this.#writeProgress()
+  /** Resolves once the journal has all that the queues know now: a snapshot of them must not know more. */
+  async journal(): Promise<void> {
+    for (const { session } of this.#clients.values()) if (session.queue.length > 0) this.#progressed.add(session)
+    const written: Promise<void>[] = []
+    while (this.#progressed.size > 0 && !this.#isClosed) written.push(this.#appendProgress())
+    // One more when there was nothing: what is on its way already stands before it.
+    await Promise.all(written.length > 0 ? written : [this.#appendProgress()])
   }
 
   close(): void {
@@ -300,7 +304,10 @@ export class ClientShard {
   /** An earlier owner may have sent what stands in the queue without living to say so: it carries DUP from now on [MQTT-3.3.1-1]. */
   #suspect(session: Session): void {
     const { queue } = session
-    queue.sent = Math.max(queue.sent, Math.min(queue.next, queue.cursor + windowMax))
+    const sent = Math.min(queue.next, queue.cursor + windowMax)
+    if (sent <= queue.sent) return
+    queue.sent = sent
+    this.#progress(session)
   }
 
   /** Connections of gateways that nobody has heard of: their topic's record is still to be read, or there is none. */
@@ -494,6 +501,14 @@ export class ClientShard {
   #writeProgress(): void {
     if (this.#isWritingProgress || this.#isClosed || this.#progressed.size === 0) return
     this.#isWritingProgress = true
+    void this.#appendProgress().then(() => {
+      this.#isWritingProgress = false
+      this.#writeProgress()
+    })
+  }
+
+  /** Takes what fits into one record. */
+  #appendProgress(): Promise<void> {
     const sessions: Records['Acknowledged']['sessions'][number][] = []
     let numbers = 0
     for (const session of this.#progressed) {
@@ -506,11 +521,13 @@ export class ClientShard {
       if (sessions.length === progressPerRecord || numbers >= numbersPerRecord) break
     }
     const value = encodeRecord('Acknowledged', { shard: this.shard, term: this.term, sessions })
-    this.#options.appender.append({ topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }, (error) => {
-      this.#isWritingProgress = false
-      if (error) this.#options.onRefused(error)
-      else this.#writeProgress()
-    })
+    const append = { topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }
+    return new Promise((resolve) =>
+      this.#options.appender.append(append, (error) => {
+        if (error) this.#options.onRefused(error)
+        else resolve()
+      }),
+    )
   }
 
   #write<N extends RecordName>(topic: 'sessions' | 'inbox', name: N, key: string | null, record: Records[N]): void {

@@ -240,6 +240,7 @@ export class OwnedShard {
         positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position },
         previous: this.#previous,
         now: this.#options.now(),
+        journaled: () => this.client.journal(),
       })
       return true
     } finally {

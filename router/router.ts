@@ -145,10 +145,9 @@ export class Router {
   async close(): Promise<void> {
     this.#isClosing = true
     for (const timer of this.#timers) clearInterval(timer)
-    this.#each((owned) => {
-      owned.client.flush()
-      owned.writeProgress()
-    })
+    const reachable = this.#options.log.health().reachable
+    if (reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.client.journal()))
+    this.#each((owned) => owned.writeProgress())
     await this.#appender?.flush()
     if (this.#options.log.health().reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.snapshot()))
     await this.#release([...this.#owned.keys()])

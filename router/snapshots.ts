@@ -67,8 +67,10 @@ export async function writeSnapshot(options: {
   /** What `readSnapshot` or the last `writeSnapshot` left. */
   readonly previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
   readonly now: number
+  /** Awaited before the snapshot counts: until the journals have all that its state was made of. */
+  journaled(): Promise<void>
 }): Promise<Pick<SnapshotClosed, 'generation' | 'chunks'>> {
-  const { appender, topic, sessions, inbox, term, positions, previous, now } = options
+  const { appender, topic, sessions, inbox, term, positions, previous, now, journaled } = options
   const { shard } = sessions
   const generation = (previous?.generation ?? 0) + 1
   // Taken in one go, before the first wait: one moment of the fold.
@@ -91,6 +93,7 @@ export async function writeSnapshot(options: {
       write(Buffer.from(chunkKey(generation, chunk)), encodeRecord('SnapshotChunk', { shard, term, generation, chunk, sessions: bytes })),
     ),
   )
+  await journaled()
   await write(closedKey, encodeRecord('SnapshotClosed', closed))
   await Promise.all(Array.from({ length: previous?.chunks ?? 0 }, (_, chunk) => write(Buffer.from(chunkKey(generation - 1, chunk)), null)))
   return closed

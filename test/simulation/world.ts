@@ -2,6 +2,7 @@
  * Routers, gateways and the log in one process on one clock. Time stands still but for `pass`; what waits for the log or
  * the network waits for turns of the event loop, so the same decisions give the same course of events.
  */
+import { duplexPair } from 'node:stream'
 import { jest } from '@jest/globals'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -94,9 +95,10 @@ export class World {
         const gateway = this.gateways.get(address)
         if (gateway && !isDead) return gateway.accept(id)
         // Nobody answers. A dead router asks nobody.
-        const nobody = new SimGateway(this, 'nobody').accept(id)
-        if (!isDead) setImmediate(() => nobody.destroy())
-        return nobody
+        const [near, far] = duplexPair()
+        far.resume()
+        if (!isDead) setImmediate(() => near.destroy())
+        return near
       },
       close: () => {},
     })) as unknown as typeof dialDelivery
