@@ -327,7 +327,10 @@ export class Router {
       onDrain: (gateway) => this.#each((owned) => owned.client.drained(gateway)),
       onDropped: (_gateway, deliveries) => metrics.dropped.inc({ reason: 'gatewayQueueFull' }, deliveries),
       onOverflow: (gateway, connection) => this.#each((owned) => owned.client.overflowed(gateway, connection)),
-      onLink: (gateway, isUp, reason) => logger.info({ gateway: gateway.identity.id, isUp, reason }, 'gateway link'),
+      onLink: (gateway, isUp, reason) => {
+        if (!isUp) metrics.linksClosed.inc()
+        logger.info({ gateway: gateway.identity.id, isUp, reason }, 'gateway link')
+      },
     }
   }
 
