@@ -97,9 +97,9 @@ export class Supervisor {
       node,
       nodeFlags,
     })
-    await step(this.#startService(specs.registry))
+    // The registry makes the topics that routers and gateways need; the front door needs nobody.
+    await step(Promise.all([specs.registry, specs.door].map((spec) => this.#startService(spec))))
     await step(Promise.all([...specs.routers, ...specs.gateways].map((spec) => this.#startService(spec))))
-    await step(this.#startService(specs.door))
     await step(this.#untilHealthy())
     const show = (path: string) => (path.startsWith(`${process.cwd()}/`) ? path.slice(process.cwd().length + 1) : path)
     process.stdout.write(`${nextSteps({ config, brokers, kafka, certificates, apiKeyFile: files.apiKey, show })}\n`)

@@ -89,7 +89,7 @@ function copyDependencies(maven: string, work: string, say: (line: string) => vo
         files += text.split('Downloaded from ').length - 1
       })
     }
-    const progress = setInterval(() => say(`still fetching Kafka from Maven Central, ${files} files so far`), 5_000)
+    const progress = setInterval(() => say(`still fetching Kafka from Maven Central${files > 0 ? `, ${files} files so far` : ''}`), 5_000)
     const fail = (why: string) => reject(new FetchError(`Kafka ${kafkaVersion} could not be fetched from Maven Central (${why})`))
     process.on('error', (error) => {
       clearInterval(progress)

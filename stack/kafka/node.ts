@@ -8,6 +8,7 @@ import { freeBytes, fullDisk } from '../disk.ts'
 import type { ProcessSpec } from '../supervised-process.ts'
 import { askKafka } from './answers.ts'
 import { artifactsFolder, libraryFolder } from './artifacts.ts'
+import { javaVersion } from './java.ts'
 import { log4jConfiguration, type NodeProperties, serverProperties } from './properties.ts'
 
 const run = promisify(execFile)
@@ -29,11 +30,6 @@ export function explainKafkaLog(folder: string, log: string): string | undefined
   if (/Failed to acquire lock on file .lock/.test(log)) return `another Kafka uses ${folder}`
   if (/OutOfMemoryError/.test(log)) return 'it ran out of memory'
   return undefined
-}
-
-async function javaVersion(java: string): Promise<string> {
-  const { stdout, stderr } = await run(java, ['-version'])
-  return stdout + stderr
 }
 
 /**

@@ -4,22 +4,15 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { libraryFolder } from './artifacts.ts'
 import type { Probes } from './choose.ts'
+import { javaMajor, javaVersion } from './java.ts'
 
 const run = promisify(execFile)
-
-/** The major version in what `java -version` prints: 17 from `openjdk version "17.0.15"`, 8 from `"1.8.0_392"`. */
-export function javaMajor(output: string): number | undefined {
-  const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(output) ?? []
-  if (first === undefined) return undefined
-  return first === '1' ? Number(second) : Number(first)
-}
 
 async function findJava(environment: NodeJS.ProcessEnv): Promise<{ java: string } | string> {
   const home = environment.JAVA_HOME
   const java = home && existsSync(join(home, 'bin/java')) ? join(home, 'bin/java') : 'java'
   try {
-    const { stdout, stderr } = await run(java, ['-version'], { timeout: 20_000 })
-    const major = javaMajor(stdout + stderr)
+    const major = javaMajor(await javaVersion(java))
     if (major === undefined) return `the version of ${java} cannot be told`
     return major >= 17 ? { java } : `Java is ${major} and Kafka needs 17`
   } catch {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { chooseForStart, chooseForTests, type Probes } from '../../../stack/kafka/choose.ts'
-import { javaMajor } from '../../../stack/kafka/probes.ts'
+import { javaMajor } from '../../../stack/kafka/java.ts'
 
 const nothing: Probes = {
   java: async () => 'there is no Java',
