@@ -1,0 +1,163 @@
+/** A client of the simulation, and what it may expect of the broker. */
+import { matches } from '../../mqtt/topic.ts'
+import type { Random } from './random.ts'
+import type { Delivery, SimConnection, SimGateway } from './sim-gateway.ts'
+
+interface Published {
+  readonly topic: string
+  readonly text: string
+}
+
+const placeOf = ({ source, offset }: { source: number; offset: number }): string => `${source}:${offset}`
+
+export class Device {
+  readonly clientId: string
+  readonly isPersistent: boolean
+  readonly #random: Random
+  connection: SimConnection | null = null
+  /** Filters whose SUBACK came and that nothing was done to since. */
+  readonly filters = new Set<string>()
+  /** What was subscribed at some time, or may have been: receiving it is no mistake. */
+  readonly #asked = new Set<string>()
+  /** Acknowledged publishes that must come, by text. */
+  readonly #due = new Map<string, Published>()
+  readonly #seen = new Map<string, { readonly connection: number; readonly gateway: string }>()
+  /** Per topic and QoS: position of the last first delivery. */
+  readonly #last = new Map<string, number>()
+  readonly mistakes: string[] = []
+  #hadSession = false
+  #checked: SimConnection | null = null
+  received = 0
+  repeats = 0
+  /** Acknowledges at once and always. */
+  isDiligent = false
+
+  constructor(clientId: string, isPersistent: boolean, random: Random) {
+    this.clientId = clientId
+    this.isPersistent = isPersistent
+    this.#random = random
+  }
+
+  get due(): number {
+    return this.#due.size
+  }
+
+  get missing(): string[] {
+    return [...this.#due.keys()]
+  }
+
+  get isOpen(): boolean {
+    return this.connection?.phase === 'open'
+  }
+
+  connect(gateway: SimGateway): void {
+    if (!this.isPersistent) this.#forget()
+    const connection = gateway.connect(this.clientId, {
+      cleanStart: !this.isPersistent,
+      expiry: this.isPersistent ? 100_000 : 0,
+      receiveMaximum: 1 + this.#random.below(8),
+      onDelivery: (each, delivery) => this.#take(each, delivery),
+      onClosed: (each) => {
+        if (this.connection !== each) return
+        this.connection = null
+        if (!this.isPersistent) this.#forget()
+      },
+    })
+    this.connection = connection
+  }
+
+  /** Looks at what the connection was answered; call when it is open. */
+  checkPresent(): void {
+    const { connection } = this
+    if (connection?.phase !== 'open' || !this.isPersistent || this.#checked === connection) return
+    this.#checked = connection
+    if (this.#hadSession && !connection.sessionPresent) this.mistakes.push('its session is gone')
+    this.#hadSession = true
+  }
+
+  async subscribe(filter: string): Promise<void> {
+    const { connection } = this
+    if (connection?.phase !== 'open') return
+    this.#asked.add(filter)
+    this.filters.delete(filter)
+    await connection.subscribe(filter)
+    // A connection that was taken over or lost meanwhile never got its SUBACK.
+    if (this.connection === connection && connection.phase === 'open') this.filters.add(filter)
+  }
+
+  async unsubscribe(filter: string): Promise<void> {
+    const { connection } = this
+    if (connection?.phase !== 'open') return
+    this.filters.delete(filter)
+    // What has not come yet need not come any more, unless by another filter.
+    for (const [text, { topic }] of this.#due) if (!this.#expects(topic)) this.#due.delete(text)
+    await connection.unsubscribe(filter)
+  }
+
+  /** Whether a message published from now on must come. */
+  #expects(topic: string): boolean {
+    return [...this.filters].some((filter) => matches(filter, topic))
+  }
+
+  /** To be called before the publish is sent; what is returned is to be called when it is acknowledged. */
+  expect(topic: string, text: string): () => void {
+    const { connection } = this
+    const filters = [...this.filters].filter((filter) => matches(filter, topic))
+    if (filters.length === 0) return () => {}
+    return () => {
+      if (!filters.some((filter) => this.filters.has(filter)) || this.#texts.has(text)) return
+      if (!this.isPersistent && this.connection !== connection) return
+      this.#due.set(text, { topic, text })
+    }
+  }
+
+  readonly #texts = new Set<string>()
+
+  #forget(): void {
+    this.filters.clear()
+    this.#due.clear()
+    this.#last.clear()
+    this.#seen.clear()
+  }
+
+  #take(connection: SimConnection, delivery: Delivery): void {
+    const { topic, text, offset, dup, qos } = delivery
+    this.received++
+    const place = placeOf(delivery)
+    const before = this.#seen.get(place)
+    const by = `${connection.gateway.id}/${connection.gateway.incarnation}/${connection.number}`
+    if (before) {
+      this.repeats++
+      if (before.gateway === by) this.mistakes.push(`${topic} ${text} came twice on one connection`)
+      if (!dup) this.mistakes.push(`${topic} ${text} came again without DUP`)
+    } else {
+      // Order is promised among messages of one QoS.
+      const line = `${qos} ${topic}`
+      const last = this.#last.get(line) ?? -1
+      if (offset < last) this.mistakes.push(`${text} at ${offset} came first after ${last}`)
+      this.#last.set(line, Math.max(last, offset))
+    }
+    if (qos === 0 && dup) this.mistakes.push(`${text} has QoS 0 and DUP`)
+    if (![...this.#asked].some((filter) => matches(filter, topic))) this.mistakes.push(`${topic} ${text} was never asked for`)
+    this.#seen.set(place, { connection: connection.number, gateway: by })
+    this.#due.delete(text)
+    this.#texts.add(text)
+    if (delivery.number < 0) return
+    if (this.isDiligent) setImmediate(() => connection.acknowledge(delivery))
+    else if (this.#random.chance(0.85)) {
+      let turns = this.#random.below(6)
+      const later = (): void => {
+        if (turns-- > 0) setImmediate(later)
+        else connection.acknowledge(delivery)
+      }
+      later()
+    }
+  }
+
+  /** Acknowledges what it held back on this connection. */
+  catchUp(): void {
+    this.isDiligent = true
+    const { connection } = this
+    if (connection) for (const delivery of [...connection.received]) connection.acknowledge(delivery)
+  }
+}
