@@ -34,12 +34,12 @@ export const gatewaySettings = {
   GRPC_TLS_CA: { kind: 'text', default: '', about: 'PEM file with the CA that signed the routers’ certificates; with it, mutual TLS' },
   GRPC_TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate of the delivery service' },
   GRPC_TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the key of GRPC_TLS_CERT' },
-  LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of /status and /metrics' },
+  LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of the internal MQTT listener, /status and /metrics' },
   INTERNAL_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of /status and /metrics; 0 for any free one' },
   INTERNAL_MQTT_PORT: {
     kind: 'text',
     default: 'off',
-    about: 'Loopback MQTT listener for the canary and other parts of the deployment: a port, 0 for any free one, or off',
+    about: 'MQTT listener for the canary and other parts of the deployment: a port, 0 for any free one, or off',
   },
   INTERNAL_KEY_FILE: {
     kind: 'text',
@@ -403,7 +403,9 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
     mqtts: listener('MQTTS_PORT', false),
     ws: listener('WS_PORT', true),
     wss: listener('WSS_PORT', false),
-    internal: ((number) => (number === null ? null : { host: '127.0.0.1', port: number }))(port('INTERNAL_MQTT_PORT', values.INTERNAL_MQTT_PORT)),
+    internal: ((number) => (number === null ? null : { host: values.LOGGERHEAD_INTERNAL_BIND, port: number }))(
+      port('INTERNAL_MQTT_PORT', values.INTERNAL_MQTT_PORT),
+    ),
   }
   if (listeners.mqtts || listeners.wss) {
     if (!values.TLS_CERT) throw new SettingError('TLS_CERT', 'is needed by the TLS listeners; set it, or set MQTTS_PORT and WSS_PORT to off')
