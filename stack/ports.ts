@@ -40,14 +40,15 @@ export async function checkFree(ports: readonly (readonly [variable: string, por
 
 /**
  * Free ports below those that the system gives to outgoing connections, so that a service which is started again finds
- * its port still free. Random: several stacks and test runs look for theirs at the same time.
+ * its port still free. Random: several stacks and test runs look for theirs at the same time. `except`: ports that are
+ * free and promised, such as those this stack's own listeners are about to take.
  */
-export async function findFreePorts(count: number): Promise<number[]> {
+export async function findFreePorts(count: number, except: readonly number[] = []): Promise<number[]> {
   const found = new Set<number>()
   for (let attempt = 0; found.size < count; attempt++) {
     if (attempt > 1_000) throw new Error(`no ${count} free ports between 20000 and 32000`)
     const port = 20_000 + Math.floor(Math.random() * 12_000)
-    if (!found.has(port) && (await isFree(port, undefined))) found.add(port)
+    if (!found.has(port) && !except.includes(port) && (await isFree(port, undefined))) found.add(port)
   }
   return [...found]
 }
