@@ -97,8 +97,9 @@ async function underLoad(stack: Stack, what: string, options: Partial<LoadOption
 /** Kills the named processes at a random moment, together, and waits until everything goes on. */
 async function strike(stack: Stack, load: Load, names: readonly string[]): Promise<Resumed> {
   await load.after(20 + Math.floor(random() * 200), patienceMs)
+  const killed = await Promise.all(names.map(async (name) => [name, (await stack.process(name)).pid] as const))
   load.mark()
-  const killed = await Promise.all(names.map(async (name) => [name, await stack.kill(name)] as const))
+  for (const [, pid] of killed) process.kill(pid, 'SIGKILL')
   const resumed = await load.resumed(patienceMs)
   await Promise.all(killed.map(([name, pid]) => stack.restarted(name, pid, patienceMs)))
   return resumed
