@@ -86,7 +86,13 @@ export class Supervisor {
     const certificates = await step(this.#certificates())
     const { brokers, kafka } = await step(this.#startKafka())
 
-    const ports = arrangePorts(config, await findFreePorts(internalPortCount(config), publicPorts(config).map(([, port]) => port)))
+    const ports = arrangePorts(
+      config,
+      await findFreePorts(
+        internalPortCount(config),
+        publicPorts(config).map(([, port]) => port),
+      ),
+    )
     const specs = serviceSpecs({
       config,
       project: this.#options.services ?? project,
@@ -164,7 +170,10 @@ export class Supervisor {
           }
         }
         say(`starting Kafka ${kafkaVersion} …`)
-        const [controllerPort = 0] = await findFreePorts(1, publicPorts(this.#options.config).map(([, port]) => port))
+        const [controllerPort = 0] = await findFreePorts(
+          1,
+          publicPorts(this.#options.config).map(([, port]) => port),
+        )
         const spec = await prepareNode({
           project,
           java: choice.java,
