@@ -103,9 +103,10 @@ export class OwnedShard {
     const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
     const position = inbox.progress?.position ?? start
     if (position < start) options.onGone(position, start)
+    const backlogEnd = (await log.endOffsets(topics.messages)).get(shard) ?? 0
     const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
-    return new OwnedShard(options, { term, inbox, fenced, position: Math.max(position, start), lifecyclePosition, known, snapshot })
+    return new OwnedShard(options, { term, inbox, fenced, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot })
   }
 
   private constructor(
@@ -115,6 +116,7 @@ export class OwnedShard {
       readonly inbox: InboxFold
       readonly fenced: Appender
       readonly position: number
+      readonly backlogEnd: number
       readonly lifecyclePosition: number
       readonly known: readonly Applied[]
       readonly snapshot: Snapshot | undefined
@@ -136,6 +138,7 @@ export class OwnedShard {
       shard,
       term,
       position: state.position,
+      backlogEnd: state.backlogEnd,
       appender,
       inboxTopic: topics.inbox,
       now,

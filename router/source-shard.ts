@@ -22,6 +22,8 @@ export interface SourceShardOptions {
   readonly shard: number
   readonly term: number
   readonly position: number
+  /** Offset in `messages` up to which an owner before this one may have been. */
+  readonly backlogEnd: number
   readonly trie: SubscriptionTrie
   readonly gateways: Gateways
   readonly appender: Appender
@@ -107,7 +109,8 @@ export class SourceShard {
   #peek(offset: number, value: Buffer): PublishedRecord | undefined {
     try {
       const { clientId, qos, retain, receivedAt, messageExpiryInterval } = peekMessage(value)
-      return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt: messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000 }
+      const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
+      return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog: offset < this.#options.backlogEnd }
     } catch (error) {
       this.#options.onUnreadable(offset, error as Error)
       return undefined

@@ -3,7 +3,7 @@
  * connection go straight to the gateways; what persistent sessions are owed goes into the inbox of their shards.
  */
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
-import type { GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
+import type { Attachment, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
 import { deliveryTerms, type Published } from './delivery-terms.ts'
 import type { Match } from './subscription-trie.ts'
 
@@ -11,6 +11,9 @@ import type { Match } from './subscription-trie.ts'
 export interface PublishedRecord extends Published {
   /** Milliseconds since the epoch; 0 never. */
   readonly expiresAt: number
+  readonly receivedAt: number
+  /** An owner before this one may have sent it. */
+  readonly isBacklog: boolean
 }
 
 /** One gateway's part of a stretch. */
@@ -24,7 +27,7 @@ export interface StretchPlan {
   readonly direct: Map<number, DirectPart>
   /** By the receiving sessions' shard. */
   readonly indexed: Map<number, IndexEntry[]>
-  /** QoS 0 messages for sessions without a connection: nobody keeps those. */
+  /** QoS 0 messages for sessions without a connection, or with a new one: nobody keeps those. */
   unkept: number
 }
 
@@ -59,7 +62,7 @@ export function planRecord(
         listOf(plan.indexed, session.shard).push(entry)
       }
       entry.receivers.push({ clientId: session.clientId, session: session.id, ...terms })
-    } else if (session.attached) {
+    } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
       const { gateway } = session.attached
       let delivered = messages.get(gateway.incarnation)
       if (!delivered) {
@@ -73,6 +76,10 @@ export function planRecord(
     }
   }
 }
+
+/** At most once: what an earlier connection may have got does not go to a later one. Its gateway knows what this one got. */
+const mayHaveBeenSentBefore = (message: PublishedRecord, qos: number, attached: Attachment): boolean =>
+  qos === 0 && message.isBacklog && attached.at >= message.receivedAt
 
 /** Splits what a shard is owed into records of some `bytesMax` each, whatever number of receivers and identifiers they name. */
 export function* indexParts(entries: readonly IndexEntry[], bytesMax: number): Generator<IndexEntry[]> {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import type { Session } from '../../../model/session.ts'
 import type { DeliveredMessage } from '../../../proto/frames.ts'
 import { directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord } from '../../../router/stretch-plan.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
@@ -7,7 +8,7 @@ import type { IndexEntry } from '../../../schemas/records.ts'
 import { entry, receiver, subscription } from '../model/session-records.ts'
 import { attachment, sessionOf } from './sessions.ts'
 
-const qos1: PublishedRecord = { clientId: 'p', qos: 1, retain: false, expiresAt: 0 }
+const qos1: PublishedRecord = { clientId: 'p', qos: 1, retain: false, expiresAt: 0, receivedAt: 1_000, isBacklog: false }
 const record = { source: 3, offset: 40, value: Buffer.from('value') }
 const match = (session: ReturnType<typeof sessionOf>, qos = 1) => ({ session, subscriptions: [subscription('a', { qos })] })
 
@@ -46,6 +47,17 @@ describe('planRecord', () => {
     planRecord(plan, record, { ...qos1, qos: 0 }, [match(sessionOf('here'))])
     expect([plan.direct.size, plan.indexed.size]).toEqual([1, 0])
   })
+})
+
+test('QoS 0 that an owner before may have sent does not go to a connection that came after it', () => {
+  const [older, younger] = [999, 1_000].map((at, i) => sessionOf(`c${i}`, { attached: { ...attachment(i), at } })) as [Session, Session]
+  const both = [match(older, 0), match(younger, 0)]
+  const to = (message: PublishedRecord): number[] => {
+    const plan = emptyPlan()
+    planRecord(plan, record, message, both)
+    return [...plan.direct.values()].flatMap(({ messages }) => messages.flatMap(({ receivers }) => receivers.map(({ connection }) => connection)))
+  }
+  expect([to(qos1), to({ ...qos1, isBacklog: true })]).toEqual([[0, 1], [0]])
 })
 
 describe('indexParts', () => {
