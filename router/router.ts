@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
-import { type Appender, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
+import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
@@ -314,6 +314,9 @@ export class Router {
       owned.client.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return
       owned.snapshot().catch((error: Error) => {
+        const isOwned = this.#owned.get(owned.shard) === owned
+        // Another router has it: the group will tell, too.
+        if (error instanceof FencedError && isOwned) void this.#release([owned.shard])
         if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
       })
     })

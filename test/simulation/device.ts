@@ -57,7 +57,8 @@ export class Device {
       expiry: this.isPersistent ? 100_000 : 0,
       receiveMaximum: 1 + this.#random.below(8),
       onDelivery: (each, delivery) => this.#take(each, delivery),
-      onClosed: (each) => {
+      onClosed: (each, why) => {
+        this.#trace(`is closed on ${each.gateway.address}/${each.number}: ${why}`)
         if (this.connection !== each) return
         this.connection = null
         if (!this.isPersistent) this.#forget()
@@ -71,6 +72,7 @@ export class Device {
     const { connection } = this
     if (connection?.phase !== 'open' || !this.isPersistent || this.#checked === connection) return
     this.#checked = connection
+    this.#trace(`is open as ${connection.session}/${connection.epoch} on ${connection.gateway.address}/${connection.number}`)
     if (this.#hadSession && !connection.sessionPresent) this.mistakes.push('its session is gone')
     this.#hadSession = true
   }
@@ -113,6 +115,11 @@ export class Device {
 
   readonly #texts = new Set<string>()
 
+  /** SIM_TRACE=<client id> tells what happens to it. */
+  #trace(what: string): void {
+    if (process.env.SIM_TRACE === this.clientId) process.stderr.write(`${this.clientId} ${what}\n`)
+  }
+
   #forget(): void {
     this.filters.clear()
     this.#due.clear()
@@ -123,6 +130,7 @@ export class Device {
   #take(connection: SimConnection, delivery: Delivery): void {
     const { topic, text, offset, dup, qos } = delivery
     this.received++
+    this.#trace(`gets ${text} ${delivery.source}:${offset} number ${delivery.number}${dup ? ' dup' : ''} on ${connection.gateway.address}/${connection.number}`)
     const place = placeOf(delivery)
     const before = this.#seen.get(place)
     const by = `${connection.gateway.id}/${connection.gateway.incarnation}/${connection.number}`
@@ -148,7 +156,10 @@ export class Device {
       let turns = this.#random.below(6)
       const later = (): void => {
         if (turns-- > 0) setImmediate(later)
-        else connection.acknowledge(delivery)
+        else {
+          this.#trace(`acknowledges ${delivery.number}`)
+          connection.acknowledge(delivery)
+        }
       }
       later()
     }

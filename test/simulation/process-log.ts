@@ -88,15 +88,15 @@ export class ProcessLog implements Log {
   close = () => this.#answer(this.#inner.close())
 
   async join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership> {
-    const membership = await this.#answer(
-      this.#inner.join({
-        ...options,
-        onAssigned: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onAssigned(shards))),
-        onRevoked: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onRevoked(shards))),
-      }),
-    )
-    this.#memberships.push(membership)
-    return membership
+    const membership = await this.#inner.join({
+      ...options,
+      onAssigned: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onAssigned(shards))),
+      onRevoked: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onRevoked(shards))),
+    })
+    // Expelled while it joined.
+    if (this.#isDeaf) await membership.close()
+    else this.#memberships.push(membership)
+    return this.#answer(Promise.resolve(membership))
   }
 
   /** The group does not wait for a process that died meanwhile. */

@@ -34,6 +34,12 @@ class Simulation {
   readonly stale: RouterProcess[] = []
   readonly failures: Error[] = []
   readonly story: string[] = []
+
+  tell(what: string): void {
+    this.story.push(what)
+    if (process.env.SIM_TRACE) process.stderr.write(`-- ${what}\n`)
+  }
+
   readonly #published = new Map<string, number>()
   #acknowledged = 0
   #routerNumber = 0
@@ -114,7 +120,7 @@ class Simulation {
     // Now and then while it is connected: a takeover.
     if (device.connection && !this.random.chance(0.3)) return
     device.connect(this.random.pick(this.gateways))
-    this.story.push(`${device.clientId} connects`)
+    this.tell(`${device.clientId} connects`)
   }
 
   disconnect(): void {
@@ -134,14 +140,14 @@ class Simulation {
 
   cut(): void {
     this.random.pick(this.gateways).cut()
-    this.story.push('a link is cut')
+    this.tell('a link is cut')
   }
 
   async crashGateway(): Promise<void> {
     const at = this.random.below(this.gateways.length)
     const gateway = this.gateways[at] as SimGateway
     gateway.crash()
-    this.story.push(`${gateway.id} crashes`)
+    this.tell(`${gateway.id} crashes`)
     await world.pass(this.random.pick([0, 300, 3_000]))
     this.gateways[at] = await world.startGateway(gateway.id)
   }
@@ -149,7 +155,7 @@ class Simulation {
   async freeze(): Promise<void> {
     const gateway = this.random.pick(this.gateways)
     gateway.isFrozen = true
-    this.story.push(`${gateway.id} hangs`)
+    this.tell(`${gateway.id} hangs`)
     this.publish()
     await world.pass(this.random.pick([200, 2_500, 6_000, 10_000]))
     gateway.thaw()
@@ -158,7 +164,7 @@ class Simulation {
   killRouter(): void {
     const router = this.routers.splice(this.random.below(this.routers.length), 1)[0]
     router?.kill()
-    this.story.push(`${router?.process?.id} is killed`)
+    this.tell(`${router?.process?.id} is killed`)
     if (this.routers.length === 0) this.launch()
   }
 
@@ -176,7 +182,7 @@ class Simulation {
     await world.turns(2)
     if (!router?.process || !isReady) return
     this.routers.splice(at, 1)
-    this.story.push(`${router.process.id} stops`)
+    this.tell(`${router.process.id} stops`)
     await router.process.stop()
     if (this.routers.length === 0) this.launch()
   }
@@ -187,7 +193,7 @@ class Simulation {
     if (!router?.process) return
     this.routers.shift()
     this.stale.push(router.process)
-    this.story.push(`${router.process.id} is stale`)
+    this.tell(`${router.process.id} is stale`)
     await router.process.log.expel()
     if (this.routers.length === 0) this.launch()
   }
