@@ -191,7 +191,7 @@ export class ClientShard {
       const client = here.get(connection)
       if (!client || client.session.id !== session) {
         // A newer epoch holds the session, or it is over: the gateway missed that.
-        gateway.send({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
+        gateway.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
         continue
       }
       if (!client.session.isPersistent) continue
@@ -351,7 +351,9 @@ export class ClientShard {
   }
 
   #close(from: Attachment, reasonCode: number, reason: string): void {
-    this.#options.gateways.get(from.gateway)?.send({ kind: 'close', shard: this.shard, term: this.term, connection: from.connection, reasonCode, reason })
+    this.#options.gateways
+      .get(from.gateway)
+      ?.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection: from.connection, reasonCode, reason })
   }
 
   #detachLost(session: Session, attached: Attachment): void {

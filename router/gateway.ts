@@ -34,6 +34,8 @@ export interface GatewayLimits {
   readonly stallMs: number
 }
 
+type CloseFrame = Extract<RouterFrame, { kind: 'close' }>
+
 interface Unconfirmed {
   readonly frame: Extract<RouterFrame, { kind: 'direct' }>
   readonly bytes: number
@@ -58,8 +60,8 @@ export class Gateway {
   /** By source shard, in order. */
   readonly #unconfirmed = new Map<number, Unconfirmed[]>()
   #unconfirmedBytes = 0
-  /** Connections that missed a QoS ≥ 1 message of a source shard and are still to be told. */
-  readonly #missed = new Map<number, Set<number>>()
+  /** By shard: connections that must end and whose gateway could not be told yet. */
+  readonly #closing = new Map<number, Map<number, CloseFrame>>()
   #link: FrameLink | undefined
   #isWelcome = false
   /** Shards whose state the gateway told on this link: only then direct messages go out, or an older one would be skipped as a repeat. */
@@ -124,13 +126,19 @@ export class Gateway {
     this.#owned.delete(shard)
     this.#release(this.#unconfirmed.get(shard) ?? [])
     this.#unconfirmed.delete(shard)
-    this.#missed.delete(shard)
+    this.#closing.delete(shard)
     this.#send({ kind: 'disown', shard, term })
   }
 
   /** Sends what need not survive the link: its state is told again by `shardState` on the next one. */
-  send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'close' | 'owed' }>): void {
+  send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'owed' }>): void {
     this.#send(frame)
+  }
+
+  /** Ends a connection; kept for the next link when there is none, or the connection would live on without a session. */
+  endConnection(frame: CloseFrame): void {
+    if (this.#ready.has(frame.shard)) this.#send(frame)
+    else this.#closing.set(frame.shard, (this.#closing.get(frame.shard) ?? new Map<number, CloseFrame>()).set(frame.connection, frame))
   }
 
   /**
@@ -156,7 +164,6 @@ export class Gateway {
   forfeit(): void {
     const all = [...this.#unconfirmed.values()].flat()
     this.#unconfirmed.clear()
-    this.#missed.clear()
     this.#release(all)
   }
 
@@ -218,7 +225,8 @@ export class Gateway {
         this.#confirm(from.shard, from.receivedTo)
         this.#handlers.onShardState(this, from.shard, from.term, from.receivedTo, from.sessions)
         this.#ready.add(from.shard)
-        this.#closeMissed(from.shard)
+        for (const each of this.#closing.get(from.shard)?.values() ?? []) this.#send(each)
+        this.#closing.delete(from.shard)
         for (const each of this.#unconfirmed.get(from.shard) ?? []) this.#send(each.frame)
         return
       case 'received':
@@ -262,16 +270,6 @@ export class Gateway {
     }
   }
 
-  /** The client's shard may be another router's: the gateway itself ends the connection too. */
-  #closeMissed(shard: number): void {
-    const term = this.#owned.get(shard)
-    if (term === undefined || !this.#ready.has(shard)) return
-    for (const connection of this.#missed.get(shard) ?? []) {
-      this.#send({ kind: 'close', shard, term, connection, reasonCode: quotaExceeded, reason: 'SessionOverflow' })
-    }
-    this.#missed.delete(shard)
-  }
-
   #overflow(shard: number, messages: readonly DeliveredMessage[]): void {
     let dropped = 0
     const ending = new Set<number>()
@@ -282,9 +280,11 @@ export class Gateway {
       }
     }
     if (dropped > 0) this.#handlers.onDropped(this, dropped)
-    if (ending.size === 0) return
-    this.#missed.set(shard, new Set([...(this.#missed.get(shard) ?? []), ...ending]))
-    this.#closeMissed(shard)
-    for (const connection of ending) this.#handlers.onOverflow(this, connection)
+    const term = this.#owned.get(shard) ?? -1
+    for (const connection of ending) {
+      // Its client's shard may be another router's: the gateway itself ends the connection too.
+      this.endConnection({ kind: 'close', shard, term, connection, reasonCode: quotaExceeded, reason: 'SessionOverflow' })
+      this.#handlers.onOverflow(this, connection)
+    }
   }
 }

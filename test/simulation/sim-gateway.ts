@@ -153,7 +153,7 @@ export class SimConnection {
   }
 
   liveSession(): LiveSession | null {
-    if (this.phase !== 'open' || (this.options.expiry ?? 100) === 0) return null
+    if (this.phase !== 'open') return null
     return this.owed.state(this.number, this.session as number)
   }
 
