@@ -78,7 +78,7 @@ export class ClientShard {
   readonly #clients = new Map<string, ClientSession>()
   /** The same by gateway incarnation and connection. */
   readonly #connections = new Map<number, Map<number, ClientSession>>()
-  /** On their first connection when this router took the shard: what they were sent is not known until their gateway tells. */
+  /** Sessions whose gateway has not told this owner of their connection: another may have sent to it, or still does. */
   readonly #uncertain = new Set<Session>()
   /** Sessions whose queue may hold, below this number, what their client may no longer read. */
   readonly #rejudged = new WeakMap<Session, number>()
@@ -103,8 +103,9 @@ export class ClientShard {
       if (session.isOver) continue
       if (session.queue.length > 0) this.#rejudged.set(session, session.queue.next)
       if (session.attached) {
-        if (session.id === session.epoch) this.#uncertain.add(session)
-        else this.#suspect(session)
+        this.#uncertain.add(session)
+        // On the session's first connection all that was sent will be told.
+        if (session.id !== session.epoch) this.#suspect(session)
         this.#connect(session, session.attached)
         if (options.gateways.isSuperseded(session.attached.gateway)) this.#detachLost(session, session.attached)
       } else {
@@ -135,6 +136,7 @@ export class ClientShard {
         this.#ending.delete(session)
         // Told late, when the session has moved on already: what comes next says how.
         if (session.attached !== attachment) return
+        if (!this.#options.gateways.get(attachment.gateway)?.isReady(this.shard)) this.#uncertain.add(session)
         this.#connect(session, attachment)
         this.#answer(session, attachment)
         // What was revoked of the connection before may have come too late for it.
