@@ -42,7 +42,8 @@ async function serve(options: DoorOptions, request: IncomingMessage, response: S
   const where = route(request.url ?? '')
   switch (where.to) {
     case 'hop':
-      return options.proxy.forward(where.hop, request, response, peer, proceed)
+      if (!where.streams) giveTime(options, request, response)
+      return options.proxy.forward(where.hop, request, response, peer, proceed, where.streams)
     case 'refused':
       return sendProblem(response, { status: where.status, detail: where.detail, close: where.status === 400 })
     case 'health':
@@ -56,6 +57,19 @@ async function serve(options: DoorOptions, request: IncomingMessage, response: S
       response.setHeader('content-type', options.registry.contentType)
       response.end(await options.registry.metrics())
   }
+}
+
+/** Node's own time for a whole request is one for all; a body that streams gets more, so each request has its own. */
+function giveTime({ metrics, limits }: DoorOptions, request: IncomingMessage, response: ServerResponse): void {
+  const timer = setTimeout(() => {
+    if (request.complete) return
+    if (response.headersSent) request.socket.destroy()
+    else refuseMalformed(metrics, Object.assign(new Error('slow'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), request.socket)
+  }, limits.requestTimeoutMs)
+  const done = (): void => clearTimeout(timer)
+  request.once('end', done)
+  request.once('close', done)
+  response.once('close', done)
 }
 
 function reads(request: IncomingMessage, response: ServerResponse): boolean {
@@ -99,8 +113,8 @@ export function createDoor(options: DoorOptions, tls?: { readonly cert: Buffer; 
   const settings: ServerOptions = {
     maxHeaderSize: limits.headersMax,
     headersTimeout: limits.headersTimeoutMs,
-    requestTimeout: Math.max(limits.requestTimeoutMs, limits.headersTimeoutMs),
-    // Node looks at the two above only this often.
+    requestTimeout: 0,
+    // Node looks at the time for headers only this often; that of a whole request is ours.
     connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
     keepAliveTimeout: 5000,
     noDelay: true,

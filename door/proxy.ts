@@ -66,9 +66,13 @@ export class ReverseProxy {
     }
   }
 
-  /** Answers the request, whatever happens. `proceed` is called once before the body is read (for 100-continue). */
-  async forward(hop: Hop, request: IncomingMessage, response: ServerResponse, peer: Peer, proceed: () => void): Promise<void> {
-    const { metrics, bodyMax, requestsPerHopMax } = this.#options
+  /**
+   * Answers the request, whatever happens. `proceed` is called once before the body is read (for 100-continue). A body that
+   * streams has no bound here: nothing of it is held.
+   */
+  async forward(hop: Hop, request: IncomingMessage, response: ServerResponse, peer: Peer, proceed: () => void, streams = false): Promise<void> {
+    const { metrics, requestsPerHopMax } = this.#options
+    const bodyMax = streams ? Number.POSITIVE_INFINITY : this.#options.bodyMax
     if (Number(request.headers['content-length'] ?? 0) > bodyMax) {
       this.#refuse(response, hop, 'body', this.#tooLarge())
       return
@@ -85,7 +89,7 @@ export class ReverseProxy {
     }
     metrics.underWay.set({ hop }, ++this.#underWay[hop])
     try {
-      await this.#forward(hop, request, response, peer, proceed)
+      await this.#forward(hop, request, response, peer, proceed, bodyMax)
     } finally {
       metrics.underWay.set({ hop }, --this.#underWay[hop])
     }
@@ -96,7 +100,7 @@ export class ReverseProxy {
     this.#tlsAgent.destroy()
   }
 
-  async #forward(hop: Hop, request: IncomingMessage, response: ServerResponse, peer: Peer, proceed: () => void): Promise<void> {
+  async #forward(hop: Hop, request: IncomingMessage, response: ServerResponse, peer: Peer, proceed: () => void, bodyMax: number): Promise<void> {
     const { metrics } = this.#options
     const kind = this.#kinds[hop]
     const headers = forwardedHeaders(request.headers, peer)
@@ -104,7 +108,7 @@ export class ReverseProxy {
     let queue = kind.order()
     let repeated = false
     for (let upstream = queue.shift(); upstream !== undefined; upstream = queue.shift()) {
-      const attempt = await this.#attempt(upstream, request, response, headers, proceed)
+      const attempt = await this.#attempt(upstream, request, response, headers, proceed, bodyMax)
       if (attempt.result === 'unreached') {
         kind.failed(upstream)
         metrics.upstreamFailures.inc({ hop, kind: 'connect' })
@@ -138,8 +142,15 @@ export class ReverseProxy {
     sendProblem(response, { status: 503, hop, retryAfter: 1, close: true, detail: `no ${hop} can be reached (${why})` })
   }
 
-  #attempt(upstream: Upstream, request: IncomingMessage, response: ServerResponse, headers: IncomingHttpHeaders, proceed: () => void): Promise<Attempt> {
-    const { bodyMax, connectTimeoutMs, upstreamTimeoutMs } = this.#options
+  #attempt(
+    upstream: Upstream,
+    request: IncomingMessage,
+    response: ServerResponse,
+    headers: IncomingHttpHeaders,
+    proceed: () => void,
+    bodyMax: number,
+  ): Promise<Attempt> {
+    const { connectTimeoutMs, upstreamTimeoutMs } = this.#options
     return new Promise((resolve) => {
       let phase: 'connecting' | 'sending' | 'answering' | 'settled' = 'connecting'
       const onward = this.#open(upstream, request, headers)

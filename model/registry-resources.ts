@@ -1,4 +1,5 @@
 /** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
+import { limitPresets, type NamespaceLimitName, type NamespaceLimits, namespaceLimits } from './namespace-limits.ts'
 
 /** Integers, strings and lists of strings; no booleans (spec 1.10). */
 export type AttributeValue = string | number | readonly string[]
@@ -63,6 +64,20 @@ export interface NamespaceProperties {
   readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
   readonly maximumSessionExpiryInHours?: number
   readonly maximumClientSessionsPerAuthenticationName?: number
+  readonly limits?: NamespaceLimits
+}
+
+/** What the bearer of an API key may do; each role may what the ones before it may. */
+export const apiKeyRoles = ['reader', 'operator', 'owner'] as const
+export type ApiKeyRole = (typeof apiKeyRoles)[number]
+
+export interface ApiKeyProperties {
+  readonly role: ApiKeyRole
+  /** SHA-256 of the key, in hexadecimal: keys are 256 random bits, so that nothing slower is needed. */
+  readonly hash: string
+  /** Milliseconds since the epoch after which the key is refused. */
+  readonly expiresAt?: number
+  readonly description?: string
 }
 
 /** Properties by kind: the kinds are the path segments of the HTTP API and the first part of a record's key. */
@@ -72,6 +87,7 @@ export interface ResourceProperties {
   topicSpaces: TopicSpaceProperties
   permissionBindings: PermissionBindingProperties
   caCertificates: CaCertificateProperties
+  apiKeys: ApiKeyProperties
   namespace: NamespaceProperties
 }
 
@@ -83,6 +99,7 @@ export const resourceKinds = [
   'topicSpaces',
   'permissionBindings',
   'caCertificates',
+  'apiKeys',
   'namespace',
 ] as const satisfies readonly ResourceKind[]
 
@@ -123,6 +140,15 @@ function readAttributes(value: unknown): Attributes {
   return attributes
 }
 
+function readLimits(json: Json): NamespaceLimits {
+  const limits: { [N in NamespaceLimitName]?: number } = {}
+  for (const name of Object.keys(namespaceLimits) as NamespaceLimitName[]) {
+    const value = json[name]
+    if (typeof value === 'number') limits[name] = value
+  }
+  return { preset: limitPresets.find((known) => known === json.preset) ?? 'open', ...limits }
+}
+
 const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => ResourceProperties[K] | undefined } = {
   clients(json, name) {
     const authentication = json.clientCertificateAuthentication as Json | undefined
@@ -152,6 +178,11 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
   caCertificates(json) {
     return text(json.encodedCertificate) ? { encodedCertificate: json.encodedCertificate, ...described(json) } : undefined
   },
+  apiKeys(json) {
+    const role = apiKeyRoles.find((known) => known === json.role)
+    if (role === undefined || !text(json.hash)) return undefined
+    return { role, hash: json.hash, ...(Number.isSafeInteger(json.expiresAt) ? { expiresAt: json.expiresAt as number } : {}), ...described(json) }
+  },
   namespace(json) {
     const configuration = object(json.topicSpacesConfiguration)
     const named = object(configuration.clientAuthentication).alternativeAuthenticationNameSources
@@ -160,6 +191,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
       alternativeAuthenticationNameSources: texts(named) ? named.filter(isNameSource) : [],
       ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
       ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
+      ...(json.limits === undefined ? {} : { limits: readLimits(object(json.limits)) }),
     }
   },
 }

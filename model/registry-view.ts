@@ -45,6 +45,7 @@ export class RegistryView {
     topicSpaces: new Map(),
     permissionBindings: new Map(),
     caCertificates: new Map(),
+    apiKeys: new Map(),
     namespace: new Map(),
   }
   readonly #clientsByName = new Map<string, Resource<'clients'>>()
@@ -81,6 +82,9 @@ export class RegistryView {
   }
   get caCertificates(): ReadonlyMap<string, Resource<'caCertificates'>> {
     return this.#kinds.caCertificates
+  }
+  get apiKeys(): ReadonlyMap<string, Resource<'apiKeys'>> {
+    return this.#kinds.apiKeys
   }
   /** The namespace's own settings, when they were ever written. */
   get namespace(): Resource<'namespace'> | undefined {

@@ -55,9 +55,16 @@ function clientEvent(change: Change, namespaceName: string, source: string): Key
   })
 }
 
+/** An API key's hash is of use to nobody who reads the log. */
+function shown(properties: object | undefined): object | null {
+  if (properties === undefined || !('hash' in properties)) return properties ?? null
+  const { hash: _, ...others } = properties
+  return others
+}
+
 function changeEvent(change: Change, source: string): KeyedEvent {
   const { kind, name, before, after, by } = change
-  const data = { kind, name, by, before: before?.properties ?? null, after: after ? readProperties(kind, name, after.properties) : null }
+  const data = { kind, name, by, before: shown(before?.properties), after: shown(after && readProperties(kind, name, after.properties)) }
   return {
     key: `${kind}/${name}`,
     event: {

@@ -14,6 +14,7 @@ import type { RegistryConfig } from './config.ts'
 import { seedDevelopmentSamples } from './development-samples.ts'
 import { createMetrics, observeRegistry } from './metrics.ts'
 import { Registry } from './registry.ts'
+import { parseRouterUrls, routersByHttp } from './routers.ts'
 
 export interface RegistryProcessOptions {
   readonly config: RegistryConfig
@@ -90,6 +91,9 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
   const namespace = config.LOGGERHEAD_NAMESPACE
   const plan = planTopics(config, namespace, profile)
   const key = await readKey(config.API_KEY_FILE)
+  const addresses = parseRouterUrls(config.ROUTER_URLS)
+  if (!addresses) throw new SettingError('ROUTER_URLS', `“${config.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
+  const internalKey = config.INTERNAL_KEY_FILE === '' ? undefined : (await readFile(config.INTERNAL_KEY_FILE, 'utf8')).trim()
   const log = openLog(metrics)
   const closers: (() => Promise<unknown>)[] = [() => log.close()]
   const close = async () => {
@@ -118,6 +122,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
       namespace,
       key,
       config,
+      routers: routersByHttp({ addresses, key: internalKey, timeoutMs: config.ROUTER_TIMEOUT, onTimeout: () => onLimit('ROUTER_TIMEOUT') }),
       health: () => log.health(),
       onLimit,
       onRequest: (method, kind, status, seconds) => requests.observe({ method, kind, status }, seconds),

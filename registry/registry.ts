@@ -7,7 +7,7 @@
 import { type Append, AppendError, type Appender, FencedError, type Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
-import type { Resource, ResourceKind } from '../model/registry-resources.ts'
+import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RegistryEntry } from '../schemas/records.ts'
@@ -131,6 +131,17 @@ export class Registry {
       this.#queue.push({ command, deadline: clock.now() + writeTimeoutMs, resolve: settle(resolve), reject: settle(reject) })
       if (!this.#isRunning) void this.#run()
     })
+  }
+
+  /** What a change would do now; nothing is written. Throws Problem. */
+  preview(command: Command): Outcome {
+    const { kind, name, by, decide } = command
+    const before = this.view.of(kind).get(name)
+    const entry = decide(this.view, this.#options.clock.now())
+    const properties = entry && readProperties(kind, name, entry.properties)
+    if (!entry || !properties) return { before, after: undefined }
+    const { etag, createdAt, updatedAt } = entry
+    return { before, after: { kind, name, properties, etag, createdAt, updatedAt, by, offset: -1 } }
   }
 
   /** Remembers for ever that something was done once. */

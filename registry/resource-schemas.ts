@@ -1,5 +1,6 @@
 /** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
-import { alternativeAuthenticationNameSources, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
+import { limitPresets, namespaceLimits } from '../model/namespace-limits.ts'
+import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
 
 const description = { type: 'string', maxLength: 4096 }
 const object = (properties: object, required: readonly string[] = []) => ({ type: 'object', additionalProperties: false, properties, required })
@@ -40,6 +41,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     ['clientGroupName', 'topicSpaceName', 'permission'],
   ),
   caCertificates: object({ encodedCertificate: { type: 'string', minLength: 1, maxLength: 65_536 }, description }, ['encodedCertificate']),
+  apiKeys: object({ role: { enum: apiKeyRoles }, expirationTimeInUtc: { type: 'string', maxLength: 64 }, description }, ['role']),
   namespace: object({
     topicSpacesConfiguration: object({
       maximumSessionExpiryInHours: { type: 'integer', minimum: 1, maximum: 8760 },
@@ -53,6 +55,10 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
         },
       }),
     }),
+    limits: object({
+      preset: { enum: limitPresets },
+      ...Object.fromEntries(Object.keys(namespaceLimits).map((name) => [name, { type: 'integer', minimum: 0, maximum: 1_000_000_000 }])),
+    }),
   }),
 }
 
@@ -63,6 +69,7 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
   topicSpaces: ['provisioningState', 'subscriptionSupport'],
   permissionBindings: ['provisioningState'],
   caCertificates: ['provisioningState', 'issueTimeInUtc', 'expiryTimeInUtc'],
+  apiKeys: [],
   namespace: [
     'provisioningState',
     'isZoneRedundant',

@@ -36,11 +36,13 @@ export interface PutRequest extends Conditions {
   readonly by: string
   /** Collects what is accepted but worth saying. */
   readonly warnings: string[]
+  /** For an API key that does not exist yet: what is stored of it. */
+  readonly newKeyHash?: string | undefined
 }
 
 /** Writes a resource whole. */
 export function putCommand(request: PutRequest): Command {
-  const { kind, name, properties, limits, by, warnings } = request
+  const { kind, name, properties, limits, by, warnings, newKeyHash } = request
   const { authenticationName } = properties
   return {
     kind,
@@ -50,7 +52,7 @@ export function putCommand(request: PutRequest): Command {
     decide(view, at) {
       const existing = view.of(kind).get(name)
       checkConditions(request, existing)
-      const checked = checkPut(kind, { view, name, properties, limits, now: at })
+      const checked = checkPut(kind, { view, name, properties, limits, now: at, newKeyHash })
       warnings.push(...checked.warnings)
       const etag = `"${randomBytes(9).toString('base64url')}"`
       return { properties: JSON.stringify(checked.properties), etag, createdAt: existing?.createdAt ?? at, updatedAt: at }
@@ -101,11 +103,35 @@ export function findResource(view: RegistryView, kind: ResourceKind, name: strin
   return kind === 'clientGroups' && name === allGroup ? builtInAll : view.of(kind).get(name)
 }
 
-/** The names of a kind in order, the built-in ones too. */
+interface SortedNames {
+  position: number
+  names: readonly string[]
+}
+const sortedNames = new WeakMap<RegistryView, Map<ResourceKind, SortedNames>>()
+
+/** The names of a kind in order, the built-in ones too. Sorted once for all pages that see the same registry. */
 export function namesOfKind(view: RegistryView, kind: ResourceKind): readonly string[] {
+  const kinds = sortedNames.get(view) ?? new Map<ResourceKind, SortedNames>()
+  sortedNames.set(view, kinds)
+  const known = kinds.get(kind)
+  if (known?.position === view.position) return known.names
   const names = [...view.of(kind).keys()]
   if (kind === 'clientGroups') names.push(allGroup)
-  return names.sort()
+  names.sort()
+  kinds.set(kind, { position: view.position, names })
+  return names
+}
+
+/** Up to `top` names behind `after`. */
+export function pageOfNames(names: readonly string[], after: string, top: number): readonly string[] {
+  let low = 0
+  let high = names.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (names[middle]! > after) high = middle
+    else low = middle + 1
+  }
+  return names.slice(low, low + top)
 }
 
 function readOnlyProperties(resource: Resource): object {
@@ -115,21 +141,31 @@ function readOnlyProperties(resource: Resource): object {
   return { issueTimeInUtc: validFromDate.toISOString(), expiryTimeInUtc: validToDate.toISOString() }
 }
 
-/** The namespace's settings in the nesting the API has (NS-04). */
+/** Properties in the nesting the API has (NS-04), without what nobody may see. */
 function apiProperties(resource: Resource): object {
-  if (resource.kind !== 'namespace') return resource.properties
-  const { alternativeAuthenticationNameSources, ...settings } = (resource as Resource<'namespace'>).properties
-  return { topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } } }
+  if (resource.kind === 'namespace') {
+    const { alternativeAuthenticationNameSources, limits, ...settings } = (resource as Resource<'namespace'>).properties
+    return { topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } }, ...(limits ? { limits } : {}) }
+  }
+  if (resource.kind !== 'apiKeys') return resource.properties
+  const { hash: _, expiresAt, ...shown } = (resource as Resource<'apiKeys'>).properties
+  return { ...shown, ...(expiresAt === undefined ? {} : { expirationTimeInUtc: new Date(expiresAt).toISOString() }) }
 }
 
 /** A resource as the API answers it. */
-export function representation(resource: Resource, namespace: string, warnings: readonly string[] = []): object {
+export interface Representation {
+  readonly properties: object
+  readonly [field: string]: unknown
+}
+
+/** Makes the answer. */
+export function representation(resource: Resource, namespace: string, warnings: readonly string[] = []): Representation {
   const { kind, name, etag, createdAt, updatedAt, by } = resource
   const path = kind === 'namespace' ? `/namespaces/${namespace}` : `/namespaces/${namespace}/${kind}/${encodeURIComponent(name).replace('%24', '$')}`
   return {
     id: path,
     name,
-    type: kind === 'namespace' ? 'Microsoft.EventGrid/namespaces' : `Microsoft.EventGrid/namespaces/${kind}`,
+    type: kind === 'namespace' ? 'Microsoft.EventGrid/namespaces' : `${kind === 'apiKeys' ? 'Loggerhead' : 'Microsoft.EventGrid'}/namespaces/${kind}`,
     properties: { ...apiProperties(resource), ...readOnlyProperties(resource) },
     etag,
     createdAt: new Date(createdAt).toISOString(),

@@ -3,6 +3,7 @@ import { foldThumbprint } from '../access/authenticate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
+import { limitInForce, type NamespaceLimitName, type NamespaceLimits, namespaceLimits } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
@@ -11,7 +12,14 @@ import { Problem, type Violation } from './problem.ts'
 
 export type RegistryLimits = Pick<
   RegistryConfig,
-  'CLIENTS_MAX' | 'CLIENT_GROUPS_MAX' | 'TOPIC_SPACES_MAX' | 'PERMISSION_BINDINGS_MAX' | 'CA_CERTIFICATES_MAX' | 'TOPIC_TEMPLATES_MAX' | 'CLIENT_ATTRIBUTES_MAX'
+  | 'CLIENTS_MAX'
+  | 'CLIENT_GROUPS_MAX'
+  | 'TOPIC_SPACES_MAX'
+  | 'PERMISSION_BINDINGS_MAX'
+  | 'CA_CERTIFICATES_MAX'
+  | 'API_KEYS_MAX'
+  | 'TOPIC_TEMPLATES_MAX'
+  | 'CLIENT_ATTRIBUTES_MAX'
 >
 
 type Json = Readonly<Record<string, unknown>>
@@ -29,6 +37,8 @@ interface Check {
   readonly properties: Json
   readonly limits: RegistryLimits
   readonly now: number
+  /** Of an API key that is made: what to store of it. */
+  readonly newKeyHash?: string | undefined
 }
 
 /** A limit was reached; `limit` is its setting. */
@@ -54,6 +64,7 @@ const nameRules: Readonly<Record<ResourceKind, { readonly pattern: RegExp; reado
   topicSpaces: siblingName,
   permissionBindings: siblingName,
   caCertificates: siblingName,
+  apiKeys: siblingName,
   namespace: { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' },
 }
 
@@ -63,6 +74,7 @@ const countLimits = {
   topicSpaces: 'TOPIC_SPACES_MAX',
   permissionBindings: 'PERMISSION_BINDINGS_MAX',
   caCertificates: 'CA_CERTIFICATES_MAX',
+  apiKeys: 'API_KEYS_MAX',
 } as const satisfies Partial<Record<ResourceKind, keyof RegistryLimits>>
 
 function checkClient({ view, name, properties, limits }: Check): Checked {
@@ -180,18 +192,53 @@ function checkCertificate({ properties, now }: Check): Checked {
   return { properties: { ...properties, encodedCertificate: read.pem }, warnings }
 }
 
+function checkApiKey({ view, name, properties, now, newKeyHash }: Check): Checked {
+  const { role, expirationTimeInUtc, description } = properties
+  const hash = view.apiKeys.get(name)?.properties.hash ?? newKeyHash
+  if (hash === undefined) throw new Error('an API key was to be written without its hash')
+  const expiresAt = expirationTimeInUtc === undefined ? undefined : Date.parse(expirationTimeInUtc as string)
+  const field = 'properties.expirationTimeInUtc'
+  if (Number.isNaN(expiresAt)) throw invalid({ field, value: expirationTimeInUtc, rule: 'a time such as 2030-01-31T00:00:00Z' })
+  if (expiresAt !== undefined && expiresAt <= now) throw invalid({ field, value: expirationTimeInUtc, rule: 'must be in the future' })
+  return {
+    properties: { role, hash, ...(expiresAt === undefined ? {} : { expiresAt }), ...(description === undefined ? {} : { description }) },
+    warnings: [],
+  }
+}
+
+/** The namespace's settings, with what its limits ask for and do not get. */
+function checkNamespace({ properties, limits }: Check): Checked {
+  const asked = (properties.limits ?? {}) as Readonly<Record<string, unknown>>
+  const warnings = Object.entries(namespaceLimits).flatMap(([name, { setting }]) => {
+    const value = asked[name]
+    const most = limits[setting]
+    return typeof value === 'number' && value > most ? [`properties.limits.${name}: ${value} is above this deployment's ${setting} and counts as ${most}`] : []
+  })
+  return { properties, warnings }
+}
+
+/** The deployment's limits, narrowed by what the namespace sets. */
+export function limitsInForce(limits: RegistryLimits, chosen: NamespaceLimits | undefined): RegistryLimits {
+  const narrowed: Record<string, number> = {}
+  for (const [name, { setting }] of Object.entries(namespaceLimits)) narrowed[setting] = limitInForce(name as NamespaceLimitName, chosen, limits[setting])
+  return { ...limits, ...narrowed }
+}
+
 const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
   clients: checkClient,
   clientGroups: checkGroup,
   topicSpaces: checkSpace,
   permissionBindings: checkBinding,
   caCertificates: checkCertificate,
-  namespace: ({ properties }) => ({ properties, warnings: [] }),
+  apiKeys: checkApiKey,
+  namespace: checkNamespace,
 }
 
 /** Checks a resource that is to be written. Throws Problem. */
-export function checkPut(kind: ResourceKind, check: Check): Checked {
-  const { name, view, limits } = check
+export function checkPut(kind: ResourceKind, asked: Check): Checked {
+  const { name, view } = asked
+  const limits = kind === 'namespace' ? asked.limits : limitsInForce(asked.limits, view.namespace?.properties.limits)
+  const check = { ...asked, limits }
   if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be changed (CG-02)`)
   checkName(kind, name)
   const map = view.of(kind)

@@ -18,6 +18,7 @@ export const routerSettings = {
   ROUTER_ID: { kind: 'text', default: 'router', about: 'Name of this router, unique in the deployment and the same after a restart' },
   LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of /status and /metrics' },
   INTERNAL_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of /status and /metrics; 0 for any free one' },
+  INTERNAL_KEY_FILE: { kind: 'text', default: '', about: 'file with the key that the services use among themselves' },
   GRPC_TLS_CA: { kind: 'text', default: '', about: 'PEM file with the CA that signed the gateways’ certificates; with it, mutual TLS' },
   GRPC_TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate shown to gateways' },
   GRPC_TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the key of GRPC_TLS_CERT' },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
@@ -48,7 +49,9 @@ async function run(): Promise<void> {
     onFailed: (error) => fail(error, 'the router cannot go on and ends, to start anew from the log'),
   })
 
+  const sessions = router.sessionsApi(values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim())
   const server = createServer((request, response) => {
+    if (sessions.handle(request, response)) return
     if (request.url === '/status') {
       const status = router.status() as { kafka: { reachable: boolean } }
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ ok: status.kafka.reachable, ...status }))

@@ -18,6 +18,7 @@ import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads } from './payloads.ts'
+import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
@@ -88,6 +89,22 @@ export class Router {
       topic: topics.messages,
       bytesMax: config.payloadCacheBytes,
       onFailure: (error) => logger.warn({ err: error }, 'messages could not be read again; trying on'),
+    })
+  }
+
+  /** Sessions for the HTTP API; `key` is the one that the services use among themselves. */
+  sessionsApi(key: string | undefined): SessionsApi {
+    const { topics, now, logger } = this.#options
+    return new SessionsApi({
+      folds: this.#tail.folds,
+      termOf: (shard) => this.#owned.get(shard)?.term,
+      append: async (partition, clientId, value) => {
+        const offset = await (this.#appender as Appender).write({ topic: topics.sessions, partition, key: Buffer.from(clientId), value, timestamp: now() })
+        await this.#tail.reached(partition, offset + 1)
+      },
+      now,
+      key,
+      onDecided: (by, clientId, what) => logger.info({ by, clientId }, `session ${what} by an operator`),
     })
   }
 

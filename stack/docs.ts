@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { namespaceLimits } from '../model/namespace-limits.ts'
 import type { Setting } from '../settings/setting.ts'
 import { type ProcessName, processes, readTable } from './setting-tables.ts'
 
@@ -79,6 +80,26 @@ export function settingsTable(all: readonly Row[]): string {
   ].join('\n')
 }
 
+/** What a namespace may narrow, with its two presets. */
+function namespaceSection(all: readonly Row[]): string[] {
+  const open = (variable: string): string => {
+    const setting = all.find((row) => row.variable === variable)?.setting
+    return setting ? `\`${setting.default}\`` : ''
+  }
+  return [
+    '## A namespace',
+    '',
+    'The namespace resource narrows some of these for itself: `{"limits": {"preset": "open"}}` (what the deployment allows, the default) or `{"limits": {"preset": "eventgrid"}}` (what Event Grid publishes for one throughput unit), and single values over the preset. The deployment’s setting stays the upper bound. What is there already may be changed and deleted.',
+    '',
+    '| `limits` | what it bounds | `open` | `eventgrid` | bounded by |',
+    '| --- | --- | --- | --- | --- |',
+    ...Object.entries(namespaceLimits).map(
+      ([name, { about, unit, eventgrid, setting }]) => `| \`${name}\` | ${about} (${unit}) | ${open(setting)} | \`${eventgrid}\` | \`${setting}\` |`,
+    ),
+    '',
+  ]
+}
+
 /** docs/limits.md. */
 export function limitsPage(all: readonly Row[]): string {
   const limits = all.filter(isLimit)
@@ -105,6 +126,7 @@ export function limitsPage(all: readonly Row[]): string {
     '',
     ...processes.flatMap((process) => section(`The ${process}`, (row) => row.processes.length === 1 && row.processes[0] === process)),
     ...section('Every service', (row) => row.processes.length > 1),
+    ...namespaceSection(all),
   ]
     .join('\n')
     .trimEnd()

@@ -104,8 +104,14 @@ export function serviceSpecs(options: ServicesOptions): {
       { ...listeners, internal: own.status, grpc: own.grpc },
     )
   })
+  const routerUrls = ports.routers.map((port, index) => `${numbered('router', index)}=${local(port)}`).join(',')
   return {
-    registry: service('registry', 'registry', { INTERNAL_PORT: String(ports.registry), API_KEY_FILE: files.apiKey }, { internal: ports.registry }),
+    registry: service(
+      'registry',
+      'registry',
+      { INTERNAL_PORT: String(ports.registry), API_KEY_FILE: files.apiKey, ROUTER_URLS: routerUrls },
+      { internal: ports.registry },
+    ),
     routers: ports.routers.map((port, index) => {
       const name = numbered('router', index)
       return service('router', name, { ROUTER_ID: name, INTERNAL_PORT: String(port) }, { internal: port })
@@ -119,7 +125,7 @@ export function serviceSpecs(options: ServicesOptions): {
         INTERNAL_PORT: String(ports.door),
         REGISTRY_URL: local(ports.registry),
         GATEWAY_URLS: ports.gateways.map(({ status }, index) => `${numbered('gateway', index)}=${local(status)}`).join(','),
-        ROUTER_URLS: ports.routers.map((port, index) => `${numbered('router', index)}=${local(port)}`).join(','),
+        ROUTER_URLS: routerUrls,
         CANARY_ADDRESSES: ports.gateways.map(({ mqtt }, index) => `${numbered('gateway', index)}=127.0.0.1:${mqtt}`).join(','),
         DURABILITY: durabilityOf(config),
         TLS_CERT: files.tlsCert,

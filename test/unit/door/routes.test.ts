@@ -5,6 +5,9 @@ test.each([
   ['/namespaces/default/clients/a', 'registry'],
   ['/namespaces', 'registry'],
   ['/namespaces/default/topicSpaces/a?api-version=1', 'registry'],
+  ['/namespaces/default:explain', 'registry'],
+  ['/namespaces/default/sessions/a%2Fb:disconnect', 'registry'],
+  ['/openapi.json', 'registry'],
   ['/mqtt/messages?topic=a%2Fb', 'gateway'],
   ['/mqtt/retainedMessages', 'gateway'],
   ['/topics/orders:publish?api-version=2024-06-01', 'gateway'],
@@ -32,3 +35,8 @@ test.each(['/namespaces/../status', '/mqtt/%2e%2E/metrics', '/mqtt/./x', '/names
     expect(route(target)).toMatchObject({ to: 'refused', status: 400 })
   },
 )
+
+test('a bulk import streams: the door neither bounds nor holds its body', () => {
+  expect(route('/namespaces/default/clients:import?dryRun=true')).toEqual({ to: 'hop', hop: 'registry', streams: true })
+  expect(route('/namespaces/default/clients')).toEqual({ to: 'hop', hop: 'registry' })
+})

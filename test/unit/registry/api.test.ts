@@ -9,6 +9,7 @@ import { createApi } from '../../../registry/api.ts'
 import { type RegistryConfig, readRegistryConfig } from '../../../registry/config.ts'
 import { seedDevelopmentSamples } from '../../../registry/development-samples.ts'
 import { Registry } from '../../../registry/registry.ts'
+import type { Routers } from '../../../registry/routers.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
 
 const key = 'correct-horse-battery'
@@ -19,6 +20,7 @@ let log: MemoryLog
 let registry: Registry
 let app: FastifyInstance
 let limits: string[]
+let routers: Routers
 let failures: unknown[]
 let clock: { offset: number; now(): number }
 
@@ -37,6 +39,7 @@ async function openWith(config: RegistryConfig): Promise<void> {
     namespace: 'default',
     key,
     config,
+    routers,
     health: () => log.health(),
     onLimit,
     onRequest: () => {},
@@ -48,6 +51,7 @@ beforeEach(async () => {
   store = new MemoryStore()
   log = new MemoryLog(store)
   limits = []
+  routers = { ask: async () => [] }
   failures = []
   clock = { offset: 0, now: () => Date.now() + clock.offset }
   await log.createTopics(topicSpecs(planTopics(readRegistryConfig({ API_KEY_FILE: 'unused' }), 'default', 'development')))

@@ -29,6 +29,13 @@ test('a limit is a row of docs/limits.md with its default, outcome and metric, a
   expect(settingsTable(rows)).not.toContain('CONNECTIONS_MAX')
 })
 
+test('the presets of a namespace’s limits are a table of their own', () => {
+  const page = limitsPage([
+    { variable: 'CLIENT_GROUPS_MAX', setting: { kind: 'number', default: 1000, min: 1, max: 9999, about: 'groups' }, processes: ['registry'] },
+  ])
+  expect(page).toContain('| `clientGroups` | Client groups (groups) | `1000` | `10` | `CLIENT_GROUPS_MAX` |')
+})
+
 test('what the services are told of each other stands apart from what people set', () => {
   const [own, arranged] = settingsTable(rows).split('Between the services')
   expect(own).toContain('| `HTTP_PORT` | `8080` | 1 to 65535 | the front door |')

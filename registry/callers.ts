@@ -1,0 +1,38 @@
+/** Who calls the API, by the key: the owner of the deployment, or an API key of the registry with its role. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { Problem } from './problem.ts'
+
+export interface Caller {
+  /** As it stands in records: `api-key` is the owner's key file, else `apiKeys/<name>`. */
+  readonly by: string
+  readonly role: ApiKeyRole
+}
+
+const owner: Caller = Object.freeze({ by: 'api-key', role: 'owner' })
+
+/** A new key: shown once, never stored. */
+export const makeKey = (): string => `lh_${randomBytes(32).toString('base64url')}`
+
+/** What is stored of a key. */
+export const hashOf = (key: string): string => createHash('sha256').update(key).digest('hex')
+
+/** The caller who has this key; undefined when nobody has, or its time is over. */
+export function findCaller(given: string, isOwnersKey: (given: string) => boolean, view: RegistryView, now: number): Caller | undefined {
+  if (isOwnersKey(given)) return owner
+  if (!given.startsWith('lh_')) return undefined
+  const hash = Buffer.from(hashOf(given))
+  for (const { name, properties } of view.apiKeys.values()) {
+    const stored = Buffer.from(properties.hash)
+    if (stored.length !== hash.length || !timingSafeEqual(stored, hash)) continue
+    return properties.expiresAt !== undefined && properties.expiresAt <= now ? undefined : { by: `apiKeys/${name}`, role: properties.role }
+  }
+  return undefined
+}
+
+/** Throws Problem unless the caller's role is the needed one or above. */
+export function checkRole(caller: Caller, needed: ApiKeyRole): void {
+  if (apiKeyRoles.indexOf(caller.role) >= apiKeyRoles.indexOf(needed)) return
+  throw new Problem(403, `this takes the role ${needed}; the key (${caller.by}) has the role ${caller.role}`)
+}

@@ -1,0 +1,249 @@
+/** The API as OpenAPI 3.1, made of the same schemas that requests are validated with. */
+import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
+import { errorsToldMax } from './bulk-import.ts'
+import { explainSchema } from './explain-route.ts'
+import { topDefault, topMax } from './paging.ts'
+import { roleOf } from './resource-routes.ts'
+import { resourceSchemas } from './resource-schemas.ts'
+
+const singular: Readonly<Record<ResourceKind, string>> = {
+  clients: 'Client',
+  clientGroups: 'ClientGroup',
+  topicSpaces: 'TopicSpace',
+  permissionBindings: 'PermissionBinding',
+  caCertificates: 'CaCertificate',
+  apiKeys: 'ApiKey',
+  namespace: 'Namespace',
+}
+
+const reference = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+const json = (schema: object) => ({ 'application/json': { schema } })
+const answer = (description: string, schema?: object) => ({ description, ...(schema ? { content: json(schema) } : {}) })
+const problem = (description: string) => ({ description, content: { 'application/problem+json': { schema: reference('Problem') } } })
+const query = (name: string, schema: object, description: string) => ({ name, in: 'query', required: false, schema, description })
+const inPath = (name: string, description: string) => ({ name, in: 'path', required: true, schema: { type: 'string' }, description })
+
+const common = {
+  '400': problem('The request is wrong: field, value and rule'),
+  '401': problem('There is no key, or nobody has it'),
+  '403': problem('The key’s role is not enough, or the key came over plain HTTP'),
+  '503': problem('Kafka does not confirm; ask again after Retry-After'),
+}
+const paging = [
+  query('$top', { type: 'integer', minimum: 1, maximum: topMax, default: topDefault }, 'Most in one page'),
+  query('$skiptoken', { type: 'string' }, 'From the nextLink of the page before'),
+]
+const dryRun = query('dryRun', { type: 'boolean', default: false }, 'Checks everything and writes nothing; the answer has dryRun and change')
+const ifMatch = { name: 'If-Match', in: 'header', required: false, schema: { type: 'string' }, description: 'ETag that the resource must have' }
+const ifNoneMatch = { name: 'If-None-Match', in: 'header', required: false, schema: { type: 'string' }, description: '* : the resource must not exist' }
+
+function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<string, object>> {
+  const name = singular[kind]
+  const isNamespace = kind === 'namespace'
+  const base = `/namespaces/${namespace}`
+  const path = isNamespace ? base : `${base}/${kind}/{name}`
+  const parameters = isNamespace ? [] : [inPath('name', `Name of the ${name}`)]
+  const read = { tags: [kind], 'x-role': roleOf(kind, true) }
+  const write = { tags: [kind], 'x-role': roleOf(kind, false) }
+  const item = {
+    ...(parameters.length > 0 ? { parameters } : {}),
+    get: {
+      operationId: `get${name}`,
+      ...read,
+      parameters: [ifNoneMatch],
+      responses: {
+        '200': answer('The resource', reference(`${name}Resource`)),
+        '304': answer('It has the ETag still'),
+        '404': problem('It does not exist'),
+        ...common,
+      },
+    },
+    put: {
+      operationId: `put${name}`,
+      ...write,
+      parameters: [dryRun, ifMatch, ifNoneMatch],
+      requestBody: {
+        required: true,
+        description: 'The properties, bare or as {"properties": …}. Fields that only Azure knows are left out with a warning.',
+        content: json({ oneOf: [{ type: 'object', properties: { properties: reference(name) }, required: ['properties'] }, reference(name)] }),
+      },
+      responses: {
+        '200': answer('Written over, or the result of a dry run', reference(`${name}Resource`)),
+        '201': answer('Written new', reference(`${name}Resource`)),
+        '409': problem('Another resource stands against it'),
+        '412': problem('The resource has another ETag'),
+        '413': problem('The body is too large'),
+        ...common,
+      },
+    },
+    ...(isNamespace
+      ? {}
+      : {
+          delete: {
+            operationId: `delete${name}`,
+            ...write,
+            parameters: [dryRun, ifMatch],
+            responses: {
+              '200': answer('The result of a dry run'),
+              '204': answer('Deleted'),
+              '404': problem('It does not exist'),
+              '409': problem('Others use it'),
+              '412': problem('The resource has another ETag'),
+              ...common,
+            },
+          },
+        }),
+  }
+  if (isNamespace) return { [path]: item }
+  const list = {
+    get: { operationId: `list${name}s`, ...read, parameters: paging, responses: { '200': answer('A page', pageOf(reference(`${name}Resource`))), ...common } },
+  }
+  return { [`${base}/${kind}`]: list, [path]: item }
+}
+
+const pageOf = (items: object) => ({ type: 'object', properties: { value: { type: 'array', items }, nextLink: { type: 'string' } }, required: ['value'] })
+
+const resourceOf = (name: string) => ({
+  type: 'object',
+  properties: {
+    id: { type: 'string' },
+    name: { type: 'string' },
+    type: { type: 'string' },
+    properties: { type: 'object', description: `The properties of a ${name} with defaults filled in, and what is read-only` },
+    etag: { type: 'string' },
+    createdAt: { type: 'string', format: 'date-time' },
+    updatedAt: { type: 'string', format: 'date-time' },
+    by: { type: 'string', description: 'Who wrote it last' },
+    warnings: { type: 'array', items: { type: 'string' } },
+  },
+  required: ['id', 'name', 'type', 'properties'],
+})
+
+function sessionPaths(namespace: string): Readonly<Record<string, object>> {
+  const path = `/namespaces/${namespace}/sessions`
+  const about = { tags: ['sessions'], 'x-role': 'operator' }
+  const clientId = inPath('clientId', 'The MQTT client id')
+  const gone = problem('There is no such session')
+  return {
+    [path]: {
+      get: {
+        operationId: 'listSessions',
+        ...about,
+        parameters: [
+          ...paging,
+          query('connected', { type: 'boolean' }, 'Only those with a connection, or only those without'),
+          query('authenticationName', { type: 'string' }, 'Only this client’s'),
+        ],
+        responses: { '200': answer('A page', pageOf(reference('Session'))), ...common },
+      },
+    },
+    [`${path}/{clientId}`]: {
+      parameters: [clientId],
+      get: { operationId: 'getSession', ...about, responses: { '200': answer('The session', reference('Session')), '404': gone, ...common } },
+      delete: {
+        operationId: 'endSession',
+        ...about,
+        responses: {
+          '204': answer('Over, with all it held; a connection gets DISCONNECT 0x98'),
+          '404': gone,
+          '409': problem('It moved on meanwhile'),
+          ...common,
+        },
+      },
+    },
+    [`${path}/{clientId}:disconnect`]: {
+      parameters: [clientId],
+      post: {
+        operationId: 'disconnectSession',
+        ...about,
+        responses: { '204': answer('Its connection got DISCONNECT 0x98; the session goes on'), '404': gone, '409': problem('It has no connection'), ...common },
+      },
+    },
+  }
+}
+
+function otherPaths(namespace: string): Readonly<Record<string, object>> {
+  return {
+    [`/namespaces/${namespace}/clients:import`]: {
+      post: {
+        operationId: 'importClients',
+        tags: ['clients'],
+        'x-role': 'operator',
+        description: `Clients as lines of JSON, {"name": …, "properties": {…}}. The answer comes while it goes on: a line of progress after every 1000, a line per error (the first ${errorsToldMax}), and a last line with done.`,
+        parameters: [dryRun],
+        requestBody: { required: true, content: { 'application/x-ndjson': { schema: { type: 'string' } } } },
+        responses: {
+          '200': { description: 'Lines of JSON', content: { 'application/x-ndjson': { schema: reference('ImportResult') } } },
+          '415': problem('The body is not application/x-ndjson'),
+          ...common,
+        },
+      },
+    },
+    [`/namespaces/${namespace}:explain`]: {
+      post: {
+        operationId: 'explain',
+        tags: ['access'],
+        'x-role': 'reader',
+        requestBody: { required: true, content: json(explainSchema) },
+        responses: { '200': answer('Whether the client may, and why', reference('Explanation')), ...common },
+      },
+    },
+  }
+}
+
+const counts = { lines: { type: 'integer' }, created: { type: 'integer' }, updated: { type: 'integer' }, failed: { type: 'integer' } }
+
+/** The document for a namespace. */
+export function openApiDocument(namespace: string): object {
+  const schemas: Record<string, object> = {
+    Problem: {
+      type: 'object',
+      description: 'RFC 9457',
+      properties: {
+        type: { type: 'string' },
+        title: { type: 'string' },
+        status: { type: 'integer' },
+        detail: { type: 'string' },
+        field: { type: 'string' },
+        value: {},
+        rule: { type: 'string' },
+        violations: { type: 'array', items: { type: 'object' } },
+      },
+      required: ['type', 'title', 'status', 'detail'],
+    },
+    Session: resourceOf('session'),
+    Explanation: {
+      type: 'object',
+      properties: {
+        allowed: { type: 'boolean' },
+        reason: { type: 'string' },
+        binding: { type: 'string' },
+        groups: { type: 'array', items: { type: 'string' } },
+      },
+      required: ['allowed', 'reason'],
+    },
+    ImportResult: {
+      oneOf: [
+        { type: 'object', properties: { progress: { type: 'object', properties: counts } }, required: ['progress'] },
+        { type: 'object', properties: { error: { type: 'object' } }, required: ['error'] },
+        { type: 'object', properties: { done: { type: 'boolean' }, stopped: { type: 'string' }, ...counts }, required: ['done'] },
+      ],
+    },
+  }
+  for (const kind of resourceKinds) {
+    schemas[singular[kind]] = resourceSchemas[kind]
+    schemas[`${singular[kind]}Resource`] = resourceOf(singular[kind])
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Loggerhead',
+      version: '1',
+      description: 'Who may connect, publish and subscribe, and the sessions there are. x-role is the least role that a key needs: reader, operator, owner.',
+    },
+    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
+    security: [{ key: [] }],
+    paths: { ...Object.assign({}, ...resourceKinds.map((kind) => resourcePaths(kind, namespace))), ...otherPaths(namespace), ...sessionPaths(namespace) },
+    components: { schemas, securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+  }
+}
