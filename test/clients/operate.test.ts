@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type Stack, startStack } from '../support/stack.ts'
+import { JsClient } from './mqttjs.ts'
+
+/** Live operation from outside: the HTTP API beside real clients, on two routers. */
+describe('live operation', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack({ environment: { ROUTERS: '2' } })
+  }, 150_000)
+  afterAll(() => stack?.stop(), 60_000)
+
+  const connect = (clientId: string) =>
+    JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
+  const session = (clientId: string) => stack.api('GET', `/namespaces/default/sessions/${encodeURIComponent(clientId)}`)
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the API answers
+  const properties = async (clientId: string): Promise<any> => ((await session(clientId)).body as { properties: unknown }).properties
+
+  async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + 15_000
+    while (!(await condition())) {
+      if (performance.now() > deadline) throw new Error(`${what}: not within 15 s`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  test('sessions of every shard are listed with what they have, connected or not', async () => {
+    const ids = Array.from({ length: 8 }, (_, i) => `op/list ${i}`)
+    const clients = await Promise.all(ids.map(connect))
+    await Promise.all(clients.map((client, i) => client.subscribe(`op/${i}/+`)))
+    const list = async (query: string) =>
+      (
+        (await stack.api('GET', `/namespaces/default/sessions?${query}`)).body as { value: { name: string; properties: Record<string, unknown> }[] }
+      ).value.filter(({ name }) => name.startsWith('op/list'))
+    const listed = await list('$top=1000&connected=true')
+    expect(listed.map(({ name }) => name)).toEqual(ids)
+    for (const [i, { properties: told }] of listed.entries()) {
+      expect(told).toMatchObject({ connected: true, gateway: 'gateway', subscriptions: [{ filter: `op/${i}/+`, qos: 1 }], queue: { messages: 0, inFlight: 0 } })
+    }
+    await clients[3]!.end()
+    await until('it is offline', async () => (await list('$top=1000&connected=false')).length === 1)
+    const publisher = await connect('op-publisher')
+    for (let i = 0; i < 5; i++) await publisher.publish('op/3/x', 'hello')
+    await until('its queue grows', async () => (await properties(ids[3]!)).queue?.messages === 5)
+    expect(await properties(ids[3]!)).toMatchObject({ connected: false, queue: { messages: 5, bytes: expect.any(Number) } })
+    await Promise.all([publisher, ...clients].map((client) => client.end()))
+  }, 60_000)
+
+  test('disconnect ends the connection with 0x98 and leaves the session; delete ends the session', async () => {
+    for (const clientId of ['op-a', 'op-b', 'op-c', 'op:d/e']) {
+      const path = `/namespaces/default/sessions/${encodeURIComponent(clientId)}`
+      const client = await connect(clientId)
+      await client.subscribe('op/kept')
+      expect((await stack.api('POST', `${path}:disconnect`)).status).toBe(204)
+      await client.closed()
+      expect(client.closeCode).toBe(0x98)
+      expect(await properties(clientId)).toMatchObject({ connected: false, subscriptions: [{ filter: 'op/kept' }] })
+      expect((await stack.api('POST', `${path}:disconnect`)).status).toBe(409)
+      const again = await connect(clientId)
+      expect((await stack.api('DELETE', path)).status).toBe(204)
+      await again.closed()
+      expect(again.closeCode).toBe(0x98)
+      expect((await session(clientId)).status).toBe(404)
+      expect((await stack.api('DELETE', path)).status).toBe(404)
+    }
+  }, 60_000)
+
+  test('the API tells of itself, takes an import through the front door beyond its bound of a body, and explains', async () => {
+    expect((await (await fetch(`${stack.url}/openapi.json`)).json()) as object).toMatchObject({ openapi: '3.1.0' })
+    const lines = Array.from({ length: 5000 }, (_, i) =>
+      JSON.stringify({ name: `imported-${i}`, properties: { clientCertificateAuthentication: {}, description: 'x'.repeat(300), attributes: { number: i } } }),
+    ).join('\n')
+    expect(lines.length).toBeGreaterThan(1_048_576)
+    const answer = await fetch(`${stack.url}/namespaces/default/clients:import`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/x-ndjson' },
+      body: lines,
+    })
+    expect(JSON.parse((await answer.text()).trimEnd().split('\n').at(-1)!)).toEqual({ done: true, lines: 5000, created: 5000, updated: 0, failed: 0 })
+    const asked = { client: 'imported-7', action: 'publish', topic: 'sample/x' }
+    expect((await stack.api('POST', '/namespaces/default:explain', asked)).body).toMatchObject({ allowed: true, binding: 'samples-pub', template: 'sample/#' })
+  }, 60_000)
+})
