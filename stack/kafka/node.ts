@@ -58,12 +58,21 @@ export async function prepareNode(options: NodeOptions): Promise<ProcessSpec & {
 
   if (!existsSync(join(folder, 'log/meta.properties'))) {
     const share = hasArchive ? [`-XX:SharedArchiveFile=${archive}`] : []
-    await run(java, [...common, ...share, ...classes, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', settingsPath, '--ignore-formatted']).catch(
-      (error: Error & { stdout?: string; stderr?: string }) => {
-        const output = `${error.stdout ?? ''}${error.stderr ?? ''}`
-        throw new Error(`Kafka's folder ${folder} could not be formatted: ${explainKafkaLog(folder, output) ?? output.trim().split('\n').at(-1)}`)
-      },
-    )
+    // One word: a random id may begin with a hyphen, which Kafka's tool would take for an option of its own.
+    await run(java, [
+      ...common,
+      ...share,
+      ...classes,
+      'kafka.tools.StorageTool',
+      'format',
+      `--cluster-id=${clusterId}`,
+      '-c',
+      settingsPath,
+      '--ignore-formatted',
+    ]).catch((error: Error & { stdout?: string; stderr?: string }) => {
+      const output = `${error.stdout ?? ''}${error.stderr ?? ''}`
+      throw new Error(`Kafka's folder ${folder} could not be formatted: ${explainKafkaLog(folder, output) ?? output.trim().split('\n').at(-1)}`)
+    })
   }
   return {
     name: 'kafka',
