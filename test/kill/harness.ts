@@ -101,21 +101,30 @@ export class Load {
   /** Subscribes everybody, sends the offline ones away, and begins to publish. */
   static async start(options: LoadOptions): Promise<Load> {
     const load = new Load(options)
-    const subscribers = [...load.online, ...load.flapping, ...load.offline]
+    try {
+      await load.#begin()
+    } catch (error) {
+      await load.end() // or its clients would try again for ever
+      throw error
+    }
+    return load
+  }
+
+  async #begin(): Promise<void> {
+    const subscribers = [...this.online, ...this.flapping, ...this.offline]
     for (const each of subscribers) each.start()
-    await load.until('every subscription', 30_000, () => subscribers.every((each) => each.subscribed))
-    for (const each of load.offline) each.leave()
-    for (const each of load.publishers) each.start()
-    await load.until('every publisher', 30_000, () => load.publishers.every((each) => each.ready))
-    load.#ticker = setInterval(() => {
-      for (const each of load.publishers) each.allow((load.#rate * tickMs) / 1_000)
+    await this.until('every subscription', 30_000, () => subscribers.every((each) => each.subscribed))
+    for (const each of this.offline) each.leave()
+    for (const each of this.publishers) each.start()
+    await this.until('every publisher', 30_000, () => this.publishers.every((each) => each.ready))
+    this.#ticker = setInterval(() => {
+      for (const each of this.publishers) each.allow((this.#rate * tickMs) / 1_000)
     }, tickMs)
     const flap = () => {
-      load.flapping[Math.floor(load.#random() * load.flapping.length)]?.cut()
-      load.#flapper = setTimeout(flap, 300 + load.#random() * 1_500)
+      this.flapping[Math.floor(this.#random() * this.flapping.length)]?.cut()
+      this.#flapper = setTimeout(flap, 300 + this.#random() * 1_500)
     }
-    if (load.flapping.length > 0) flap()
-    return load
+    if (this.flapping.length > 0) flap()
   }
 
   get acknowledged(): number {
