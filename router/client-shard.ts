@@ -67,6 +67,8 @@ const progressPerRecord = 500
 const numbersPerRecord = 65_536
 /** A gateway that the topic `gateways` does not tell of is given this long to appear there, ms. */
 const unknownGatewayMs = 5_000
+/** An owner that lost the shard without hearing of it is not thought to go on for longer, ms. */
+const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
 
@@ -78,8 +80,15 @@ export class ClientShard {
   readonly #clients = new Map<string, ClientSession>()
   /** The same by gateway incarnation and connection. */
   readonly #connections = new Map<number, Map<number, ClientSession>>()
+  /** Connections that are over while acknowledgements of theirs may still be on their way, by gateway incarnation. */
+  readonly #leaving = new Map<number, Map<number, ClientSession>>()
+  /** Sessions that are sent nothing until those have come: what was acknowledged must not come again. */
+  readonly #settling = new Map<Session, number>()
   /** Sessions whose gateway has not told this owner of their connection: another may have sent to it, or still does. */
   readonly #uncertain = new Set<Session>()
+  /** Sessions that an owner before this one may still be sending to on a connection that this one never hears of. */
+  readonly #doubtful = new Set<Session>()
+  readonly #takenAt: number
   /** Sessions whose queue may hold, below this number, what their client may no longer read. */
   readonly #rejudged = new WeakMap<Session, number>()
   /** Sessions without a connection that wait for their expiry, by second; each in one place only. */
@@ -99,6 +108,7 @@ export class ClientShard {
     this.#options = options
     this.shard = options.shard
     this.term = options.term
+    this.#takenAt = options.now()
     for (const session of options.fold.sessions.values()) {
       if (session.isOver) continue
       if (session.queue.length > 0) this.#rejudged.set(session, session.queue.next)
@@ -109,6 +119,7 @@ export class ClientShard {
         this.#connect(session, session.attached)
         if (options.gateways.isSuperseded(session.attached.gateway)) this.#detachLost(session, session.attached)
       } else {
+        this.#doubtful.add(session)
         this.#suspect(session)
         this.#awaitExpiry(session)
       }
@@ -136,7 +147,9 @@ export class ClientShard {
         this.#ending.delete(session)
         // Told late, when the session has moved on already: what comes next says how.
         if (session.attached !== attachment) return
-        if (!this.#options.gateways.get(attachment.gateway)?.isReady(this.shard)) this.#uncertain.add(session)
+        // A gateway that knows this owner listens to no other.
+        if (this.#options.gateways.get(attachment.gateway)?.isReady(this.shard)) this.#doubtful.delete(session)
+        else this.#uncertain.add(session)
         this.#connect(session, attachment)
         this.#answer(session, attachment)
         // What was revoked of the connection before may have come too late for it.
@@ -163,6 +176,7 @@ export class ClientShard {
         }
         this.#progressed.delete(change.session)
         this.#uncertain.delete(change.session)
+        this.#doubtful.delete(change.session)
         this.#options.counters.sessionEnded(change.reason)
         return
       case 'subscribed':
@@ -177,6 +191,7 @@ export class ClientShard {
   touched(sessions: readonly Session[]): void {
     for (const session of sessions) {
       this.#checkQueue(session)
+      if (this.#doubtful.has(session)) this.#suspect(session)
       const client = this.#clients.get(session.clientId)
       if (client?.session !== session) continue
       if (client.settle().length > 0) this.#progress(session)
@@ -198,14 +213,14 @@ export class ClientShard {
       }
       if (!client.session.isPersistent) continue
       const finished = client.resume(Math.max(sent, 0), unacknowledged)
-      this.#uncertain.delete(client.session)
+      this.#know(client.session)
       if (finished.length > 0 || sent > 0) this.#progress(client.session)
       this.#want(client)
     }
     for (const [connection, client] of here) {
       // Not confirmed yet: the gateway still waits for the answer, or does not know the connection and ignores it.
       if (told.has(connection) || !client.session.attached) continue
-      this.#uncertain.delete(client.session)
+      this.#know(client.session)
       client.restart()
       this.#answer(client.session, client.session.attached)
       this.#want(client)
@@ -213,11 +228,12 @@ export class ClientShard {
   }
 
   acknowledged(gateway: Gateway, acks: readonly Ack[]): void {
-    const here = this.#connections.get(gateway.identity.incarnation)
-    if (!here) return
+    const { incarnation } = gateway.identity
+    const here = this.#connections.get(incarnation)
+    const leaving = this.#leaving.get(incarnation)
     let delivered = 0
     for (const { connection, number, outcome } of acks) {
-      const client = here.get(connection)
+      const client = here?.get(connection) ?? leaving?.get(connection)
       if (!client?.finish(number)) continue
       if (outcome === AckOutcome.acknowledged) delivered++
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
@@ -254,6 +270,7 @@ export class ClientShard {
   tick(): void {
     const now = this.#options.now()
     this.#loseUnknown(now)
+    if (now - this.#takenAt > staleMs) this.#doubtful.clear()
     for (const [second, sessions] of this.#expiring) {
       if (second * 1000 > now) continue
       this.#expiring.delete(second)
@@ -294,13 +311,43 @@ export class ClientShard {
     const client = here?.get(from.connection)
     here?.delete(from.connection)
     if (here?.size === 0) this.#connections.delete(from.gateway.incarnation)
-    if (client) this.#wanting.delete(client)
-    if (client && this.#clients.get(clientId) === client) this.#clients.delete(clientId)
+    if (!client) return
+    this.#wanting.delete(client)
+    if (this.#clients.get(clientId) === client) this.#clients.delete(clientId)
+    if (client.inFlight.size > 0 && !client.session.isOver) this.#awaitAcknowledgements(client, from)
+  }
+
+  /** The end of a connection comes through the log and can overtake the acknowledgements that its gateway sent before. */
+  #awaitAcknowledgements(client: ClientSession, from: Attachment): void {
+    const gateway = this.#options.gateways.get(from.gateway)
+    if (!gateway?.isReady(this.shard)) return
+    const { session } = client
+    const { incarnation } = from.gateway
+    const leaving = this.#leaving.get(incarnation) ?? new Map<number, ClientSession>()
+    this.#leaving.set(incarnation, leaving.set(from.connection, client))
+    this.#settling.set(session, (this.#settling.get(session) ?? 0) + 1)
+    gateway.afterWhatItSent(() => {
+      leaving.delete(from.connection)
+      if (leaving.size === 0 && this.#leaving.get(incarnation) === leaving) this.#leaving.delete(incarnation)
+      const others = (this.#settling.get(session) ?? 1) - 1
+      if (others > 0) this.#settling.set(session, others)
+      else this.#settling.delete(session)
+      const next = this.#clients.get(session.clientId)
+      if (next) this.#want(next)
+    })
   }
 
   /** Its connection ends before its gateway told what it was sent. */
   #settleUncertain(session: Session): void {
-    if (this.#uncertain.delete(session)) this.#suspect(session)
+    if (!this.#uncertain.delete(session)) return
+    this.#doubtful.add(session)
+    this.#suspect(session)
+  }
+
+  /** Its gateway told this owner of it, and listens to no other. */
+  #know(session: Session): void {
+    this.#uncertain.delete(session)
+    this.#doubtful.delete(session)
   }
 
   /** An earlier owner may have sent what stands in the queue without living to say so: it carries DUP from now on [MQTT-3.3.1-1]. */
@@ -447,7 +494,7 @@ export class ClientShard {
     const { session } = client
     const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
     // Before the gateway told its state on this link, what it has is not known: a number sent past a lost one would never be made good.
-    if (!gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client) return
+    if (!gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client || this.#settling.has(session)) return
     for (let number = client.next(); number !== undefined; number = client.next()) {
       if (gateway.queuedBytes > this.#options.limits.gatewayBytesMax) return
       const entry = session.queue.get(number) as QueueEntry

@@ -71,6 +71,8 @@ export class Gateway {
   #isClosed = false
   #lastContact: number
   #pings = 0
+  /** What waits for the answer to a ping, by nonce. */
+  readonly #awaited = new Map<number, () => void>()
 
   constructor(options: {
     readonly identity: GatewayIdentity
@@ -133,6 +135,13 @@ export class Gateway {
   /** Sends what need not survive the link: its state is told again by `shardState` on the next one. */
   send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'owed' }>): void {
     this.#send(frame)
+  }
+
+  /** Calls back once everything that the gateway has sent until now has been taken, or the link is over; within a stall's time. */
+  afterWhatItSent(callback: () => void): void {
+    if (!this.#isWelcome) return callback()
+    this.#awaited.set(this.#pings, callback)
+    this.#send({ kind: 'ping', nonce: this.#pings++ })
   }
 
   /** Ends a connection; kept for the next link when there is none, or the connection would live on without a session. */
@@ -202,6 +211,9 @@ export class Gateway {
     this.#link = undefined
     this.#isWelcome = false
     this.#ready.clear()
+    const awaited = [...this.#awaited.values()]
+    this.#awaited.clear()
+    for (const callback of awaited) callback()
     if (wasWelcome) this.#handlers.onLink(this, false, reason)
     if (!this.#isClosed) this.#redial = setTimeout(() => this.#dial(), redialMs)
   }
@@ -236,6 +248,8 @@ export class Gateway {
         if (this.#owned.has(from.shard)) this.#handlers.onAcks(this, from.shard, from.acks)
         return
       case 'pong':
+        this.#awaited.get(from.nonce)?.()
+        this.#awaited.delete(from.nonce)
         return
       default:
         throw new FrameError(`a gateway does not send ${frame.kind}`)
