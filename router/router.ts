@@ -166,7 +166,8 @@ export class Router {
     if (reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.client.journal()))
     this.#each((owned) => owned.writeProgress())
     await this.#appender?.flush()
-    if (this.#options.log.health().reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.snapshot()))
+    // A shard that goes to another router meanwhile needs no snapshot of this one's, which only shortens the next start.
+    if (this.#options.log.health().reachable) await Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshot()))
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close()])
