@@ -24,6 +24,8 @@ import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 
 const progressMs = 500
+/** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
+const stuckMs = 60_000
 
 export interface RouterOptions {
   readonly config: RouterConfig
@@ -268,6 +270,7 @@ export class Router {
   async #match(messages: Follower): Promise<void> {
     const { config } = this.#options
     for await (const stretch of messages.stretches()) {
+      this.#aliveAt.match = this.#options.now()
       const owned = this.#owned.get(stretch.partition)
       if (!owned) continue
       if (stretch.records.length > 0) {
@@ -286,10 +289,27 @@ export class Router {
 
   /** A session attached to a gateway that this router had not heard of. */
   #meetsUnknownGateway = false
+  /** When the loops that serve shards last handed something on. */
+  readonly #aliveAt = { match: 0, deliver: 0 }
+
+  /** Starting anew from the log beats standing still, whatever the cause. */
+  #endWhenStuck(): void {
+    const { log, now } = this.#options
+    if (this.#owned.size === 0 || this.#taking.size > 0 || !log.health().reachable) {
+      this.#aliveAt.match = this.#aliveAt.deliver = now()
+      return
+    }
+    for (const [loop, at] of Object.entries(this.#aliveAt)) {
+      if (now() - at > stuckMs) this.#fail(new Error(`the loop to ${loop} has handed nothing on for ${stuckMs} ms, although Kafka answers`))
+    }
+  }
 
   /** Delivers what the inboxes owe. */
   async #deliver(inboxes: Follower): Promise<void> {
-    for await (const stretch of inboxes.stretches()) await this.#owned.get(stretch.partition)?.inbox(stretch)
+    for await (const stretch of inboxes.stretches()) {
+      this.#aliveAt.deliver = this.#options.now()
+      await this.#owned.get(stretch.partition)?.inbox(stretch)
+    }
   }
 
   #applied(shard: number, offset: number, changes: readonly SessionChange[]): void {
@@ -328,6 +348,7 @@ export class Router {
   #tick(): void {
     const { config, metrics, logger } = this.#options
     metrics.subscriptions.set(this.#trie.size)
+    this.#endWhenStuck()
     this.#each((owned) => {
       owned.client.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return

@@ -198,9 +198,11 @@ export class KafkaMembership implements Membership {
       logger.warn({ group, shards: this.#owned }, 'no heartbeat answered for a whole session: shards given up')
       this.#tell([])
     }
-    if (this.#beating || this.#joining || this.#generation < 0) return
+    if (this.#beating || this.#joining) return
     this.#beating = true
-    this.#beatOnce()
+    // Without a generation an earlier join has failed: it is tried again, or this process would own nothing for ever.
+    const beat = this.#generation < 0 ? this.#join() : this.#beatOnce()
+    beat
       .catch((error: unknown) => {
         if (this.#closed) return
         const type = errorType(error)
