@@ -139,9 +139,10 @@ export class Gateway {
 
   /** Calls back once everything that the gateway has sent until now has been taken, or the link is over; within a stall's time. */
   afterWhatItSent(callback: () => void): void {
-    if (!this.#isWelcome) return callback()
-    this.#awaited.set(this.#pings, callback)
-    this.#send({ kind: 'ping', nonce: this.#pings++ })
+    if (this.#isWelcome) {
+      this.#awaited.set(this.#pings, callback)
+      this.#send({ kind: 'ping', nonce: this.#pings++ })
+    } else callback()
   }
 
   /** Ends a connection; kept for the next link when there is none, or the connection would live on without a session. */
