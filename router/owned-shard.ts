@@ -45,6 +45,8 @@ export interface OwnedShardOptions {
   registryPosition(): number
   /** The log refused an append: this router cannot go on as owner. */
   onRefused(error: Error): void
+  /** A later term is in the journal. */
+  onSuperseded(owned: OwnedShard): void
   /** The log had removed messages that were not matched yet. */
   onGone(from: number, to: number): void
 }
@@ -203,6 +205,7 @@ export class OwnedShard {
     }
     if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
     if (touched.size > 0) this.client.touched([...touched])
+    if ((this.#inbox.terms[this.shard] ?? -1) > this.term) this.#options.onSuperseded(this)
   }
 
   /** Journals how far the shard is, when that moved. */

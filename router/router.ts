@@ -24,6 +24,8 @@ import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 
 const progressMs = 500
+/** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
+const retakeMs = 2_000
 /** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
 const stuckMs = 60_000
 
@@ -49,6 +51,8 @@ export class Router {
   readonly #gateways: Gateways
   readonly #payloads: Payloads
   readonly #owned = new Map<number, OwnedShard>()
+  /** Shards that the group says are ours. */
+  readonly #assigned = new Set<number>()
   /** Shards being taken, with what was folded of their sessions meanwhile. */
   readonly #taking = new Map<number, Applied[]>()
   #appender: Appender | undefined
@@ -155,7 +159,10 @@ export class Router {
         await this.#take(shards)
         first.resolve()
       },
-      onRevoked: (shards) => this.#release(shards),
+      onRevoked: (shards) => {
+        for (const shard of shards) this.#assigned.delete(shard)
+        return this.#release(shards)
+      },
     })
     await first.promise
   }
@@ -189,15 +196,24 @@ export class Router {
   }
 
   async #take(shards: readonly number[]): Promise<void> {
-    try {
-      await Promise.all(shards.filter((shard) => !this.#owned.has(shard)).map((shard) => this.#takeOne(shard)))
-    } catch (error) {
-      // A shard that is ours and not served would wait for ever.
-      this.#fail(error as Error)
-    }
+    for (const shard of shards) this.#assigned.add(shard)
+    await Promise.all(shards.map((shard) => this.#takeOne(shard)))
+  }
+
+  /** Another router took the shard: it was given to it, or it was late with what it had been given before. */
+  async #superseded(owned: OwnedShard): Promise<void> {
+    if (this.#owned.get(owned.shard) !== owned) return
+    this.#options.logger.warn({ shard: owned.shard, term: owned.term }, 'another router took the shard')
+    await this.#release([owned.shard])
+    this.#retake(owned.shard)
+  }
+
+  #retake(shard: number): void {
+    this.#timers.push(setTimeout(() => void this.#takeOne(shard), retakeMs))
   }
 
   async #takeOne(shard: number): Promise<void> {
+    if (this.#isClosing || !this.#assigned.has(shard) || this.#owned.has(shard) || this.#taking.has(shard)) return
     const { config, log, topics, now, metrics, logger, registry } = this.#options
     const captured: Applied[] = []
     this.#taking.set(shard, captured)
@@ -237,17 +253,29 @@ export class Router {
         },
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
+        onSuperseded: (each) => void this.#superseded(each),
         onGone: (from, to) => {
           logger.error({ shard, from, to }, 'messages were removed by retention before they were matched')
           metrics.dropped.inc({ reason: 'gone' }, to - from)
         },
       })
+      if (this.#isClosing || !this.#assigned.has(shard)) {
+        await owned.close()
+        return
+      }
       this.#owned.set(shard, owned)
       owned.goLive()
       this.#gateways.own(shard, owned.term)
       this.#inboxes?.seek(shard, owned.inboxPosition)
       this.#messages?.seek(shard, owned.source.position)
       logger.info({ shard, term: owned.term, position: owned.source.position }, 'shard taken')
+    } catch (error) {
+      // A shard that is ours and not served would wait for ever.
+      if (!(error instanceof FencedError)) this.#fail(error as Error)
+      else {
+        logger.warn({ shard }, 'another router took the shard meanwhile')
+        this.#retake(shard)
+      }
     } finally {
       this.#taking.delete(shard)
     }
@@ -353,10 +381,8 @@ export class Router {
       owned.client.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return
       owned.snapshot().catch((error: Error) => {
-        const isOwned = this.#owned.get(owned.shard) === owned
-        // Another router has it: the group will tell, too.
-        if (error instanceof FencedError && isOwned) void this.#release([owned.shard])
-        if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
+        if (error instanceof FencedError) void this.#superseded(owned)
+        else if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
       })
     })
   }

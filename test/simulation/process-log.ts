@@ -7,6 +7,8 @@ const never = <T>(): Promise<T> => new Promise<T>(() => {})
 export class ProcessLog implements Log {
   readonly #inner: MemoryLog
   readonly #memberships: Membership[] = []
+  #owned: readonly number[] = []
+  #onRevoked: MembershipEvents['onRevoked'] | undefined
   #isDead = false
   /** Membership events are no longer told: the process has lost the group and does not know. */
   #isDeaf = false
@@ -21,7 +23,12 @@ export class ProcessLog implements Log {
     this.#isDeaf = true
   }
 
-  /** The group gives this process's share to others; it is not told. */
+  /** It learns that it was expelled. */
+  async hear(): Promise<void> {
+    if (!this.#isDead) await this.#onRevoked?.([...this.#owned])
+  }
+
+  /** The group gives this process's share to others; it is not told before it can `hear`. */
   async expel(): Promise<void> {
     this.#isDeaf = true
     for (const membership of this.#memberships.splice(0)) await membership.close()
@@ -88,9 +95,14 @@ export class ProcessLog implements Log {
   close = () => this.#answer(this.#inner.close())
 
   async join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership> {
+    this.#onRevoked = options.onRevoked.bind(options)
     const membership = await this.#inner.join({
       ...options,
-      onAssigned: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onAssigned(shards))),
+      onAssigned: async (shards) => {
+        if (this.#isDeaf) return
+        this.#owned = shards
+        await this.#during(options.onAssigned(shards))
+      },
       onRevoked: async (shards) => (this.#isDeaf ? undefined : this.#during(options.onRevoked(shards))),
     })
     // Expelled while it joined.

@@ -194,7 +194,9 @@ class Simulation {
     this.routers.shift()
     this.stale.push(router.process)
     this.tell(`${router.process.id} is stale`)
-    await router.process.log.expel()
+    const { log } = router.process
+    await log.expel()
+    setTimeout(() => void log.hear(), this.random.below(4_000))
     if (this.routers.length === 0) this.launch()
   }
 

@@ -326,6 +326,7 @@ describe('another router', () => {
     // The group takes the shards away from r1, which does not hear of it and goes on.
     await router.log.expel()
     await world.startRouter('r2')
+    setTimeout(() => void router.log.hear(), 1_500)
     for (let i = 0; i < 20; i++) {
       void gateway.publish(i % 2 ? 'a' : 'b', `${i}`)
       await world.turns(2)
