@@ -16,6 +16,7 @@ import type { ConnectionHost } from './connection-host.ts'
 import type { Timed } from './deadlines.ts'
 import { Delivering, type DeliveryOwner } from './delivering.ts'
 import { DisconnectionReason, type Ending, ended, lost } from './disconnection.ts'
+import type { HeldMessage } from './held-pages.ts'
 import { Input, type InputOwner, Pause } from './input.ts'
 import type { Outgoing } from './outgoing.ts'
 import { Output } from './output.ts'
@@ -132,6 +133,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   onDrain(): void {
     this.#progress.drained()
+    if (this.#phase.is === 'open') this.#phase.delivering.onRoom(this.#host.now())
   }
 
   onClosed(orderly: boolean): void {
@@ -178,6 +180,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
     if (this.#phase.is === 'open') this.#phase.delivering.deliver(message, receiver, nowMs)
     else this.#host.metrics.deliveriesDropped.gone++
+  }
+
+  /** A page of retained messages; `done` is called once when the client has taken it, or the connection is over. */
+  deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], done: () => void): void {
+    if (this.#phase.is === 'open') this.#phase.delivering.deliverRetained(source, request, last, messages, this.#host.now(), done)
+    else done()
   }
 
   /** What a new owner of the client's shard has to know; null while the attach is not answered. */
@@ -228,6 +236,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (this.#phase.is !== 'open') return
     const now = this.#host.now()
     if (this.#progress.written(bytes, this.transport.waitingBytes, now)) this.#host.setDeadline(this, this.#nextLook(now))
+    this.#phase.delivering.onRoom(now)
   }
 
   onDeadline(nowMs: number): number | null {
@@ -502,7 +511,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.#session
     this.#refuse(connackCode(reasonCode), detail)
-    if (session) this.#host.detach(session.attachment, ending)
+    // A will counts from an accepted CONNECT on [MQTT-3.1.2-7].
+    if (session) this.#host.detach(session.attachment, { ...ending, keepWill: false })
   }
 
   /** Without a word: nothing was agreed yet. */
@@ -525,6 +535,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#phase = closed
     if (phase.is === 'open') {
       phase.publishing.close()
+      phase.delivering.close()
       this.#host.metrics.disconnected(ending.reason)
     }
     if (phase.is === 'open' || phase.is === 'attaching') {
@@ -534,7 +545,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         reasonCode: ending.reasonCode,
         detail: ending.detail,
       })
-      this.#host.detach(phase.session.attachment, ending)
+      this.#host.detach(phase.session.attachment, phase.is === 'open' ? ending : { ...ending, keepWill: false })
     }
     this.#leave()
   }

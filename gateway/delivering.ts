@@ -1,5 +1,6 @@
 import { AckOutcome, type LiveSession, type Receiver } from '../proto/frames.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
+import { type HeldMessage, HeldPages } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Direct, Owed, type Waiting } from './outbound.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -18,6 +19,9 @@ export interface DeliveryOwner {
   onOverflow(limit: LimitName): void
 }
 
+/** Retained messages go out while no more than this waits for the network, bytes: above it a socket tells when it has taken all. */
+const retainedWaitingMax = 64 * 1024
+
 /** The receiving half of one open connection. */
 export class Delivering {
   readonly #config: GatewayConfig
@@ -27,6 +31,9 @@ export class Delivering {
   readonly #output: Output
   #owed: Owed | null = null
   #direct: Direct | null = null
+  readonly #pages = new HeldPages()
+  /** By source shard: the last request for retained messages that was answered in full. */
+  readonly #retainedTo = new Map<number, number>()
 
   constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output) {
     this.#config = config
@@ -44,7 +51,36 @@ export class Delivering {
     return this.#owed?.state(connection, session) ?? { connection, session, sent: -1, unacknowledged: [] }
   }
 
+  /** A page of retained messages: goes out as the client takes it, then `done` is called. */
+  deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], nowMs: number, done: () => void): void {
+    // A new owner of the shard begins again; this connection has had it all.
+    if (request <= (this.#retainedTo.get(source) ?? -1)) {
+      done()
+      return
+    }
+    if (last) this.#retainedTo.set(source, request)
+    this.#pages.add(messages, done)
+    this.onRoom(nowMs)
+  }
+
+  /** The network or the client has taken something. */
+  onRoom(nowMs: number): void {
+    for (let next = this.#pages.first; next; next = this.#pages.first) {
+      if (this.#owner.waitingBytes > retainedWaitingMax) return
+      if (next.receiver.qos > 0 && this.#direct && !this.#direct.hasRoom) return
+      this.#pages.shift()
+      this.#handOn(next, nowMs)
+    }
+  }
+
+  /** The connection is over. */
+  close(): void {
+    this.#pages.clear()
+  }
+
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    // What is retained on the topic came before it.
+    if (!this.#pages.isEmpty) for (const held of this.#pages.take(message.topic)) this.#handOn(held, nowMs)
     if (receiver.number >= 0) this.#deliverOwed(message, receiver, nowMs)
     else if (receiver.qos === 0) this.#deliverAtMostOnce(message, receiver, nowMs)
     else this.#deliverDirect(message, receiver, nowMs)
@@ -59,6 +95,15 @@ export class Delivering {
     } else if (this.#direct?.acknowledge(packetId)) {
       this.#metrics.deliveries[1]++
       this.#advance(nowMs)
+      this.onRoom(nowMs)
+    }
+  }
+
+  #handOn({ message, receiver }: HeldMessage, nowMs: number): void {
+    if (receiver.qos > 0) this.#deliverDirect(message, receiver, nowMs)
+    else if (!this.#discards(message, receiver, nowMs)) {
+      this.#metrics.deliveries[0]++
+      this.#send(message, receiver, 0, nowMs)
     }
   }
 

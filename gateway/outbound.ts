@@ -84,6 +84,11 @@ export class Direct {
     return this.#waitingBytes
   }
 
+  /** A message would go out at once. */
+  get hasRoom(): boolean {
+    return this.waiting === 0 && this.#inflight.size < this.#limits.receiveMaximum
+  }
+
   /** The next packet id when the window has room and nobody waits before; else null. */
   take(): number | null {
     return this.waiting > 0 ? null : this.#next()

@@ -94,7 +94,7 @@ export function receiveConnect(
   if (properties.authenticationMethod !== undefined) return refuse(ReasonCode.BadAuthenticationMethod, 'no enhanced authentication is offered')
   const idProblem = clientIdProblem(packet, limits)
   if (idProblem) return idProblem
-  const willProblem = packet.will && refuseWill(packet.will, protocolVersion, limits)
+  const willProblem = packet.will && refuseWill(packet.will, limits)
   if (willProblem) return willProblem
   const assigned = packet.clientId === ''
   const asked = askedExpiry(packet)
@@ -144,9 +144,8 @@ function clientIdProblem(packet: ConnectPacket, limits: GatewaySettings): Refuse
   return null
 }
 
-function refuseWill(will: WillPacket, protocolVersion: ProtocolVersion, limits: GatewaySettings): Refused | null {
+function refuseWill(will: WillPacket, limits: GatewaySettings): Refused | null {
   if (will.qos > maximumQoS) return refuse(ReasonCode.QoSNotSupported, `the will's QoS is above ${maximumQoS}`) // [MQTT-3.2.2-12]
-  if (will.retain && protocolVersion === 5) return refuse(ReasonCode.RetainNotSupported, 'retained messages are not available') // [MQTT-3.2.2-13]
   const problem = topicNameProblem(will.topic)
   if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
@@ -187,7 +186,6 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Gate
       ...client.told,
       receiveMaximum: limits.RECEIVE_MAXIMUM,
       maximumQoS,
-      retainAvailable: false,
       maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
       topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: true,
@@ -235,7 +233,6 @@ export function resolveTopic(inbound: Inbound, packet: PublishPacket, limits: Ga
 /** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
 export function refusePublish(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): End | null {
   if (packet.qos > maximumQoS) return end(ReasonCode.QoSNotSupported, `QoS ${packet.qos} is above the maximum QoS ${maximumQoS}`) // [MQTT-3.2.2-11]
-  if (packet.retain && inbound.protocolVersion === 5) return end(ReasonCode.RetainNotSupported, 'retained messages are not available') // [MQTT-3.2.2-14]
   if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= limits.RECEIVE_MAXIMUM) {
     return end(ReasonCode.ReceiveMaximumExceeded, `more than ${limits.RECEIVE_MAXIMUM} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
   }

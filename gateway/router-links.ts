@@ -7,6 +7,7 @@ import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { Connection } from './connection.ts'
 import { DisconnectionReason, ended } from './disconnection.ts'
+import type { HeldMessage } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Outgoing } from './outgoing.ts'
 import { Shards } from './shards.ts'
@@ -45,6 +46,8 @@ export class RouterLinks {
   /** Acknowledgements of this turn of the event loop, by shard. */
   readonly #acks = new Map<number, Ack[]>()
   #acksScheduled = false
+  /** Pages of retained messages that are not handed on yet. */
+  readonly #pages = new Set<string>()
 
   constructor(host: LinkHost, shardCount: number) {
     this.#host = host
@@ -135,6 +138,7 @@ export class RouterLinks {
       case 'close':
       case 'direct':
       case 'owed':
+      case 'retained':
         if (!this.shards.accepts(frame.shard, frame.term, router)) {
           this.#host.metrics.staleFrames.inc()
           return
@@ -172,7 +176,7 @@ export class RouterLinks {
     router.frames.send({ kind: 'shardState', shard, term, receivedTo: this.shards.of(shard)?.receivedTo ?? -1, sessions })
   }
 
-  #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' }): void {
+  #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'retained' }): void {
     switch (frame.kind) {
       case 'attachAnswer': {
         const connection = this.#host.connection(frame.connection)
@@ -192,6 +196,51 @@ export class RouterLinks {
       }
       case 'owed':
         for (const message of frame.messages) this.#deliver(message)
+        return
+      case 'retained':
+        this.#takePage(frame)
+    }
+  }
+
+  #takePage(frame: RouterFrame & { kind: 'retained' }): void {
+    const { shard, term, sequence, request, last } = frame
+    const page = `${shard} ${term} ${sequence}`
+    if (!this.shards.receiveRetained(shard, sequence)) {
+      // Sent again on a new link: answered now, or when it is handed on.
+      if (!this.#pages.has(page)) this.#pageTaken(shard, term, sequence)
+      return
+    }
+    const messages: HeldMessage[] = []
+    for (const message of frame.messages) {
+      const outgoing = this.#read(message)
+      if (outgoing) for (const receiver of message.receivers) messages.push({ message: outgoing, receiver })
+    }
+    const connection = this.#host.connection(frame.connection)
+    if (!connection) {
+      this.#host.metrics.deliveriesDropped.gone += messages.length
+      this.#pageTaken(shard, term, sequence)
+      return
+    }
+    this.#pages.add(page)
+    connection.deliverRetained(shard, request, last, messages, () => {
+      this.#pages.delete(page)
+      this.#pageTaken(shard, term, sequence)
+    })
+  }
+
+  /** Told on the link that there is now; without one it is asked again. */
+  #pageTaken(shard: number, term: number, sequence: number): void {
+    const owner = this.shards.of(shard)
+    if (owner?.term === term) owner.link?.frames.send({ kind: 'retainedTaken', shard, term, sequence })
+  }
+
+  #read(message: DeliveredMessage): Outgoing | null {
+    try {
+      return new Outgoing(decodeMessage(message.value))
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.#host.logger.error({ source: message.source, offset: message.offset, error: error.message }, 'a message from a router cannot be read')
+      return null
     }
   }
 
@@ -204,13 +253,8 @@ export class RouterLinks {
         this.#host.metrics.deliveriesDropped.gone++
         continue
       }
-      try {
-        outgoing ??= new Outgoing(decodeMessage(message.value))
-      } catch (error) {
-        if (!(error instanceof RecordError)) throw error
-        this.#host.logger.error({ source: message.source, offset: message.offset, error: error.message }, 'a message from a router cannot be read')
-        return
-      }
+      outgoing ??= this.#read(message)
+      if (!outgoing) return
       connection.deliver(outgoing, receiver, now)
     }
   }

@@ -6,6 +6,8 @@ export interface Shard<Link> {
   link: Link | null
   /** Direct messages below this have been taken; -1 before the first. */
   receivedTo: number
+  /** Number of the last page of retained messages of this term; 0 before the first. */
+  retainedTo: number
   /** When its owner was last heard, ms since the epoch. */
   heardAt: number
 }
@@ -14,7 +16,7 @@ export class Shards<Link> {
   readonly #shards: Shard<Link>[]
 
   constructor(count: number, nowMs: number) {
-    this.#shards = Array.from({ length: count }, () => ({ term: -1, link: null, receivedTo: -1, heardAt: nowMs }))
+    this.#shards = Array.from({ length: count }, () => ({ term: -1, link: null, receivedTo: -1, retainedTo: 0, heardAt: nowMs }))
   }
 
   get count(): number {
@@ -30,6 +32,7 @@ export class Shards<Link> {
   own(number: number, term: number, link: Link, nowMs: number): boolean {
     const shard = this.#shards[number]
     if (!shard || term < shard.term) return false
+    if (term > shard.term) shard.retainedTo = 0
     shard.term = term
     shard.link = link
     shard.heardAt = nowMs
@@ -67,6 +70,14 @@ export class Shards<Link> {
 
   ownedBy(link: Link): number[] {
     return this.#shards.flatMap((shard, number) => (shard.link === link ? [number] : []))
+  }
+
+  /** Takes a page of retained messages; false when it was taken before. */
+  receiveRetained(number: number, sequence: number): boolean {
+    const shard = this.#shards[number]
+    if (!shard || sequence <= shard.retainedTo) return false
+    shard.retainedTo = sequence
+    return true
   }
 
   /** Takes a direct stretch: the first offset that is new; null when all of it was taken before. */

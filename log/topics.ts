@@ -114,7 +114,8 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     spec('sessions', plan.partitions, journal(plan)),
     spec('inbox', plan.partitions, journal(plan)),
     spec('snapshots', plan.partitions, compacted),
-    spec('retained', plan.partitions, compacted),
+    // What was replaced a moment ago may be on its way to a subscriber that comes back.
+    spec('retained', plan.partitions, { ...compacted, 'min.compaction.lag.ms': String(10 * 60_000) }),
     spec('lifecycle', plan.partitions, journal(plan)),
     spec('registry', 1, compacted),
     spec('gateways', 1, compacted),

@@ -3,9 +3,10 @@
  * sessions that the `sessions` fold holds; being ahead of it there is harmless (sessions are told apart by their begin),
  * being behind is not, so the caller applies `sessions` up to an Indexed record's sessionsOffset first.
  */
-import type { Acknowledged, AnyRecord, Dropped, IndexEntry, Indexed, Progress } from '../schemas/records.ts'
+import type { Acknowledged, AnyRecord, Dropped, IndexEntry, Indexed, IndexedRetained, Progress } from '../schemas/records.ts'
 import type { Session } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
+import { retainedSource } from './session-queue.ts'
 
 /** Parts of a stretch that wait for the last one. */
 interface Pending {
@@ -13,6 +14,14 @@ interface Pending {
   readonly from: number
   readonly entries: IndexEntry[]
   nextPart: number
+}
+
+/** A request for retained messages that is served by half. */
+interface OpenRequest {
+  readonly clientId: string
+  readonly session: number
+  /** Positions in `messages` that are in the queue already: a successor serves the request again from its beginning. */
+  readonly indexed: Set<number>
 }
 
 export class InboxFold {
@@ -27,17 +36,23 @@ export class InboxFold {
   /** The shard's own progress as a source. */
   progress: Progress | null = null
   readonly #pending = new Map<number, Pending>()
+  /** By source shard: the retained messages that Subscribed records of this shard below this offset are owed are indexed here. */
+  readonly retainedHighWaters: number[]
+  /** By source shard and request. */
+  readonly #openRequests: Map<number, OpenRequest>[]
 
   constructor(shard: number, shards: number, sessions: SessionFold) {
     this.shard = shard
     this.#sessions = sessions
     this.terms = new Array<number>(shards).fill(-1)
     this.highWaters = new Array<number>(shards).fill(0)
+    this.retainedHighWaters = new Array<number>(shards).fill(0)
+    this.#openRequests = Array.from({ length: shards }, () => new Map())
   }
 
   /** True while parts of a stretch wait for the rest: what a snapshot of this moment would lose. */
   get isBetweenParts(): boolean {
-    return this.#pending.size > 0
+    return this.#pending.size > 0 || this.#openRequests.some((requests) => [...requests].some(([at, request]) => this.#isWanted(at, request)))
   }
 
   /** Applies the record at `offset`; returns the sessions whose queue grew or moved. */
@@ -53,6 +68,8 @@ export class InboxFold {
         return []
       case 'Indexed':
         return this.#isStale(record.value) ? [] : this.#indexed(record.value)
+      case 'IndexedRetained':
+        return this.#isStale(record.value) ? [] : this.#indexedRetained(record.value)
       case 'Acknowledged':
         return this.#isStale(record.value) ? [] : this.#acknowledged(record.value)
       case 'Dropped':
@@ -111,6 +128,43 @@ export class InboxFold {
     }
     this.highWaters[source] = Math.max(highWater, record.to)
     return [...touched]
+  }
+
+  /** Each record counts as it comes, so that what a live message follows is before it in the queue. */
+  #indexedRetained(record: IndexedRetained): readonly Session[] {
+    const { shard: source, request, clientId } = record
+    if (request < (this.retainedHighWaters[source] ?? 0)) return []
+    const requests = this.#openRequests[source] as Map<number, OpenRequest>
+    const open = requests.get(request) ?? { clientId, session: record.session, indexed: new Set<number>() }
+    const session = this.#session(clientId, record.session)
+    let hasGrown = false
+    for (const entry of session ? record.entries : []) {
+      if (open.indexed.has(entry.offset)) continue
+      open.indexed.add(entry.offset)
+      hasGrown = true
+      session?.queue.push({
+        source: entry.retainedOffset === null ? source : retainedSource(source),
+        offset: entry.retainedOffset ?? entry.offset,
+        size: entry.size,
+        expiresAt: entry.expiresAt ?? 0,
+        qos: entry.qos as 0 | 1 | 2,
+        retain: true, // [MQTT-3.3.1-8]
+        subscriptionIdentifiers: entry.subscriptionIdentifiers,
+      })
+    }
+    if (!record.last) requests.set(request, open)
+    else {
+      // Requests are completed in their order.
+      this.retainedHighWaters[source] = request + 1
+      for (const at of requests.keys()) if (at <= request) requests.delete(at)
+    }
+    return session && hasGrown ? [session] : []
+  }
+
+  /** Somebody will go on with it. */
+  #isWanted(at: number, { clientId, session }: OpenRequest): boolean {
+    const held = this.#session(clientId, session)
+    return held !== undefined && [...held.subscriptions.values()].some(({ retainedAt }) => retainedAt === at)
   }
 
   #acknowledged(record: Acknowledged): readonly Session[] {

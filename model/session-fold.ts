@@ -2,7 +2,9 @@
  * The fold of one `sessions` partition. Pure over records: same records, same sessions, on every router and at any past
  * position. What changed is returned, so that a router can act on it.
  */
-import type { AnyRecord, Attached, Attachment, Detached, SessionEnded, Subscribed, Unsubscribed } from '../schemas/records.ts'
+import { parseShared } from '../mqtt/topic.ts'
+import type { AnyRecord, Attached, Attachment, Detached, PendingWill, SessionEnded, Subscribed, Unsubscribed, WillDue, WillFired } from '../schemas/records.ts'
+import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
 import { Session, type Subscription } from './session.ts'
 
 export type SessionChange =
@@ -20,7 +22,8 @@ export type SessionChange =
   /** Another identity holds the client id: the connection gets nothing (Event Grid SE-04). */
   | { readonly kind: 'refused'; readonly record: Attached; readonly holder: Session }
   | { readonly kind: 'detached'; readonly session: Session; readonly record: Detached; readonly from: Attachment; readonly sequence: number }
-  | { readonly kind: 'subscribed'; readonly session: Session; readonly added: readonly Subscription[] }
+  /** `retained`: those of `added` that are owed what is retained. */
+  | { readonly kind: 'subscribed'; readonly session: Session; readonly added: readonly Subscription[]; readonly retained: readonly Subscription[] }
   | { readonly kind: 'unsubscribed'; readonly session: Session; readonly removed: readonly Subscription[] }
   /** Follows `detached` when the session ends with its connection; else stands alone. */
   | {
@@ -32,6 +35,8 @@ export type SessionChange =
       readonly at: number
       readonly sequence: number
     }
+  /** `session.wills` is not what it was. Follows what made it so. */
+  | { readonly kind: 'wills'; readonly session: Session }
 
 /** What is over is forgotten after this long without a new connection, milliseconds of record time. */
 const sequenceKeptMs = 7 * 24 * 3600 * 1000
@@ -68,13 +73,17 @@ export class SessionFold {
         this.#sweep(record.value.at)
         return this.#attached(offset, record.value)
       case 'Subscribed':
-        return this.#subscribed(record.value)
+        return this.#subscribed(offset, record.value)
       case 'Unsubscribed':
         return this.#unsubscribed(record.value)
       case 'Detached':
         return this.#detached(record.value)
       case 'SessionEnded':
         return this.#ended(record.value)
+      case 'WillDue':
+        return this.#willDue(record.value)
+      case 'WillFired':
+        return this.#willFired(record.value)
       case 'TermAnnounced':
         if (record.value.shard === this.shard) this.term = Math.max(this.term, record.value.term)
         return []
@@ -90,6 +99,7 @@ export class SessionFold {
     // A session that ends with its connection is never gone on with, not even by a takeover [MQTT-3.1.2-6].
     const isPresent = isLive && !record.cleanStart && known.expiryInterval > 0
     const replaced = known?.attached ?? null
+    const wills = known ? willsAfterAttach(known, record.at, isPresent) : noWills
     const session = isPresent
       ? known
       : new Session({
@@ -124,15 +134,30 @@ export class SessionFold {
     session.attributes = record.attributes
     this.sessions.set(record.clientId, session)
     changes.push({ kind: 'attached', session, record, attachment, isPresent, replaced, sequence: session.sequence })
+    const hadWills = (known?.wills.length ?? 0) > 0
+    session.wills = wills
+    if (hadWills || wills.length > 0) changes.push({ kind: 'wills', session })
     return changes
   }
 
-  #subscribed(record: Subscribed): readonly SessionChange[] {
+  #subscribed(offset: number, record: Subscribed): readonly SessionChange[] {
     const session = this.#current(record.clientId, record.epoch)
     if (!session) return []
     session.judgedAt = Math.max(session.judgedAt, record.registryPosition)
-    for (const subscription of record.subscriptions) session.subscriptions.set(subscription.filter, subscription)
-    return [{ kind: 'subscribed', session, added: record.subscriptions }]
+    const added: Subscription[] = []
+    const retained: Subscription[] = []
+    for (const request of record.subscriptions) {
+      const before = session.subscriptions.get(request.filter)
+      const isOwed = isOwedRetained(request, before !== undefined)
+      // An earlier request that is not served yet stays owed, whatever this one asks.
+      const subscription: Subscription = isOwed
+        ? { ...request, retainedAt: offset, retainedSince: record.at }
+        : { ...request, retainedAt: before?.retainedAt ?? null, retainedSince: before?.retainedSince ?? null }
+      session.subscriptions.set(request.filter, subscription)
+      added.push(subscription)
+      if (isOwed) retained.push(subscription)
+    }
+    return [{ kind: 'subscribed', session, added, retained }]
   }
 
   #unsubscribed(record: Unsubscribed): readonly SessionChange[] {
@@ -155,8 +180,13 @@ export class SessionFold {
     session.attached = null
     session.detachedAt = record.at
     if (record.sessionExpiryInterval !== null) session.expiryInterval = record.sessionExpiryInterval
+    const { will } = session
+    session.will = null
+    if (record.keepWill) session.wills = withWillOf(session, from, will, record.at) // else the client took it back [MQTT-3.1.2-10]
     const detached: SessionChange = { kind: 'detached', session, record, from, sequence: session.sequence }
-    return session.expiryInterval > 0 ? [detached] : [detached, this.#end(session, record.at, 'TransientSession')]
+    const changes: SessionChange[] = session.expiryInterval > 0 ? [detached] : [detached, this.#end(session, record.at, 'TransientSession')]
+    if (session.wills.length > 0) changes.push({ kind: 'wills', session })
+    return changes
   }
 
   #ended(record: SessionEnded): readonly SessionChange[] {
@@ -165,7 +195,28 @@ export class SessionFold {
     if (!session || session.id !== record.session) return []
     // An expiry is decided about a session without a connection; the other reasons end a connected one too.
     if (record.reason === 'SessionExpiry' && session.attached) return []
-    return [this.#end(session, record.at, record.reason)]
+    const ended = this.#end(session, record.at, record.reason)
+    return session.wills.length > 0 ? [ended, { kind: 'wills', session }] : [ended]
+  }
+
+  #willDue(record: WillDue): readonly SessionChange[] {
+    if (record.term < this.term) return []
+    const session = this.sessions.get(record.clientId)
+    if (!session) return []
+    return this.#changeWills(session, afterDue(session.wills, record.epoch))
+  }
+
+  /** Whoever wrote it: the message is in the log before this. */
+  #willFired(record: WillFired): readonly SessionChange[] {
+    const session = this.sessions.get(record.clientId)
+    if (!session) return []
+    return this.#changeWills(session, without(session.wills, record.epoch))
+  }
+
+  #changeWills(session: Session, wills: readonly PendingWill[]): readonly SessionChange[] {
+    if (wills === session.wills) return []
+    session.wills = wills
+    return [{ kind: 'wills', session }]
   }
 
   #end(session: Session, at: number, reason: string): SessionChange {
@@ -173,6 +224,8 @@ export class SessionFold {
     const from = session.attached
     session.subscriptions = new Map()
     session.resetQueue()
+    // The server ends a connection that stands: its will is sent with the session's end.
+    session.wills = afterEnd(from ? withWillOf(session, from, session.will, at) : session.wills, at)
     session.attached = null
     session.will = null
     session.endedAt = at
@@ -191,12 +244,25 @@ export class SessionFold {
 
   /** Forgets sessions that were over long ago, or too many, by the records alone so that every fold forgets the same. */
   #sweep(now: number): void {
-    for (const [clientId, { endedAt }] of this.#over) {
+    for (const [clientId, { endedAt, wills }] of this.#over) {
       if (this.#over.size <= overMax && now - (endedAt ?? now) <= sequenceKeptMs) return
+      if (wills.length > 0) continue
       this.#over.delete(clientId)
       this.sessions.delete(clientId)
     }
   }
+}
+
+/** Section 3.8.3.1: retain handling 1 only brings what is retained when the subscription did not exist; shared ones are never sent any. */
+function isOwedRetained({ filter, retainHandling }: { readonly filter: string; readonly retainHandling: number }, existed: boolean): boolean {
+  if (retainHandling === 2 || (retainHandling === 1 && existed)) return false // [MQTT-3.3.1-10], [MQTT-3.3.1-11]
+  return parseShared(filter) === null
+}
+
+/** The will of the connection that is replaced, and those that waited for their delay. */
+function willsAfterAttach(known: Session, at: number, isPresent: boolean): readonly PendingWill[] {
+  const wills = known.attached ? withWillOf(known, known.attached, known.will, at) : known.wills
+  return isPresent ? afterReattach(wills, at) : afterEnd(wills, at)
 }
 
 function attachmentOf(record: Attached): Attachment {

@@ -4,9 +4,16 @@
  * The cursor is the lowest number that is not done.
  */
 
+/** Added to a source shard's number: the position is one of its `retained` partition, not of `messages`. */
+const retainedFlag = 0x8000
+
+export const retainedSource = (shard: number): number => shard | retainedFlag
+/** The shard whose `retained` partition is meant; undefined when it is `messages`. */
+export const retainedShard = (source: number): number | undefined => (source & retainedFlag ? source & ~retainedFlag : undefined)
+
 export interface QueueEntry {
   readonly number: number
-  /** Shard whose `messages` partition holds the message. */
+  /** Shard whose `messages` partition holds the message, or `retainedSource` of it. */
   readonly source: number
   readonly offset: number
   /** Bytes of the log record's value. */

@@ -1,8 +1,14 @@
-import type { Attachment, SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { Attachment, PendingWill, SubscriptionRequest, Will } from '../schemas/records.ts'
+import { noWills } from './pending-wills.ts'
 import { SessionQueue } from './session-queue.ts'
 
 /** A subscription as granted. */
-export type Subscription = SubscriptionRequest
+export interface Subscription extends SubscriptionRequest {
+  /** Offset of the last Subscribed record for which it is owed retained messages; none when it never was. */
+  readonly retainedAt?: number | null
+  /** Time of that record, milliseconds since the epoch. */
+  readonly retainedSince?: number | null
+}
 
 /** Attributes that came with a credential, for clients that are not in the registry. */
 export type Attributes = Readonly<Record<string, number | string | readonly string[]>>
@@ -31,6 +37,8 @@ export class Session {
   endedAt: number | null
   subscriptions = new Map<string, Subscription>()
   will: Will | null
+  /** Of this client id's connections that are over: waiting for their delay, or being published. */
+  wills: readonly PendingWill[] = noWills
   attributes: Attributes
   /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
   judgedAt = 0

@@ -1,12 +1,15 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { QueueEntry, SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/records.ts'
 import type { InboxFold } from './inbox-fold.ts'
-import { Session } from './session.ts'
+import { Session, type Subscription } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
 
 /** Where the fold stood, without what only the log shell knows (term, generation, chunk count, time). */
-export type SnapshotPositions = Pick<SnapshotClosed, 'sessionsOffset' | 'inboxOffset' | 'position' | 'lifecyclePosition' | 'highWaters' | 'terms'>
+export type SnapshotPositions = Pick<
+  SnapshotClosed,
+  'sessionsOffset' | 'inboxOffset' | 'position' | 'lifecyclePosition' | 'highWaters' | 'terms' | 'retainedOffsets' | 'retainedHighWaters'
+>
 
 export function sessionState(session: Session): SessionState {
   const { queue } = session
@@ -20,7 +23,7 @@ export function sessionState(session: Session): SessionState {
     attached: session.attached,
     detachedAt: session.detachedAt,
     endedAt: session.endedAt,
-    subscriptions: [...session.subscriptions.values()],
+    subscriptions: [...session.subscriptions.values()].map(subscriptionState),
     will: session.will,
     attributes: session.attributes,
     next: queue.next,
@@ -28,8 +31,15 @@ export function sessionState(session: Session): SessionState {
     above: queue.doneAbove,
     sent: queue.sent,
     queue: [...queue.entries()].map((entry) => ({ ...entry, expiresAt: entry.expiresAt || null })),
+    wills: session.wills,
   }
 }
+
+const subscriptionState = (subscription: Subscription): SessionSubscription => ({
+  ...subscription,
+  retainedAt: subscription.retainedAt ?? null,
+  retainedSince: subscription.retainedSince ?? null,
+})
 
 /** The session without its queue. */
 function sessionOf(state: SessionState, shard: number): Session {
@@ -47,6 +57,7 @@ function sessionOf(state: SessionState, shard: number): Session {
   session.epoch = state.epoch
   session.detachedAt = state.detachedAt
   session.endedAt = state.endedAt
+  if (state.wills.length > 0) session.wills = state.wills
   for (const subscription of state.subscriptions) session.subscriptions.set(subscription.filter, subscription)
   return session
 }
@@ -69,7 +80,7 @@ function* sessionStates(session: Session): Generator<SessionState> {
   const { queue } = state
   yield queue.length <= entriesPerState ? state : { ...state, queue: queue.slice(0, entriesPerState) }
   for (let from = entriesPerState; from < queue.length; from += entriesPerState) {
-    yield { ...state, subscriptions: [], will: null, above: [], queue: queue.slice(from, from + entriesPerState) }
+    yield { ...state, subscriptions: [], will: null, wills: [], above: [], queue: queue.slice(from, from + entriesPerState) }
   }
 }
 
@@ -139,6 +150,9 @@ export function restoreInbox(fold: InboxFold, closed: SnapshotClosed): void {
   closed.highWaters.forEach((mark, source) => {
     fold.highWaters[source] = mark
   })
+  closed.retainedHighWaters.forEach((mark, source) => {
+    fold.retainedHighWaters[source] = mark
+  })
   closed.terms.forEach((term, source) => {
     fold.terms[source] = term
   })
@@ -149,5 +163,6 @@ export function restoreInbox(fold: InboxFold, closed: SnapshotClosed): void {
     sessionsOffsets: [],
     registryOffset: 0,
     lifecyclePosition: closed.lifecyclePosition,
+    retainedOffsets: closed.retainedOffsets,
   }
 }

@@ -5,7 +5,23 @@
  */
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, Receiver } from './frames.ts'
 
-const kinds = ['hello', 'own', 'disown', 'attachAnswer', 'close', 'direct', 'owed', 'ping', 'welcome', 'shardState', 'received', 'acks', 'pong'] as const
+const kinds = [
+  'hello',
+  'own',
+  'disown',
+  'attachAnswer',
+  'close',
+  'direct',
+  'owed',
+  'ping',
+  'welcome',
+  'shardState',
+  'received',
+  'acks',
+  'pong',
+  'retained',
+  'retainedTaken',
+] as const
 type Kind = (typeof kinds)[number]
 const codeOf = new Map<Kind, number>(kinds.map((kind, index) => [kind, index + 1]))
 
@@ -100,6 +116,20 @@ export class FrameWriter {
         this.#number(frame.shard)
         this.#number(frame.term)
         this.#messages(frame.messages)
+        return
+      case 'retained':
+        this.#number(frame.shard)
+        this.#number(frame.term)
+        this.#number(frame.sequence)
+        this.#number(frame.connection)
+        this.#number(frame.request)
+        this.#number(frame.last ? 1 : 0)
+        this.#messages(frame.messages)
+        return
+      case 'retainedTaken':
+        this.#number(frame.shard)
+        this.#number(frame.term)
+        this.#number(frame.sequence)
         return
       case 'ping':
       case 'pong':
@@ -306,6 +336,19 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
       }
     case 'owed':
       return { kind, shard: reader.number(), term: reader.number(), messages: reader.list(() => readMessage(reader)) }
+    case 'retained':
+      return {
+        kind,
+        shard: reader.number(),
+        term: reader.number(),
+        sequence: reader.number(),
+        connection: reader.number(),
+        request: reader.number(),
+        last: reader.number() === 1,
+        messages: reader.list(() => readMessage(reader)),
+      }
+    case 'retainedTaken':
+      return { kind, shard: reader.number(), term: reader.number(), sequence: reader.number() }
     case 'ping':
     case 'pong':
       return { kind, nonce: reader.number() }

@@ -72,6 +72,22 @@ export type RouterFrame =
       readonly to: number
       readonly messages: readonly DeliveredMessage[]
     }
+  /**
+   * A page of what the source shard `shard` holds retained, for the connection that has subscribed. The gateway hands it on as
+   * the client takes it and then answers `retainedTaken`. Pages are numbered within the term, from 1, and sent again on a new link until
+   * they are answered: on the same term a page counts once, so QoS 0 arrives at most once. A new owner begins the request `request`
+   * (position of its Subscribed record) anew unless the gateway has had its `last` page.
+   */
+  | {
+      readonly kind: 'retained'
+      readonly shard: number
+      readonly term: number
+      readonly sequence: number
+      readonly connection: number
+      readonly request: number
+      readonly last: boolean
+      readonly messages: readonly DeliveredMessage[]
+    }
   /** Messages owed to persistent sessions of the client shard `shard`, in queue order per session, within each client's Receive Maximum. */
   | { readonly kind: 'owed'; readonly shard: number; readonly term: number; readonly messages: readonly DeliveredMessage[] }
   /** Sent every second; the gateway answers `pong`. */
@@ -93,6 +109,8 @@ export type GatewayFrame =
   | { readonly kind: 'shardState'; readonly shard: number; readonly term: number; readonly receivedTo: number; readonly sessions: readonly LiveSession[] }
   /** All direct messages of the shard below `to` are in the gateway's bounded windows. */
   | { readonly kind: 'received'; readonly shard: number; readonly term: number; readonly to: number }
+  /** The page is with the client's connection, or the connection is over. */
+  | { readonly kind: 'retainedTaken'; readonly shard: number; readonly term: number; readonly sequence: number }
   /** Owed messages that are done, batched per tick. */
   | { readonly kind: 'acks'; readonly shard: number; readonly acks: readonly Ack[] }
   | { readonly kind: 'pong'; readonly nonce: number }

@@ -45,7 +45,7 @@ export interface ClientShardOptions {
   readonly term: number
   readonly fold: SessionFold
   readonly gateways: Gateways
-  readonly payloads: Payloads
+  readonly payloads: Pick<Payloads, 'get'>
   readonly appender: Appender
   readonly topics: { readonly sessions: string; readonly inbox: string }
   readonly limits: ClientShardLimits

@@ -100,6 +100,26 @@ export const routerSettings = {
     unit: 'bytes',
     about: 'Recent messages kept per shard for deliveries, and as much again of what was read anew',
   },
+  RETAINED_BYTES_MAX: {
+    kind: 'number',
+    default: 256 * MiB,
+    min: 65_536,
+    max: 256 * 1024 * MiB,
+    unit: 'bytes',
+    about: 'Memory of one shard’s retained messages',
+    outcome: 'a message that does not fit is delivered and not retained; the one it replaces is cleared',
+    metric: 'loggerhead_not_retained_total{reason="full"}',
+  },
+  RETAINED_MESSAGE_BYTES_MAX: {
+    kind: 'number',
+    default: 512 * 1024,
+    min: 1024,
+    max: 1_000_000,
+    unit: 'bytes',
+    about: 'Size of one retained message with its topic and properties',
+    outcome: 'a larger message is delivered and not retained; the one it replaces is cleared',
+    metric: 'loggerhead_not_retained_total{reason="tooLarge"}',
+  },
   FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
   SNAPSHOT_RECORDS: {
     kind: 'number',
@@ -126,6 +146,9 @@ export interface RouterConfig {
   readonly payloadCacheBytes: number
   readonly fetchBytesMax: number
   readonly snapshotRecords: number
+  /** Of one shard. */
+  readonly retainedBytesMax: number
+  readonly retainedMessageBytesMax: number
 }
 
 /** Reads the router's settings. Throws SettingError naming the variable. */
@@ -149,6 +172,8 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
     fetchBytesMax: values.FETCH_BYTES_MAX,
     snapshotRecords: values.SNAPSHOT_RECORDS,
+    retainedBytesMax: values.RETAINED_BYTES_MAX,
+    retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

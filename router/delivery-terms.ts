@@ -5,6 +5,8 @@ export interface Published {
   readonly clientId: string
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
+  /** Milliseconds since the epoch, by its gateway's clock. */
+  readonly receivedAt?: number
 }
 
 /** How one session gets one message. */
@@ -29,6 +31,8 @@ export function deliveryTerms(session: Session, subscriptions: readonly Subscrip
     if (isOwn && subscription.noLocal) continue
     if (subscription.qos > granted) granted = subscription.qos
     if (subscription.retainAsPublished) retainAsPublished = true
+    // Published before the SUBSCRIBE and read after it: to this client it is what was retained [MQTT-3.3.1-8].
+    else if (message.retain && message.receivedAt !== undefined && message.receivedAt <= (subscription.retainedSince ?? 0)) retainAsPublished = true
     if (subscription.subscriptionIdentifier !== null) {
       identifiers ??= []
       identifiers.push(subscription.subscriptionIdentifier)

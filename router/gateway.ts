@@ -46,6 +46,15 @@ interface Unconfirmed {
 /** MQTT 5 reason code of a connection that missed a message. */
 const quotaExceeded = 0x97
 
+type RetainedFrame = Extract<RouterFrame, { kind: 'retained' }>
+
+/** A page of retained messages that the gateway has not handed on. */
+interface Page {
+  readonly frame: RetainedFrame
+  readonly bytes: number
+  readonly done: () => void
+}
+
 const redialMs = 100
 
 export class Gateway {
@@ -62,6 +71,11 @@ export class Gateway {
   #unconfirmedBytes = 0
   /** By shard: connections that must end and whose gateway could not be told yet. */
   readonly #closing = new Map<number, Map<number, CloseFrame>>()
+  /** By source shard, by number. */
+  readonly #pages = new Map<number, Map<number, Page>>()
+  /** By source shard: number of the last page of this term. */
+  readonly #pageSequences = new Map<number, number>()
+  #retainedBytes = 0
   #link: FrameLink | undefined
   #isWelcome = false
   /** Shards whose state the gateway told on this link: only then direct messages go out, or an older one would be skipped as a repeat. */
@@ -116,7 +130,13 @@ export class Gateway {
     return this.#unconfirmedBytes
   }
 
+  /** Bytes of retained messages that the gateway has not handed on. */
+  get retainedBytes(): number {
+    return this.#retainedBytes
+  }
+
   own(shard: number, term: number): void {
+    if (this.#owned.get(shard) !== term) this.#pageSequences.delete(shard)
     this.#owned.set(shard, term)
     this.#ready.delete(shard)
     this.#send({ kind: 'own', shard, term })
@@ -129,6 +149,7 @@ export class Gateway {
     this.#release(this.#unconfirmed.get(shard) ?? [])
     this.#unconfirmed.delete(shard)
     this.#closing.delete(shard)
+    this.#givePagesUp(shard)
     this.#send({ kind: 'disown', shard, term })
   }
 
@@ -170,11 +191,27 @@ export class Gateway {
     if (this.#ready.has(frame.shard)) this.#send(frame)
   }
 
+  /** Sends a page of retained messages; `done` is called once when the client's connection has it all, or is over. Bounded by who asks: see `retainedBytes`. */
+  retained(page: Omit<RetainedFrame, 'kind' | 'sequence'>, done: () => void): void {
+    const { shard } = page
+    const sequence = (this.#pageSequences.get(shard) ?? 0) + 1
+    this.#pageSequences.set(shard, sequence)
+    const frame: RetainedFrame = { kind: 'retained', sequence, ...page }
+    let bytes = 0
+    for (const message of frame.messages) bytes += directSize(message)
+    const pages = this.#pages.get(shard) ?? new Map<number, Page>()
+    this.#pages.set(shard, pages)
+    pages.set(sequence, { frame, bytes, done })
+    this.#retainedBytes += bytes
+    if (this.#ready.has(shard)) this.#send(frame)
+  }
+
   /** Gives up what is unconfirmed: the gateway is lost, its connections are over. */
   forfeit(): void {
     const all = [...this.#unconfirmed.values()].flat()
     this.#unconfirmed.clear()
     this.#release(all)
+    for (const shard of [...this.#pages.keys()]) this.#givePagesUp(shard)
   }
 
   /** Once a second: keeps the link's silence short. */
@@ -240,7 +277,12 @@ export class Gateway {
         this.#ready.add(from.shard)
         for (const each of this.#closing.get(from.shard)?.values() ?? []) this.#send(each)
         this.#closing.delete(from.shard)
+        // What is retained goes before what was published after it.
+        for (const { frame: page } of this.#pages.get(from.shard)?.values() ?? []) this.#send(page)
         for (const each of this.#unconfirmed.get(from.shard) ?? []) this.#send(each.frame)
+        return
+      case 'retainedTaken':
+        if (this.#owned.get(from.shard) === from.term) this.#pageTaken(from.shard, from.sequence)
         return
       case 'received':
         if (this.#owned.get(from.shard) === from.term) this.#confirm(from.shard, from.to)
@@ -263,6 +305,21 @@ export class Gateway {
     let confirmed = 0
     while (confirmed < queue.length && (queue[confirmed] as Unconfirmed).frame.to <= to) confirmed++
     if (confirmed > 0) this.#release(queue.splice(0, confirmed))
+  }
+
+  #pageTaken(shard: number, sequence: number): void {
+    const pages = this.#pages.get(shard)
+    const page = pages?.get(sequence)
+    if (!pages || !page) return
+    pages.delete(sequence)
+    this.#retainedBytes -= page.bytes
+    page.done()
+  }
+
+  #givePagesUp(shard: number): void {
+    const pages = [...(this.#pages.get(shard)?.keys() ?? [])]
+    for (const sequence of pages) this.#pageTaken(shard, sequence)
+    this.#pages.delete(shard)
   }
 
   #release(released: readonly Unconfirmed[]): void {

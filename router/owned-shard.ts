@@ -5,16 +5,18 @@
 import type { Appender, Log, Stretch } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
-import type { Session } from '../model/session.ts'
+import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
 import { restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
+import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
+import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import { readSnapshot, type Snapshot, writeSnapshot } from './snapshots.ts'
-import { SourceShard, type SourceShardOptions } from './source-shard.ts'
+import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
 
 /** Well below the shortest history window of an hour, ms. */
 const snapshotAgeMaxMs = 15 * 60 * 1000
@@ -38,6 +40,8 @@ export interface OwnedShardOptions {
   readonly tail: SessionsTail
   readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'onRefused'>
   readonly source: Pick<SourceShardOptions, 'trie' | 'gateways' | 'onUnreadable' | 'onMatched'>
+  readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
+    Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]
@@ -60,13 +64,17 @@ export class OwnedShard {
   readonly #inbox: InboxFold
   readonly #lifecycle: LifecycleWriter
   readonly #fenced: Appender
+  readonly #retained: RetainedStore
+  readonly #requests: RetainedRequests
+  /** As the predecessor left them; undefined when there was none. */
+  readonly #retainedFrom: readonly number[] | undefined
   #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
   #snapshotPositions = 0
   #snapshotAt: number
   #isSnapshotting = false
   #isClosed = false
   readonly #capturedSeen: number
-  #journaled = { position: -1, lifecyclePosition: -1 }
+  #journaled = { position: -1, lifecyclePosition: -1, served: 0 }
 
   /**
    * Takes the shard: appends the term, reads the journals up to it and goes on where the last owner's progress stands.
@@ -76,13 +84,9 @@ export class OwnedShard {
     const { shard, shards, log, topics, appender, router, tail, now, transactionalId } = options
     const fenced = await log.appender({ transactionalId })
     // The first write under the new epoch is what makes Kafka refuse the old one.
-    await fenced.write({
-      topic: topics.snapshots,
-      partition: shard,
-      key: Buffer.from('fence'),
-      value: encodeRecord('ShardOwned', { shard, router, at: now() }),
-      timestamp: now(),
-    })
+    const fence = (topic: string, key: Buffer): Promise<number> =>
+      fenced.write({ topic, partition: shard, key, value: encodeRecord('ShardOwned', { shard, router, at: now() }), timestamp: now() })
+    await Promise.all([fence(topics.snapshots, Buffer.from('fence')), fence(topics.retained, retainedFenceKey())])
     const announce = (topic: string, partition: number, term: number): Promise<number> =>
       appender.write({ topic, partition, key: null, value: encodeRecord('TermAnnounced', { shard, term }), timestamp: now() })
     const owned = encodeRecord('ShardOwned', { shard, router, at: now() })
@@ -93,7 +97,9 @@ export class OwnedShard {
         .filter((other) => other !== shard)
         .map((other) => announce(topics.inbox, other, term)),
     ])
-    const snapshot = await readSnapshot(log, topics.snapshots, shard)
+    const { limits, counters } = options.retained
+    const retained = new RetainedStore({ shard, appender: fenced, topic: topics.retained, limits, counters, now, onRefused: options.onRefused })
+    const [snapshot] = await Promise.all([readSnapshot(log, topics.snapshots, shard), retained.load(log)])
     // Whatever the inbox up to the term was matched with is in `sessions` by now.
     await tail.catchUp()
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
@@ -108,7 +114,7 @@ export class OwnedShard {
     const backlogEnd = (await log.endOffsets(topics.messages)).get(shard) ?? 0
     const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
-    return new OwnedShard(options, { term, inbox, fenced, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot })
+    return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot })
   }
 
   private constructor(
@@ -117,6 +123,7 @@ export class OwnedShard {
       readonly term: number
       readonly inbox: InboxFold
       readonly fenced: Appender
+      readonly retained: RetainedStore
       readonly position: number
       readonly backlogEnd: number
       readonly lifecyclePosition: number
@@ -131,12 +138,27 @@ export class OwnedShard {
     this.term = term
     this.#inbox = state.inbox
     this.#fenced = state.fenced
+    this.#retained = state.retained
+    this.#retainedFrom = state.inbox.progress?.retainedOffsets
+    this.#requests = new RetainedRequests({
+      shard,
+      term,
+      index: state.retained.index,
+      gateways: options.source.gateways,
+      appender,
+      inboxTopic: topics.inbox,
+      limits: options.retained.requestLimits,
+      onSent: options.retained.onSent,
+      now,
+      onRefused,
+    })
     this.#previous = state.snapshot?.closed
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = now()
     this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, appender, topics, onRefused })
     this.source = new SourceShard({
       ...options.source,
+      retained: keeperOf(state.retained, this.#requests),
       shard,
       term,
       position: state.position,
@@ -166,6 +188,39 @@ export class OwnedShard {
   /** From now on `applied` is called; takes what was captured since the fold was looked at. */
   goLive(): void {
     for (const { offset, changes } of this.#options.captured.slice(this.#capturedSeen)) this.applied(offset, changes)
+    this.#serveUnserved()
+  }
+
+  /** Somebody, of any shard, has subscribed to what may be retained here. */
+  subscribed(session: Session, at: number, subscriptions: readonly Subscription[]): void {
+    this.#requests.add(session, at, subscriptions, this.source.taken)
+  }
+
+  /** Once a second. */
+  tick(): void {
+    this.client.tick()
+    this.#retained.tick()
+  }
+
+  /** What the predecessor may not have seen to. It may have matched messages beyond its progress, so that none counts as still to come. */
+  #serveUnserved(): void {
+    const requests = new Map<Session, Map<number, Subscription[]>>()
+    for (const fold of this.#options.tail.folds) {
+      const from = this.#retainedFrom?.[fold.shard]
+      if (from === undefined) continue
+      for (const session of fold.sessions.values()) {
+        for (const subscription of session.subscriptions.values()) {
+          const at = subscription.retainedAt ?? -1
+          if (at < from) continue
+          const ofSession = requests.get(session) ?? new Map<number, Subscription[]>()
+          requests.set(session, ofSession)
+          ofSession.set(at, [...(ofSession.get(at) ?? []), subscription])
+        }
+      }
+    }
+    const all = [...requests].flatMap(([session, byPosition]) => [...byPosition].map(([at, subscriptions]) => ({ session, at, subscriptions })))
+    // In the order of each shard's positions: see RetainedRequests.
+    for (const { session, at, subscriptions } of all.sort((a, b) => a.at - b.at)) this.#requests.add(session, at, subscriptions, Number.POSITIVE_INFINITY)
   }
 
   /** Where to follow `inbox` from. */
@@ -198,9 +253,12 @@ export class OwnedShard {
       if (record.name === 'Indexed') {
         const behind = this.#options.tail.reached(this.shard, record.value.sessionsOffset)
         if (behind) await behind
-        // The queues may be another owner's by now, this router's next one included.
-        if (this.#isClosed) return
+      } else if (record.name === 'IndexedRetained') {
+        const behind = this.#options.tail.reached(this.shard, record.value.request + 1)
+        if (behind) await behind
       }
+      // The queues may be another owner's by now, this router's next one included.
+      if (this.#isClosed) return
       for (const session of this.#inbox.apply(offset, record)) touched.add(session)
     }
     if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
@@ -212,8 +270,10 @@ export class OwnedShard {
   writeProgress(): void {
     const { position } = this.source
     const lifecyclePosition = this.#lifecycle.position
-    if (position === this.#journaled.position && lifecyclePosition === this.#journaled.lifecyclePosition) return
-    this.#journaled = { position, lifecyclePosition }
+    const { served } = this.#requests
+    const journaled = this.#journaled
+    if (position === journaled.position && lifecyclePosition === journaled.lifecyclePosition && served === journaled.served) return
+    this.#journaled = { position, lifecyclePosition, served }
     const { appender, topics, tail, now, onRefused, registryPosition } = this.#options
     const value = encodeRecord('Progress', {
       shard: this.shard,
@@ -222,6 +282,7 @@ export class OwnedShard {
       sessionsOffsets: tail.folds.map((fold) => fold.position),
       registryOffset: registryPosition(),
       lifecyclePosition,
+      retainedOffsets: this.#retainedOffsets(),
     })
     appender.append({ topic: topics.inbox, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
       if (error) onRefused(error)
@@ -243,7 +304,7 @@ export class OwnedShard {
         sessions,
         inbox: this.#inbox,
         term: this.term,
-        positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position },
+        positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position, retainedOffsets: this.#retainedOffsets() },
         previous: this.#previous,
         now: this.#options.now(),
         journaled: () => this.client.journal(),
@@ -259,15 +320,29 @@ export class OwnedShard {
     this.#isClosed = true
     this.client.close()
     this.source.close()
+    this.#requests.close()
+    this.#retained.close()
     // Queues are folded by the owner only.
     for (const session of (this.#options.tail.folds[this.shard] as SessionFold).sessions.values()) session.resetQueue()
     await this.#fenced.close()
+  }
+
+  #retainedOffsets(): number[] {
+    return this.#options.tail.folds.map((fold) => this.#requests.servedTo(fold.shard, fold.position))
   }
 
   #foldPositions(): number {
     return (this.#options.tail.folds[this.shard] as SessionFold).position + this.#inbox.position
   }
 }
+
+const keeperOf = (store: RetainedStore, requests: RetainedRequests): RetainedKeeper => ({
+  take: (topic, offset, value, done) => store.take(topic, offset, value, done),
+  get isBusy() {
+    return requests.isBusy
+  },
+  hurry: (session, topic) => requests.hurry(session, topic),
+})
 
 /**
  * What happened to the shard's sessions since the last event its owner is known to have written. The fold of this router

@@ -3,6 +3,8 @@
  * sessions that come back. A herd of them shares each read.
  */
 import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
+import { retainedShard } from '../model/session-queue.ts'
+import { decodeRecord } from '../schemas/codec.ts'
 
 /** The log no longer holds it. */
 export const gone = Symbol('gone')
@@ -28,6 +30,20 @@ class Partition {
   readonly gone = new Set<number>()
   readonly waiting: Waiting = new Map()
   isReading = false
+}
+
+/** `messages`, and `retained` for positions of `retainedSource`. */
+export function withRetained(messages: Payloads, retained: Payloads): Pick<Payloads, 'get'> {
+  return {
+    get: (source, offset, whenRead) => {
+      const shard = retainedShard(source)
+      if (shard === undefined) return messages.get(source, offset, whenRead)
+      const value = retained.get(shard, offset, whenRead)
+      if (value === undefined || value === gone) return value
+      const record = decodeRecord(value)
+      return record.name === 'Retained' ? record.value.message : gone
+    },
+  }
 }
 
 export class Payloads {

@@ -17,7 +17,7 @@ import type { GatewayHandlers } from './gateway.ts'
 import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
-import { Payloads } from './payloads.ts'
+import { Payloads, withRetained } from './payloads.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { readSnapshot } from './snapshots.ts'
@@ -50,6 +50,8 @@ export class Router {
   readonly #tail: SessionsTail
   readonly #gateways: Gateways
   readonly #payloads: Payloads
+  /** Retained messages that are owed: read again only when somebody comes for them. */
+  readonly #retainedPayloads: Payloads
   readonly #owned = new Map<number, OwnedShard>()
   /** Shards that the group says are ours. */
   readonly #assigned = new Set<number>()
@@ -90,12 +92,15 @@ export class Router {
         for (const shard of this.#owned.values()) shard.client.gatewayLost(incarnation)
       },
     })
-    this.#payloads = new Payloads({
-      log,
-      topic: topics.messages,
-      bytesMax: config.payloadCacheBytes,
-      onFailure: (error) => logger.warn({ err: error }, 'messages could not be read again; trying on'),
-    })
+    const payloads = (topic: string): Payloads =>
+      new Payloads({
+        log,
+        topic,
+        bytesMax: config.payloadCacheBytes,
+        onFailure: (error) => logger.warn({ err: error, topic }, 'messages could not be read again; trying on'),
+      })
+    this.#payloads = payloads(topics.messages)
+    this.#retainedPayloads = payloads(topics.retained)
   }
 
   /** Sessions for the HTTP API; `key` is the one that the services use among themselves. */
@@ -232,7 +237,7 @@ export class Router {
         now,
         client: {
           gateways: this.#gateways,
-          payloads: this.#payloads,
+          payloads: withRetained(this.#payloads, this.#retainedPayloads),
           limits: { queueMessagesMax: config.queueMessagesMax, queueBytesMax: config.queueBytesMax, gatewayBytesMax: config.gatewaySendBytesMax },
           counters: {
             delivered: (count) => metrics.delivered.inc(count),
@@ -250,6 +255,18 @@ export class Router {
             metrics.matched.inc(messages)
             if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
           },
+        },
+        retained: {
+          limits: { bytesMax: config.retainedBytesMax, messageBytesMax: config.retainedMessageBytesMax },
+          requestLimits: { queueMessagesMax: config.queueMessagesMax, gatewayBytesMax: config.gatewaySendBytesMax },
+          counters: {
+            retained: (of, messages, bytes) => {
+              metrics.retainedMessages.set({ shard: of }, messages)
+              metrics.retainedBytes.set({ shard: of }, bytes)
+            },
+            notRetained: (reason) => metrics.notRetained.inc({ reason }),
+          },
+          onSent: (count) => metrics.retainedSent.inc(count),
         },
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
@@ -345,6 +362,7 @@ export class Router {
       switch (change.kind) {
         case 'subscribed':
           for (const subscription of change.added) this.#trie.add(change.session, subscription)
+          if (change.retained.length > 0) this.#each((owned) => owned.subscribed(change.session, offset, change.retained))
           break
         case 'unsubscribed':
         case 'ended':
@@ -378,7 +396,7 @@ export class Router {
     metrics.subscriptions.set(this.#trie.size)
     this.#endWhenStuck()
     this.#each((owned) => {
-      owned.client.tick()
+      owned.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return
       owned.snapshot().catch((error: Error) => {
         if (error instanceof FencedError) void this.#superseded(owned)

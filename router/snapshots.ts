@@ -63,7 +63,7 @@ export async function writeSnapshot(options: {
   readonly sessions: SessionFold
   readonly inbox: InboxFold
   readonly term: number
-  readonly positions: Pick<SnapshotPositions, 'position' | 'lifecyclePosition'>
+  readonly positions: Pick<SnapshotPositions, 'position' | 'lifecyclePosition' | 'retainedOffsets'>
   /** What `readSnapshot` or the last `writeSnapshot` left. */
   readonly previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
   readonly now: number
@@ -85,6 +85,7 @@ export async function writeSnapshot(options: {
     inboxOffset: inbox.position,
     highWaters: [...inbox.highWaters],
     terms: [...inbox.terms],
+    retainedHighWaters: [...inbox.retainedHighWaters],
     ...positions,
   }
   const write = (key: Buffer, value: Buffer | null): Promise<number> => appender.write({ topic, partition: shard, key, value, timestamp: now })

@@ -4,8 +4,10 @@
  * journaled Progress again, whatever of them had been done.
  */
 import type { Appender, Stretch } from '../log/log.ts'
+import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { peekMessage } from '../schemas/message-record.ts'
+import { RecordError } from '../schemas/record-error.ts'
 import type { IndexEntry } from '../schemas/records.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
@@ -18,6 +20,15 @@ const indexedSizeMax = 600 * 1024
 /** Frames of direct messages are cut at this size, bytes. */
 const frameSizeMax = 1024 * 1024
 
+/** The shard's retained messages, as matching meets them. */
+export interface RetainedKeeper {
+  /** Keeps the newest retained message of a topic; true when `done` will be called once that is in the log. */
+  take(topic: string, offset: number, value: Buffer, done: () => void): boolean
+  /** Some subscription has not been sent all of what is retained. */
+  readonly isBusy: boolean
+  hurry(session: Session, topic: string): void
+}
+
 export interface SourceShardOptions {
   readonly shard: number
   readonly term: number
@@ -25,6 +36,7 @@ export interface SourceShardOptions {
   /** Offset in `messages` up to which an owner before this one may have been. */
   readonly backlogEnd: number
   readonly trie: SubscriptionTrie
+  readonly retained: RetainedKeeper
   readonly gateways: Gateways
   readonly appender: Appender
   readonly inboxTopic: string
@@ -62,6 +74,11 @@ export class SourceShard {
     return this.#watermark.position
   }
 
+  /** Everything below was matched. */
+  get taken(): number {
+    return this.#taken
+  }
+
   /** Bytes of stretches that are matched and not done. */
   get outstandingBytes(): number {
     return this.#watermark.weight
@@ -80,7 +97,9 @@ export class SourceShard {
   take(stretch: Stretch): void {
     if (this.#isClosed) return
     const plan = emptyPlan()
+    const { trie, retained } = this.#options
     const matched = new Map<string, readonly Match[]>()
+    const kept = new Map<string, { readonly offset: number; readonly value: Buffer }>()
     let bytes = 0
     for (const record of stretch.records) {
       const { key, value, offset } = record
@@ -89,21 +108,45 @@ export class SourceShard {
       const topic = key.toString()
       let matches = matched.get(topic)
       if (!matches) {
-        matches = this.#options.trie.match(topic)
+        matches = trie.match(topic)
         matched.set(topic, matches)
+        if (retained.isBusy) for (const { session } of matches) retained.hurry(session, topic)
       }
-      if (matches.length === 0) continue
+      if (matches.length === 0) {
+        if (this.#isRetained(offset, value)) kept.set(topic, { offset, value })
+        continue
+      }
       const message = this.#peek(offset, value)
+      if (message?.retain) kept.set(topic, { offset, value })
       if (message) planRecord(plan, { source: this.shard, offset, value }, message, matches)
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     this.#options.onMatched(stretch.records.length, plan)
-    this.#carryOut(stretch, plan, bytes)
+    this.#carryOut(stretch, plan, bytes, kept)
   }
 
   close(): void {
     this.#isClosed = true
     this.#roomWanted?.()
+  }
+
+  #isRetained(offset: number, value: Buffer): boolean {
+    try {
+      return peekMessage(value).retain
+    } catch (error) {
+      this.#options.onUnreadable(offset, error as Error)
+      return false
+    }
+  }
+
+  #keep(topic: string, offset: number, value: Buffer, done: () => void): void {
+    try {
+      if (this.#options.retained.take(topic, offset, value, done)) return
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.#options.onUnreadable(offset, error)
+    }
+    done()
   }
 
   #peek(offset: number, value: Buffer): PublishedRecord | undefined {
@@ -117,7 +160,7 @@ export class SourceShard {
     }
   }
 
-  #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number): void {
+  #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number, kept: ReadonlyMap<string, { readonly offset: number; readonly value: Buffer }>): void {
     const from = stretch.records[0]?.offset ?? stretch.nextOffset
     const direct: { link: Gateway; frame: DirectFrame }[] = []
     for (const part of plan.direct.values()) {
@@ -127,7 +170,9 @@ export class SourceShard {
     }
     const indexed = [...plan.indexed].map(([shard, entries]) => ({ shard, parts: [...indexParts(entries, indexedSizeMax)] }))
     const waits = indexed.reduce((sum, { parts }) => sum + parts.length, direct.length)
-    const done = this.#watermark.begin(stretch.nextOffset, waits, bytes)
+    // Each retained message counts as one, and is taken off at once when there is nothing to append.
+    const done = this.#watermark.begin(stretch.nextOffset, waits + kept.size, bytes)
+    for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, done)
     for (const { link, frame } of direct) link.direct({ kind: 'direct', shard: this.shard, term: this.term, from, ...frame }, done)
     for (const { shard, parts } of indexed) this.#index(shard, from, stretch.nextOffset, parts, done)
   }

@@ -151,6 +151,34 @@ export interface Indexed {
   readonly entries: readonly IndexEntry[]
 }
 
+export interface RetainedEntry {
+  /** Position in `messages` of the source shard; tells repeats. */
+  readonly offset: number
+  /** Position in `retained` of the source shard, when it was known: where it is read. */
+  readonly retainedOffset: number | null
+  /** Bytes of the Message record's value. */
+  readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number | null
+  /** As granted for this delivery. */
+  readonly qos: number
+  readonly subscriptionIdentifiers: readonly number[]
+}
+
+/** Retained messages of a source shard that a new subscription owes to a persistent session of this shard (topic `inbox`). */
+export interface IndexedRetained {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** Offset in this shard's `sessions` of the Subscribed record. */
+  readonly request: number
+  readonly clientId: string
+  readonly session: number
+  /** True in the last record of the request: the high-water of the source moves past it. */
+  readonly last: boolean
+  readonly entries: readonly RetainedEntry[]
+}
+
 /** A CloudEvent of a client's life, Event Grid's types and data (topic `lifecycle`, key: authentication name). */
 export interface LifecycleEvent {
   readonly id: string
@@ -202,6 +230,8 @@ export interface Progress {
   readonly registryOffset: number
   /** Offset in `sessions` up to which life cycle events are written. */
   readonly lifecyclePosition: number
+  /** By partition of `sessions`: the retained messages of this shard that Subscribed records below are owed are sent or indexed. */
+  readonly retainedOffsets: readonly number[]
 }
 
 /** A whole resource as the API last wrote it (topic `registry`, key: kind/name; a tombstone deletes). */
@@ -216,6 +246,16 @@ export interface RegistryEntry {
   readonly updatedAt: number
   /** Who made the change. */
   readonly by: string
+}
+
+/** The last retained message of a topic (topic `retained`, key: the MQTT topic; a tombstone clears it). Written by the shard's owner under Kafka's fence. */
+export interface Retained {
+  /** Position in `messages` of the same shard. */
+  readonly offset: number
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number | null
+  /** The value of the Message record. */
+  readonly message: Buffer
 }
 
 /** A session is over and all it held is gone (topic `sessions`). */
@@ -266,6 +306,35 @@ export interface QueueEntry {
   readonly subscriptionIdentifiers: readonly number[]
 }
 
+/** A subscription in a snapshot. */
+export interface SessionSubscription {
+  readonly filter: string
+  /** As granted. */
+  readonly qos: number
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: number
+  readonly subscriptionIdentifier: number | null
+  /** Offset of the last Subscribed record that is owed retained messages. */
+  readonly retainedAt: number | null
+  /** Its time. */
+  readonly retainedSince: number | null
+}
+
+/** The will of a connection that is over. */
+export interface PendingWill {
+  /** The attach that it came with. */
+  readonly epoch: number
+  readonly session: number
+  readonly authenticationName: string
+  readonly gateway: string
+  readonly protocolVersion: number
+  readonly dueAt: number
+  /** Nothing cancels it any more. */
+  readonly isDecided: boolean
+  readonly will: Will
+}
+
 /** One session in a snapshot. */
 export interface SessionState {
   readonly clientId: string
@@ -279,7 +348,7 @@ export interface SessionState {
   readonly detachedAt: number | null
   /** Only the sequence is kept. */
   readonly endedAt: number | null
-  readonly subscriptions: readonly SubscriptionRequest[]
+  readonly subscriptions: readonly SessionSubscription[]
   readonly will: Will | null
   readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
   /** Number of the next queue entry. */
@@ -288,6 +357,8 @@ export interface SessionState {
   readonly above: readonly number[]
   readonly sent: number
   readonly queue: readonly QueueEntry[]
+  /** Of connections that are over: waiting for their delay or being published. */
+  readonly wills: readonly PendingWill[]
 }
 
 /** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */
@@ -324,6 +395,10 @@ export interface SnapshotClosed {
   readonly highWaters: readonly number[]
   /** By source shard. */
   readonly terms: readonly number[]
+  /** As in Progress. */
+  readonly retainedOffsets: readonly number[]
+  /** By source shard: requests below are indexed here. */
+  readonly retainedHighWaters: readonly number[]
 }
 
 /** Granted filters of one SUBSCRIBE (topic `sessions`). */
@@ -352,6 +427,27 @@ export interface Unsubscribed {
   readonly filters: readonly string[]
 }
 
+/** The delay of a will is over and no connection has come: it is to be published (topic `sessions`). From here on nothing cancels it. */
+export interface WillDue {
+  readonly clientId: string
+  /** The attach that the will came with. */
+  readonly epoch: number
+  readonly at: number
+  readonly shard: number
+  /** Of the router that decided; a lower term than the shard's is ignored. */
+  readonly term: number
+}
+
+/** A will is in `messages`, or will never be: the fold forgets it (topic `sessions`). */
+export interface WillFired {
+  readonly clientId: string
+  /** The attach that the will came with. */
+  readonly epoch: number
+  readonly at: number
+  /** published or unauthorized. */
+  readonly outcome: string
+}
+
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
   Acknowledged: Acknowledged
@@ -360,10 +456,12 @@ export interface Records {
   Dropped: Dropped
   GatewayUp: GatewayUp
   Indexed: Indexed
+  IndexedRetained: IndexedRetained
   LifecycleEvent: LifecycleEvent
   Message: Message
   Progress: Progress
   RegistryEntry: RegistryEntry
+  Retained: Retained
   SessionEnded: SessionEnded
   SessionState: SessionState
   ShardOwned: ShardOwned
@@ -372,6 +470,8 @@ export interface Records {
   Subscribed: Subscribed
   TermAnnounced: TermAnnounced
   Unsubscribed: Unsubscribed
+  WillDue: WillDue
+  WillFired: WillFired
 }
 
 export type RecordName = keyof Records

@@ -89,15 +89,14 @@ describe('CONNECT', () => {
   test.each([
     [{ ...will, qos: 2 as const }, 5, 0x9b],
     [{ ...will, qos: 2 as const }, 4, 0x9b],
-    [{ ...will, retain: true }, 5, 0x9a],
     [{ ...will, topic: 'w/+' }, 5, 0x90],
     [{ ...will, topic: 'x'.repeat(1025) }, 5, 0x90],
   ] as const)('a will that cannot be served is refused', (wrong, protocolVersion, reasonCode) => {
     expect(receiveConnect(connect({ will: wrong, protocolVersion }), limits, '')).toMatchObject({ do: 'refuse', reasonCode })
   })
 
-  test('a 3.1.1 client may ask for a retained will: it could not be told otherwise', () => {
-    expect(clientOf(connect({ protocolVersion: 4, will: { ...will, retain: true } })).will).toMatchObject({ topic: 'w', retain: true, delaySeconds: 0 })
+  test.each([4, 5] as const)('a client of version %i may ask for a retained will [MQTT-3.1.2-15]', (protocolVersion) => {
+    expect(clientOf(connect({ protocolVersion, will: { ...will, retain: true } })).will).toMatchObject({ topic: 'w', retain: true, delaySeconds: 0 })
   })
 })
 
@@ -117,7 +116,7 @@ describe('PUBLISH', () => {
   test.each([
     [5, { qos: 2 }, 0x9b],
     [4, { qos: 2 }, 0x9b],
-    [5, { retain: true }, 0x9a],
+    [5, { retain: true }, null],
     [4, { retain: true }, null],
     [5, {}, null],
   ] as const)('version %i: %o', (version, rest, reasonCode) => {

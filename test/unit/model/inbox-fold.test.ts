@@ -75,7 +75,7 @@ test('records of a lower term than announced are ignored, of every kind', () => 
     indexed(3, 5, [entry(4, receiver('a', 0))]),
     acknowledged('a', 0, 1),
     dropped('a', 0, [1]),
-    { name: 'Progress', value: { shard: 0, term: 0, position: 5, sessionsOffsets: [], registryOffset: 0, lifecyclePosition: 0 } },
+    { name: 'Progress', value: { shard: 0, term: 0, position: 5, sessionsOffsets: [], registryOffset: 0, lifecyclePosition: 0, retainedOffsets: [] } },
   )
   expect([touched.slice(2), owed('a'), inbox.highWaters[0], inbox.progress, inbox.terms]).toEqual([[[], [], [], []], [0, 1], 3, null, [1, -1, -1]])
 })

@@ -22,7 +22,7 @@ import {
 const stateOf = (sessions: SessionFold, inbox: InboxFold) => ({
   sessions: [...sessions.sessions.values()].map(sessionState).sort((a, b) => (a.clientId < b.clientId ? -1 : 1)),
   positions: [sessions.position, sessions.term, inbox.position],
-  marks: [inbox.highWaters, inbox.terms],
+  marks: [inbox.highWaters, inbox.terms, inbox.retainedHighWaters],
 })
 
 function closedOf(sessions: SessionFold, inbox: InboxFold): SnapshotClosed {
@@ -38,6 +38,8 @@ function closedOf(sessions: SessionFold, inbox: InboxFold): SnapshotClosed {
     lifecyclePosition: 0,
     highWaters: [...inbox.highWaters],
     terms: [...inbox.terms],
+    retainedOffsets: [],
+    retainedHighWaters: [...inbox.retainedHighWaters],
   }
 }
 

@@ -28,6 +28,7 @@ function valuesOf(schema: Schema, named = new Map<string, Schema>()): fc.Arbitra
         return fc.uint8Array({ minLength: size, maxLength: size }).map((bytes) => Buffer.from(bytes))
       }
       case 'record':
+        named.set(attribute(schema, 'name') as string, schema)
         return fc.record(Object.fromEntries((attribute(schema, 'fields') as Definition['fields']).map((field) => [field.name, valuesOf(field.type, named)])))
       default:
         return valuesOf(type, named)
@@ -46,8 +47,11 @@ function valuesOf(schema: Schema, named = new Map<string, Schema>()): fc.Arbitra
       return fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes))
     case 'string':
       return fc.string({ unit: 'binary' })
-    default:
-      throw new Error(`no values for ${schema}`)
+    default: {
+      const reference = named.get(schema.slice(schema.lastIndexOf('.') + 1))
+      if (reference === undefined) throw new Error(`no values for ${schema}`)
+      return valuesOf(reference, named)
+    }
   }
 }
 
