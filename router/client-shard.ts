@@ -3,7 +3,7 @@
  * owed, keeps their progress in the inbox, and decides expiry, overflow and revocation — each decision a record first.
  */
 import type { Principal } from '../access/principal.ts'
-import type { Appender } from '../log/log.ts'
+import type { Appender, Log } from '../log/log.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import type { QueueEntry } from '../model/session-queue.ts'
@@ -16,13 +16,15 @@ import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
+import { WillPublisher } from './will-publisher.ts'
 
 /** What the registry says of sessions now. */
 export interface SessionJudge {
   /** Position in `registry` of the view that judges. */
   readonly position: number
-  principalOf(session: Session): Principal | undefined
+  principalOf(session: Pick<Session, 'authenticationName'>): Principal | undefined
   mayReceive(principal: Principal, filter: string): boolean
+  mayPublish(principal: Principal, topic: string): boolean
 }
 
 export interface ClientShardLimits {
@@ -38,6 +40,7 @@ export interface ClientShardCounters {
   delivered(count: number): void
   dropped(reason: string, count: number): void
   sessionEnded(reason: string): void
+  willFired(outcome: 'published' | 'unauthorized'): void
 }
 
 export interface ClientShardOptions {
@@ -47,7 +50,9 @@ export interface ClientShardOptions {
   readonly gateways: Gateways
   readonly payloads: Pick<Payloads, 'get'>
   readonly appender: Appender
-  readonly topics: { readonly sessions: string; readonly inbox: string }
+  readonly log: Log
+  readonly partitions: number
+  readonly topics: { readonly sessions: string; readonly inbox: string; readonly messages: string }
   readonly limits: ClientShardLimits
   readonly counters: ClientShardCounters
   readonly now: () => number
@@ -102,10 +107,28 @@ export class ClientShard {
   #progressScheduled = false
   readonly #wanting = new Set<ClientSession>()
   #pumpScheduled = false
+  readonly #wills: WillPublisher
   #isClosed = false
 
   constructor(options: ClientShardOptions) {
     this.#options = options
+    const { shard, term, log, appender, topics, partitions, now, onRefused } = options
+    this.#wills = new WillPublisher({
+      shard,
+      term,
+      log,
+      appender,
+      topics,
+      partitions,
+      now,
+      mayPublish: (authenticationName, topic) => {
+        const judge = options.judge()
+        const principal = judge.principalOf({ authenticationName })
+        return principal !== undefined && judge.mayPublish(principal, topic)
+      },
+      onFired: (outcome) => options.counters.willFired(outcome),
+      onRefused,
+    })
     this.shard = options.shard
     this.term = options.term
     this.#takenAt = options.now()
@@ -125,6 +148,7 @@ export class ClientShard {
       }
     }
     this.rejudge()
+    this.#wills.recover(options.fold.sessions.values())
   }
 
   /** Sessions with a connection. */
@@ -183,6 +207,9 @@ export class ClientShard {
         this.#judge(change.session, change.added)
         return
       case 'unsubscribed':
+        return
+      case 'wills':
+        this.#wills.changed(change.session)
         return
     }
   }
@@ -271,6 +298,7 @@ export class ClientShard {
     const now = this.#options.now()
     this.#loseUnknown(now)
     if (now - this.#takenAt > staleMs) this.#doubtful.clear()
+    this.#wills.tick()
     for (const [second, sessions] of this.#expiring) {
       if (second * 1000 > now) continue
       this.#expiring.delete(second)
@@ -294,6 +322,7 @@ export class ClientShard {
 
   close(): void {
     this.#isClosed = true
+    this.#wills.close()
   }
 
   #connect(session: Session, attached: Attachment): void {

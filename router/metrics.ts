@@ -22,6 +22,12 @@ export function createRouterMetrics(registry: Registry) {
     }),
     subscriptions: new Gauge({ name: 'loggerhead_subscriptions', help: 'Subscriptions held', registers }),
     queuedBytes: new Gauge({ name: 'loggerhead_gateway_queued_bytes', help: 'Bytes on their way to a gateway', labelNames: ['gateway'], registers }),
+    willsFired: new Counter({
+      name: 'loggerhead_wills_fired_total',
+      help: 'Wills that became due, by what became of them',
+      labelNames: ['outcome'],
+      registers,
+    }),
     retainedMessages: new Gauge({ name: 'loggerhead_retained_messages', help: 'Retained messages held', labelNames: ['shard'], registers }),
     retainedBytes: new Gauge({ name: 'loggerhead_retained_bytes', help: 'Memory of retained messages', labelNames: ['shard'], registers }),
     retainedSent: new Counter({ name: 'loggerhead_retained_sent_total', help: 'Retained messages sent or owed to new subscriptions', registers }),

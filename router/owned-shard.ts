@@ -38,7 +38,7 @@ export interface OwnedShardOptions {
   /** Kafka's fence of the shard's compacted topics: a later owner's makes this one's writes fail. */
   readonly transactionalId: string
   readonly tail: SessionsTail
-  readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'onRefused'>
+  readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'log' | 'partitions' | 'onRefused'>
   readonly source: Pick<SourceShardOptions, 'trie' | 'gateways' | 'onUnreadable' | 'onMatched'>
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
@@ -155,7 +155,8 @@ export class OwnedShard {
     this.#previous = state.snapshot?.closed
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = now()
-    this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, appender, topics, onRefused })
+    const { log, shards: partitions } = options
+    this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, log, partitions, appender, topics, onRefused })
     this.source = new SourceShard({
       ...options.source,
       retained: keeperOf(state.retained, this.#requests),

@@ -243,6 +243,7 @@ export class Router {
             delivered: (count) => metrics.delivered.inc(count),
             dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
             sessionEnded: (reason) => metrics.sessionsEnded.inc({ reason }),
+            willFired: (outcome) => metrics.willsFired.inc({ outcome }),
           },
           now,
           judge: () => this.#judge(),
@@ -384,6 +385,7 @@ export class Router {
       position: view.position,
       principalOf: (session) => principalOfSession(view, session),
       mayReceive: (principal, filter) => rules.maySubscribe(principal, filter).allowed,
+      mayPublish: (principal, topic) => rules.mayPublish(principal, topic).allowed,
     }
   }
 

@@ -11,6 +11,7 @@ import { RecordError } from '../schemas/record-error.ts'
 import type { IndexEntry } from '../schemas/records.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
+import { RepeatedWills } from './repeated-wills.ts'
 import { type DirectFrame, directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord, type StretchPlan } from './stretch-plan.ts'
 import type { Match, SubscriptionTrie } from './subscription-trie.ts'
 import { Watermark } from './watermark.ts'
@@ -58,6 +59,7 @@ export class SourceShard {
   readonly #watermark: Watermark
   /** Everything below was matched. */
   #taken: number
+  readonly #wills = new RepeatedWills()
   #roomWanted: (() => void) | undefined
   #isClosed = false
 
@@ -105,6 +107,7 @@ export class SourceShard {
       const { key, value, offset } = record
       if (!value || !key || offset < this.#taken) continue
       bytes += value.length
+      if (this.#wills.isRepeated(offset, value)) continue
       const topic = key.toString()
       let matches = matched.get(topic)
       if (!matches) {

@@ -455,8 +455,8 @@ export interface Records {
   Detached: Detached
   Dropped: Dropped
   GatewayUp: GatewayUp
-  Indexed: Indexed
   IndexedRetained: IndexedRetained
+  Indexed: Indexed
   LifecycleEvent: LifecycleEvent
   Message: Message
   Progress: Progress
