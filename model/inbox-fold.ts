@@ -148,7 +148,7 @@ export class InboxFold {
         size: entry.size,
         expiresAt: entry.expiresAt ?? 0,
         qos: entry.qos as 0 | 1 | 2,
-        retain: true, // [MQTT-3.3.1-8]
+        retain: true, // [MQTT-3.3.1-8] of 3.1.1
         subscriptionIdentifiers: entry.subscriptionIdentifiers,
       })
     }

@@ -31,7 +31,7 @@ export function deliveryTerms(session: Session, subscriptions: readonly Subscrip
     if (isOwn && subscription.noLocal) continue
     if (subscription.qos > granted) granted = subscription.qos
     if (subscription.retainAsPublished) retainAsPublished = true
-    // Published before the SUBSCRIBE and read after it: to this client it is what was retained [MQTT-3.3.1-8].
+    // Published before the SUBSCRIBE and read after it: to this client it is what was retained [MQTT-3.3.1-8] of 3.1.1.
     else if (message.retain && message.receivedAt !== undefined && message.receivedAt <= (subscription.retainedSince ?? 0)) retainAsPublished = true
     if (subscription.subscriptionIdentifier !== null) {
       identifiers ??= []

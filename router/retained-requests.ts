@@ -277,7 +277,7 @@ export class RetainedRequests {
       source: shard,
       offset: message.offset,
       value: message.value,
-      receivers: [{ connection, qos, dup: false, retain: true, number: -1, subscriptionIdentifiers }], // [MQTT-3.3.1-8]
+      receivers: [{ connection, qos, dup: false, retain: true, number: -1, subscriptionIdentifiers }], // [MQTT-3.3.1-8] of 3.1.1
     }))
     const gateway = this.#gatewayOf(job)
     if (!gateway) {

@@ -2,15 +2,19 @@ import { afterAll, beforeAll, describe, test } from '@jest/globals'
 import { type Broker, startBroker } from './broker.ts'
 import { connectCases } from './connect-cases.ts'
 import { publishCases } from './publish-cases.ts'
+import { retainedCases } from './retained-cases.ts'
 import { sessionCases } from './session-cases.ts'
 import { subscribeCases } from './subscribe-cases.ts'
 import { type Case, Trial } from './trial.ts'
+import { willCases } from './will-cases.ts'
 
 const sections: readonly (readonly [string, readonly Case[]])[] = [
   ['CONNECT', connectCases],
   ['PUBLISH', publishCases],
   ['SUBSCRIBE', subscribeCases],
   ['sessions', sessionCases],
+  ['retained messages', retainedCases],
+  ['wills', willCases],
 ]
 
 let broker: Broker
