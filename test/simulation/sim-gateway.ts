@@ -11,7 +11,7 @@ import { FrameLink } from '../../proto/delivery.ts'
 import { type Ack, AckOutcome, type DeliveredMessage, type Frame, type LiveSession, type Receiver } from '../../proto/frames.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
 import { decodeMessage, encodeMessage } from '../../schemas/message-record.ts'
-import type { Attached, RecordName, Records, SubscriptionRequest } from '../../schemas/records.ts'
+import type { Attached, RecordName, Records, SubscriptionRequest, Will } from '../../schemas/records.ts'
 import { ProcessLog } from './process-log.ts'
 import type { World } from './world.ts'
 
@@ -22,6 +22,7 @@ export interface Delivery {
   readonly text: string
   readonly qos: number
   readonly dup: boolean
+  readonly retain: boolean
   readonly number: number
   readonly identifiers: readonly number[]
 }
@@ -37,6 +38,7 @@ export interface ConnectOptions {
   readonly expiry?: number
   readonly receiveMaximum?: number
   readonly name?: string
+  readonly will?: Will
   /** Called with each delivery to an open connection. */
   onDelivery?(connection: SimConnection, delivery: Delivery): void
   onClosed?(connection: SimConnection, why: string): void
@@ -170,8 +172,8 @@ export class SimConnection {
       if (this.owed.inflight > receiveMaximum) throw new Error(`${this.clientId} has ${this.owed.inflight} in flight, more than ${receiveMaximum}`)
     }
     const { topic, payload } = decodeMessage(message.value)
-    const { qos, dup, number, subscriptionIdentifiers: identifiers } = receiver
-    const delivery = { source: message.source, offset: message.offset, topic, text: payload.toString(), qos, dup, number, identifiers }
+    const { qos, dup, retain, number, subscriptionIdentifiers: identifiers } = receiver
+    const delivery = { source: message.source, offset: message.offset, topic, text: payload.toString(), qos, dup, retain, number, identifiers }
     this.received.push(delivery)
     this.options.onDelivery?.(this, delivery)
   }
@@ -277,7 +279,7 @@ export class SimGateway {
       remoteAddress: '127.0.0.1',
       transport: 'tcp',
       registryPosition: 0,
-      will: null,
+      will: options.will ?? null,
       attributes: {},
     }
     connection.attachedAs = attached
@@ -361,15 +363,20 @@ export class SimGateway {
       case 'close':
       case 'direct':
       case 'owed':
+      case 'retained':
         if (this.shards.accepts(frame.shard, frame.term, link)) this.#apply(link, frame)
     }
   }
 
-  #apply(link: Link, frame: Extract<Frame, { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' }>): void {
+  #apply(link: Link, frame: Extract<Frame, { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'retained' }>): void {
     if (frame.kind === 'attachAnswer') this.#connections.get(frame.connection)?.onAnswer(frame)
     else if (frame.kind === 'close') this.#connections.get(frame.connection)?.close(frame.reason, frame.reasonCode)
     else if (frame.kind === 'owed') for (const message of frame.messages) this.#deliver(message)
-    else {
+    else if (frame.kind === 'retained') {
+      const { shard, term, sequence } = frame
+      if (this.shards.receiveRetained(shard, sequence)) for (const message of frame.messages) this.#deliver(message)
+      link.frames.send({ kind: 'retainedTaken', shard, term, sequence })
+    } else {
       const first = this.shards.receive(frame.shard, frame.to)
       if (first !== null) for (const message of frame.messages) if (message.offset >= first) this.#deliver(message)
       link.frames.send({ kind: 'received', shard: frame.shard, term: frame.term, to: frame.to })
