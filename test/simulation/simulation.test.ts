@@ -85,6 +85,7 @@ class Simulation {
       [2, () => this.stopRouter()],
       [1, () => this.turnStale()],
       [2, () => this.logAway()],
+      [2, () => this.retire()],
       [8, () => world.pass(this.random.below(1_500))],
     ])
     await deed()
@@ -175,12 +176,7 @@ class Simulation {
   async stopRouter(): Promise<void> {
     const at = this.random.below(this.routers.length)
     const router = this.routers[at]
-    let isReady = false
-    void router?.ready.then(() => {
-      isReady = true
-    })
-    await world.turns(2)
-    if (!router?.process || !isReady) return
+    if (!router?.process || !router.isReady) return
     this.routers.splice(at, 1)
     this.tell(`${router.process.id} stops`)
     await router.process.stop()
@@ -198,6 +194,17 @@ class Simulation {
     await log.expel()
     setTimeout(() => void log.hear(), this.random.below(4_000))
     if (this.routers.length === 0) this.launch()
+  }
+
+  /** What a shard's last snapshot covers leaves the journals; nobody who starts is in the middle of reading them. */
+  retire(): void {
+    if (this.routers.some(({ isReady }) => !isReady)) return
+    for (let shard = 0; shard < world.partitions; shard++) {
+      const closed = world.records('snapshots', shard).findLast(({ record }) => record.name === 'SnapshotClosed')?.record
+      if (closed?.name !== 'SnapshotClosed') continue
+      world.retire('sessions', shard, closed.value.sessionsOffset)
+      world.retire('inbox', shard, closed.value.inboxOffset)
+    }
   }
 
   async logAway(): Promise<void> {

@@ -6,6 +6,7 @@ import { duplexPair } from 'node:stream'
 import { jest } from '@jest/globals'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
+import type { LogRecord } from '../../log/log.ts'
 import { MemoryStore } from '../../log/memory-log.ts'
 import { topicNames, topicSpecs } from '../../log/topics.ts'
 import { RegistryFollower } from '../../model/registry-follower.ts'
@@ -27,6 +28,14 @@ export interface RouterProcess {
   stop(): Promise<void>
 }
 
+/** A router that starts or has started. */
+export interface LaunchedRouter {
+  readonly ready: Promise<void>
+  readonly isReady: boolean
+  readonly process: RouterProcess | undefined
+  kill(): void
+}
+
 /** Takes over timers and the clock of the test; setImmediate stays, it is what moves things. */
 export function freezeTime(): void {
   jest.useFakeTimers({ now: 1_700_000_000_000, doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'performance', 'hrtime'] })
@@ -38,6 +47,7 @@ export class World {
   readonly store: MemoryStore
   readonly gateways = new Map<string, SimGateway>()
   readonly #environment: Readonly<Record<string, string>>
+  readonly #retired = new Map<string, readonly LogRecord[]>()
   readonly #started: (() => void)[] = []
   #registryEntries = 0
 
@@ -86,7 +96,7 @@ export class World {
   }
 
   /** Begins to start a router; it may be killed before it is ready. */
-  launchRouter(id: string): { readonly ready: Promise<void>; readonly process: RouterProcess | undefined; kill(): void } {
+  launchRouter(id: string): LaunchedRouter {
     const log = new ProcessLog(this.store)
     const failures: Error[] = []
     let isDead = false
@@ -110,7 +120,7 @@ export class World {
       void launched.process?.router.close()
       void log.expel()
     }
-    const launched: { ready: Promise<void>; process: RouterProcess | undefined; kill(): void } = { ready: Promise.resolve(), process: undefined, kill }
+    const launched: { -readonly [K in keyof LaunchedRouter]: LaunchedRouter[K] } = { ready: Promise.resolve(), isReady: false, process: undefined, kill }
     const start = async (): Promise<void> => {
       const registry = await RegistryFollower.start({ log, topic: this.topics.registry, clock: { now: this.now } })
       const router = new Router({
@@ -138,6 +148,7 @@ export class World {
       }
       launched.process = { id, router, log, failures, kill, stop }
       await router.start()
+      launched.isReady = true
     }
     this.#started.push(() => void (isDead || kill()))
     launched.ready = start()
@@ -167,10 +178,20 @@ export class World {
     }
   }
 
-  /** All records of a partition that the log still holds. */
+  /** Retention: readers find nothing below the offset any more; `records` still does. */
+  retire(topic: keyof World['topics'], partition: number, below: number): void {
+    const key = `${topic}/${partition}`
+    const stored = this.store.partition(this.topics[topic], partition)
+    this.#retired.set(key, [...(this.#retired.get(key) ?? []), ...(stored?.records ?? []).filter(({ offset }) => offset < below)])
+    this.store.truncate(this.topics[topic], partition, below)
+  }
+
+  /** All records of a partition there ever were. */
   records(topic: keyof World['topics'], partition: number): { readonly offset: number; readonly record: AnyRecord }[] {
     const stored = this.store.partition(this.topics[topic], partition)
-    return (stored?.records ?? []).flatMap(({ offset, value }) => (value ? [{ offset, record: decodeRecord(value) }] : []))
+    return [...(this.#retired.get(`${topic}/${partition}`) ?? []), ...(stored?.records ?? [])].flatMap(({ offset, value }) =>
+      value ? [{ offset, record: decodeRecord(value) }] : [],
+    )
   }
 
   /** Stops what still runs. */
