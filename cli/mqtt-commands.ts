@@ -1,0 +1,147 @@
+/** `loggerhead pub` and `loggerhead sub`: an MQTT client at hand. */
+import { readFileSync } from 'node:fs'
+import { text as textOf } from 'node:stream/consumers'
+import type { Command } from 'commander'
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import { reasonCodeOf, reasonName } from '../mqtt/reason-code.ts'
+import { Failure } from './failure.ts'
+import { readable } from './payload.ts'
+import { surroundings, wholeNumber } from './surroundings.ts'
+
+interface ConnectionOptions {
+  readonly mqttUrl?: string
+  readonly clientId?: string
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+  readonly username?: string
+  readonly v3?: boolean
+}
+
+function withConnectionOptions(command: Command): Command {
+  return command
+    .option('--mqtt-url <url>', 'where to connect: mqtt://, mqtts://, ws:// or wss:// (LOGGERHEAD_MQTT_URL)')
+    .option('-i, --client-id <id>', 'client id; any by default')
+    .option('--ca <file>', 'PEM file of the CA that signed the server’s certificate')
+    .option('--cert <file>', 'PEM file of the certificate to show')
+    .option('--key <file>', 'PEM file of its key')
+    .option('-u, --username <name>', 'user name: the client’s authentication name')
+    .option('--v3', 'MQTT 3.1.1 instead of 5')
+}
+
+function readPem(option: string, file: string | undefined): Buffer | undefined {
+  if (file === undefined) return undefined
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new Failure(`${option}: cannot read “${file}”: ${(error as Error).message}`)
+  }
+}
+
+/** Why the broker said no, in words. */
+export function refusal(error: Error & { readonly code?: unknown }): string {
+  const { code } = error
+  if (typeof code !== 'number') return error.message || String(code)
+  // MQTT 3.1.1 has its own few.
+  const known = code > 0 && code < 0x80 ? (reasonCodeOf(code) ?? code) : code
+  return `${reasonName(known)} (0x${code.toString(16).padStart(2, '0')})`
+}
+
+async function connect(url: string, options: ConnectionOptions): Promise<MqttClient> {
+  const [ca, cert, key] = [readPem('--ca', options.ca), readPem('--cert', options.cert), readPem('--key', options.key)]
+  const settings: IClientOptions = {
+    protocolVersion: options.v3 ? 4 : 5,
+    clientId: options.clientId ?? `loggerhead-cli-${process.pid}-${Date.now().toString(36)}`,
+    reconnectPeriod: 0,
+    connectTimeout: 10_000,
+    ...(/^wss?:/.test(url) && URL.canParse(url) && new URL(url).pathname === '/' ? { path: '/mqtt' } : {}),
+    ...(ca ? { ca } : {}),
+    ...(cert ? { cert } : {}),
+    ...(key ? { key } : {}),
+    ...(options.username === undefined ? {} : { username: options.username }),
+  }
+  try {
+    return await mqtt.connectAsync(url, settings, false)
+  } catch (error) {
+    throw new Failure(`${url} does not let this client in: ${refusal(error as Error)}`, { cause: error })
+  }
+}
+
+export function addMqttCommands(program: Command): void {
+  withConnectionOptions(program.command('pub').description('publish a message'))
+    .requiredOption('-t, --topic <topic>', 'topic name')
+    .option('-m, --message <text>', 'payload; without it, standard input')
+    .option('-q, --qos <level>', 'QoS', wholeNumber('--qos', 0, 2), 1)
+    .option('-r, --retain', 'keep it as the topic’s retained message')
+    .action(
+      async (
+        options: ConnectionOptions & { readonly topic: string; readonly message?: string; readonly qos: 0 | 1 | 2; readonly retain?: boolean },
+        command: Command,
+      ) => {
+        const { config, note } = surroundings(command)
+        const payload = options.message ?? (await textOf(process.stdin))
+        const client = await connect(options.mqttUrl ?? config.mqttUrl, options)
+        try {
+          await publish(client, options.topic, payload, options.qos, options.retain ?? false)
+        } finally {
+          await client.endAsync()
+        }
+        note(options.qos === 0 ? 'sent; QoS 0 is not acknowledged' : 'acknowledged: it is in the log')
+      },
+    )
+
+  withConnectionOptions(program.command('sub').description('print messages as they come'))
+    .requiredOption('-t, --topic <filter...>', 'topic filter')
+    .option('-q, --qos <level>', 'QoS', wholeNumber('--qos', 0, 2), 1)
+    .option('-C, --count <n>', 'end after so many messages', wholeNumber('--count', 1, 1_000_000_000))
+    .option('-W, --wait <seconds>', 'end with an error after so many seconds', wholeNumber('--wait', 1, 86_400))
+    .action(
+      async (
+        options: ConnectionOptions & { readonly topic: readonly string[]; readonly qos: 0 | 1 | 2; readonly count?: number; readonly wait?: number },
+        command: Command,
+      ) => {
+        const { config, format, print, note } = surroundings(command)
+        const client = await connect(options.mqttUrl ?? config.mqttUrl, options)
+        let left = options.count ?? Number.POSITIVE_INFINITY
+        const ended = new Promise<void>((resolve, reject) => {
+          client.on('message', (topic, payload, packet) => {
+            if (left-- <= 0) return
+            const { qos, retain, dup, properties } = packet
+            print(
+              format === 'table'
+                ? `${topic} ${readable(payload).payload ?? payload.toString('base64')}`
+                : JSON.stringify({ topic, qos, retain, dup, ...(properties ? { properties } : {}), ...readable(payload) }),
+            )
+            if (left === 0) resolve()
+          })
+          client.on('disconnect', ({ reasonCode }) => reject(new Failure(`the broker ended the connection: ${reasonName(reasonCode ?? 0)}`)))
+          client.on('close', () => reject(new Failure('the connection is gone')))
+          if (options.wait) setTimeout(() => reject(new Failure(`nothing more came within ${options.wait} s`)), options.wait * 1000).unref()
+          for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+        })
+        ended.catch(() => {})
+        try {
+          const granted = await client.subscribeAsync([...options.topic], { qos: options.qos }).catch((error: Error) => {
+            throw new Failure(`the subscription was refused: ${refusal(error)}; loggerhead explain subscribe says why`)
+          })
+          note(`subscribed: ${granted.map(({ topic, qos }) => `${topic} (QoS ${qos})`).join(', ')}`)
+          await ended
+        } finally {
+          await client.endAsync(true)
+        }
+      },
+    )
+}
+
+async function publish(client: MqttClient, topic: string, payload: string, qos: 0 | 1 | 2, retain: boolean): Promise<void> {
+  const ended = new Promise<never>((_, reject) => {
+    client.once('disconnect', ({ reasonCode }) => reject(Object.assign(new Error('the broker ended the connection'), { code: reasonCode })))
+    client.once('close', () => reject(new Error('the broker ended the connection')))
+  })
+  ended.catch(() => {})
+  try {
+    await Promise.race([client.publishAsync(topic, payload, { qos, retain }), ended])
+  } catch (error) {
+    throw new Failure(`the publish was refused: ${refusal(error as Error)}; loggerhead explain publish says why`, { cause: error })
+  }
+}

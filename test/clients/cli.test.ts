@@ -1,0 +1,197 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type Stack, startStack } from '../support/stack.ts'
+import { JsClient } from './mqttjs.ts'
+
+const project = dirname(dirname(import.meta.dirname))
+
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** The command against a stack, as a user runs it. */
+describe('the command loggerhead', () => {
+  let stack: Stack
+  let folder: string
+  beforeAll(async () => {
+    stack = await startStack()
+    folder = mkdtempSync(join(tmpdir(), 'loggerhead-cli-'))
+  }, 150_000)
+  afterAll(async () => {
+    await stack?.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }, 60_000)
+
+  const environment = () => ({
+    ...process.env,
+    LOGGERHEAD_URL: stack.url,
+    LOGGERHEAD_DATA: stack.folder,
+    LOGGERHEAD_MQTT_URL: `mqtt://127.0.0.1:${stack.ports.mqtt}`,
+    LOGGERHEAD_PREFIX: stack.prefix,
+    KAFKA_BROKERS: stack.brokers,
+    MQTT_PORT: String(stack.ports.mqtt),
+    MQTTS_PORT: String(stack.ports.mqtts),
+    WS_PORT: String(stack.ports.ws),
+    WSS_PORT: String(stack.ports.wss),
+  })
+
+  function execute(command: string, args: readonly string[], input = '', more: NodeJS.ProcessEnv = {}): Promise<Ran> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(command, args, { cwd: folder, env: { ...environment(), ...more } })
+      let out = ''
+      let err = ''
+      child.stdout.setEncoding('utf8').on('data', (text) => (out += text))
+      child.stderr.setEncoding('utf8').on('data', (text) => (err += text))
+      child.on('error', reject)
+      child.on('close', (code) => resolve({ code, out, err }))
+      child.stdin.end(input)
+    })
+  }
+  const run = (...args: readonly string[]) => execute(process.execPath, [join(project, 'cli/main.ts'), ...args])
+  const ok = async (...args: readonly string[]): Promise<string> => {
+    const { code, out, err } = await run(...args)
+    if (code !== 0) throw new Error(`loggerhead ${args.join(' ')}: ${code}\n${err}`)
+    return out
+  }
+
+  test('the examples of docs/cli.md work as they stand', async () => {
+    const page = readFileSync(join(project, 'docs/cli.md'), 'utf8')
+    const examples = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text as string)
+    expect(examples.length).toBeGreaterThanOrEqual(7)
+    const launcher = `npx() { shift; '${process.execPath}' '${join(project, 'cli/loggerhead.mjs')}' "$@"; }`
+    const { code, out, err } = await execute('bash', ['-euc', `${launcher}\n${examples.join('\n')}`])
+    expect([code, err]).toEqual([0, expect.not.stringContaining('loggerhead:')])
+    expect(out).toContain('3 to create, 0 to update, 0 to delete, 0 unchanged')
+    expect(out).toContain('allowed: the permission binding “vehicles-publish” allows it')
+    expect(out).toContain('refused: ')
+    expect(out).toContain('"topic":"demo/one"')
+  }, 90_000)
+
+  test('resources: put, get, list, delete, dry run, and what is refused says field and rule', async () => {
+    expect(JSON.parse(await ok('--json', 'spaces', 'put', 'cli-space', '{"topicTemplates": ["a/#"]}'))).toMatchObject({ name: 'cli-space' })
+    expect(await ok('spaces', 'list')).toMatch(/^NAME .*\n(.*\n)*cli-space +\["a\/#"\]$/m)
+    expect(await ok('spaces', 'get', 'cli-space', '-o', 'yaml')).toContain('topicTemplates:\n    - a/#')
+    const wrong = await run('spaces', 'put', 'cli-space', '{topicTemplates: ["a/#/b"]}')
+    expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining('properties.topicTemplates[0]: at character 3: “#” must be the last level')])
+    await ok('spaces', 'delete', 'cli-space', '--dry-run')
+    await ok('spaces', 'delete', 'cli-space')
+    expect(await run('spaces', 'get', 'cli-space')).toMatchObject({ code: 1, err: expect.stringContaining('404 there is no topicSpaces/cli-space') })
+    await ok('cas', 'put', 'cli-ca', '--file', stack.certificates.ca)
+  }, 60_000)
+
+  test('apply: a plan before anything, all or nothing when it would be refused, nothing the second time, prune', async () => {
+    const file = join(folder, 'apply.yaml')
+    const write = (query: string, template: string) =>
+      writeFileSync(
+        file,
+        `kind: clientGroups\nname: apply-group\nproperties: {query: '${query}'}\n---\nkind: spaces\nname: apply-space\nproperties: {topicTemplates: ["${template}"]}\n---\nkind: bindings\nname: apply-bind\nproperties: {clientGroupName: apply-group, topicSpaceName: apply-space, permission: Publisher}\n`,
+      )
+    write('attributes.a = 1', 'x/#/y')
+    const refused = await run('apply', '-f', file)
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringMatching(/nothing was changed[\s\S]*apply\.yaml:5: topicSpaces\/apply-space: .*must be the last level/),
+    ])
+    expect((await run('groups', 'get', 'apply-group')).code).toBe(1)
+    write('attributes.a = 1', 'x/#')
+    expect(await ok('apply', '-f', file, '--dry-run')).toContain('3 to create')
+    expect((await run('groups', 'get', 'apply-group')).code).toBe(1)
+    await ok('apply', '-f', file)
+    expect(await ok('apply', '-f', file)).toBe('0 to create, 0 to update, 0 to delete, 3 unchanged\n')
+    write('attributes.a = 2', 'x/#')
+    expect(await ok('apply', '-f', file)).toContain('~ clientGroups/apply-group\n    - query: "attributes.a = 1"\n    + query: "attributes.a = 2"')
+    writeFileSync(
+      join(folder, 'bindings.yaml'),
+      'kind: bindings\nname: apply-bind\nproperties: {clientGroupName: apply-group, topicSpaceName: apply-space, permission: Subscriber}\n',
+    )
+    expect(await ok('apply', '-f', join(folder, 'bindings.yaml'), '--prune', '--dry-run')).toMatch(/- permissionBindings\/samples-pub/)
+  }, 60_000)
+
+  test('pub and sub carry messages; a refused one says what to ask', async () => {
+    const sub = run('--json', 'sub', '-t', 'cli/#', '--count', '2', '--wait', '30')
+    const listed = async () =>
+      (JSON.parse(await ok('--json', 'sessions', 'list', '--connected')) as { properties: { subscriptions: { filter: string }[] } }[]).some(({ properties }) =>
+        properties.subscriptions.some(({ filter }) => filter === 'cli/#'),
+      )
+    for (const deadline = Date.now() + 20_000; !(await listed()) && Date.now() < deadline; );
+    await ok('pub', '-t', 'cli/a', '-m', 'one')
+    await execute(process.execPath, [join(project, 'cli/main.ts'), 'pub', '-t', 'cli/b'], 'from standard input')
+    const { code, out } = await sub
+    expect(code).toBe(0)
+    expect(
+      out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toMatchObject([
+      { topic: 'cli/a', payload: 'one', qos: 1 },
+      { topic: 'cli/b', payload: 'from standard input' },
+    ])
+    const certificate = [
+      '--mqtt-url',
+      `mqtts://localhost:${stack.ports.mqtts}`,
+      '--ca',
+      stack.certificates.ca,
+      '--cert',
+      stack.certificates.clientCertificate,
+      '--key',
+      stack.certificates.clientKey,
+    ]
+    await ok('pub', ...certificate, '-t', 'sample/cli', '-m', 'x')
+    expect(await run('pub', ...certificate, '-t', 'elsewhere', '-m', 'x')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/refused: .*[Nn]ot ?[Aa]uthorized.*explain publish/),
+    })
+    expect(await run('explain', 'publish', 'sample_client', 'elsewhere')).toMatchObject({ code: 2, out: expect.stringContaining('refused: ') })
+  }, 90_000)
+
+  test('sessions: one is looked at, disconnected and ended', async () => {
+    const client = await JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, {
+      protocolVersion: 5,
+      clientId: 'cli/session 1',
+      clean: false,
+      properties: { sessionExpiryInterval: 600 },
+    })
+    expect(JSON.parse(await ok('--json', 'sessions', 'get', 'cli/session 1'))).toMatchObject({ name: 'cli/session 1', properties: { connected: true } })
+    await ok('sessions', 'disconnect', 'cli/session 1')
+    await client.closed()
+    expect(client.closeCode).toBe(0x98)
+    expect(await ok('sessions', 'list', '--offline')).toContain('cli/session 1')
+    await ok('sessions', 'delete', 'cli/session 1')
+    expect((await run('sessions', 'get', 'cli/session 1')).code).toBe(1)
+  }, 60_000)
+
+  test('doctor finds everything well, and names what is not', async () => {
+    const well = JSON.parse(await ok('--json', 'doctor')) as { check: string; health: string }[]
+    expect(well.filter(({ health }) => health !== 'ok')).toEqual([])
+    expect(well.map(({ check }) => check.split(' ')[0])).toEqual(['Node', 'Kafka', 'front', 'API', 'mqtt', 'mqtts', 'mqtts', 'ws', 'wss', 'wss'])
+    const ill = await execute(process.execPath, [join(project, 'cli/main.ts'), 'doctor', '--ca', stack.certificates.caKey], '', {
+      MQTT_PORT: '1',
+      WS_PORT: 'off',
+      LOGGERHEAD_API_KEY: 'wrong',
+      KAFKA_BROKERS: '127.0.0.1:1',
+    })
+    expect(ill.code).toBe(1)
+    for (const text of [
+      /✗ mqtt 127.0.0.1:1: nothing listens there/,
+      /· ws: WS_PORT is off/,
+      /✗ API key: .*401/,
+      /✗ Kafka/,
+      /✗ mqtts \S+ TLS: the server’s certificate is not trusted/,
+    ])
+      expect(ill.out).toMatch(text)
+  }, 60_000)
+
+  test('without a broker, and without a key, it says so in a sentence', async () => {
+    const away = await execute(process.execPath, [join(project, 'cli/main.ts'), 'clients', 'list'], '', { LOGGERHEAD_URL: 'http://127.0.0.1:1' })
+    expect([away.code, away.err]).toEqual([1, expect.stringMatching(/^loggerhead: http:\/\/127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\)/)])
+    const keyless = await execute(process.execPath, [join(project, 'cli/main.ts'), 'clients', 'list'], '', { LOGGERHEAD_DATA: '/nowhere' })
+    expect([keyless.code, keyless.err]).toEqual([1, expect.stringMatching(/^loggerhead: LOGGERHEAD_API_KEY: is not set/)])
+    expect((await run('clients', 'lost')).code).toBe(1)
+  }, 60_000)
+})
