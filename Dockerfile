@@ -22,6 +22,8 @@ COPY router ./router
 COPY registry ./registry
 COPY door ./door
 COPY stack ./stack
+# docker compose exec door node cli/main.ts …
+COPY cli ./cli
 RUN mkdir -m 1777 data
 USER node
 VOLUME ["/loggerhead/data"]

@@ -8,7 +8,7 @@ import { topicNames, topicSettings } from '../log/topics.ts'
 import { readSettings } from '../settings/setting.ts'
 import { refusal } from './mqtt-commands.ts'
 import type { Surroundings } from './surroundings.ts'
-import { openLog } from './tail-command.ts'
+import { openLog } from './tail.ts'
 
 export type Health = 'ok' | 'warning' | 'failed' | 'skipped'
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { SettingError } from '../settings/setting.ts'
-import { examine } from './doctor.ts'
 import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
 import { addMqttCommands } from './mqtt-commands.ts'
@@ -32,6 +31,7 @@ program
   .option('--ca <file>', 'PEM file of the CA that signed the server’s certificate; ca.pem of the data folder by default')
   .action(async (options: { readonly ca?: string }, command: Command) => {
     const around = surroundings(command)
+    const { examine } = await import('./doctor.ts')
     const findings = await examine(around, options)
     if (around.format === 'table') {
       around.print(

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import type { IClientOptions, MqttClient } from 'mqtt'
 import { reasonCodeOf, reasonName } from '../mqtt/reason-code.ts'
 import { Failure } from './failure.ts'
 import { readable } from './payload.ts'
@@ -60,6 +60,8 @@ async function connect(url: string, options: ConnectionOptions): Promise<MqttCli
     ...(key ? { key } : {}),
     ...(options.username === undefined ? {} : { username: options.username }),
   }
+  // Loaded only when it is needed: most commands speak HTTP.
+  const { default: mqtt } = await import('mqtt')
   try {
     return await mqtt.connectAsync(url, settings, false)
   } catch (error) {

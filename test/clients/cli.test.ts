@@ -189,7 +189,7 @@ describe('the command loggerhead', () => {
 
   test('without a broker, and without a key, it says so in a sentence', async () => {
     const away = await execute(process.execPath, [join(project, 'cli/main.ts'), 'clients', 'list'], '', { LOGGERHEAD_URL: 'http://127.0.0.1:1' })
-    expect([away.code, away.err]).toEqual([1, expect.stringMatching(/^loggerhead: http:\/\/127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\)/)])
+    expect([away.code, away.err]).toEqual([1, expect.stringMatching(/^loggerhead: http:\/\/127\.0\.0\.1:1 cannot be reached \(/)])
     const keyless = await execute(process.execPath, [join(project, 'cli/main.ts'), 'clients', 'list'], '', { LOGGERHEAD_DATA: '/nowhere' })
     expect([keyless.code, keyless.err]).toEqual([1, expect.stringMatching(/^loggerhead: LOGGERHEAD_API_KEY: is not set/)])
     expect((await run('clients', 'lost')).code).toBe(1)

@@ -4,7 +4,7 @@ import { explainRefusal, judgeDates, listenersOf } from '../../../cli/doctor.ts'
 import { kindNamed } from '../../../cli/kinds.ts'
 import { show, table } from '../../../cli/output.ts'
 import { diffOf, planText, stepTo } from '../../../cli/plan.ts'
-import { shownValue } from '../../../cli/tail-command.ts'
+import { shownValue } from '../../../cli/tail.ts'
 
 test('a plan says field by field what changes, and sums up', () => {
   const groups = kindNamed('groups')!

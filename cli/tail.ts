@@ -1,0 +1,93 @@
+/** The records of a topic of the log, decoded, as they come. Reads Kafka itself and needs no service. */
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../log/kafka/kafka-log.ts'
+import type { LogRecord } from '../log/log.ts'
+import { type TopicKind, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
+import { decodeRecord } from '../schemas/codec.ts'
+import { readSettings } from '../settings/setting.ts'
+import { Failure } from './failure.ts'
+import { readable } from './payload.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** Kafka as the environment says. */
+export function openLog(environment: Surroundings['environment']): KafkaLog {
+  const connection = kafkaConnection(readSettings(kafkaSettings, environment))
+  return new KafkaLog({ ...connection, clientId: `loggerhead-cli-${process.pid}`, logger: pino({ level: 'silent' }), metrics: new Registry() })
+}
+
+const secret = new Set(['hash'])
+
+/** A value of a record as JSON shows it: bytes as text where they are some, JSON within text taken apart, hashes of keys left out. */
+export function shownValue(value: unknown, field = ''): unknown {
+  if (Buffer.isBuffer(value)) {
+    const { payload, payloadBase64 } = readable(value)
+    return payload ?? payloadBase64
+  }
+  if (Array.isArray(value)) return value.map((each) => shownValue(each))
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).flatMap(([name, each]) => (secret.has(name) ? [] : [[name, shownValue(each, name)]])))
+  }
+  if (typeof value === 'string' && (field === 'data' || field === 'properties') && value.startsWith('{')) {
+    try {
+      return shownValue(JSON.parse(value))
+    } catch {
+      return value
+    }
+  }
+  return value
+}
+
+function lineOf({ partition, offset, timestamp, key, value }: LogRecord): object {
+  const stands = { partition, offset, time: new Date(timestamp).toISOString(), key: key?.toString('utf8') ?? null }
+  if (value === null) return { ...stands, deleted: true }
+  try {
+    const { name, value: record } = decodeRecord(value)
+    return { ...stands, record: name, value: shownValue(record) }
+  } catch (error) {
+    return { ...stands, unreadable: (error as Error).message }
+  }
+}
+
+export interface TailOptions {
+  readonly fromBeginning?: boolean
+  readonly last: number
+  readonly count?: number
+  readonly end?: boolean
+}
+
+/** Prints the records of a kind of topic until the options say enough. */
+export async function tail({ config, environment, print }: Surroundings, kind: string, options: TailOptions): Promise<void> {
+  if (!(topicKinds as readonly string[]).includes(kind)) throw new Failure(`“${kind}” is not one of ${topicKinds.join(', ')}`)
+  const topic = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)[kind as TopicKind]
+  const log = openLog(environment)
+  try {
+    const [start, end] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)]).catch((error: Error) => {
+      throw new Failure(`the topic ${topic} cannot be read: ${error.message}`)
+    })
+    const from = new Map(
+      [...end].map(([partition, offset]) => [
+        partition,
+        options.fromBeginning ? (start.get(partition) ?? 0) : Math.max(start.get(partition) ?? 0, offset - options.last),
+      ]),
+    )
+    const waiting = new Set([...end].filter(([partition, offset]) => (from.get(partition) ?? 0) < offset).map(([partition]) => partition))
+    if (options.end && waiting.size === 0) return
+    const follower = await log.follow({ topic, from })
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(0))
+    let left = options.count ?? Number.POSITIVE_INFINITY
+    for await (const stretch of follower.stretches()) {
+      const to = end.get(stretch.partition) ?? 0
+      for (const record of stretch.records) {
+        if (options.end && record.offset >= to) break
+        print(JSON.stringify(lineOf(record)))
+        if (--left === 0) return
+      }
+      if (stretch.nextOffset >= to) waiting.delete(stretch.partition)
+      if (options.end && waiting.size === 0) return
+    }
+  } finally {
+    await log.close()
+  }
+}
