@@ -183,6 +183,31 @@ export const gatewaySettings = {
     outcome: 'DISCONNECT 0x93 and close; an MQTT 3.1.1 client, which is not told, is not read until acknowledgements went out',
     metric: reached('RECEIVE_MAXIMUM'),
   },
+  PAYLOAD_FORMAT_VALIDATION: {
+    kind: 'flag',
+    default: false,
+    about: 'Refuse (0x99) publishes whose Payload Format Indicator says UTF-8 and whose payload is none',
+  },
+  RESPONSE_INFORMATION: {
+    kind: 'text',
+    default: '',
+    about:
+      'Response Information for MQTT 5 clients that ask for it, by convention the root of their response topics; {clientId} stands for the client id. Empty: none',
+  },
+  SERVER_REFERENCE: {
+    kind: 'text',
+    default: '',
+    about:
+      'Where MQTT 5 clients are sent when the gateway shuts down (Server Reference, with 0x9C instead of 0x8B): host:port, several with spaces between. Empty: nowhere',
+  },
+  TOPIC_ALIAS_OUTBOUND_MAX: {
+    kind: 'number',
+    default: 32,
+    min: 0,
+    max: 65_535,
+    unit: 'aliases',
+    about: 'Topic aliases set for one client, when its Topic Alias Maximum allows more; 0 for none',
+  },
   TOPIC_ALIAS_MAXIMUM: {
     kind: 'number',
     default: 32,

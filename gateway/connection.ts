@@ -26,10 +26,13 @@ import {
   type Client,
   connackCode,
   type End,
+  explanation,
+  farewell,
   receiveConnect,
   receiveDisconnect,
   receiveSubscribe,
   receiveUnsubscribe,
+  refusalProperties,
   refuseEverybody,
 } from './protocol.ts'
 import { Publishing, type PublishOwner } from './publishing.ts'
@@ -160,7 +163,15 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       sessionId: answer.session,
       sessionPresent: answer.sessionPresent,
       publishing: new Publishing(this.#host, this, client, answer.session, this.#output),
-      delivering: new Delivering(this.#host.config, this.#host.metrics, this, client, this.#output),
+      delivering: new Delivering(
+        this.#host.config,
+        this.#host.metrics,
+        this,
+        client,
+        this.#output,
+        // One that was there before may be owed something from an earlier connection, under ids that were used there.
+        client.sessionExpiryInterval === 0 && !answer.sessionPresent,
+      ),
       filters: new Set(),
     }
     this.#host.metrics.connects.inc({ result: 'accepted' })
@@ -404,7 +415,17 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
-    const answer = (): void => this.#send({ type: 'suback', packetId, reasonCodes: decision.reasonCodes })
+    const answer = (): void =>
+      this.#send({
+        type: 'suback',
+        packetId,
+        reasonCodes: decision.reasonCodes,
+        ...explanation(
+          packet.filters.map(({ filter }) => filter),
+          decision.reasonCodes,
+          client,
+        ),
+      })
     if (decision.granted.length === 0) {
       answer()
       return
@@ -419,7 +440,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const decision = receiveUnsubscribe(packet, phase.filters, phase.sessionPresent, host.config)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
-    const answer = (): void => this.#send({ type: 'unsuback', packetId, reasonCodes: decision.reasonCodes })
+    const answer = (): void =>
+      this.#send({ type: 'unsuback', packetId, reasonCodes: decision.reasonCodes, ...explanation(packet.filters, decision.reasonCodes, phase.session.client) })
     if (decision.filters.length === 0) {
       answer()
       return
@@ -502,7 +524,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (limit) this.#host.metrics.reached(limit)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
     this.#host.report(this, 'connect refused', { reasonCode, detail })
-    this.#send({ type: 'connack', sessionPresent: false, reasonCode })
+    this.#send({ type: 'connack', sessionPresent: false, reasonCode, properties: refusalProperties(reasonCode, detail, this.#host.config) })
     this.#phase = closed
     this.#leave()
   }
@@ -526,11 +548,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const phase = this.#phase
     if (phase.is === 'closed') return
     if (phase.is === 'open' && ending.by === 'gateway' && phase.session.client.protocolVersion === 5) {
-      this.#send({
-        type: 'disconnect',
-        reasonCode: ending.reasonCode,
-        ...(phase.session.client.wantsProblemInformation && { properties: { reasonString: ending.detail } }), // [MQTT-3.1.2-29]
-      })
+      this.#send(farewell(ending, phase.session.client, this.#host.config))
     }
     this.#phase = closed
     if (phase.is === 'open') {

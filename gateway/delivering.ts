@@ -1,11 +1,13 @@
 import { AckOutcome, type LiveSession, type Receiver } from '../proto/frames.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { type HeldMessage, HeldPages } from './held-pages.ts'
+import { Lent } from './lent.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Direct, Owed, type Waiting } from './outbound.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { Output } from './output.ts'
 import type { Client } from './protocol.ts'
+import { type AliasUse, TopicAliases } from './topic-aliases.ts'
 
 /** What delivering needs of its connection. */
 export interface DeliveryOwner {
@@ -21,6 +23,8 @@ export interface DeliveryOwner {
 
 /** Retained messages go out while no more than this waits for the network, bytes: above it a socket tells when it has taken all. */
 const retainedWaitingMax = 64 * 1024
+/** Bytes that an alias can add to a packet: the property, and longer lengths. */
+const aliasMargin = 8
 
 /** The receiving half of one open connection. */
 export class Delivering {
@@ -34,8 +38,13 @@ export class Delivering {
   readonly #pages = new HeldPages()
   /** By source shard: the last request for retained messages that was answered in full. */
   readonly #retainedTo = new Map<number, number>()
+  /** Numbered messages of a session that ends with its connection: they go the way of its direct ones. */
+  readonly #lent: Lent | null
+  readonly #aliases: TopicAliases | null
 
-  constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output) {
+  constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, isTransient: boolean) {
+    this.#aliases = client.topicAliasMaximum > 0 ? new TopicAliases(client.topicAliasMaximum) : null
+    this.#lent = isTransient ? new Lent() : null
     this.#config = config
     this.#metrics = metrics
     this.#owner = owner
@@ -48,6 +57,8 @@ export class Delivering {
   }
 
   state(connection: number, session: number): LiveSession {
+    const lent = this.#lent
+    if (lent) return { connection, session, sent: lent.sent, unacknowledged: lent.unacknowledged }
     return this.#owed?.state(connection, session) ?? { connection, session, sent: -1, unacknowledged: [] }
   }
 
@@ -81,7 +92,7 @@ export class Delivering {
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
     // What is retained on the topic came before it.
     if (!this.#pages.isEmpty) for (const held of this.#pages.take(message.topic)) this.#handOn(held, nowMs)
-    if (receiver.number >= 0) this.#deliverOwed(message, receiver, nowMs)
+    if (receiver.number >= 0 && !this.#lent) this.#deliverOwed(message, receiver, nowMs)
     else if (receiver.qos === 0) this.#deliverAtMostOnce(message, receiver, nowMs)
     else this.#deliverDirect(message, receiver, nowMs)
   }
@@ -94,6 +105,8 @@ export class Delivering {
       this.#owner.onDone(number, AckOutcome.acknowledged)
     } else if (this.#direct?.acknowledge(packetId)) {
       this.#metrics.deliveries[1]++
+      const lent = this.#lent?.done(packetId) ?? null
+      if (lent !== null) this.#owner.onDone(lent, AckOutcome.acknowledged)
       this.#advance(nowMs)
       this.onRoom(nowMs)
     }
@@ -143,6 +156,7 @@ export class Delivering {
   }
 
   #deliverDirect(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    if (receiver.number >= 0 && !this.#isNew(receiver.number)) return
     if (this.#discards(message, receiver, nowMs)) return
     this.#direct ??= new Direct({
       receiveMaximum: this.#client.receiveMaximum,
@@ -155,11 +169,12 @@ export class Delivering {
     }
     const packetId = this.#direct.take()
     if (packetId !== null) {
-      this.#send(message, receiver, packetId, nowMs)
+      this.#sendDirect(message, receiver, packetId, nowMs)
       return
     }
     if (this.#direct.inflight >= this.#config.INFLIGHT_MAX) this.#metrics.reached('INFLIGHT_MAX')
-    const full = this.#direct.wait({ message, receiver })
+    // Numbered ones are within the client's Receive Maximum: their shard's owner sees to that.
+    const full = this.#direct.wait({ message, receiver }, receiver.number >= 0)
     if (full) this.#owner.onOverflow(full)
   }
 
@@ -170,15 +185,30 @@ export class Delivering {
     for (let next = direct.shift(); next !== null; next = direct.shift()) {
       const { message, receiver }: Waiting = next.waiting
       if (this.#discards(message, receiver, nowMs)) direct.acknowledge(next.packetId)
-      else this.#send(message, receiver, next.packetId, nowMs)
+      else this.#sendDirect(message, receiver, next.packetId, nowMs)
     }
   }
 
+  #sendDirect(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
+    if (receiver.number >= 0) this.#lent?.sending(receiver.number, packetId)
+    this.#send(message, receiver, packetId, nowMs)
+  }
+
+  /** False when the number came before, as after a change of the shard's owner. */
+  #isNew(number: number): boolean {
+    const state = this.#lent?.take(number)
+    if (state === 'done') this.#owner.onDone(number, AckOutcome.acknowledged)
+    return state === 'new'
+  }
+
   #discards(message: Outgoing, receiver: Receiver, nowMs: number): boolean {
-    const dropped = this.#metrics.deliveriesDropped
-    if (message.isExpired(nowMs)) dropped.expired++
-    else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
-    else return false
+    const reason = message.isExpired(nowMs) ? 'expired' : this.#isTooLarge(message, receiver, nowMs) ? 'tooLarge' : null
+    if (reason === null) return false
+    this.#metrics.deliveriesDropped[reason]++
+    if (receiver.number >= 0) {
+      this.#lent?.drop(receiver.number)
+      this.#owner.onDone(receiver.number, AckOutcome[reason])
+    }
     return true
   }
 
@@ -188,6 +218,14 @@ export class Delivering {
     return waitingBytes > 0 && waitingBytes + message.size > bytesMax
   }
 
+  /** None where setting one would bring the packet near the client's Maximum Packet Size. */
+  #alias(message: Outgoing, receiver: Receiver, nowMs: number): AliasUse | undefined {
+    const { maximumPacketSize, protocolVersion } = this.#client
+    if (!this.#aliases) return undefined
+    if (maximumPacketSize > 0 && message.sizeFor(protocolVersion, receiver, nowMs) + aliasMargin > maximumPacketSize) return undefined
+    return this.#aliases.use(message.topic)
+  }
+
   /** [MQTT-3.1.2-24] and -25: not sent, and treated as if it had been. */
   #isTooLarge(message: Outgoing, receiver: Receiver, nowMs: number): boolean {
     const { maximumPacketSize, protocolVersion } = this.#client
@@ -195,7 +233,7 @@ export class Delivering {
   }
 
   #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
-    message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs)
+    message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
     this.#owner.onOutput()
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What one client has been sent and has not acknowledged. Two sources, never both for one connection: a persistent
  * session's messages carry numbers from its shard's owner (`Owed`), a session that ends with its connection is
- * numbered here (`Direct`).
+ * numbered here (`Direct`), numbers of shared subscriptions included (`Lent`).
  */
 import type { LiveSession, Receiver } from '../proto/frames.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -94,10 +94,10 @@ export class Direct {
     return this.waiting > 0 ? null : this.#next()
   }
 
-  /** Puts a message behind the window; names the limit that keeps it out. */
-  wait(waiting: Waiting): 'OUTBOUND_QUEUE_MESSAGES_MAX' | 'OUTBOUND_QUEUE_BYTES_MAX' | null {
-    if (this.waiting >= this.#limits.messagesMax) return 'OUTBOUND_QUEUE_MESSAGES_MAX'
-    if (this.#waitingBytes + waiting.message.size > this.#limits.bytesMax) return 'OUTBOUND_QUEUE_BYTES_MAX'
+  /** Puts a message behind the window; names the limit that keeps it out. What is bounded elsewhere is always taken. */
+  wait(waiting: Waiting, isBounded = false): 'OUTBOUND_QUEUE_MESSAGES_MAX' | 'OUTBOUND_QUEUE_BYTES_MAX' | null {
+    if (!isBounded && this.waiting >= this.#limits.messagesMax) return 'OUTBOUND_QUEUE_MESSAGES_MAX'
+    if (!isBounded && this.#waitingBytes + waiting.message.size > this.#limits.bytesMax) return 'OUTBOUND_QUEUE_BYTES_MAX'
     this.#waiting.push(waiting)
     this.#waitingBytes += waiting.message.size
     return null

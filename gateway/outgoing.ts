@@ -3,9 +3,12 @@ import { type EncodedPublish, encodePublish, publishHeader, publishSize } from '
 import type { Receiver } from '../proto/frames.ts'
 import type { Message } from '../schemas/records.ts'
 import type { Output } from './output.ts'
+import type { AliasUse } from './topic-aliases.ts'
 
 /** Up to here a packet is copied whole for each QoS 1 receiver; a larger payload is shared by reference. Bytes. */
 const copiedMax = 4096
+
+const noAlias: AliasUse = { topicAlias: 0, topicKnown: false }
 
 /** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
 interface Form {
@@ -45,10 +48,10 @@ export class Outgoing {
   }
 
   /** Adds the PUBLISH to what goes out. */
-  write(output: Output, version: ProtocolVersion, receiver: Receiver, packetId: number, nowMs: number): void {
+  write(output: Output, version: ProtocolVersion, receiver: Receiver, packetId: number, nowMs: number, alias: AliasUse = noAlias): void {
     const encoded = this.#encode(version, nowMs)
-    if (receiver.subscriptionIdentifiers.length > 0 || encoded.payload.length > copiedMax) {
-      output.push(publishHeader(encoded, form(receiver, packetId)))
+    if (receiver.subscriptionIdentifiers.length > 0 || encoded.payload.length > copiedMax || alias.topicAlias > 0) {
+      output.push(publishHeader(encoded, form(receiver, packetId, alias)))
       if (encoded.payload.length > 0) output.push(encoded.payload)
       return
     }
@@ -92,13 +95,13 @@ export class Outgoing {
   }
 }
 
-const form = (receiver: Receiver, packetId: number) => ({
+const form = (receiver: Receiver, packetId: number, { topicAlias, topicKnown }: AliasUse = noAlias) => ({
   qos: receiver.qos,
   dup: receiver.dup,
   retain: receiver.retain,
   packetId,
-  topicAlias: 0,
-  topicKnown: false,
+  topicAlias,
+  topicKnown,
   subscriptionIdentifiers: receiver.subscriptionIdentifiers,
 })
 

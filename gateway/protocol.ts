@@ -13,8 +13,8 @@ import type {
   UnsubscribePacket,
   WillPacket,
 } from '../mqtt/packet.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
-import { levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import { hasWildcard, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
 import type { GatewaySettings, LimitName } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
@@ -37,7 +37,10 @@ export interface Client {
   readonly receiveMaximum: number
   /** Bytes; 0 for no limit. */
   readonly maximumPacketSize: number
+  /** Topic aliases that may be set for the client. */
+  readonly topicAliasMaximum: number
   readonly wantsProblemInformation: boolean
+  readonly wantsResponseInformation: boolean
   readonly will: Will | null
   /** What CONNACK has to tell because it differs from what was asked. */
   readonly told: {
@@ -76,7 +79,7 @@ export interface Readiness {
 
 /** May any CONNECT come in now? Null when it may. */
 export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): Refused | null {
-  if (readiness.stopping) return refuse(ReasonCode.ServerUnavailable, 'the gateway is shutting down')
+  if (readiness.stopping) return refuse(limits.SERVER_REFERENCE ? ReasonCode.UseAnotherServer : ReasonCode.ServerUnavailable, 'the gateway is shutting down')
   if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
   if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
   if (readiness.logIsFull) return refuse(ReasonCode.ServerBusy, 'too much waits for the log', 'KAFKA_BYTES_WAITING_MAX')
@@ -110,7 +113,9 @@ export function receiveConnect(
       keepAlive,
       receiveMaximum: Math.min(properties.receiveMaximum ?? 65_535, limits.INFLIGHT_MAX),
       maximumPacketSize: properties.maximumPacketSize ?? 0,
+      topicAliasMaximum: Math.min(properties.topicAliasMaximum ?? 0, limits.TOPIC_ALIAS_OUTBOUND_MAX), // [MQTT-3.1.2-26], [MQTT-3.1.2-27]
       wantsProblemInformation: properties.requestProblemInformation ?? true,
+      wantsResponseInformation: properties.requestResponseInformation ?? false,
       will: packet.will ? willOf(packet.will) : null,
       told: {
         ...(assigned && { assignedClientIdentifier: fresh }), // [MQTT-3.2.2-16]
@@ -176,6 +181,13 @@ export function topicLimit(topic: string, limits: GatewaySettings): 'TOPIC_LENGT
   return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
 }
 
+/** Only for a client that asks [MQTT-3.1.2-28], and only as far as its id can stand in a topic. */
+function responseInformation({ clientId, wantsResponseInformation }: Client, limits: GatewaySettings): { readonly responseInformation?: string } {
+  if (!wantsResponseInformation || limits.RESPONSE_INFORMATION === '') return {}
+  const isNamed = limits.RESPONSE_INFORMATION.includes('{clientId}')
+  return isNamed && hasWildcard(clientId) ? {} : { responseInformation: limits.RESPONSE_INFORMATION.replaceAll('{clientId}', clientId) }
+}
+
 /** CONNACK for a client that is let in: everything that was granted, and what this version does not do. */
 export function acceptance(client: Client, sessionPresent: boolean, limits: GatewaySettings): ConnackPacket {
   return {
@@ -184,15 +196,51 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Gate
     reasonCode: ReasonCode.Success,
     properties: {
       ...client.told,
+      ...responseInformation(client, limits),
       receiveMaximum: limits.RECEIVE_MAXIMUM,
       maximumQoS,
       maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
       topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: true,
       subscriptionIdentifiersAvailable: true,
-      sharedSubscriptionAvailable: false,
+      sharedSubscriptionAvailable: true,
     },
   }
+}
+
+/** What a refused client is told besides the code. Why credentials are refused is for the log only. */
+export function refusalProperties(
+  reasonCode: number,
+  detail: string,
+  limits: GatewaySettings,
+): { readonly reasonString?: string; readonly serverReference?: string } {
+  if (reasonCode === ReasonCode.UseAnotherServer) return { reasonString: detail, serverReference: limits.SERVER_REFERENCE }
+  return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized ? {} : { reasonString: detail }
+}
+
+/** The DISCONNECT that ends a connection of MQTT 5. */
+export function farewell({ reasonCode, detail }: Ending, client: Client, limits: GatewaySettings): DisconnectPacket {
+  const properties = client.wantsProblemInformation ? { reasonString: detail } : {} // [MQTT-3.1.2-29]
+  if (reasonCode !== ReasonCode.ServerShuttingDown || limits.SERVER_REFERENCE === '') return { type: 'disconnect', reasonCode, properties }
+  return { type: 'disconnect', reasonCode: ReasonCode.UseAnotherServer, properties: { ...properties, serverReference: limits.SERVER_REFERENCE } }
+}
+
+/** Filters that a reason string speaks of, at most. */
+const explainedMax = 3
+
+/** What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. */
+export function explanation(
+  filters: readonly string[],
+  reasonCodes: readonly number[],
+  { protocolVersion, wantsProblemInformation }: Client,
+): { readonly properties?: { readonly reasonString: string } } {
+  if (protocolVersion === 4 || !wantsProblemInformation || reasonCodes.every((code) => code < 0x80)) return {}
+  const problems: string[] = []
+  for (const [index, code] of reasonCodes.entries()) {
+    if (code < 0x80 || problems.length === explainedMax) continue
+    problems.push(`filter ${index + 1} ${topicFilterProblem(filters[index] as string) ?? `is refused: ${reasonName(code)}`}`)
+  }
+  return { properties: { reasonString: problems.join('; ') } }
 }
 
 /** What CONNACK may say (table 3-1); DISCONNECT has reason codes that it lacks. */
@@ -284,7 +332,6 @@ export function receiveSubscribe(
       reached.push(limit)
       return ReasonCode.TopicFilterInvalid
     }
-    if (parseShared(filter)) return ReasonCode.SharedSubscriptionsNotSupported
     if (!permits(filter)) return ReasonCode.NotAuthorized
     if (!held.has(filter) && !added.has(filter) && held.size + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
       reached.push('SUBSCRIPTIONS_PER_SESSION_MAX')

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
@@ -87,6 +88,7 @@ export class Publishing implements Inbound {
     const alias = packet.properties?.topicAlias
     if (alias !== undefined) this.aliases.set(alias, name)
     if (!topic.allowed) return this.#refused(packet)
+    if (host.config.PAYLOAD_FORMAT_VALIDATION && packet.properties?.payloadFormatIndicator === 1 && !isUtf8(packet.payload)) return this.#unreadable(packet)
     return packet.qos === 0 ? this.#publishAtMostOnce(topic, packet) : this.#publishAtLeastOnce(topic, packet)
   }
 
@@ -137,6 +139,15 @@ export class Publishing implements Inbound {
     if (outcome === 'drop') return 'taken'
     // In its turn: acknowledgements keep the order of the publishes.
     this.#expectAck(packet.packetId).reasonCode = outcome === 'nack' ? ReasonCode.NotAuthorized : ReasonCode.Success
+    this.#acknowledge()
+    return 'taken'
+  }
+
+  /** The payload is not the UTF-8 that it is said to be: section 3.3.2.3.2. */
+  #unreadable(packet: PublishPacket): PublishResult {
+    this.#host.metrics.publishesDropped.payloadFormat++
+    if (packet.qos === 0) return 'taken'
+    this.#expectAck(packet.packetId).reasonCode = ReasonCode.PayloadFormatInvalid
     this.#acknowledge()
     return 'taken'
   }

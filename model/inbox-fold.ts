@@ -3,10 +3,10 @@
  * sessions that the `sessions` fold holds; being ahead of it there is harmless (sessions are told apart by their begin),
  * being behind is not, so the caller applies `sessions` up to an Indexed record's sessionsOffset first.
  */
-import type { Acknowledged, AnyRecord, Dropped, IndexEntry, Indexed, IndexedRetained, Progress } from '../schemas/records.ts'
+import type { Acknowledged, AnyRecord, Chosen, Dropped, IndexEntry, Indexed, IndexedRetained, IndexReceiver, Progress, Reassigned } from '../schemas/records.ts'
 import type { Session } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
-import { retainedSource } from './session-queue.ts'
+import { type QueueEntry, retainedSource, SessionQueue } from './session-queue.ts'
 
 /** Parts of a stretch that wait for the last one. */
 interface Pending {
@@ -24,6 +24,30 @@ interface OpenRequest {
   readonly indexed: Set<number>
 }
 
+/** A session that is over, and what shared subscriptions had given it that it did not acknowledge. */
+export interface Orphans {
+  readonly clientId: string
+  readonly session: number
+  /** Every number below this is settled with them. */
+  readonly next: number
+  readonly entries: readonly QueueEntry[]
+}
+
+interface Over {
+  readonly clientId: string
+  readonly session: number
+  readonly queue: SessionQueue
+}
+
+/** Members chosen for one message, and under which term. */
+interface Recorded {
+  readonly term: number
+  readonly receivers: IndexReceiver[]
+}
+
+/** Sessions that are over whose queues are kept for what is still on its way to them; the oldest give way. */
+const overMax = 10_000
+
 export class InboxFold {
   readonly shard: number
   readonly #sessions: SessionFold
@@ -40,6 +64,14 @@ export class InboxFold {
   readonly retainedHighWaters: number[]
   /** By source shard and request. */
   readonly #openRequests: Map<number, OpenRequest>[]
+  /** Queues of sessions that are over: what shared subscriptions gave them belongs to other members. */
+  readonly #over = new Map<string, Over>()
+  /** Of those, the ones that may hold something since the last `takeOrphans`. */
+  readonly #orphaned = new Set<Over>()
+  /** Chosen records that the shard's progress has not passed. */
+  #chosenAt: { readonly at: number; readonly to: number }[] = []
+  /** By offset in `messages`: members an owner chose and may have acted on. Gathered until `takeChoices`. */
+  #choices: Map<number, Recorded> | null = new Map()
 
   constructor(shard: number, shards: number, sessions: SessionFold) {
     this.shard = shard
@@ -75,7 +107,12 @@ export class InboxFold {
       case 'Dropped':
         return this.#isStale(record.value) ? [] : this.#dropped(record.value)
       case 'Progress':
-        if (!this.#isStale(record.value)) this.progress = record.value
+        if (!this.#isStale(record.value)) this.#progressed(record.value)
+        return []
+      case 'Reassigned':
+        return this.#isStale(record.value) ? [] : this.#reassigned(record.value)
+      case 'Chosen':
+        if (!this.#isStale(record.value)) this.recall(offset, record.value)
         return []
       default:
         return []
@@ -112,18 +149,8 @@ export class InboxFold {
     for (const entry of entries) {
       if (entry.offset < highWater) continue
       for (const receiver of entry.receivers) {
-        const session = this.#session(receiver.clientId, receiver.session)
-        if (!session) continue
-        session.queue.push({
-          source,
-          offset: entry.offset,
-          size: entry.size,
-          expiresAt: entry.expiresAt ?? 0,
-          qos: receiver.qos as 0 | 1 | 2,
-          retain: receiver.retain,
-          subscriptionIdentifiers: receiver.subscriptionIdentifiers,
-        })
-        touched.add(session)
+        const session = this.#push(receiver, source, entry)
+        if (session) touched.add(session)
       }
     }
     this.highWaters[source] = Math.max(highWater, record.to)
@@ -150,6 +177,7 @@ export class InboxFold {
         qos: entry.qos as 0 | 1 | 2,
         retain: true, // [MQTT-3.3.1-8] of 3.1.1
         subscriptionIdentifiers: entry.subscriptionIdentifiers,
+        group: null,
       })
     }
     if (!record.last) requests.set(request, open)
@@ -171,18 +199,115 @@ export class InboxFold {
     const touched: Session[] = []
     for (const progress of record.sessions) {
       const session = this.#session(progress.clientId, progress.session)
-      if (!session) continue
-      session.queue.advance(progress.cursor, progress.above, progress.sent)
-      touched.push(session)
+      const queue = session?.queue ?? this.#over.get(keyOf(progress.clientId, progress.session))?.queue
+      queue?.advance(progress.cursor, progress.above, progress.sent)
+      if (session) touched.push(session)
     }
     return touched
   }
 
   #dropped(record: Dropped): readonly Session[] {
     const session = this.#session(record.clientId, record.session)
-    if (!session) return []
-    for (const number of record.numbers) session.queue.finish(number)
-    return [session]
+    const queue = session?.queue ?? this.#over.get(keyOf(record.clientId, record.session))?.queue
+    for (const number of record.numbers) queue?.finish(number)
+    return session ? [session] : []
+  }
+
+  /** The session is over; what is folded of it from now on joins what it was owed. */
+  adopt(clientId: string, session: number, queue: SessionQueue): void {
+    const over: Over = { clientId, session, queue }
+    this.#over.delete(keyOf(clientId, session))
+    this.#over.set(keyOf(clientId, session), over)
+    this.#orphaned.add(over)
+    for (const [key, oldest] of this.#over) {
+      if (this.#over.size <= overMax) return
+      if (this.#orphaned.has(oldest)) continue
+      this.#over.delete(key)
+    }
+  }
+
+  /** What sessions that are over were given by shared subscriptions and did not acknowledge, since this was last asked. */
+  takeOrphans(): readonly Orphans[] {
+    const orphans: Orphans[] = []
+    for (const { clientId, session, queue } of this.#orphaned) {
+      const entries = [...queue.shared()]
+      if (entries.length > 0) orphans.push({ clientId, session, next: queue.next, entries })
+      // Only its numbers are needed from now on.
+      queue.advance(queue.next, [], queue.sent)
+    }
+    this.#orphaned.clear()
+    return orphans
+  }
+
+  /** The members chosen for messages that the shard's progress has not passed, by offset; from now on they are not gathered. */
+  takeChoices(): ReadonlyMap<number, readonly IndexReceiver[]> {
+    const from = this.progress?.position ?? 0
+    const choices = new Map<number, readonly IndexReceiver[]>()
+    for (const [offset, { receivers }] of this.#choices ?? []) if (offset >= from) choices.set(offset, receivers)
+    this.#choices = null
+    return choices
+  }
+
+  /** Where the inbox holds the first choice that a successor who begins at `position` has to know; null when it needs none. */
+  choicesFrom(position: number): number | null {
+    return this.#chosenAt.find(({ to }) => to > position)?.at ?? null
+  }
+
+  /** Notes the choices of the record at `offset`: a later owner's word for a message is the one that counts. */
+  recall(offset: number, record: Chosen): void {
+    this.#chosenAt.push({ at: offset, to: record.to })
+    if (!this.#choices) return
+    for (const { offset: position, receiver } of record.choices) {
+      const known = this.#choices.get(position)
+      if (known?.term === record.term) known.receivers.push(receiver)
+      else this.#choices.set(position, { term: record.term, receivers: [receiver] })
+    }
+  }
+
+  #progressed(progress: Progress): void {
+    this.progress = progress
+    if (this.#chosenAt.length > 0) this.#chosenAt = this.#chosenAt.filter(({ to }) => to > progress.position)
+  }
+
+  #reassigned(record: Reassigned): readonly Session[] {
+    const touched = new Set<Session>()
+    for (const { source, receiver, ...entry } of record.entries) {
+      // The record before it may have been written twice by an owner and its successor.
+      const known = this.#session(receiver.clientId, receiver.session)
+      if (known && receiver.group !== null && known.queue.holds(receiver.group, source, entry.offset)) continue
+      const session = this.#push(receiver, source, entry)
+      if (session) touched.add(session)
+    }
+    return [...touched]
+  }
+
+  /** Puts an entry into its receiver's queue; the session when it is alive. */
+  #push(receiver: IndexReceiver, source: number, entry: Omit<IndexEntry, 'receivers'>): Session | undefined {
+    const session = this.#session(receiver.clientId, receiver.session)
+    this.#queueOf(receiver, session).push({
+      source,
+      offset: entry.offset,
+      size: entry.size,
+      expiresAt: entry.expiresAt ?? 0,
+      qos: receiver.qos as 0 | 1 | 2,
+      retain: receiver.retain,
+      subscriptionIdentifiers: receiver.subscriptionIdentifiers,
+      group: receiver.group,
+    })
+    return session
+  }
+
+  /** Of a session that is over too: its numbers go on, so that what is journaled of them means the same to a successor. */
+  #queueOf({ clientId, session: id }: IndexReceiver, session: Session | undefined): SessionQueue {
+    if (session) return session.queue
+    const over = this.#over.get(keyOf(clientId, id))
+    if (over) {
+      this.#orphaned.add(over)
+      return over.queue
+    }
+    const queue = new SessionQueue()
+    this.adopt(clientId, id, queue)
+    return queue
   }
 
   #session(clientId: string, id: number): Session | undefined {
@@ -190,3 +315,5 @@ export class InboxFold {
     return session && !session.isOver && session.id === id ? session : undefined
   }
 }
+
+const keyOf = (clientId: string, session: number): string => `${session}:${clientId}`

@@ -6,6 +6,7 @@ import { parseShared } from '../mqtt/topic.ts'
 import type { AnyRecord, Attached, Attachment, Detached, PendingWill, SessionEnded, Subscribed, Unsubscribed, WillDue, WillFired } from '../schemas/records.ts'
 import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
 import { Session, type Subscription } from './session.ts'
+import type { SessionQueue } from './session-queue.ts'
 
 export type SessionChange =
   /** The session has a new connection. `replaced` is the connection it was taken from. Follows `ended` when it put an end to an older session. */
@@ -31,6 +32,8 @@ export type SessionChange =
       readonly session: Session
       readonly reason: string
       readonly removed: readonly Subscription[]
+      /** What it was owed, as far as the inbox had been folded. */
+      readonly queue: SessionQueue
       readonly from: Attachment | null
       readonly at: number
       readonly sequence: number
@@ -117,7 +120,7 @@ export class SessionFold {
     if (known && !known.isOver && !isPresent) {
       const reason = !isLive ? 'SessionExpiry' : record.cleanStart ? 'CleanStart' : 'TransientSession'
       const removed = [...known.subscriptions.values()]
-      changes.push({ kind: 'ended', session: known, reason, removed, from: null, at: record.at, sequence: known.sequence })
+      changes.push({ kind: 'ended', session: known, reason, removed, queue: known.queue, from: null, at: record.at, sequence: known.sequence })
       known.subscriptions = new Map()
       known.resetQueue()
       known.endedAt = record.at
@@ -221,7 +224,7 @@ export class SessionFold {
 
   #end(session: Session, at: number, reason: string): SessionChange {
     const removed = [...session.subscriptions.values()]
-    const from = session.attached
+    const { attached: from, queue } = session
     session.subscriptions = new Map()
     session.resetQueue()
     // The server ends a connection that stands: its will is sent with the session's end.
@@ -233,7 +236,7 @@ export class SessionFold {
     this.sessions.delete(session.clientId)
     this.sessions.set(session.clientId, session)
     this.#over.set(session.clientId, session)
-    return { kind: 'ended', session, reason, removed, from, at, sequence: session.sequence }
+    return { kind: 'ended', session, reason, removed, queue, from, at, sequence: session.sequence }
   }
 
   /** The live session whose current attach is `epoch`: what an older connection says is ignored. */

@@ -23,6 +23,8 @@ export interface QueueEntry {
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
+  /** `$share/{group}/{filter}` when its session is only one of those who might have got it. */
+  readonly group: string | null
 }
 
 const noIdentifiers: readonly number[] = []
@@ -44,8 +46,12 @@ export class SessionQueue {
   sent = 0
   /** Bytes of the messages that are not done. */
   bytes = 0
+  /** A shared subscription has given it something. */
+  wasShared = false
   readonly #done = new Set<number>()
   readonly #identifiers = new Map<number, readonly number[]>()
+  /** Of entries given to the session as a member of a shared subscription; ascending. */
+  readonly #groups = new Map<number, string>()
   // Most sessions are owed nothing most of the time: the ring is made with the first entry.
   #offsets = noNumbers
   #expiries = noNumbers
@@ -77,6 +83,10 @@ export class SessionQueue {
     this.#sources[slot] = entry.source
     this.#flags[slot] = entry.qos | (entry.retain ? 4 : 0)
     if (entry.subscriptionIdentifiers.length > 0) this.#identifiers.set(number, entry.subscriptionIdentifiers)
+    if (entry.group !== null) {
+      this.#groups.set(number, entry.group)
+      this.wasShared = true
+    }
     this.bytes += entry.size
     return number
   }
@@ -95,6 +105,7 @@ export class SessionQueue {
       qos: (flags & 3) as 0 | 1 | 2,
       retain: (flags & 4) !== 0,
       subscriptionIdentifiers: this.#identifiers.get(number) ?? noIdentifiers,
+      group: this.#groups.get(number) ?? null,
     }
   }
 
@@ -142,9 +153,27 @@ export class SessionQueue {
     }
   }
 
+  /** Entries of shared subscriptions that are not done, in their order. */
+  *shared(): Generator<QueueEntry> {
+    for (const number of [...this.#groups.keys()]) {
+      const entry = this.get(number)
+      if (entry) yield entry
+    }
+  }
+
+  /** True when the message already waits here for the group. */
+  holds(group: string, source: number, offset: number): boolean {
+    for (const [number, of] of this.#groups) {
+      const slot = number & (this.#offsets.length - 1)
+      if (of === group && this.#offsets[slot] === offset && this.#sources[slot] === source) return true
+    }
+    return false
+  }
+
   #forget(number: number): void {
     this.bytes -= this.#sizes[number & (this.#sizes.length - 1)] as number
     this.#identifiers.delete(number)
+    this.#groups.delete(number)
   }
 
   #giveBack(): void {

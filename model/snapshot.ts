@@ -4,6 +4,7 @@ import type { QueueEntry, SessionState, SessionSubscription, SnapshotClosed } fr
 import type { InboxFold } from './inbox-fold.ts'
 import { Session, type Subscription } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
+import { SessionQueue } from './session-queue.ts'
 
 /** Where the fold stood, without what only the log shell knows (term, generation, chunk count, time). */
 export type SnapshotPositions = Pick<
@@ -62,8 +63,7 @@ function sessionOf(state: SessionState, shard: number): Session {
   return session
 }
 
-function restoreQueue(session: Session, state: SessionState): void {
-  const { queue } = session
+function restoreQueue(queue: SessionQueue, state: SessionState): void {
   queue.next = state.cursor
   queue.cursor = state.cursor
   for (const entry of state.queue) queue.restore({ ...entry, expiresAt: entry.expiresAt ?? 0, qos: entry.qos as 0 | 1 | 2 })
@@ -135,12 +135,20 @@ export function restoreSessions(fold: SessionFold, states: Iterable<SessionState
   fold.term = closed.term
 }
 
-/** Gives the fold's sessions the queues of the snapshot, empty ones to those that it does not know: `inbox` is read on from there. */
-export function restoreQueues(fold: SessionFold, states: Iterable<SessionState>): void {
+/**
+ * Gives the fold's sessions the queues of the snapshot, empty ones to those that it does not know: `inbox` is read on from
+ * there. Those of sessions that ended since belong to the inbox: what they had of shared subscriptions goes to others.
+ */
+export function restoreQueues(fold: SessionFold, inbox: InboxFold, states: Iterable<SessionState>): void {
   for (const session of fold.sessions.values()) session.resetQueue()
   for (const state of states) {
     const session = fold.sessions.get(state.clientId)
-    if (session && !session.isOver && session.id === state.session) restoreQueue(session, state)
+    if (session && !session.isOver && session.id === state.session) restoreQueue(session.queue, state)
+    else if (state.endedAt === null) {
+      const queue = new SessionQueue()
+      restoreQueue(queue, state)
+      inbox.adopt(state.clientId, state.session, queue)
+    }
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Principal } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
+import type { Orphans } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import type { QueueEntry } from '../model/session-queue.ts'
@@ -16,6 +17,8 @@ import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
+import type { Member } from './shared-group.ts'
+import { SharedHandover } from './shared-handover.ts'
 import { WillPublisher } from './will-publisher.ts'
 
 /** What the registry says of sessions now. */
@@ -41,6 +44,7 @@ export interface ClientShardCounters {
   dropped(reason: string, count: number): void
   sessionEnded(reason: string): void
   willFired(outcome: 'published' | 'unauthorized'): void
+  reassigned(count: number): void
 }
 
 export interface ClientShardOptions {
@@ -57,6 +61,10 @@ export interface ClientShardOptions {
   readonly counters: ClientShardCounters
   readonly now: () => number
   judge(): SessionJudge
+  /** Offset in `sessions` of a shard that this router has applied. */
+  sessionsPosition(shard: number): number
+  /** Another member for what a session leaves of the shared subscription: attached, or any when it is over. */
+  anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined
   /** An append was refused: this router must let go of the shard. */
   onRefused(error: Error): void
 }
@@ -103,6 +111,7 @@ export class ClientShard {
   readonly #unknownSince = new Map<number, number>()
   readonly #ending = new WeakSet<Session>()
   readonly #progressed = new Set<Session>()
+  readonly #handover: SharedHandover
   #isWritingProgress = false
   #progressScheduled = false
   readonly #wanting = new Set<ClientSession>()
@@ -132,6 +141,7 @@ export class ClientShard {
     this.shard = options.shard
     this.term = options.term
     this.#takenAt = options.now()
+    this.#handover = new SharedHandover({ ...options, onSettled: (session) => this.#progress(session) })
     for (const session of options.fold.sessions.values()) {
       if (session.isOver) continue
       if (session.queue.length > 0) this.#rejudged.set(session, session.queue.next)
@@ -145,10 +155,21 @@ export class ClientShard {
         this.#doubtful.add(session)
         this.#suspect(session)
         this.#awaitExpiry(session)
+        this.#handover.leave(session)
       }
     }
     this.rejudge()
     this.#wills.recover(options.fold.sessions.values())
+  }
+
+  /** Messages of shared subscriptions are on their way from one member to another. */
+  get isGivingOn(): boolean {
+    return this.#handover.isBusy
+  }
+
+  /** What members that are over did not acknowledge goes to others. */
+  giveOn(orphans: readonly Orphans[]): void {
+    if (!this.#isClosed) for (const each of orphans) this.#handover.inherit(each)
   }
 
   /** Sessions with a connection. */
@@ -191,6 +212,7 @@ export class ClientShard {
         // What a router said about a lost gateway must reach the connection, should it live after all.
         if (change.record.by === 'router') this.#close(change.from, change.record.reasonCode, change.record.reason)
         this.#awaitExpiry(change.session)
+        this.#handover.leave(change.session)
         return
       case 'ended':
         if (change.from) {
@@ -198,7 +220,7 @@ export class ClientShard {
           const [code, reason] = closingOf(change.reason)
           this.#close(change.from, code, reason)
         }
-        this.#progressed.delete(change.session)
+        if (this.#progressed.delete(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
         this.#uncertain.delete(change.session)
         this.#doubtful.delete(change.session)
         this.#options.counters.sessionEnded(change.reason)
@@ -219,8 +241,12 @@ export class ClientShard {
     for (const session of sessions) {
       this.#checkQueue(session)
       if (this.#doubtful.has(session)) this.#suspect(session)
+      this.#handover.moved(session)
       const client = this.#clients.get(session.clientId)
-      if (client?.session !== session) continue
+      if (client?.session !== session) {
+        this.#handover.leave(session)
+        continue
+      }
       if (client.settle().length > 0) this.#progress(session)
       this.#want(client)
     }
@@ -238,7 +264,6 @@ export class ClientShard {
         gateway.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
         continue
       }
-      if (!client.session.isPersistent) continue
       const finished = client.resume(Math.max(sent, 0), unacknowledged)
       this.#know(client.session)
       if (finished.length > 0 || sent > 0) this.#progress(client.session)

@@ -120,6 +120,15 @@ export const routerSettings = {
     outcome: 'a larger message is delivered and not retained; the one it replaces is cleared',
     metric: 'loggerhead_not_retained_total{reason="tooLarge"}',
   },
+  SHARED_STREAMS_MAX: {
+    kind: 'number',
+    default: 100_000,
+    min: 1,
+    max: 100_000_000,
+    unit: 'streams',
+    about: 'Publishers and topics whose member of a shared subscription is remembered, in all',
+    outcome: 'the one not used for longest is forgotten: its next message goes to the member that is owed least',
+  },
   FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
   SNAPSHOT_RECORDS: {
     kind: 'number',
@@ -145,6 +154,7 @@ export interface RouterConfig {
   readonly outstandingBytesMax: number
   readonly payloadCacheBytes: number
   readonly fetchBytesMax: number
+  readonly sharedStreamsMax: number
   readonly snapshotRecords: number
   /** Of one shard. */
   readonly retainedBytesMax: number
@@ -171,6 +181,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     outstandingBytesMax: values.ROUTER_OUTSTANDING_BYTES_MAX,
     payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
     fetchBytesMax: values.FETCH_BYTES_MAX,
+    sharedStreamsMax: values.SHARED_STREAMS_MAX,
     snapshotRecords: values.SNAPSHOT_RECORDS,
     retainedBytesMax: values.RETAINED_BYTES_MAX,
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,

@@ -11,6 +11,11 @@ export function createRouterMetrics(registry: Registry) {
       registers,
     }),
     dropped: new Counter({ name: 'loggerhead_deliveries_dropped_total', help: 'Deliveries given up, by reason', labelNames: ['reason'], registers }),
+    reassigned: new Counter({
+      name: 'loggerhead_shared_reassigned_total',
+      help: 'Messages of shared subscriptions given to another member because theirs had gone',
+      registers,
+    }),
     sessionsEnded: new Counter({ name: 'loggerhead_sessions_ended_total', help: 'Sessions that ended, by reason', labelNames: ['reason'], registers }),
     gatewaysLost: new Counter({ name: 'loggerhead_gateways_lost_total', help: 'Gateway incarnations whose connections are over', registers }),
     linksClosed: new Counter({ name: 'loggerhead_gateway_links_closed_total', help: 'Links to gateways that ended', registers }),

@@ -9,7 +9,7 @@ import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
 import { restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { SnapshotClosed } from '../schemas/records.ts'
+import type { Chosen, SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
@@ -38,8 +38,8 @@ export interface OwnedShardOptions {
   /** Kafka's fence of the shard's compacted topics: a later owner's makes this one's writes fail. */
   readonly transactionalId: string
   readonly tail: SessionsTail
-  readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'log' | 'partitions' | 'onRefused'>
-  readonly source: Pick<SourceShardOptions, 'trie' | 'gateways' | 'onUnreadable' | 'onMatched'>
+  readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'sessionsPosition' | 'log' | 'partitions' | 'onRefused'>
+  readonly source: Pick<SourceShardOptions, 'trie' | 'choice' | 'shardOf' | 'gateways' | 'onUnreadable' | 'onMatched'>
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly now: () => number
@@ -104,10 +104,15 @@ export class OwnedShard {
     await tail.catchUp()
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
     if (snapshot) restoreInbox(inbox, snapshot.closed)
-    restoreQueues(tail.folds[shard] as SessionFold, snapshot?.states ?? [])
+    restoreQueues(tail.folds[shard] as SessionFold, inbox, snapshot?.states ?? [])
+    // Sessions may end while their queues are read; those that ended before had none here.
+    const adopt = adopter(inbox, options.captured)
+    if (snapshot) await recallChoices(options, inbox, snapshot.closed)
     await readUpTo(log, topics.inbox, shard, inbox.position, term + 1, (offset, value) => {
+      adopt()
       inbox.apply(offset, decodeRecord(value))
     })
+    adopt()
     const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
     const position = inbox.progress?.position ?? start
     if (position < start) options.onGone(position, start)
@@ -155,8 +160,20 @@ export class OwnedShard {
     this.#previous = state.snapshot?.closed
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = now()
+    const sessionsPosition = (of: number): number => (tail.folds[of] as SessionFold).position
     const { log, shards: partitions } = options
-    this.client = new ClientShard({ ...options.client, shard, term, fold: tail.folds[shard] as SessionFold, log, partitions, appender, topics, onRefused })
+    this.client = new ClientShard({
+      ...options.client,
+      shard,
+      term,
+      fold: tail.folds[shard] as SessionFold,
+      log,
+      partitions,
+      appender,
+      topics,
+      sessionsPosition,
+      onRefused,
+    })
     this.source = new SourceShard({
       ...options.source,
       retained: keeperOf(state.retained, this.#requests),
@@ -167,7 +184,8 @@ export class OwnedShard {
       appender,
       inboxTopic: topics.inbox,
       now,
-      sessionsPosition: (of) => (tail.folds[of] as SessionFold).position,
+      recorded: state.inbox.takeChoices(),
+      sessionsPosition,
       onRefused,
       onProgress: () => {},
     })
@@ -186,10 +204,16 @@ export class OwnedShard {
     this.#capturedSeen = options.captured.length
   }
 
+  /** Whether the debts of the source's messages up to this offset are in the queues. */
+  hasIndexed(source: number, offset: number): boolean {
+    return (this.#inbox.highWaters[source] ?? 0) > offset
+  }
+
   /** From now on `applied` is called; takes what was captured since the fold was looked at. */
   goLive(): void {
     for (const { offset, changes } of this.#options.captured.slice(this.#capturedSeen)) this.applied(offset, changes)
     this.#serveUnserved()
+    this.client.giveOn(this.#inbox.takeOrphans())
   }
 
   /** Somebody, of any shard, has subscribed to what may be retained here. */
@@ -241,7 +265,12 @@ export class OwnedShard {
   /** A record of `sessions` was folded. */
   applied(offset: number, changes: readonly SessionChange[]): void {
     this.#lifecycle.applied(offset, changes)
-    for (const change of changes) this.client.changed(change)
+    for (const change of changes) {
+      this.client.changed(change)
+      if (change.kind !== 'ended') continue
+      this.#inbox.adopt(change.session.clientId, change.session.id, change.queue)
+      this.client.giveOn(this.#inbox.takeOrphans())
+    }
   }
 
   /** Takes a stretch of the shard's inbox. */
@@ -251,7 +280,7 @@ export class OwnedShard {
     for (const { offset, value } of stretch.records) {
       if (!value || offset < this.#inbox.position) continue
       const record = decodeRecord(value)
-      if (record.name === 'Indexed') {
+      if (record.name === 'Indexed' || record.name === 'Reassigned') {
         const behind = this.#options.tail.reached(this.shard, record.value.sessionsOffset)
         if (behind) await behind
       } else if (record.name === 'IndexedRetained') {
@@ -261,10 +290,12 @@ export class OwnedShard {
       // The queues may be another owner's by now, this router's next one included.
       if (this.#isClosed) return
       for (const session of this.#inbox.apply(offset, record)) touched.add(session)
+      if (record.name === 'Chosen') this.#chosen(record.value)
     }
     if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
     if (touched.size > 0) this.client.touched([...touched])
     if ((this.#inbox.terms[this.shard] ?? -1) > this.term) this.#options.onSuperseded(this)
+    this.client.giveOn(this.#inbox.takeOrphans())
   }
 
   /** Journals how far the shard is, when that moved. */
@@ -295,6 +326,8 @@ export class OwnedShard {
     const sessions = this.#options.tail.folds[this.shard] as SessionFold
     // A successor derives the events it owes from the snapshot on, so none before it may be missing.
     if (this.#isSnapshotting || this.#lifecycle.position < sessions.position || this.#inbox.isBetweenParts) return false
+    // Nor a choice that stands in an earlier owner's records only, nor a message between two members.
+    if (this.source.hasRecorded || this.client.isGivingOn) return false
     this.#isSnapshotting = true
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = this.#options.now()
@@ -332,6 +365,12 @@ export class OwnedShard {
     return this.#options.tail.folds.map((fold) => this.#requests.servedTo(fold.shard, fold.position))
   }
 
+  /** Read back under the own term, and no later term before it: nobody else chooses for these messages. */
+  #chosen(record: Chosen): void {
+    if (record.shard !== this.shard || record.term !== this.term || this.#inbox.terms[this.shard] !== this.term) return
+    if (record.part === record.parts - 1) this.source.chosen(record.to)
+  }
+
   #foldPositions(): number {
     return (this.#options.tail.folds[this.shard] as SessionFold).position + this.#inbox.position
   }
@@ -364,6 +403,27 @@ async function lifecycleSince(options: OwnedShardOptions, snapshot: Snapshot | u
     if (aside.position < live.position) aside.position = live.position
   }
   return known
+}
+
+/** Hands the queues of sessions that end from now on to the inbox, each once, as far as that has been captured. */
+function adopter(inbox: InboxFold, captured: readonly Applied[]): () => void {
+  let seen = captured.length
+  return () => {
+    for (; seen < captured.length; seen++) {
+      for (const change of (captured[seen] as Applied).changes) {
+        if (change.kind === 'ended') inbox.adopt(change.session.clientId, change.session.id, change.queue)
+      }
+    }
+  }
+}
+
+/** Choices from before the snapshot that its writer may have acted on and whose messages were not done. */
+async function recallChoices({ log, topics, shard }: OwnedShardOptions, inbox: InboxFold, closed: SnapshotClosed): Promise<void> {
+  if (closed.choicesFrom === null) return
+  await readUpTo(log, topics.inbox, shard, closed.choicesFrom, closed.inboxOffset, (offset, value) => {
+    const record = decodeRecord(value)
+    if (record.name === 'Chosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recall(offset, record.value)
+  })
 }
 
 /** Calls back for each record of [from, to). */

@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
+import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
@@ -20,6 +21,8 @@ import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
+import { SharedChoice } from './shared-choice.ts'
+import type { Member } from './shared-group.ts'
 import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 
@@ -47,6 +50,7 @@ export interface RouterOptions {
 export class Router {
   readonly #options: RouterOptions
   readonly #trie = new SubscriptionTrie()
+  readonly #choice: SharedChoice
   readonly #tail: SessionsTail
   readonly #gateways: Gateways
   readonly #payloads: Payloads
@@ -101,6 +105,13 @@ export class Router {
       })
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
+    this.#choice = new SharedChoice(
+      {
+        owed: (session) => (this.#owned.has(session.shard) ? session.queue.length : undefined),
+        hasIndexed: (shard, source, offset) => this.#owned.get(shard)?.hasIndexed(source, offset) ?? false,
+      },
+      config.sharedStreamsMax,
+    )
   }
 
   /** Sessions for the HTTP API; `key` is the one that the services use among themselves. */
@@ -242,14 +253,18 @@ export class Router {
           counters: {
             delivered: (count) => metrics.delivered.inc(count),
             dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
+            reassigned: (count) => metrics.reassigned.inc(count),
             sessionEnded: (reason) => metrics.sessionsEnded.inc({ reason }),
             willFired: (outcome) => metrics.willsFired.inc({ outcome }),
           },
           now,
           judge: () => this.#judge(),
+          anotherMember: (filter, left, isAttached) => this.#anotherMember(filter, left, isAttached),
         },
         source: {
           trie: this.#trie,
+          choice: this.#choice,
+          shardOf: (clientId) => partitionOf(Buffer.from(clientId), config.partitions),
           gateways: this.#gateways,
           onUnreadable: (offset, error) => this.#unreadable(topics.messages, shard, offset, error),
           onMatched: (messages, plan) => {
@@ -387,6 +402,13 @@ export class Router {
       mayReceive: (principal, filter) => rules.maySubscribe(principal, filter).allowed,
       mayPublish: (principal, topic) => rules.mayPublish(principal, topic).allowed,
     }
+  }
+
+  /** Only to who was granted QoS 1: at QoS 0 nobody would know whether it arrived. */
+  #anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined {
+    const isOther = ({ session, subscription }: Member): boolean =>
+      (session.clientId !== left.clientId || session.id !== left.session) && subscription.qos > 0 && (session.attached !== null || !isAttached)
+    return this.#trie.group(filter)?.next((session) => (this.#owned.has(session.shard) ? session.queue.length : 0), isOther)
   }
 
   #rejudge(): void {

@@ -86,6 +86,7 @@ export async function writeSnapshot(options: {
     highWaters: [...inbox.highWaters],
     terms: [...inbox.terms],
     retainedHighWaters: [...inbox.retainedHighWaters],
+    choicesFrom: inbox.choicesFrom(positions.position),
     ...positions,
   }
   const write = (key: Buffer, value: Buffer | null): Promise<number> => appender.write({ topic, partition: shard, key, value, timestamp: now })

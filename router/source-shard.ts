@@ -8,11 +8,24 @@ import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import type { IndexEntry } from '../schemas/records.ts'
+import type { IndexEntry, IndexReceiver } from '../schemas/records.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { RepeatedWills } from './repeated-wills.ts'
-import { type DirectFrame, directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord, type StretchPlan } from './stretch-plan.ts'
+import type { SharedChoice } from './shared-choice.ts'
+import type { SharedGroup } from './shared-group.ts'
+import {
+  choiceParts,
+  type DirectFrame,
+  directFrames,
+  emptyPlan,
+  indexParts,
+  type PublishedRecord,
+  planRecord,
+  type SharedMatch,
+  type SharedMatches,
+  type StretchPlan,
+} from './stretch-plan.ts'
 import type { Match, SubscriptionTrie } from './subscription-trie.ts'
 import { Watermark } from './watermark.ts'
 
@@ -38,6 +51,11 @@ export interface SourceShardOptions {
   readonly backlogEnd: number
   readonly trie: SubscriptionTrie
   readonly retained: RetainedKeeper
+  readonly choice: SharedChoice
+  /** Members of shared subscriptions that an owner before this one chose, by offset: they are chosen again, and nobody else. */
+  readonly recorded: ReadonlyMap<number, readonly IndexReceiver[]>
+  /** The shard of a client id. */
+  shardOf(clientId: string): number
   readonly gateways: Gateways
   readonly appender: Appender
   readonly inboxTopic: string
@@ -52,6 +70,19 @@ export interface SourceShardOptions {
   onProgress(): void
 }
 
+interface Matched {
+  readonly matches: readonly Match[]
+  readonly groups: readonly SharedGroup[]
+}
+
+interface Held {
+  readonly to: number
+  isChosen: boolean
+  readonly carryOut: () => void
+}
+
+const noReceivers: readonly IndexReceiver[] = []
+
 export class SourceShard {
   readonly shard: number
   readonly term: number
@@ -61,6 +92,9 @@ export class SourceShard {
   #taken: number
   readonly #wills = new RepeatedWills()
   #roomWanted: (() => void) | undefined
+  /** Stretches whose effects wait for their choices to be read back from the log, and what was matched behind them. */
+  readonly #held: Held[] = []
+  readonly #recorded: Map<number, readonly IndexReceiver[]>
   #isClosed = false
 
   constructor(options: SourceShardOptions) {
@@ -68,6 +102,7 @@ export class SourceShard {
     this.shard = options.shard
     this.term = options.term
     this.#taken = options.position
+    this.#recorded = new Map(options.recorded)
     this.#watermark = new Watermark(options.position, () => this.#moved())
   }
 
@@ -79,6 +114,11 @@ export class SourceShard {
   /** Everything below was matched. */
   get taken(): number {
     return this.#taken
+  }
+
+  /** Choices of an owner before this one have not all been made again: they stand in its records only. */
+  get hasRecorded(): boolean {
+    return this.#recorded.size > 0
   }
 
   /** Bytes of stretches that are matched and not done. */
@@ -100,7 +140,7 @@ export class SourceShard {
     if (this.#isClosed) return
     const plan = emptyPlan()
     const { trie, retained } = this.#options
-    const matched = new Map<string, readonly Match[]>()
+    const matched = new Map<string, Matched>()
     const kept = new Map<string, { readonly offset: number; readonly value: Buffer }>()
     let bytes = 0
     for (const record of stretch.records) {
@@ -109,23 +149,30 @@ export class SourceShard {
       bytes += value.length
       if (this.#wills.isRepeated(offset, value)) continue
       const topic = key.toString()
-      let matches = matched.get(topic)
-      if (!matches) {
-        matches = trie.match(topic)
-        matched.set(topic, matches)
-        if (retained.isBusy) for (const { session } of matches) retained.hurry(session, topic)
+      let found = matched.get(topic)
+      if (!found) {
+        found = { matches: trie.match(topic), groups: trie.matchGroups(topic) }
+        matched.set(topic, found)
+        if (retained.isBusy) for (const { session } of found.matches) retained.hurry(session, topic)
       }
-      if (matches.length === 0) {
+      if (found.matches.length === 0 && found.groups.length === 0 && !this.#recorded.has(offset)) {
         if (this.#isRetained(offset, value)) kept.set(topic, { offset, value })
         continue
       }
       const message = this.#peek(offset, value)
       if (message?.retain) kept.set(topic, { offset, value })
-      if (message) planRecord(plan, { source: this.shard, offset, value }, message, matches)
+      if (message) planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message))
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
+    for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)
     this.#options.onMatched(stretch.records.length, plan)
     this.#carryOut(stretch, plan, bytes, kept)
+  }
+
+  /** The choices of the stretch stand in the log, under this term: no other owner's can count. */
+  chosen(to: number): void {
+    for (const held of this.#held) if (held.to === to) held.isChosen = true
+    while (this.#held[0]?.isChosen) (this.#held.shift() as Held).carryOut()
   }
 
   close(): void {
@@ -163,21 +210,56 @@ export class SourceShard {
     }
   }
 
+  #share(groups: readonly SharedGroup[], topic: string, offset: number, message: PublishedRecord): SharedMatches {
+    const recorded = this.#recorded.get(offset) ?? noReceivers
+    if (recorded.length > 0) this.#recorded.delete(offset)
+    const members: SharedMatch[] = []
+    for (const group of groups) {
+      if (recorded.some((receiver) => receiver.group === group.filter)) continue
+      const member = this.#options.choice.choose(group, message.clientId, topic, this.shard, offset)
+      if (member) members.push({ ...member, group: group.filter })
+    }
+    return { members, recorded: recorded.map((receiver) => [this.#options.shardOf(receiver.clientId), receiver] as const) }
+  }
+
+  /**
+   * A choice is a record before it has an effect: a successor that chose another member could neither take back what the
+   * first one was given nor get past the high-water of the second one's shard.
+   */
   #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number, kept: ReadonlyMap<string, { readonly offset: number; readonly value: Buffer }>): void {
     const from = stretch.records[0]?.offset ?? stretch.nextOffset
+    const isChosen = plan.choices.length === 0
+    // Each retained message counts as one, and is taken off at once when there is nothing to append.
+    const done = this.#watermark.begin(stretch.nextOffset, 1 + kept.size, bytes)
+    for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, done)
+    if (isChosen && this.#held.length === 0) {
+      this.#effect(from, stretch.nextOffset, plan, done)
+      return
+    }
+    this.#held.push({ to: stretch.nextOffset, isChosen, carryOut: () => this.#effect(from, stretch.nextOffset, plan, done) })
+    const { appender, inboxTopic, now, onRefused } = this.#options
+    const parts = [...choiceParts(plan.choices, indexedSizeMax)]
+    parts.forEach((choices, part) => {
+      const value = encodeRecord('Chosen', { shard: this.shard, term: this.term, from, to: stretch.nextOffset, part, parts: parts.length, choices })
+      appender.append({ topic: inboxTopic, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
+        if (error) onRefused(error)
+      })
+    })
+  }
+
+  /** `finished` is called once all of it is in the log or with the gateways. */
+  #effect(from: number, to: number, plan: StretchPlan, finished: () => void): void {
     const direct: { link: Gateway; frame: DirectFrame }[] = []
     for (const part of plan.direct.values()) {
       const link = this.#options.gateways.get(part.gateway)
       // Without a link the incarnation is over, and its connections with it.
-      if (link) for (const frame of directFrames(part.messages, stretch.nextOffset, frameSizeMax)) direct.push({ link, frame })
+      if (link) for (const frame of directFrames(part.messages, to, frameSizeMax)) direct.push({ link, frame })
     }
     const indexed = [...plan.indexed].map(([shard, entries]) => ({ shard, parts: [...indexParts(entries, indexedSizeMax)] }))
     const waits = indexed.reduce((sum, { parts }) => sum + parts.length, direct.length)
-    // Each retained message counts as one, and is taken off at once when there is nothing to append.
-    const done = this.#watermark.begin(stretch.nextOffset, waits + kept.size, bytes)
-    for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, done)
+    const done = countdown(waits, finished)
     for (const { link, frame } of direct) link.direct({ kind: 'direct', shard: this.shard, term: this.term, from, ...frame }, done)
-    for (const { shard, parts } of indexed) this.#index(shard, from, stretch.nextOffset, parts, done)
+    for (const { shard, parts } of indexed) this.#index(shard, from, to, parts, done)
   }
 
   #index(shard: number, from: number, to: number, parts: readonly (readonly IndexEntry[])[], done: () => void): void {
@@ -193,5 +275,15 @@ export class SourceShard {
     this.#roomWanted?.()
     this.#roomWanted = undefined
     this.#options.onProgress()
+  }
+}
+
+/** Calls `done` once the answer was called `waits` times; at once for none. */
+function countdown(waits: number, done: () => void): () => void {
+  let left = waits
+  if (left === 0) done()
+  return () => {
+    left--
+    if (left === 0) done()
   }
 }

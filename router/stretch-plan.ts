@@ -2,9 +2,12 @@
  * Matching, pure: what a stretch of messages means for whom. Messages of QoS 0 and those for sessions that end with their
  * connection go straight to the gateways; what persistent sessions are owed goes into the inbox of their shards.
  */
+
+import type { Session, Subscription } from '../model/session.ts'
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
-import type { Attachment, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
+import type { Attachment, Choice, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
 import { deliveryTerms, type Published } from './delivery-terms.ts'
+import type { Member } from './shared-group.ts'
 import type { Match } from './subscription-trie.ts'
 
 /** What is read of a record before it is matched. */
@@ -27,11 +30,13 @@ export interface StretchPlan {
   readonly direct: Map<number, DirectPart>
   /** By the receiving sessions' shard. */
   readonly indexed: Map<number, IndexEntry[]>
+  /** Members of shared subscriptions that QoS ≥ 1 messages are given to, by ascending offset. */
+  readonly choices: Choice[]
   /** QoS 0 messages for sessions without a connection, or with a new one: nobody keeps those. */
   unkept: number
 }
 
-export const emptyPlan = (): StretchPlan => ({ direct: new Map(), indexed: new Map(), unkept: 0 })
+export const emptyPlan = (): StretchPlan => ({ direct: new Map(), indexed: new Map(), choices: [], unkept: 0 })
 
 interface MutableMessage extends DeliveredMessage {
   readonly receivers: Receiver[]
@@ -41,27 +46,50 @@ interface MutableEntry extends IndexEntry {
   readonly receivers: IndexReceiver[]
 }
 
+/** The member of a group that gets a message. */
+export interface SharedMatch extends Member {
+  readonly group: string
+}
+
+/** What shared subscriptions make of a message. */
+export interface SharedMatches {
+  readonly members: readonly SharedMatch[]
+  /** Chosen by an owner before this one, with the shard of each. */
+  readonly recorded: readonly (readonly [shard: number, receiver: IndexReceiver])[]
+}
+
+const noShared: SharedMatches = { members: [], recorded: [] }
+
 /** Adds one record and its matches to the plan. */
 export function planRecord(
   plan: StretchPlan,
   record: { readonly source: number; readonly offset: number; readonly value: Buffer },
   message: PublishedRecord,
   matches: readonly Match[],
+  shared: SharedMatches = noShared,
 ): void {
   // By gateway and by shard within this record, so that each gets the payload or the position once.
   const messages = new Map<number, MutableMessage>()
   const entries = new Map<number, MutableEntry>()
-  for (const { session, subscriptions } of matches) {
+  const owe = (shard: number, receiver: IndexReceiver): void => {
+    let entry = entries.get(shard)
+    if (!entry) {
+      entry = { offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [] }
+      entries.set(shard, entry)
+      listOf(plan.indexed, shard).push(entry)
+    }
+    entry.receivers.push(receiver)
+  }
+  const give = (session: Session, subscriptions: readonly Subscription[], group: string | null): void => {
     const terms = deliveryTerms(session, subscriptions, message)
-    if (!terms) continue
-    if (terms.qos > 0 && session.isPersistent) {
-      let entry = entries.get(session.shard)
-      if (!entry) {
-        entry = { offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [] }
-        entries.set(session.shard, entry)
-        listOf(plan.indexed, session.shard).push(entry)
-      }
-      entry.receivers.push({ clientId: session.clientId, session: session.id, ...terms })
+    if (!terms) return
+    if (terms.qos > 0 && group !== null) {
+      // Journaled for every session: what a member does not acknowledge is another's [MQTT-4.8.2-4].
+      const receiver = { clientId: session.clientId, session: session.id, ...terms, group }
+      plan.choices.push({ offset: record.offset, receiver })
+      owe(session.shard, receiver)
+    } else if (terms.qos > 0 && session.isPersistent) {
+      owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group })
     } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
       const { gateway } = session.attached
       let delivered = messages.get(gateway.incarnation)
@@ -75,6 +103,29 @@ export function planRecord(
       plan.unkept++
     }
   }
+  for (const { session, subscriptions } of matches) give(session, subscriptions, null)
+  for (const { session, subscription, group } of shared.members) give(session, [subscription], group)
+  for (const [shard, receiver] of shared.recorded) {
+    plan.choices.push({ offset: record.offset, receiver })
+    owe(shard, receiver)
+  }
+}
+
+/** Splits choices into records of some `bytesMax` each. */
+export function* choiceParts(choices: readonly Choice[], bytesMax: number): Generator<Choice[]> {
+  let part: Choice[] = []
+  let bytes = 0
+  for (const choice of choices) {
+    const size = 8 + indexReceiverSize(choice.receiver)
+    if (bytes + size > bytesMax && part.length > 0) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(choice)
+    bytes += size
+  }
+  if (part.length > 0) yield part
 }
 
 /** At most once: what an earlier connection may have got does not go to a later one. Its gateway knows what this one got. */
@@ -107,7 +158,8 @@ export function* indexParts(entries: readonly IndexEntry[], bytesMax: number): G
 
 /** Most bytes of an entry without its receivers: offset, size, expiry and list ends. */
 const entrySize = 32
-const indexReceiverSize = ({ clientId, subscriptionIdentifiers }: IndexReceiver): number => clientId.length * 3 + 16 + subscriptionIdentifiers.length * 5
+const indexReceiverSize = ({ clientId, subscriptionIdentifiers, group }: IndexReceiver): number =>
+  clientId.length * 3 + 18 + subscriptionIdentifiers.length * 5 + (group?.length ?? 0) * 3
 
 /** Most bytes of a receiver in a frame. */
 export const receiverSize = ({ subscriptionIdentifiers }: Receiver): number => 16 + subscriptionIdentifiers.length * 4

@@ -1,18 +1,11 @@
 /**
- * All subscriptions of the namespace, found by topic. Filters without wildcards are looked up directly; the others stand
- * in a trie by topic level. Every router holds all of them.
+ * All subscriptions of the namespace, found by topic: sessions on one side, groups of shared subscriptions beside them
+ * under their inner filter. Every router holds all of them.
  */
 import type { Session, Subscription } from '../model/session.ts'
-
-type Subscribers = Map<Session, Subscription>
-
-interface Node {
-  children: Map<string, Node> | null
-  /** Filters that end here. */
-  exact: Subscribers | null
-  /** Filters that end here with `#`, which also match the parent level [MQTT-4.7.1.2]. */
-  rest: Subscribers | null
-}
+import { parseShared } from '../mqtt/topic.ts'
+import { FilterTree } from './filter-tree.ts'
+import { SharedGroup } from './shared-group.ts'
 
 /** A session and those of its subscriptions that match. */
 export interface Match {
@@ -20,125 +13,78 @@ export interface Match {
   readonly subscriptions: Subscription[]
 }
 
-const newNode = (): Node => ({ children: null, exact: null, rest: null })
-const hasWildcard = (filter: string): boolean => filter.includes('+') || filter.includes('#')
-
 export class SubscriptionTrie {
-  readonly #direct = new Map<string, Subscribers>()
-  readonly #root: Node = newNode()
-  #size = 0
+  readonly #sessions = new FilterTree<Session, Subscription>()
+  readonly #shared = new FilterTree<SharedGroup, null>()
+  /** By `$share/{group}/{filter}`: the same group name with another filter is another shared subscription (section 4.8.2). */
+  readonly #groups = new Map<string, SharedGroup>()
+  #members = 0
 
   /** Subscriptions held. */
   get size(): number {
-    return this.#size
+    return this.#sessions.size + this.#members
   }
 
-  /** Filters and trie nodes held: none without subscriptions. */
+  /** Filters and nodes held: none without subscriptions. */
   get nodes(): number {
-    const below = (node: Node): number => [...(node.children?.values() ?? [])].reduce((sum, child) => sum + 1 + below(child), 0)
-    return this.#direct.size + below(this.#root) + (this.#root.rest || this.#root.exact ? 1 : 0)
+    return this.#sessions.nodes + this.#shared.nodes
   }
 
   /** Adds or replaces the session's subscription to this filter. */
   add(session: Session, subscription: Subscription): void {
-    const { filter } = subscription
-    let subscribers: Subscribers
-    if (!hasWildcard(filter)) {
-      subscribers = this.#direct.get(filter) ?? new Map()
-      this.#direct.set(filter, subscribers)
-    } else {
-      subscribers = this.#wildcardSubscribers(filter)
+    const shared = parseShared(subscription.filter)
+    if (!shared) {
+      this.#sessions.set(subscription.filter, session, subscription)
+      return
     }
-    if (!subscribers.has(session)) this.#size++
-    subscribers.set(session, subscription)
+    let group = this.#groups.get(subscription.filter)
+    if (!group) {
+      group = new SharedGroup(subscription.filter)
+      this.#groups.set(subscription.filter, group)
+      this.#shared.set(shared.filter, group, null)
+    }
+    if (group.add(session, subscription)) this.#members++
   }
 
   remove(session: Session, filter: string): void {
-    if (!hasWildcard(filter)) {
-      const subscribers = this.#direct.get(filter)
-      if (!subscribers?.delete(session)) return
-      this.#size--
-      if (subscribers.size === 0) this.#direct.delete(filter)
+    const shared = parseShared(filter)
+    if (!shared) {
+      this.#sessions.delete(filter, session)
       return
     }
-    if (this.#removeBelow(this.#root, filter.split('/'), 0, session)) this.#size--
+    const group = this.#groups.get(filter)
+    if (!group?.remove(session)) return
+    this.#members--
+    if (group.size > 0) return
+    this.#groups.delete(filter)
+    this.#shared.delete(shared.filter, group)
   }
 
-  /** Every session with a matching subscription, once. */
+  /** Every session with a matching subscription that is not shared, once. */
   match(topic: string): Match[] {
     const found = new Map<Session, Match>()
-    const direct = this.#direct.get(topic)
-    if (direct) collect(direct, found)
-    const levels = topic.split('/')
-    // Wildcards in the first level do not match topics that begin with $ [MQTT-4.7.2-1].
-    if (topic.startsWith('$')) {
-      const child = this.#root.children?.get(levels[0] as string)
-      if (child) visit(child, levels, 1, found)
-    } else {
-      visit(this.#root, levels, 0, found)
-    }
+    this.#sessions.match(topic, (subscribers) => {
+      for (const [session, subscription] of subscribers) {
+        const match = found.get(session)
+        if (match) match.subscriptions.push(subscription)
+        else found.set(session, { session, subscriptions: [subscription] })
+      }
+    })
     return [...found.values()]
   }
 
-  #wildcardSubscribers(filter: string): Subscribers {
-    let node = this.#root
-    for (const level of filter.split('/')) {
-      if (level === '#') {
-        node.rest ??= new Map()
-        return node.rest
-      }
-      node.children ??= new Map()
-      let child = node.children.get(level)
-      if (!child) {
-        child = newNode()
-        node.children.set(level, child)
-      }
-      node = child
-    }
-    node.exact ??= new Map()
-    return node.exact
+  /** Every shared subscription that matches. */
+  matchGroups(topic: string): readonly SharedGroup[] {
+    if (this.#groups.size === 0) return noGroups
+    const found: SharedGroup[] = []
+    this.#shared.match(topic, (groups) => found.push(...groups.keys()))
+    return found
   }
 
-  /** Removes and prunes what is empty; true when there was something to remove. */
-  #removeBelow(node: Node, levels: readonly string[], depth: number, session: Session): boolean {
-    const level = levels[depth]
-    if (level === '#' || level === undefined) {
-      const subscribers = level === '#' ? node.rest : node.exact
-      if (!subscribers?.delete(session)) return false
-      if (subscribers.size === 0) {
-        if (level === '#') node.rest = null
-        else node.exact = null
-      }
-      return true
-    }
-    const child = node.children?.get(level)
-    if (!child || !this.#removeBelow(child, levels, depth + 1, session)) return false
-    if (!child.children && !child.exact && !child.rest) {
-      node.children?.delete(level)
-      if (node.children?.size === 0) node.children = null
-    }
-    return true
+  /** The shared subscription with this whole filter. */
+  group(filter: string): SharedGroup | undefined {
+    return this.#groups.get(filter)
   }
 }
 
-function visit(node: Node, levels: readonly string[], depth: number, found: Map<Session, Match>): void {
-  if (node.rest) collect(node.rest, found)
-  if (depth === levels.length) {
-    if (node.exact) collect(node.exact, found)
-    return
-  }
-  const children = node.children
-  if (!children) return
-  const named = children.get(levels[depth] as string)
-  if (named) visit(named, levels, depth + 1, found)
-  const any = children.get('+')
-  if (any) visit(any, levels, depth + 1, found)
-}
-
-function collect(subscribers: Subscribers, found: Map<Session, Match>): void {
-  for (const [session, subscription] of subscribers) {
-    const match = found.get(session)
-    if (match) match.subscriptions.push(subscription)
-    else found.set(session, { session, subscriptions: [subscription] })
-  }
-}
+const noGroups: readonly SharedGroup[] = []

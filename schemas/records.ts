@@ -73,6 +73,27 @@ export interface Attached {
   readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
 }
 
+export interface Choice {
+  /** Position in `messages` of the shard. */
+  readonly offset: number
+  readonly receiver: IndexReceiver
+}
+
+/** Members of shared subscriptions chosen for QoS ≥ 1 messages of a stretch, before any effect of the choice (topic `inbox`, own partition). */
+export interface Chosen {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** First offset of the stretch. */
+  readonly from: number
+  /** Offset after the stretch. */
+  readonly to: number
+  /** 0 … parts-1. */
+  readonly part: number
+  readonly parts: number
+  readonly choices: readonly Choice[]
+}
+
 /** A connection is over (topic `sessions`). */
 export interface Detached {
   readonly clientId: string
@@ -99,7 +120,7 @@ export interface Dropped {
   readonly clientId: string
   readonly session: number
   readonly numbers: readonly number[]
-  /** expired, gone, unauthorized or tooLarge. */
+  /** expired, gone, unauthorized, tooLarge, reassigned (to another member of its group) or noMember. */
   readonly reason: string
 }
 
@@ -122,6 +143,8 @@ export interface IndexReceiver {
   readonly qos: number
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
+  /** `$share/{group}/{filter}` when it is given to this member of a shared subscription. */
+  readonly group: string | null
 }
 
 export interface IndexEntry {
@@ -234,6 +257,34 @@ export interface Progress {
   readonly retainedOffsets: readonly number[]
 }
 
+export interface ReassignedEntry {
+  /** Shard whose `messages` holds it. */
+  readonly source: number
+  /** Position in `messages` of the source shard. */
+  readonly offset: number
+  /** Bytes of the record's value. */
+  readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number | null
+  readonly receiver: IndexReceiver
+  /** The member that had it. */
+  readonly fromClientId: string
+  readonly fromSession: number
+}
+
+/**
+ * Unacknowledged messages of a shared subscription that another member gets (topic `inbox`, the new member's partition).
+ * Not held against the high-water; what its queue holds already is ignored.
+ */
+export interface Reassigned {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** The receiving shard's `sessions` partition was applied up to here when the members were chosen. */
+  readonly sessionsOffset: number
+  readonly entries: readonly ReassignedEntry[]
+}
+
 /** A whole resource as the API last wrote it (topic `registry`, key: kind/name; a tombstone deletes). */
 export interface RegistryEntry {
   /** clients, clientGroups, topicSpaces, permissionBindings, caCertificates or namespace. */
@@ -304,6 +355,8 @@ export interface QueueEntry {
   readonly qos: number
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[]
+  /** `$share/{group}/{filter}` when it is given to this member of a shared subscription. */
+  readonly group: string | null
 }
 
 /** A subscription in a snapshot. */
@@ -399,6 +452,8 @@ export interface SnapshotClosed {
   readonly retainedOffsets: readonly number[]
   /** By source shard: requests below are indexed here. */
   readonly retainedHighWaters: readonly number[]
+  /** Offset in `inbox` of the first Chosen record that `position` has not passed. */
+  readonly choicesFrom: number | null
 }
 
 /** Granted filters of one SUBSCRIBE (topic `sessions`). */
@@ -452,6 +507,7 @@ export interface WillFired {
 export interface Records {
   Acknowledged: Acknowledged
   Attached: Attached
+  Chosen: Chosen
   Detached: Detached
   Dropped: Dropped
   GatewayUp: GatewayUp
@@ -460,6 +516,7 @@ export interface Records {
   LifecycleEvent: LifecycleEvent
   Message: Message
   Progress: Progress
+  Reassigned: Reassigned
   RegistryEntry: RegistryEntry
   Retained: Retained
   SessionEnded: SessionEnded

@@ -1,6 +1,7 @@
 import { expect } from '@jest/globals'
 import * as mqtt from '../wire/bytes.ts'
 import { Property, valueFor, valuesFor } from '../wire/bytes.ts'
+import type { Wire } from '../wire/wire.ts'
 import type { Case, Trial } from './trial.ts'
 
 const noLocal = 4
@@ -212,6 +213,72 @@ export const subscribeCases: readonly Case[] = [
       await t.publishOn(wire, topic, 'own')
       await t.publish(topic, 'foreign')
       expect((await t.upToMarker(wire, topic)).map((each) => each.payload.toString())).toEqual(['foreign'])
+    },
+  },
+  {
+    clause: 'MQTT-4.8.2-4',
+    title: 'a message goes to one member of a group, to every group, and besides to those who subscribe for themselves',
+    async run(t) {
+      const members = [await t.session(), await t.session()]
+      const [first, second] = members as [Wire, Wire]
+      const other = await t.session()
+      for (const wire of members) expect(await t.subscribe(wire, `$share/g/${t.topic('+')}`)).toEqual([1])
+      await t.subscribe(other, `$share/h/${t.topic('+')}`)
+      await t.subscribe(other, t.topic('#'))
+      for (let i = 0; i < 6; i++) await t.publish(t.topic(`${i}`), `${i}`)
+      const copies: string[] = []
+      for (let i = 0; i < 12; i++) copies.push((await t.receive(other)).payload.toString())
+      expect(copies.sort()).toEqual(['0', '0', '1', '1', '2', '2', '3', '3', '4', '4', '5', '5'])
+      const got: string[] = []
+      for (const wire of [first, second]) {
+        await t.subscribe(wire, t.topic('own/marker'))
+        for (const each of await t.upToMarker(wire, t.topic('own/marker'))) got.push(each.payload.toString())
+      }
+      expect(got.sort()).toEqual(['0', '1', '2', '3', '4', '5'])
+    },
+  },
+  {
+    clause: 'MQTT-4.8.2-5',
+    title: 'what a member of a group has not acknowledged when it goes comes to another',
+    async run(t) {
+      const leaving = await t.session()
+      await t.subscribe(leaving, `$share/g/${t.topic('a')}`)
+      await t.publish(t.topic('a'), 'work')
+      expect((await leaving.find('publish')).payload.toString()).toBe('work')
+      const staying = await t.session()
+      await t.subscribe(staying, `$share/g/${t.topic('a')}`)
+      leaving.destroy()
+      expect((await t.receive(staying)).payload.toString()).toBe('work')
+    },
+  },
+  {
+    clause: 'MQTT-4.8.2-6',
+    title: 'what a member of a group answered with an error is given to nobody else',
+    versions: [5],
+    async run(t) {
+      const refusing = await t.session()
+      await t.subscribe(refusing, `$share/g/${t.topic('a')}`)
+      await t.publish(t.topic('a'), 'refused')
+      const delivery = await refusing.find('publish')
+      const staying = await t.session()
+      await t.subscribe(staying, `$share/g/${t.topic('a')}`)
+      refusing.send(mqtt.packet(0x40, mqtt.u16(delivery.id), Buffer.from([0x80])))
+      await t.roundTrip(refusing)
+      refusing.destroy()
+      expect(await t.upToMarker(staying, t.topic('a'))).toEqual([])
+    },
+  },
+  {
+    clause: 'MQTT-4.8.2-2',
+    title: 'a malformed shared subscription is refused',
+    async run(t) {
+      for (const filter of ['$share/g', '$share/g/', '$share//a', '$share/+/a', '$share/g#/a']) {
+        const wire = await t.session()
+        wire.send(mqtt.subscribe(t.version, 1, [[filter, 1]]))
+        const answer = await wire.next('an answer').catch(() => null)
+        if (answer?.type === 'suback') expect(answer.codes[0]).toBeGreaterThanOrEqual(0x80)
+        else await t.refused(wire, [0x81, 0x82, 0x8f])
+      }
     },
   },
   {

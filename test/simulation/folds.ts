@@ -36,7 +36,7 @@ export function foldAll(world: World, shard: number, random: Random): ShardState
   }
   for (const { offset, record } of world.records('inbox', shard)) {
     applyUpTo(next + random.below(3))
-    if (record.name === 'Indexed')
+    if (record.name === 'Indexed' || record.name === 'Reassigned')
       while (next < waiting.length && (waiting[next] as { offset: number }).offset < record.value.sessionsOffset) applyUpTo(next + 1)
     inbox.apply(offset, record)
   }
@@ -53,7 +53,7 @@ export async function foldFromSnapshot(world: World, shard: number): Promise<Sha
   for (const { offset, record } of world.records('sessions', shard)) sessions.apply(offset, record)
   const inbox = new InboxFold(shard, world.partitions, sessions)
   restoreInbox(inbox, snapshot.closed)
-  restoreQueues(sessions, snapshot.states)
+  restoreQueues(sessions, inbox, snapshot.states)
   for (const { offset, record } of world.records('inbox', shard)) inbox.apply(offset, record)
   return stateOf(sessions, inbox)
 }

@@ -7,6 +7,7 @@ import { Device } from './device.ts'
 import { foldAll, foldFromSnapshot } from './folds.ts'
 import { Random } from './random.ts'
 import type { SimGateway } from './sim-gateway.ts'
+import { Workers } from './workers.ts'
 import { freezeTime, type RouterProcess, World } from './world.ts'
 
 const topics = ['a/x', 'a/y', 'b/x', 'b/y', 'c']
@@ -16,6 +17,9 @@ const runs = Number(process.env.SIM_RUNS ?? (isLong ? 200 : 12))
 const steps = Number(process.env.SIM_STEPS ?? 250)
 const firstSeed = !process.env.SIM_SEED ? Math.floor(Date.now() / 1000) % 1_000_000 : Number(process.env.SIM_SEED)
 const seeds = !process.env.SIM_SEED ? Array.from({ length: runs }, (_, i) => firstSeed + i * 7919) : [firstSeed]
+
+/** Members of a shared subscription take part. */
+const hasWorkers = process.env.SIM_WORKERS === '1'
 
 let world: World
 
@@ -28,6 +32,7 @@ afterEach(() => {
 class Simulation {
   readonly random: Random
   readonly devices: Device[]
+  readonly workers: Workers
   readonly gateways: SimGateway[] = []
   /** Alive or starting. */
   readonly routers: ReturnType<World['launchRouter']>[] = []
@@ -46,6 +51,7 @@ class Simulation {
 
   constructor(seed: number) {
     this.random = new Random(seed)
+    this.workers = new Workers(this.random)
     this.devices = Array.from({ length: 7 }, (_, i) => new Device(`${i < 5 ? 'device' : 'guest'}-${i}`, i < 5, this.random))
   }
 
@@ -74,6 +80,8 @@ class Simulation {
     const deed = this.random.weighted<() => void | Promise<void>>([
       [40, () => this.publish()],
       [12, () => this.connect()],
+      [hasWorkers ? 8 : 0, () => this.workers.connect(this.random.pick(this.gateways))],
+      [hasWorkers ? 4 : 0, () => this.workers.disconnect()],
       [6, () => this.disconnect()],
       [8, () => this.subscribe()],
       [2, () => this.unsubscribe()],
@@ -95,6 +103,7 @@ class Simulation {
 
   look(): void {
     for (const device of this.devices) device.checkPresent()
+    this.workers.work()
     for (const { process } of this.routers) for (const error of process?.failures ?? []) this.failures.push(error)
     // A router that gave up is restarted, as its supervisor would.
     if (this.failures.length > 0) throw this.failures[0]
@@ -108,7 +117,7 @@ class Simulation {
       this.#published.set(topic, number + 1)
       const text = `${topic} ${number}`
       const qos = this.random.chance(0.15) ? 0 : 1
-      const due = qos === 0 ? [] : this.devices.map((device) => device.expect(topic, text))
+      const due = qos === 0 ? [] : [...this.devices.map((device) => device.expect(topic, text)), this.workers.expect(text)]
       void gateway.publish(topic, text, { qos }).then(() => {
         this.#acknowledged++
         for (const isDue of due) isDue()
@@ -220,13 +229,15 @@ class Simulation {
     for (const router of this.stale) router.kill()
     await world.turns(50)
     for (const device of this.devices) device.isDiligent = true
+    this.workers.isDiligent = true
     let tries = 0
     await world.until(
       () => {
         this.look()
         if (tries++ % 20 === 0) for (const device of this.devices) if (!device.connection) device.connect(this.random.pick(this.gateways))
         for (const device of this.devices) if (device.isOpen) device.catchUp()
-        return this.devices.every((device) => device.isOpen && device.due === 0)
+        if (hasWorkers && tries % 20 === 1 && !this.workers.isWhole) this.workers.connect(this.random.pick(this.gateways))
+        return this.devices.every((device) => device.isOpen && device.due === 0) && this.workers.due === 0
       },
       'all that was acknowledged arrives',
       60_000,
@@ -253,6 +264,7 @@ test.each(seeds)(
       await simulation.settle()
     } catch (error) {
       const missing = simulation.devices.map((device) => `${device.clientId} ${device.connection?.phase ?? 'away'} misses ${device.missing.join(', ')}`)
+      missing.push(`the workers miss ${simulation.workers.missing.join(', ')}`)
       throw new Error([`SIM_SEED=${seed} ${(error as Error).message}`, ...simulation.mistakes, ...missing, ...simulation.story.slice(-12)].join('\n'), {
         cause: error,
       })

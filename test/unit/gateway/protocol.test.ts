@@ -159,7 +159,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   test('each filter is judged by itself, and what is granted goes into the log whole', () => {
     const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), 5, new Set(), limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
-      reasonCodes: [1, 0x87, 0x9e, 0x8f],
+      reasonCodes: [1, 0x87, 0x87, 0x8f],
       granted: [{ filter: 'ok', qos: 1, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
       limits: [],
     })

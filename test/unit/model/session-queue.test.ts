@@ -10,6 +10,7 @@ const entry = (offset: number, size = 10) => ({
   qos: (offset % 3) as 0 | 1 | 2,
   retain: offset % 2 === 0,
   subscriptionIdentifiers: offset % 4 === 0 ? [offset, 7] : [],
+  group: offset % 6 === 0 ? '$share/g/#' : null,
 })
 
 /** What the queue is meant to do, without a ring. */

@@ -80,6 +80,7 @@ export const receiver = (clientId: string, session: number, but: Partial<IndexRe
   qos: 1,
   retain: false,
   subscriptionIdentifiers: [],
+  group: null,
   ...but,
 })
 

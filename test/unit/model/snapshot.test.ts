@@ -40,6 +40,7 @@ function closedOf(sessions: SessionFold, inbox: InboxFold): SnapshotClosed {
     terms: [...inbox.terms],
     retainedOffsets: [],
     retainedHighWaters: [...inbox.retainedHighWaters],
+    choicesFrom: null,
   }
 }
 
@@ -50,8 +51,8 @@ function restored(sessions: SessionFold, inbox: InboxFold, chunkSize: number): {
   const closed = closedOf(sessions, inbox)
   const again = new SessionFold(0)
   restoreSessions(again, states, closed)
-  restoreQueues(again, states)
   const inboxAgain = new InboxFold(0, 2, again)
+  restoreQueues(again, inboxAgain, states)
   restoreInbox(inboxAgain, closed)
   return { sessions: again, inbox: inboxAgain, chunks: chunks.length }
 }
@@ -150,6 +151,6 @@ test('sessions that began or ended since the snapshot get no queue from it', () 
   inbox.apply(0, indexed(0, 1, [entry(0, receiver('c', 0))]))
   const states = joined([...snapshotChunks(sessions.sessions.values(), 1_000)].flatMap((chunk) => statesOf(chunk)))
   sessions.apply(1, attached('c', { cleanStart: true }))
-  restoreQueues(sessions, states)
+  restoreQueues(sessions, inbox, states)
   expect(sessions.sessions.get('c')?.queue.next).toBe(0)
 })

@@ -31,5 +31,6 @@ export function sessionOf(clientId: string, but: { id?: number; shard?: number; 
 
 /** Owes the session the messages at these offsets of shard 0. */
 export function owe(session: Session, ...offsets: number[]): void {
-  for (const offset of offsets) session.queue.push({ source: 0, offset, size: 10, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [] })
+  for (const offset of offsets)
+    session.queue.push({ source: 0, offset, size: 10, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null })
 }
