@@ -1,0 +1,63 @@
+import { expect, test } from '@jest/globals'
+import { type HeldMessage, HeldPages } from '../../../gateway/held-pages.ts'
+import { Outgoing } from '../../../gateway/outgoing.ts'
+
+const held = (topic: string): HeldMessage => ({
+  message: new Outgoing({
+    messageId: Buffer.alloc(16),
+    clientId: 'p',
+    session: 0,
+    receivedAt: 0,
+    topic,
+    qos: 0,
+    retain: true,
+    messageExpiryInterval: null,
+    authenticationName: 'p',
+    gateway: 'g',
+    protocolVersion: 5,
+    payloadFormatIndicator: null,
+    contentType: null,
+    responseTopic: null,
+    correlationData: null,
+    userProperties: [],
+    payload: Buffer.from('x'),
+  }),
+  receiver: { connection: 1, qos: 0, dup: false, retain: true, number: -1, subscriptionIdentifiers: [] },
+})
+
+function given(...pages: readonly (readonly string[])[]): { pages: HeldPages; done: number[] } {
+  const done: number[] = []
+  const all = new HeldPages()
+  for (const [i, topics] of pages.entries()) all.add(topics.map(held), () => done.push(i))
+  return { pages: all, done }
+}
+
+test('a page is done when its last message is handed on, in the order they came', () => {
+  const { pages, done } = given(['a', 'b'], ['c'])
+  const order: (string | undefined)[] = []
+  while (!pages.isEmpty) {
+    order.push(pages.first?.message.topic)
+    pages.shift()
+    order.push(done.join())
+  }
+  expect(order).toEqual(['a', '', 'b', '0', 'c', '0,1'])
+})
+
+test('a page without messages is done at once', () => {
+  expect(given([], ['a']).done).toEqual([0])
+})
+
+test('what a live message follows is taken out from wherever it waits, and counts as handed on', () => {
+  const { pages, done } = given(['a', 'b'], ['b'])
+  expect(pages.take('b').map(({ message }) => message.topic)).toEqual(['b', 'b'])
+  expect(done).toEqual([1])
+  expect(pages.take('none')).toEqual([])
+  pages.shift()
+  expect(done).toEqual([1, 0])
+})
+
+test('when the connection is over every page is done', () => {
+  const { pages, done } = given(['a', 'b'], ['c'])
+  pages.clear()
+  expect([done, pages.isEmpty]).toEqual([[0, 1], true])
+})
