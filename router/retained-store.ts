@@ -43,8 +43,11 @@ export interface RetainedStoreOptions {
   onRefused(error: Error): void
 }
 
-/** What a topic costs besides its name and its message, bytes; measured with a million topics. */
-const overhead = 300
+/**
+ * What a topic costs besides its name and its message, bytes: 650 measured with 300,000 topics of four levels and messages of 200 bytes, in
+ * V8's heap and buffers. The process grew by 1.7 times the whole.
+ */
+const overhead = 700
 /** Keys that begin so are not topics, which hold no U+0000 [MQTT-4.7.3-2]. */
 const fenceKey = Buffer.from('\u0000fence')
 
