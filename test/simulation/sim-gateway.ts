@@ -190,6 +190,8 @@ export class SimGateway {
   #appender: Appender | undefined
   #lastNumber = 0
   isDead = false
+  /** Routers that cannot reach it. */
+  readonly refused = new Set<string>()
   /** Takes frames but hears and says nothing, as when stopped by a signal. */
   isFrozen = false
   readonly #frozen: (() => void)[] = []

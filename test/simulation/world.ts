@@ -103,7 +103,7 @@ export class World {
     const dial = ((address: string) => ({
       link: () => {
         const gateway = this.gateways.get(address)
-        if (gateway && !isDead) return gateway.accept(id)
+        if (gateway && !isDead && !gateway.refused.has(id)) return gateway.accept(id)
         // Nobody answers. A dead router asks nobody.
         const [near, far] = duplexPair()
         far.resume()

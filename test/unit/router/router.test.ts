@@ -140,6 +140,26 @@ describe('delivery', () => {
     expect([connection.texts, transient.texts]).toEqual([all, all])
   })
 
+  test('nothing goes past what was lost with a link, however busy the next one begins', async () => {
+    const { gateway } = await given()
+    const connection = await connected(gateway, 'c', { receiveMaximum: 1_000 })
+    await connection.subscribe('a')
+    let count = 0
+    for (let round = 0; round < 8; round++) {
+      for (let i = 0; i < 5; i++) void gateway.publish('a', `${count++}`)
+      await world.turns(round)
+      gateway.cut()
+      await world.turns(1)
+      jest.advanceTimersByTime(100)
+      for (let turn = 0; turn < 15; turn++) {
+        void gateway.publish('a', `${count++}`)
+        await world.turns(1)
+      }
+    }
+    await received(connection, count)
+    expect(connection.texts).toEqual(Array.from({ length: count }, (_, i) => `${i}`))
+  })
+
   test('a message that expired in the queue is dropped with its reason in the journal', async () => {
     const { gateway } = await given()
     const first = await connected(gateway, 'c')
@@ -184,6 +204,21 @@ describe('ends', () => {
     }
     await world.pass(4_000)
     expect((await connected(gateway, 'c')).sessionPresent).toBe(false)
+  })
+
+  test('a session that came back just before it was given up expires after its next connection all the same', async () => {
+    const { gateway } = await given()
+    const first = await connected(gateway, 'c', { expiry: 10 })
+    first.close('ConnectionLost')
+    await world.pass(9_800)
+    const second = gateway.connect('c', { expiry: 10 })
+    // The expiry is decided before the router hears of the attach, and comes behind it in the log.
+    jest.advanceTimersByTime(2_000)
+    await world.until(() => second.phase === 'open', 'it is answered')
+    const ends = () => journal('sessions', 'c').filter(({ name }) => name === 'SessionEnded')
+    expect([second.sessionPresent, ends().length]).toEqual([true, 1])
+    second.close('ConnectionLost')
+    await world.until(() => ends().length === 2, 'it expires', 13_000)
   })
 
   test('a queue over its limit ends the session; its connection is told 0x97', async () => {
@@ -316,6 +351,27 @@ describe('another router', () => {
       ['Disconnected', 1],
       ['Connected', 2],
     ])
+  })
+
+  test('marks what the one before may have sent on a connection that no gateway told it of', async () => {
+    const { gateway, router } = await given()
+    const first = await connected(gateway, 'c')
+    await first.subscribe('a')
+    first.close('ConnectionLost')
+    // r2 gets the shards but does not reach the gateway; r1 goes on without knowing.
+    gateway.refused.add('r2')
+    await router.log.expel()
+    await world.startRouter('r2')
+    const second = gateway.connect('c')
+    await gateway.publish('a', '0')
+    await world.pass(1_000)
+    second.close('ConnectionLost')
+    await world.pass(500)
+    router.kill()
+    gateway.refused.clear()
+    const third = await connected(gateway, 'c')
+    await received(third, 1)
+    expect(third.texts).toEqual(['0 dup'])
   })
 
   test('shares the shards with the first, and a stale one that goes on working changes nothing', async () => {
