@@ -272,9 +272,7 @@ export class InboxFold {
   #reassigned(record: Reassigned): readonly Session[] {
     const touched = new Set<Session>()
     for (const { source, receiver, ...entry } of record.entries) {
-      // The record before it may have been written twice by an owner and its successor.
-      const known = this.#session(receiver.clientId, receiver.session)
-      if (known && receiver.group !== null && known.queue.holds(receiver.group, source, entry.offset)) continue
+      // Taken even where the queue holds it: that one may be on its way to the member this one comes back from.
       const session = this.#push(receiver, source, entry)
       if (session) touched.add(session)
     }

@@ -161,15 +161,6 @@ export class SessionQueue {
     }
   }
 
-  /** True when the message already waits here for the group. */
-  holds(group: string, source: number, offset: number): boolean {
-    for (const [number, of] of this.#groups) {
-      const slot = number & (this.#offsets.length - 1)
-      if (of === group && this.#offsets[slot] === offset && this.#sources[slot] === source) return true
-    }
-    return false
-  }
-
   #forget(number: number): void {
     this.bytes -= this.#sizes[number & (this.#sizes.length - 1)] as number
     this.#identifiers.delete(number)

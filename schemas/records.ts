@@ -274,7 +274,7 @@ export interface ReassignedEntry {
 
 /**
  * Unacknowledged messages of a shared subscription that another member gets (topic `inbox`, the new member's partition).
- * Not held against the high-water; what its queue holds already is ignored.
+ * Not held against the high-water.
  */
 export interface Reassigned {
   /** The shard whose owner writes this. */
