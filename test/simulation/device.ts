@@ -129,6 +129,8 @@ export class Device {
 
   #take(connection: SimConnection, delivery: Delivery): void {
     const { topic, text, offset, dup, qos } = delivery
+    // It has let go of the connection that it took over from: nobody reads that any more.
+    if (connection !== this.connection) return
     this.received++
     this.#trace(`gets ${text} ${delivery.source}:${offset} number ${delivery.number}${dup ? ' dup' : ''} on ${connection.gateway.address}/${connection.number}`)
     const place = placeOf(delivery)

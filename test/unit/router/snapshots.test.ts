@@ -16,7 +16,17 @@ async function given(...clientIds: string[]) {
   const inbox = new InboxFold(0, 1, sessions)
   const appender = await log.appender()
   const write = (previous: Parameters<typeof writeSnapshot>[0]['previous'], journaled: () => Promise<void> = async () => {}, by: Appender = appender) =>
-    writeSnapshot({ appender: by, topic, sessions, inbox, term: 3, positions: { position: 0, lifecyclePosition: 0, retainedOffsets: [0] }, previous, now: 0, journaled })
+    writeSnapshot({
+      appender: by,
+      topic,
+      sessions,
+      inbox,
+      term: 3,
+      positions: { position: 0, lifecyclePosition: 0, retainedOffsets: [0] },
+      previous,
+      now: 0,
+      journaled,
+    })
   const names = async () => (await readSnapshot(log, topic, 0))?.states.map(({ clientId }) => clientId)
   return { log, sessions, appender, write, names }
 }
