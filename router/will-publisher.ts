@@ -131,7 +131,7 @@ export class WillPublisher {
     while (offset < end && !this.#isClosed) {
       const stretch = await log.read(topics.messages, partition, offset)
       for (const { value } of stretch.records) {
-        if (!value || !value.includes(id) || !decodeMessage(value).messageId.equals(id)) continue
+        if (!value?.includes(id) || !decodeMessage(value).messageId.equals(id)) continue
         this.#forget(clientId, pending, 'published')
         return
       }

@@ -2,8 +2,10 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
 import type { Appender } from '../../../log/log.ts'
+import { readSettings } from '../../../settings/setting.ts'
 import { count } from '../../support/available.ts'
 import { findJava, OwnKafka, until } from './own-kafka.ts'
 
@@ -116,10 +118,11 @@ run(
 )
 
 run(
-  `Kafka frozen with its sockets open is noticed, and what was on its way is stored once${why}`,
+  `KAFKA_REQUEST_TIMEOUT_MS: Kafka frozen with its sockets open is noticed, and what was on its way is stored once${why}`,
   async () => {
     const topic = 'frozen'
-    const log = new KafkaLog({ brokers: [kafka.brokers], clientId: 'frozen', logger: silent, requestTimeoutMs: 1000 })
+    const settings = readSettings(kafkaSettings, { KAFKA_BROKERS: kafka.brokers, KAFKA_REQUEST_TIMEOUT_MS: '1000' })
+    const log = new KafkaLog({ ...kafkaConnection(settings), clientId: 'frozen', logger: silent })
     await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
     const appender = await log.appender()
     const load = new Load(appender, topic, 2)

@@ -13,7 +13,8 @@ afterEach(() => {
 })
 
 async function given(environment: Readonly<Record<string, string>> = {}): Promise<{ router: RouterProcess; gateway: SimGateway }> {
-  world = await new World({ environment }).start()
+  const { KAFKA_PARTITIONS } = environment
+  world = await new World({ environment, ...(KAFKA_PARTITIONS && { partitions: Number(KAFKA_PARTITIONS) }) }).start()
   await world.register('permissionBindings', 'all-pub', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Publisher' })
   const gateway = await world.startGateway('gw')
   return { gateway, router: await world.startRouter('r1') }
@@ -130,6 +131,22 @@ test('what does not fit is delivered and not retained, and what it replaces is g
   await gateway.publish('a', 'end')
   await received(connection, 1)
   expect(connection.texts).toEqual(['end'])
+})
+
+test('RETAINED_BYTES_MAX: what no longer fits is delivered and not retained', async () => {
+  const { gateway } = await given({ RETAINED_BYTES_MAX: '65536', KAFKA_PARTITIONS: '1' })
+  const live = await connected(gateway, 'live', { expiry: 0 })
+  await live.subscribe('#')
+  await later()
+  await gateway.publish('first', 'x'.repeat(40_000), kept)
+  await gateway.publish('second', 'y'.repeat(40_000), kept)
+  await received(live, 2)
+  const connection = await connected(gateway, 'c', { expiry: 0 })
+  await connection.subscribe('#')
+  await received(connection, 1)
+  await gateway.publish('end', 'end')
+  await received(connection, 2)
+  expect(connection.received.map(({ topic }) => topic)).toEqual(['first', 'end'])
 })
 
 test('a new owner writes under its own epoch before it reads what is retained, so that Kafka refuses the former', async () => {
