@@ -112,13 +112,14 @@ export class OwnedShard {
       adopt()
       inbox.apply(offset, decodeRecord(value))
     })
-    adopt()
     const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
     const position = inbox.progress?.position ?? start
     if (position < start) options.onGone(position, start)
     const backlogEnd = (await log.endOffsets(topics.messages)).get(shard) ?? 0
     const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
+    // Right before the owner of the clients looks at the fold: what ends from then on it is told of.
+    adopt()
     return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot })
   }
 
