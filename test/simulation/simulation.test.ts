@@ -18,9 +18,6 @@ const steps = Number(process.env.SIM_STEPS ?? 250)
 const firstSeed = !process.env.SIM_SEED ? Math.floor(Date.now() / 1000) % 1_000_000 : Number(process.env.SIM_SEED)
 const seeds = !process.env.SIM_SEED ? Array.from({ length: runs }, (_, i) => firstSeed + i * 7919) : [firstSeed]
 
-/** Members of a shared subscription take part. */
-const hasWorkers = process.env.SIM_WORKERS === '1'
-
 let world: World
 
 beforeEach(() => freezeTime())
@@ -80,8 +77,8 @@ class Simulation {
     const deed = this.random.weighted<() => void | Promise<void>>([
       [40, () => this.publish()],
       [12, () => this.connect()],
-      [hasWorkers ? 8 : 0, () => this.workers.connect(this.random.pick(this.gateways))],
-      [hasWorkers ? 4 : 0, () => this.workers.disconnect()],
+      [8, () => this.workers.connect(this.random.pick(this.gateways))],
+      [4, () => this.workers.disconnect()],
       [6, () => this.disconnect()],
       [8, () => this.subscribe()],
       [2, () => this.unsubscribe()],
@@ -236,7 +233,7 @@ class Simulation {
         this.look()
         if (tries++ % 20 === 0) for (const device of this.devices) if (!device.connection) device.connect(this.random.pick(this.gateways))
         for (const device of this.devices) if (device.isOpen) device.catchUp()
-        if (hasWorkers && tries % 20 === 1 && !this.workers.isWhole) this.workers.connect(this.random.pick(this.gateways))
+        if (tries % 20 === 1 && !this.workers.isWhole) this.workers.connect(this.random.pick(this.gateways))
         return this.devices.every((device) => device.isOpen && device.due === 0) && this.workers.due === 0
       },
       'all that was acknowledged arrives',

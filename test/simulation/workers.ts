@@ -72,7 +72,8 @@ export class Workers {
       if (worker.subscribed !== connection) {
         worker.subscribed = connection
         void connection.subscribe(this.#filter).then(() => {
-          if (worker.isPersistent) this.#hasMember = true
+          // One that a later connection has overtaken in the log counts for nothing.
+          if (worker.isPersistent && worker.connection === connection && connection.phase === 'open') this.#hasMember = true
         })
       }
       for (const delivery of worker.open) if (this.isDiligent || this.#random.chance(0.3)) this.#acknowledge(worker, connection, delivery)
