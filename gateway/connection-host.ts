@@ -1,6 +1,6 @@
 import type { Authentication, Credentials, Validity } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
-import type { AppendError } from '../log/log.ts'
+import type { AppendError, Appended } from '../log/log.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import type { SubscriptionRequest } from '../schemas/records.ts'
 import type { Attachment } from './attachment.ts'
@@ -23,6 +23,8 @@ export interface ConnectionHost extends PublishHost {
   attach(connection: Connection, client: Client, principal: Principal): Attachment | null
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+  /** Appends that the session's QoS 2 publish with this packet id is over. */
+  release(attachment: Attachment, packetId: number, done: Appended): void
   /** The connection is over; called once for every attachment. */
   detach(attachment: Attachment, ending: Ending): void
   /** A numbered message of the session is done. */

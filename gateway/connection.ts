@@ -4,7 +4,8 @@
  */
 import type { Credentials } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
-import type { AppendError } from '../log/log.ts'
+import type { AppendError, Appended } from '../log/log.ts'
+import { PacketUses } from '../model/packet-uses.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
 import type { ConnectPacket, Packet, ProtocolVersion, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
@@ -35,7 +36,7 @@ import {
   refusalProperties,
   refuseEverybody,
 } from './protocol.ts'
-import { Publishing, type PublishOwner } from './publishing.ts'
+import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
 import type { Transport, TransportListener } from './transport.ts'
 
 /** The router's answer to an Attached record. */
@@ -44,6 +45,8 @@ export interface AttachAnswer {
   readonly session: number
   readonly epoch: number
   readonly sessionPresent: boolean
+  /** Of the session's packet ids (model/packet-uses.ts). */
+  readonly uses: Buffer
 }
 
 interface Session {
@@ -157,12 +160,19 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     const { client } = session
     session.attachment.attached(answer.epoch, this.#host.now())
+    const publisher = {
+      id: answer.session,
+      shard: session.attachment.shard,
+      isPresent: answer.sessionPresent,
+      // What ends with its connection is never sent again on another.
+      uses: client.sessionExpiryInterval > 0 || answer.sessionPresent ? PacketUses.decode(answer.uses) : null,
+    }
     this.#phase = {
       is: 'open',
       session,
       sessionId: answer.session,
       sessionPresent: answer.sessionPresent,
-      publishing: new Publishing(this.#host, this, client, answer.session, this.#output),
+      publishing: new Publishing(this.#host, this, client, publisher, this.#output),
       delivering: new Delivering(
         this.#host.config,
         this.#host.metrics,
@@ -197,6 +207,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], done: () => void): void {
     if (this.#phase.is === 'open') this.#phase.delivering.deliverRetained(source, request, last, messages, this.#host.now(), done)
     else done()
+  }
+
+  /** The client's PUBREC of a numbered message is in the log. */
+  release(number: number): void {
+    if (this.#phase.is === 'open') this.#phase.delivering.release(number)
   }
 
   /** What a new owner of the client's shard has to know; null while the attach is not answered. */
@@ -276,9 +291,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   onAcknowledged(): void {
     this.#host.scheduleFlush(this)
     if (!this.#input.isPausedFor(Pause.window) || this.#phase.is !== 'open') return
-    if (this.#phase.publishing.unacknowledged * 2 > this.#host.config.RECEIVE_MAXIMUM) return
+    if (this.#phase.publishing.waiting * 2 > this.#host.config.RECEIVE_MAXIMUM) return
     this.#lastReceivedAt = this.#host.now()
     this.#input.resume(Pause.window)
+  }
+
+  onReleased(packetId: number, done: Appended): void {
+    const session = this.#session
+    if (session) this.#host.release(session.attachment, packetId, done)
   }
 
   onPublishLost(error: AppendError): void {
@@ -319,17 +339,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #takeOpen(phase: Phase & { is: 'open' }, packet: Packet): void {
     switch (packet.type) {
-      case 'publish': {
-        const result = phase.publishing.receive(packet)
-        if (result === 'taken') return
-        if (result === 'wait') this.#waitForRegistry(packet)
-        else if (result === 'full') this.#waitForLog()
-        else if (result === 'window') {
-          this.#host.metrics.reached('RECEIVE_MAXIMUM')
-          this.#input.pause(Pause.window)
-        } else this.#apply(result)
+      case 'publish':
+        this.#published(packet, phase.publishing.receive(packet))
         return
-      }
+      case 'pubrel':
+        this.#published(packet, phase.publishing.release(packet.packetId))
+        return
       case 'puback':
         phase.delivering.acknowledge(packet.packetId, this.#host.now())
         return
@@ -346,18 +361,26 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         this.#end(receiveDisconnect(packet, phase.session.client, this.#host.config))
         return
       case 'pubrec':
-        // QoS 2 is never sent by this version: no such id is in use.
-        this.#send({ type: 'pubrel', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
-        return
-      case 'pubrel':
-        this.#send({ type: 'pubcomp', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
+        if (!phase.delivering.receive(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#host.now()))
+          this.#send({ type: 'pubrel', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
         return
       case 'pubcomp':
+        phase.delivering.complete(packet.packetId, this.#host.now())
         return
       default:
         // [MQTT-3.1.0-2], and AUTH without an authentication method [MQTT-4.12.0-7].
         this.#end(ended(ReasonCode.ProtocolError, `${packet.type} has no place here`))
     }
+  }
+
+  #published(packet: Packet, result: PublishResult): void {
+    if (result === 'taken') return
+    if (result === 'wait') this.#waitForRegistry(packet)
+    else if (result === 'full') this.#waitForLog()
+    else if (result === 'window') {
+      this.#host.metrics.reached('RECEIVE_MAXIMUM')
+      this.#input.pause(Pause.window)
+    } else this.#apply(result)
   }
 
   #connect(packet: ConnectPacket): void {

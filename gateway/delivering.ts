@@ -3,7 +3,7 @@ import type { GatewayConfig, LimitName } from './config.ts'
 import { type HeldMessage, HeldPages } from './held-pages.ts'
 import { Lent } from './lent.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { Direct, Owed, type Waiting } from './outbound.ts'
+import { Direct, type Flight, Owed, type Waiting } from './outbound.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { Output } from './output.ts'
 import type { Client } from './protocol.ts'
@@ -15,7 +15,7 @@ export interface DeliveryOwner {
   readonly waitingBytes: number
   /** Something stands in the output. */
   onOutput(): void
-  /** A numbered message is done. */
+  /** A numbered message is done, or received. */
   onDone(number: number, outcome: AckOutcome): void
   /** The client takes too little: the connection ends with 0x97. */
   onOverflow(limit: LimitName): void
@@ -58,8 +58,8 @@ export class Delivering {
 
   state(connection: number, session: number): LiveSession {
     const lent = this.#lent
-    if (lent) return { connection, session, sent: lent.sent, unacknowledged: lent.unacknowledged }
-    return this.#owed?.state(connection, session) ?? { connection, session, sent: -1, unacknowledged: [] }
+    if (lent) return { connection, session, sent: lent.sent, unacknowledged: lent.unacknowledged, received: [] }
+    return this.#owed?.state(connection, session) ?? { connection, session, sent: -1, unacknowledged: [], received: [] }
   }
 
   /** A page of retained messages: goes out as the client takes it, then `done` is called. */
@@ -97,19 +97,39 @@ export class Delivering {
     else this.#deliverDirect(message, receiver, nowMs)
   }
 
-  /** The client acknowledged; an unknown id is none of our messages and ignored. */
+  /** PUBACK. One for no QoS 1 message in flight is ignored. */
   acknowledge(packetId: number, nowMs: number): void {
-    const number = this.#owed?.acknowledge(packetId) ?? null
-    if (number !== null) {
-      this.#metrics.deliveries[1]++
-      this.#owner.onDone(number, AckOutcome.acknowledged)
-    } else if (this.#direct?.acknowledge(packetId)) {
-      this.#metrics.deliveries[1]++
-      const lent = this.#lent?.done(packetId) ?? null
-      if (lent !== null) this.#owner.onDone(lent, AckOutcome.acknowledged)
-      this.#advance(nowMs)
-      this.onRoom(nowMs)
+    if (this.#flight(packetId) === 'puback') this.#done(packetId, 1, nowMs)
+  }
+
+  /** PUBREC. False when the packet id is of no QoS 2 message in flight. */
+  receive(packetId: number, reasonCode: number, nowMs: number): boolean {
+    const flight = this.#flight(packetId)
+    if (flight === null || flight === 'puback') return false
+    if (flight === 'release') return true
+    if (flight === 'pubcomp') this.#pubrel(packetId)
+    else if (reasonCode >= 0x80)
+      this.#done(packetId, 2, nowMs) // [MQTT-4.3.3-4]: no PUBREL, and the packet id is free
+    else if (this.#owed) {
+      const number = this.#owed.receive(packetId)
+      if (number !== null) this.#owner.onDone(number, AckOutcome.received)
+    } else {
+      this.#direct?.receive(packetId)
+      this.#pubrel(packetId)
     }
+    return true
+  }
+
+  /** The journal says that the client has received the number. */
+  release(number: number): void {
+    this.#owed ??= new Owed()
+    const packetId = this.#owed.release(number)
+    if (packetId !== null) this.#pubrel(packetId)
+  }
+
+  /** PUBCOMP. One that nothing waits for is ignored. */
+  complete(packetId: number, nowMs: number): void {
+    if (this.#flight(packetId) === 'pubcomp') this.#done(packetId, 2, nowMs)
   }
 
   #handOn({ message, receiver }: HeldMessage, nowMs: number): void {
@@ -118,6 +138,27 @@ export class Delivering {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
     }
+  }
+
+  #flight(packetId: number): Flight | null {
+    return this.#owed?.flight(packetId) ?? this.#direct?.flight(packetId) ?? null
+  }
+
+  #done(packetId: number, qos: 1 | 2, nowMs: number): void {
+    this.#metrics.deliveries[qos]++
+    const number = this.#owed?.acknowledge(packetId) ?? null
+    if (number !== null) this.#owner.onDone(number, AckOutcome.acknowledged)
+    else if (this.#direct?.acknowledge(packetId)) {
+      const lent = this.#lent?.done(packetId) ?? null
+      if (lent !== null) this.#owner.onDone(lent, AckOutcome.acknowledged)
+      this.#advance(nowMs)
+      this.onRoom(nowMs)
+    }
+  }
+
+  #pubrel(packetId: number): void {
+    this.#output.fourBytes(0x62, packetId)
+    this.#owner.onOutput()
   }
 
   #deliverAtMostOnce(message: Outgoing, receiver: Receiver, nowMs: number): void {
@@ -135,13 +176,15 @@ export class Delivering {
 
   #deliverOwed(message: Outgoing, receiver: Receiver, nowMs: number): void {
     this.#owed ??= new Owed()
-    const packetId = this.#owed.take(receiver.number)
+    const packetId = this.#owed.take(receiver.number, receiver.qos === 2 ? 2 : 1)
     if (packetId === 'known') return
     if (packetId === 'done') {
       this.#owner.onDone(receiver.number, AckOutcome.acknowledged)
       return
     }
-    const outcome = message.isExpired(nowMs) ? AckOutcome.expired : this.#isTooLarge(message, receiver, nowMs) ? AckOutcome.tooLarge : null
+    // What an earlier connection may have brought in part is not ended by its expiry, which bounds the start of a delivery [MQTT-3.3.2-5].
+    const isExpired = message.isExpired(nowMs) && !(receiver.qos === 2 && receiver.dup)
+    const outcome = isExpired ? AckOutcome.expired : this.#isTooLarge(message, receiver, nowMs) ? AckOutcome.tooLarge : null
     if (outcome !== null) {
       this.#owed.drop(receiver.number)
       this.#metrics.deliveriesDropped[outcome === AckOutcome.expired ? 'expired' : 'tooLarge']++
@@ -167,7 +210,7 @@ export class Delivering {
       this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
       return
     }
-    const packetId = this.#direct.take()
+    const packetId = this.#direct.take(receiver.qos === 2 ? 2 : 1)
     if (packetId !== null) {
       this.#sendDirect(message, receiver, packetId, nowMs)
       return

@@ -90,7 +90,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   /** What is closed once per outage, not once per tick. */
   readonly #closedFor = new Set<string>()
   #superseded = false
-  readonly #messageId = Buffer.alloc(16)
+  readonly #messageId: Buffer = Buffer.alloc(16)
   #messageCount = 0
   /** Reused for every message: the encoder copies. */
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
@@ -259,10 +259,11 @@ export class Gateway implements ConnectionHost, LinkHost {
     return partitionOf(key, this.#options.partitions)
   }
 
-  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended): void {
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): void {
     const now = this.now()
     const accepted = this.#accepted
-    this.#numberMessage()
+    if (!messageId) this.#numberMessage()
+    accepted.messageId = messageId ?? this.#messageId
     accepted.clientId = identity.clientId
     accepted.session = identity.session
     accepted.authenticationName = identity.authenticationName
@@ -326,6 +327,11 @@ export class Gateway implements ConnectionHost, LinkHost {
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
     const at = this.now()
     this.#appendSession(attachment, encodeRecord('Unsubscribed', { clientId: attachment.clientId, epoch: epochOf(attachment), at, filters }), at, done)
+  }
+
+  release(attachment: Attachment, packetId: number, done: Appended): void {
+    const at = this.now()
+    this.#appendSession(attachment, encodeRecord('Released', { clientId: attachment.clientId, epoch: epochOf(attachment), at, packetId }), at, done)
   }
 
   detach(attachment: Attachment, ending: Ending): void {
@@ -430,7 +436,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#messageId.writeUInt32BE(count >>> 0, 12)
   }
 
-  #appendSession(attachment: Attachment, value: Buffer, at: number, done: (error: AppendError | null) => void): void {
+  #appendSession(attachment: Attachment, value: Buffer, at: number, done: Appended): void {
     this.#appender.append(
       { topic: this.#options.topics.sessions, partition: attachment.shard, key: Buffer.from(attachment.clientId), value, timestamp: at },
       done,

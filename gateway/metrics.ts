@@ -14,10 +14,10 @@ export interface GatewayLevels {
 /** Plain numbers on the hot path; prom-client reads them when it is scraped. */
 export class GatewayMetrics {
   /** Accepted, by QoS. */
-  readonly publishes: [number, number] = [0, 0]
+  readonly publishes: [number, number, number] = [0, 0, 0]
   readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0 }
-  /** QoS 0 sent, QoS 1 acknowledged by the client. */
-  readonly deliveries: [number, number] = [0, 0]
+  /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
+  readonly deliveries: [number, number, number] = [0, 0, 0]
   readonly deliveriesDropped = { slow: 0, expired: 0, tooLarge: 0, gone: 0 }
   bytesIn = 0
   bytesOut = 0
@@ -59,7 +59,7 @@ export class GatewayMetrics {
     const byQoS = (counts: readonly number[]) => counts.map((count, qos) => [String(qos), count] as const)
     counter('loggerhead_publishes_total', 'Accepted publishes', 'qos', () => byQoS(this.publishes))
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
-    counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1)', 'qos', () => byQoS(this.deliveries))
+    counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
     counter('loggerhead_limit_reached_total', 'How often a limit took effect', 'limit', () => this.#limits)
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [

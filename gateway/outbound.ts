@@ -11,9 +11,17 @@ const packetIdMax = 65_535
 /** The packet id of a queue number: every process that sends it again uses the same. */
 export const packetIdOf = (number: number): number => 1 + (number % packetIdMax)
 
-/** QoS 1 messages that the client's shard owner has numbered. */
+/** How far a message in flight is: QoS 1 waits for PUBACK; QoS 2 for PUBREC, then for leave to release, then for PUBCOMP. */
+export type Flight = 'puback' | 'pubrec' | 'release' | 'pubcomp'
+
+interface Numbered {
+  readonly number: number
+  flight: Flight
+}
+
+/** QoS 1 and 2 messages that the client's shard owner has numbered. */
 export class Owed {
-  readonly #numbers = new Map<number, number>()
+  readonly #numbers = new Map<number, Numbered>()
   #sent = -1
 
   get inflight(): number {
@@ -21,20 +29,43 @@ export class Owed {
   }
 
   /** Takes a number in: its packet id, `known` when it is on its way on this connection, `done` when it was acknowledged here. */
-  take(number: number): number | 'known' | 'done' {
+  take(number: number, qos: 1 | 2): number | 'known' | 'done' {
     const packetId = packetIdOf(number)
-    if (number < this.#sent) return this.#numbers.get(packetId) === number ? 'known' : 'done'
+    if (number < this.#sent) return this.#numbers.get(packetId)?.number === number ? 'known' : 'done'
     this.#sent = number + 1
-    this.#numbers.set(packetId, number)
+    this.#numbers.set(packetId, { number, flight: qos === 1 ? 'puback' : 'pubrec' })
     return packetId
   }
 
-  /** The number of an acknowledged packet id; null when none is in flight. */
+  /** What the packet id in flight waits for; null when none is. */
+  flight(packetId: number): Flight | null {
+    return this.#numbers.get(packetId)?.flight ?? null
+  }
+
+  /** The client has received it (PUBREC): its number. */
+  receive(packetId: number): number | null {
+    const numbered = this.#numbers.get(packetId)
+    if (!numbered) return null
+    numbered.flight = 'release'
+    return numbered.number
+  }
+
+  /** PUBREL may go out: its packet id; null when it went out on this connection already. An earlier connection may have brought the message. */
+  release(number: number): number | null {
+    const packetId = packetIdOf(number)
+    const known = this.#numbers.get(packetId)
+    if (known?.number === number && known.flight === 'pubcomp') return null
+    this.#sent = Math.max(this.#sent, number + 1)
+    this.#numbers.set(packetId, { number, flight: 'pubcomp' })
+    return packetId
+  }
+
+  /** The number of a packet id that is done; null when none is in flight. */
   acknowledge(packetId: number): number | null {
-    const number = this.#numbers.get(packetId)
-    if (number === undefined) return null
+    const numbered = this.#numbers.get(packetId)
+    if (numbered === undefined) return null
     this.#numbers.delete(packetId)
-    return number
+    return numbered.number
   }
 
   /** Done without the client: expired or too large. */
@@ -43,9 +74,13 @@ export class Owed {
   }
 
   state(connection: number, session: number): LiveSession {
-    return { connection, session, sent: this.#sent, unacknowledged: [...this.#numbers.values()].sort((a, b) => a - b) }
+    const inFlight = [...this.#numbers.values()].sort((a, b) => a.number - b.number)
+    const received = inFlight.filter(({ flight }) => flight === 'release' || flight === 'pubcomp')
+    return { connection, session, sent: this.#sent, unacknowledged: inFlight.map(numberOf), received: received.map(numberOf) }
   }
 }
+
+const numberOf = ({ number }: Numbered): number => number
 
 export interface Waiting {
   readonly message: Outgoing
@@ -59,10 +94,10 @@ export interface DirectLimits {
   readonly bytesMax: number
 }
 
-/** QoS 1 messages of a session that ends with its connection: ids counted from 1, and a bounded queue behind the window. */
+/** QoS 1 and 2 messages of a session that ends with its connection: ids counted from 1, and a bounded queue behind the window. */
 export class Direct {
   readonly #limits: DirectLimits
-  readonly #inflight = new Set<number>()
+  readonly #inflight = new Map<number, Flight>()
   #waiting: Waiting[] = []
   #head = 0
   #waitingBytes = 0
@@ -90,8 +125,18 @@ export class Direct {
   }
 
   /** The next packet id when the window has room and nobody waits before; else null. */
-  take(): number | null {
-    return this.waiting > 0 ? null : this.#next()
+  take(qos: 1 | 2): number | null {
+    return this.waiting > 0 ? null : this.#next(qos)
+  }
+
+  /** What the packet id in flight waits for; null when none is. */
+  flight(packetId: number): Flight | null {
+    return this.#inflight.get(packetId) ?? null
+  }
+
+  /** The client has received it (PUBREC): nothing has to be kept of that, PUBREL goes out at once. */
+  receive(packetId: number): void {
+    this.#inflight.set(packetId, 'pubcomp')
   }
 
   /** Puts a message behind the window; names the limit that keeps it out. What is bounded elsewhere is always taken. */
@@ -111,7 +156,7 @@ export class Direct {
   shift(): { readonly waiting: Waiting; readonly packetId: number } | null {
     const waiting = this.#waiting[this.#head]
     if (waiting === undefined) return null
-    const packetId = this.#next()
+    const packetId = this.#next(waiting.receiver.qos === 2 ? 2 : 1)
     if (packetId === null) return null
     this.#head++
     if (this.#head === this.#waiting.length || this.#head === 1024) {
@@ -122,11 +167,11 @@ export class Direct {
     return { waiting, packetId }
   }
 
-  #next(): number | null {
+  #next(qos: 1 | 2): number | null {
     if (this.#inflight.size >= this.#limits.receiveMaximum) return null
     do this.#lastId = this.#lastId === packetIdMax ? 1 : this.#lastId + 1
     while (this.#inflight.has(this.#lastId))
-    this.#inflight.add(this.#lastId)
+    this.#inflight.set(this.#lastId, qos === 1 ? 'puback' : 'pubrec')
     return this.#lastId
   }
 }

@@ -19,8 +19,6 @@ import type { SubscriptionRequest, Will } from '../schemas/records.ts'
 import type { GatewaySettings, LimitName } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 
-/** The highest QoS this version speaks. */
-const maximumQoS = 1
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
 
@@ -33,7 +31,7 @@ export interface Client {
   readonly sessionExpiryInterval: number
   /** Seconds as granted; 0 for none. */
   readonly keepAlive: number
-  /** QoS 1 messages the client may be sent without its acknowledgement. */
+  /** QoS 1 and 2 messages the client may be sent without its acknowledgement. */
   readonly receiveMaximum: number
   /** Bytes; 0 for no limit. */
   readonly maximumPacketSize: number
@@ -150,7 +148,6 @@ function clientIdProblem(packet: ConnectPacket, limits: GatewaySettings): Refuse
 }
 
 function refuseWill(will: WillPacket, limits: GatewaySettings): Refused | null {
-  if (will.qos > maximumQoS) return refuse(ReasonCode.QoSNotSupported, `the will's QoS is above ${maximumQoS}`) // [MQTT-3.2.2-12]
   const problem = topicNameProblem(will.topic)
   if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
@@ -198,7 +195,6 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Gate
       ...client.told,
       ...responseInformation(client, limits),
       receiveMaximum: limits.RECEIVE_MAXIMUM,
-      maximumQoS,
       maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
       topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: true,
@@ -258,8 +254,10 @@ export interface Inbound {
   readonly protocolVersion: ProtocolVersion
   /** Topic of each alias the client has set. */
   readonly aliases: Map<number, string>
-  /** QoS 1 publishes not yet acknowledged. */
+  /** QoS 1 publishes without PUBACK, QoS 2 publishes without PUBCOMP. */
   unacknowledged: number
+  /** Packet ids of QoS 2 publishes that PUBREL has not come for: another PUBLISH with one is a repeat. */
+  readonly received: ReadonlyMap<number, unknown>
 }
 
 /** Whether the client may publish on the topic: `undecided` when the registry is not current and nobody has decided before. */
@@ -280,7 +278,7 @@ export function resolveTopic(inbound: Inbound, packet: PublishPacket, limits: Ga
 
 /** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
 export function refusePublish(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): End | null {
-  if (packet.qos > maximumQoS) return end(ReasonCode.QoSNotSupported, `QoS ${packet.qos} is above the maximum QoS ${maximumQoS}`) // [MQTT-3.2.2-11]
+  if (packet.qos === 2 && inbound.received.has(packet.packetId)) return null
   if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= limits.RECEIVE_MAXIMUM) {
     return end(ReasonCode.ReceiveMaximumExceeded, `more than ${limits.RECEIVE_MAXIMUM} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
   }
@@ -346,7 +344,7 @@ export function receiveSubscribe(
       reasonCodes.push(protocolVersion === 5 ? refusal : ReasonCode.UnspecifiedError) // 3.1.1 knows one failure, 0x80
       continue
     }
-    const qos = Math.min(request.qos, maximumQoS)
+    const { qos } = request
     if (!held.has(request.filter)) added.add(request.filter)
     reasonCodes.push(qos)
     granted.push({

@@ -6,16 +6,23 @@ export interface Publisher {
   onPublishAnswered(error: AppendError | null): void
 }
 
-/** Answers that wait: still in Kafka's hands, or the PUBACK reason code that may go out. */
+/** Answers that wait: still in Kafka's hands, or the reason code that may go out. */
 const waiting = -1
 
+/** First byte of the acknowledgement. */
+export const AckType = { Puback: 0x40, Pubrec: 0x50, Pubcomp: 0x70 } as const
+export type AckType = (typeof AckType)[keyof typeof AckType]
+
 /**
- * One QoS 1 publish between its append and its PUBACK. PUBACKs leave in the order of the publishes [MQTT-4.6.0-2],
- * while partitions answer in any order: each connection keeps these in a queue. Reused, so that a publish in flight
- * costs no closure.
+ * One PUBLISH or PUBREL between its append and its acknowledgement. PUBACKs and PUBRECs leave in the order of the publishes
+ * [MQTT-4.6.0-2, -3], while partitions answer in any order: each connection keeps these in a queue. Reused, so that a publish in
+ * flight costs no closure.
  */
 export class PublishAck {
+  type: AckType = AckType.Puback
   packetId = 0
+  /** The acknowledgement ends a publish that Receive Maximum counts. */
+  isLast = true
   reasonCode = waiting
   #publisher: Publisher | null = null
 
@@ -30,15 +37,17 @@ export class PublishAck {
     return this.reasonCode !== waiting
   }
 
-  static take(publisher: Publisher, packetId: number): PublishAck {
+  static take(publisher: Publisher, type: AckType, packetId: number): PublishAck {
     const ack = pool.pop() ?? new PublishAck()
     ack.#publisher = publisher
+    ack.type = type
     ack.packetId = packetId
+    ack.isLast = type === AckType.Puback
     ack.reasonCode = waiting
     return ack
   }
 
-  /** The PUBACK is out: the object may serve another publish. */
+  /** The acknowledgement is out: the object may serve another publish. */
   free(): void {
     this.#publisher = null
     release(this)

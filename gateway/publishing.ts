@@ -1,13 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
+import type { PacketUses } from '../model/packet-uses.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { Output } from './output.ts'
 import { type Client, type End, type Inbound, type Permission, refusedPublish, refusePublish, refuseTopic, resolveTopic } from './protocol.ts'
-import { PublishAck } from './publish-ack.ts'
+import { AckType, PublishAck } from './publish-ack.ts'
 
 /** A topic a client publishes on: what is the same for each of its messages. */
 export interface PublishTopic {
@@ -37,16 +39,30 @@ export interface PublishHost {
   readonly logIsFull: boolean
   partitionOf(topic: string, key: Buffer): number
   mayPublish(principal: Principal, topic: string): Permission
-  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended): void
+  /** `messageId` when another gateway may append the same message; else a fresh one. */
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): void
 }
 
 /** What the connection hears back. */
 export interface PublishOwner {
   readonly principal: Principal
+  /** PUBREL came: to be appended. */
+  onReleased(packetId: number, done: Appended): void
   /** Acknowledgements stand in the output. */
   onAcknowledged(): void
   /** The log did not take a publish: nothing more can be promised on this connection. */
   onPublishLost(error: AppendError): void
+}
+
+/** The session that publishes. */
+export interface PublisherSession {
+  readonly id: number
+  /** Of the client id. */
+  readonly shard: number
+  /** An earlier connection began it: PUBREL may come for what that one brought. */
+  readonly isPresent: boolean
+  /** Of its packet ids, up to its current attach; null for a session that ends with its connection, whose publishes nobody repeats. */
+  readonly uses: PacketUses | null
 }
 
 /** `wait`: not taken, come back when the registry is current. `full` and `window`: taken, but read no further for now. */
@@ -59,6 +75,9 @@ export class Publishing implements Inbound {
   readonly protocolVersion: 4 | 5
   readonly aliases = new Map<number, string>()
   unacknowledged = 0
+  /** QoS 2 packet ids without PUBREL: whether a message is in the log for them, or the publish was refused. */
+  readonly received = new Map<number, 'stored' | 'refused'>()
+  readonly #session: PublisherSession
   readonly #host: PublishHost
   readonly #owner: PublishOwner
   readonly #identity: PublisherIdentity
@@ -69,12 +88,23 @@ export class Publishing implements Inbound {
   #head = 0
   #closed = false
 
-  constructor(host: PublishHost, owner: PublishOwner, client: Client, session: number, output: Output) {
+  constructor(host: PublishHost, owner: PublishOwner, client: Client, session: PublisherSession, output: Output) {
+    this.#session = session
     this.#host = host
     this.#owner = owner
     this.#output = output
     this.protocolVersion = client.protocolVersion
-    this.#identity = { clientId: client.clientId, session, authenticationName: owner.principal.authenticationName, protocolVersion: client.protocolVersion }
+    this.#identity = {
+      clientId: client.clientId,
+      session: session.id,
+      authenticationName: owner.principal.authenticationName,
+      protocolVersion: client.protocolVersion,
+    }
+  }
+
+  /** Acknowledgements that wait for the log. */
+  get waiting(): number {
+    return this.#acks.length - this.#head
   }
 
   receive(packet: PublishPacket): PublishResult {
@@ -87,9 +117,28 @@ export class Publishing implements Inbound {
     if (topic === 'wait' || 'do' in topic) return topic
     const alias = packet.properties?.topicAlias
     if (alias !== undefined) this.aliases.set(alias, name)
+    if (packet.qos === 2 && this.received.has(packet.packetId)) return this.#receivedAgain(packet.packetId)
     if (!topic.allowed) return this.#refused(packet)
     if (host.config.PAYLOAD_FORMAT_VALIDATION && packet.properties?.payloadFormatIndicator === 1 && !isUtf8(packet.payload)) return this.#unreadable(packet)
-    return packet.qos === 0 ? this.#publishAtMostOnce(topic, packet) : this.#publishAtLeastOnce(topic, packet)
+    return packet.qos === 0 ? this.#publishAtMostOnce(topic, packet) : this.#append(topic, packet)
+  }
+
+  /** PUBREL: the packet id is free once the log knows [MQTT-4.3.3-11]. */
+  release(packetId: number): PublishResult {
+    const known = this.received.get(packetId)
+    this.received.delete(packetId)
+    const ack = this.#expectAck(AckType.Pubcomp, packetId)
+    ack.isLast = known !== undefined
+    const { uses, isPresent } = this.#session
+    if (uses && (known === 'stored' || (known === undefined && isPresent))) {
+      // Counted before the log answers: the next PUBLISH with the packet id is another message, and comes after PUBCOMP.
+      uses.release(packetId)
+      this.#owner.onReleased(packetId, ack.done)
+      return this.#host.logIsFull ? 'full' : 'taken'
+    }
+    ack.reasonCode = known === undefined && this.protocolVersion === 5 ? ReasonCode.PacketIdentifierNotFound : ReasonCode.Success
+    this.#acknowledge()
+    return 'taken'
   }
 
   /** The principal is not what it was. */
@@ -123,13 +172,30 @@ export class Publishing implements Inbound {
     return 'taken'
   }
 
-  #publishAtLeastOnce(topic: PublishTopic, packet: PublishPacket): PublishResult {
+  #append(topic: PublishTopic, packet: PublishPacket): PublishResult {
     const host = this.#host
-    host.metrics.publishes[1]++
-    const ack = this.#expectAck(packet.packetId)
-    host.appendMessage(this.#identity, topic, packet, ack.done)
+    const { qos, packetId } = packet
+    host.metrics.publishes[qos]++
+    this.unacknowledged++
+    const ack = this.#expectAck(qos === 2 ? AckType.Pubrec : AckType.Puback, packetId)
+    if (qos === 2) this.received.set(packetId, 'stored')
+    host.appendMessage(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
     if (host.logIsFull) return 'full'
-    return this.protocolVersion === 4 && this.unacknowledged >= host.config.RECEIVE_MAXIMUM ? 'window' : 'taken'
+    // Those that wait for PUBREL do not count here: it could not be read.
+    return this.protocolVersion === 4 && this.waiting >= host.config.RECEIVE_MAXIMUM ? 'window' : 'taken'
+  }
+
+  /** The same for every gateway that is sent the message. */
+  #repeatableId(packetId: number): Buffer | undefined {
+    const { id, shard, uses } = this.#session
+    return uses ? repeatableId({ kind: RepeatableKind.Publish, shard, session: id, use: uses.of(packetId), detail: packetId }) : undefined
+  }
+
+  /** Acknowledged again and not appended again [MQTT-4.3.3-10]; behind the first PUBREC, should that still wait for the log. */
+  #receivedAgain(packetId: number): PublishResult {
+    this.#expectAck(AckType.Pubrec, packetId).reasonCode = ReasonCode.Success
+    this.#acknowledge()
+    return 'taken'
   }
 
   #refused(packet: PublishPacket): PublishResult {
@@ -138,7 +204,12 @@ export class Publishing implements Inbound {
     if (typeof outcome !== 'string') return outcome
     if (outcome === 'drop') return 'taken'
     // In its turn: acknowledgements keep the order of the publishes.
-    this.#expectAck(packet.packetId).reasonCode = outcome === 'nack' ? ReasonCode.NotAuthorized : ReasonCode.Success
+    this.unacknowledged++
+    const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
+    ack.reasonCode = outcome === 'nack' ? ReasonCode.NotAuthorized : ReasonCode.Success
+    if (outcome === 'nack')
+      ack.isLast = true // [MQTT-4.3.3-9] the packet id is free
+    else if (packet.qos === 2) this.received.set(packet.packetId, 'refused')
     this.#acknowledge()
     return 'taken'
   }
@@ -147,15 +218,17 @@ export class Publishing implements Inbound {
   #unreadable(packet: PublishPacket): PublishResult {
     this.#host.metrics.publishesDropped.payloadFormat++
     if (packet.qos === 0) return 'taken'
-    this.#expectAck(packet.packetId).reasonCode = ReasonCode.PayloadFormatInvalid
+    this.unacknowledged++
+    const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
+    ack.reasonCode = ReasonCode.PayloadFormatInvalid
+    ack.isLast = true
     this.#acknowledge()
     return 'taken'
   }
 
-  #expectAck(packetId: number): PublishAck {
-    const ack = PublishAck.take(this, packetId)
+  #expectAck(type: AckType, packetId: number): PublishAck {
+    const ack = PublishAck.take(this, type, packetId)
     this.#acks.push(ack)
-    this.unacknowledged++
     return ack
   }
 
@@ -165,10 +238,10 @@ export class Publishing implements Inbound {
     for (; head < acks.length; head++) {
       const ack = acks[head] as PublishAck
       if (!ack.isAnswered) break
-      if (ack.reasonCode === 0) this.#output.fourBytes(0x40, ack.packetId)
+      if (ack.reasonCode === 0) this.#output.fourBytes(ack.type, ack.packetId)
       else this.#refuse(ack)
+      if (ack.isLast) this.unacknowledged--
       ack.free()
-      this.unacknowledged--
     }
     if (head === this.#head) return
     if (head === acks.length) {
@@ -184,7 +257,7 @@ export class Publishing implements Inbound {
 
   #refuse(ack: PublishAck): void {
     const { buffer, offset } = this.#output.piece(5)
-    buffer[offset] = 0x40
+    buffer[offset] = ack.type
     buffer[offset + 1] = 3
     buffer[offset + 2] = ack.packetId >>> 8
     buffer[offset + 3] = ack.packetId & 0xff

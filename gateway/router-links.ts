@@ -90,7 +90,7 @@ export class RouterLinks {
     this.#routers.add(router)
   }
 
-  /** A numbered message is done: told to the shard's owner with the others of this turn. */
+  /** A numbered message is done, or received: told to the shard's owner with the others of this turn. */
   acknowledge(shard: number, connection: number, number: number, outcome: AckOutcome): void {
     const acks = this.#acks.get(shard)
     if (acks) acks.push({ connection, number, outcome })
@@ -139,6 +139,7 @@ export class RouterLinks {
       case 'direct':
       case 'owed':
       case 'retained':
+      case 'release':
         if (!this.shards.accepts(frame.shard, frame.term, router)) {
           this.#host.metrics.staleFrames.inc()
           return
@@ -176,7 +177,7 @@ export class RouterLinks {
     router.frames.send({ kind: 'shardState', shard, term, receivedTo: this.shards.of(shard)?.receivedTo ?? -1, sessions })
   }
 
-  #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'retained' }): void {
+  #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'release' | 'retained' }): void {
     switch (frame.kind) {
       case 'attachAnswer': {
         const connection = this.#host.connection(frame.connection)
@@ -196,6 +197,9 @@ export class RouterLinks {
       }
       case 'owed':
         for (const message of frame.messages) this.#deliver(message)
+        return
+      case 'release':
+        for (const { connection, number } of frame.releases) this.#host.connection(connection)?.release(number)
         return
       case 'retained':
         this.#takePage(frame)

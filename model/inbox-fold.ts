@@ -200,7 +200,7 @@ export class InboxFold {
     for (const progress of record.sessions) {
       const session = this.#session(progress.clientId, progress.session)
       const queue = session?.queue ?? this.#over.get(keyOf(progress.clientId, progress.session))?.queue
-      queue?.advance(progress.cursor, progress.above, progress.sent)
+      queue?.advance(progress.cursor, progress.above, progress.sent, progress.received)
       if (session) touched.push(session)
     }
     return touched

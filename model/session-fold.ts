@@ -3,7 +3,20 @@
  * position. What changed is returned, so that a router can act on it.
  */
 import { parseShared } from '../mqtt/topic.ts'
-import type { AnyRecord, Attached, Attachment, Detached, PendingWill, SessionEnded, Subscribed, Unsubscribed, WillDue, WillFired } from '../schemas/records.ts'
+import type {
+  AnyRecord,
+  Attached,
+  Attachment,
+  Detached,
+  PendingWill,
+  Released,
+  SessionEnded,
+  Subscribed,
+  Unsubscribed,
+  WillDue,
+  WillFired,
+} from '../schemas/records.ts'
+import { PacketUses } from './packet-uses.ts'
 import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
 import { Session, type Subscription } from './session.ts'
 import type { SessionQueue } from './session-queue.ts'
@@ -26,6 +39,8 @@ export type SessionChange =
   /** `retained`: those of `added` that are owed what is retained. */
   | { readonly kind: 'subscribed'; readonly session: Session; readonly added: readonly Subscription[]; readonly retained: readonly Subscription[] }
   | { readonly kind: 'unsubscribed'; readonly session: Session; readonly removed: readonly Subscription[] }
+  /** A QoS 2 publish of the session is over: its packet id is free, and `use` was the number of this use. */
+  | { readonly kind: 'released'; readonly session: Session; readonly packetId: number; readonly use: number }
   /** Follows `detached` when the session ends with its connection; else stands alone. */
   | {
       readonly kind: 'ended'
@@ -56,6 +71,8 @@ export class SessionFold {
   term = -1
   /** Those that are over, in the order they ended. */
   readonly #over = new Map<string, Session>()
+  /** Those that are not, by the offset of the attach that began them. */
+  readonly #live = new Map<number, Session>()
 
   constructor(shard: number) {
     this.shard = shard
@@ -65,6 +82,12 @@ export class SessionFold {
   restore(session: Session): void {
     this.sessions.set(session.clientId, session)
     if (session.isOver) this.#over.set(session.clientId, session)
+    else this.#live.set(session.id, session)
+  }
+
+  /** The session that the attach at `id` began; undefined when it is over, or was never. */
+  live(id: number): Session | undefined {
+    return this.#live.get(id)
   }
 
   /** Applies the record at `offset`. Records before `position` are known already and change nothing. */
@@ -79,6 +102,8 @@ export class SessionFold {
         return this.#subscribed(offset, record.value)
       case 'Unsubscribed':
         return this.#unsubscribed(record.value)
+      case 'Released':
+        return this.#released(record.value)
       case 'Detached':
         return this.#detached(record.value)
       case 'SessionEnded':
@@ -123,9 +148,12 @@ export class SessionFold {
       changes.push({ kind: 'ended', session: known, reason, removed, queue: known.queue, from: null, at: record.at, sequence: known.sequence })
       known.subscriptions = new Map()
       known.resetQueue()
+      known.uses = null
       known.endedAt = record.at
+      this.#live.delete(known.id)
     }
     this.#over.delete(record.clientId)
+    this.#live.set(session.id, session)
     session.epoch = offset
     session.sequence++
     session.expiryInterval = record.sessionExpiryInterval
@@ -174,6 +202,19 @@ export class SessionFold {
       removed.push(subscription)
     }
     return [{ kind: 'unsubscribed', session, removed }]
+  }
+
+  /**
+   * One of an older connection is ignored like all it says: its client never saw the PUBCOMP and sends PUBREL again. Two for
+   * one use do no harm: the client uses the packet id again only after PUBCOMP, when both are folded.
+   */
+  #released(record: Released): readonly SessionChange[] {
+    const session = this.#current(record.clientId, record.epoch)
+    if (!session) return []
+    session.uses ??= new PacketUses()
+    const use = session.uses.of(record.packetId)
+    session.uses.release(record.packetId)
+    return [{ kind: 'released', session, packetId: record.packetId, use }]
   }
 
   #detached(record: Detached): readonly SessionChange[] {
@@ -231,7 +272,9 @@ export class SessionFold {
     session.wills = afterEnd(from ? withWillOf(session, from, session.will, at) : session.wills, at)
     session.attached = null
     session.will = null
+    session.uses = null
     session.endedAt = at
+    this.#live.delete(session.id)
     // Last in both, so that a snapshot tells the order too.
     this.sessions.delete(session.clientId)
     this.sessions.set(session.clientId, session)

@@ -49,6 +49,8 @@ export class SessionQueue {
   /** A shared subscription has given it something. */
   wasShared = false
   readonly #done = new Set<number>()
+  /** QoS 2 numbers that the client has received and that are not done; true once a record says so. */
+  readonly #received = new Map<number, boolean>()
   readonly #identifiers = new Map<number, readonly number[]>()
   /** Of entries given to the session as a member of a shared subscription; ascending. */
   readonly #groups = new Map<number, string>()
@@ -71,6 +73,32 @@ export class SessionQueue {
 
   isDone(number: number): boolean {
     return number < this.cursor || this.#done.has(number)
+  }
+
+  /** Numbers of QoS 2 that the client has received (PUBREC) and that are not done, ascending. */
+  get received(): number[] {
+    return this.#received.size === 0 ? [] : [...this.#received.keys()].sort((a, b) => a - b)
+  }
+
+  isReceived(number: number): boolean {
+    return this.#received.has(number)
+  }
+
+  /** A record says that the client has received it: PUBREL may go out [MQTT-4.3.3-4]. */
+  isReleasable(number: number): boolean {
+    return this.#received.get(number) === true
+  }
+
+  /** The client has received it: it goes on with PUBREL, never with PUBLISH; false when it is done or not given out. */
+  receive(number: number): boolean {
+    if (number < 0 || number >= this.next || this.isDone(number)) return false
+    if (!this.#received.has(number)) this.#received.set(number, false)
+    return true
+  }
+
+  /** A record says that the client has received them. */
+  confirmReceived(numbers: readonly number[]): void {
+    for (const number of numbers) if (number < this.next && !this.isDone(number)) this.#received.set(number, true)
   }
 
   push(entry: Omit<QueueEntry, 'number'>): number {
@@ -124,7 +152,7 @@ export class SessionQueue {
   }
 
   /** Takes over journaled progress: never moves backwards. */
-  advance(cursor: number, above: readonly number[], sent: number): void {
+  advance(cursor: number, above: readonly number[], sent: number, received: readonly number[] = []): void {
     for (let number = this.cursor; number < Math.min(cursor, this.next); number++) this.finish(number)
     if (cursor > this.next) {
       this.next = cursor
@@ -132,6 +160,7 @@ export class SessionQueue {
     }
     for (const number of above) this.finish(number)
     this.sent = Math.max(this.sent, sent)
+    this.confirmReceived(received)
   }
 
   /** Puts back an entry under its old number (from a snapshot); numbers ascend. */
@@ -165,6 +194,7 @@ export class SessionQueue {
     this.bytes -= this.#sizes[number & (this.#sizes.length - 1)] as number
     this.#identifiers.delete(number)
     this.#groups.delete(number)
+    this.#received.delete(number)
   }
 
   #giveBack(): void {

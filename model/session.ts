@@ -1,4 +1,5 @@
 import type { Attachment, PendingWill, SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { PacketUses } from './packet-uses.ts'
 import { noWills } from './pending-wills.ts'
 import { SessionQueue } from './session-queue.ts'
 
@@ -43,6 +44,8 @@ export class Session {
   /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
   judgedAt = 0
   queue = new SessionQueue()
+  /** Of the client's QoS 2 publishes; null before the first was released. */
+  uses: PacketUses | null = null
 
   constructor(begin: {
     readonly clientId: string

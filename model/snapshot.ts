@@ -1,7 +1,8 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/records.ts'
+import type { HeldMessage, QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/records.ts'
 import type { InboxFold } from './inbox-fold.ts'
+import { PacketUses } from './packet-uses.ts'
 import { Session, type Subscription } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
 import { SessionQueue } from './session-queue.ts'
@@ -11,6 +12,8 @@ export type SnapshotPositions = Pick<
   SnapshotClosed,
   'sessionsOffset' | 'inboxOffset' | 'position' | 'lifecyclePosition' | 'highWaters' | 'terms' | 'retainedOffsets' | 'retainedHighWaters'
 >
+
+const noUses = Buffer.alloc(0)
 
 export function sessionState(session: Session): SessionState {
   const { queue } = session
@@ -33,6 +36,8 @@ export function sessionState(session: Session): SessionState {
     sent: queue.sent,
     queue: [...queue.entries()].map((entry) => ({ ...entry, expiresAt: entry.expiresAt || null })),
     wills: session.wills,
+    received: queue.received,
+    uses: session.uses?.encode() ?? noUses,
   }
 }
 
@@ -59,6 +64,7 @@ function sessionOf(state: SessionState, shard: number): Session {
   session.detachedAt = state.detachedAt
   session.endedAt = state.endedAt
   if (state.wills.length > 0) session.wills = state.wills
+  if (state.uses.length > 0) session.uses = PacketUses.decode(state.uses)
   for (const subscription of state.subscriptions) session.subscriptions.set(subscription.filter, subscription)
   return session
 }
@@ -67,7 +73,7 @@ function restoreQueue(queue: SessionQueue, state: SessionState): void {
   queue.next = state.cursor
   queue.cursor = state.cursor
   for (const entry of state.queue) queue.restore({ ...entry, expiresAt: entry.expiresAt ?? 0, qos: entry.qos as 0 | 1 | 2 })
-  queue.advance(state.cursor, state.above, state.sent)
+  queue.advance(state.cursor, state.above, state.sent, state.received)
   if (queue.next < state.next) queue.skipTo(state.next)
 }
 
@@ -80,7 +86,7 @@ function* sessionStates(session: Session): Generator<SessionState> {
   const { queue } = state
   yield queue.length <= entriesPerState ? state : { ...state, queue: queue.slice(0, entriesPerState) }
   for (let from = entriesPerState; from < queue.length; from += entriesPerState) {
-    yield { ...state, subscriptions: [], will: null, wills: [], above: [], queue: queue.slice(from, from + entriesPerState) }
+    yield { ...state, subscriptions: [], will: null, wills: [], above: [], received: [], uses: noUses, queue: queue.slice(from, from + entriesPerState) }
   }
 }
 
@@ -118,13 +124,27 @@ export function* snapshotChunks(sessions: Iterable<Session>, sizeMax: number): G
   if (chunk.length > 0) yield chunk
 }
 
-/** The states of one chunk. */
-export function statesOf(chunk: readonly Buffer[]): SessionState[] {
-  return chunk.map((bytes) => {
+/** Held messages in one record at most: it stays below half a MiB. */
+export const heldPerRecord = 15_000
+
+/** Messages that may come again as chunks. */
+export function* heldChunks(shard: number, term: number, messages: readonly HeldMessage[]): Generator<Buffer[]> {
+  for (let from = 0; from < messages.length; from += heldPerRecord) {
+    yield [encodeRecord('MessagesHeld', { shard, term, messages: messages.slice(from, from + heldPerRecord) })]
+  }
+}
+
+/** What one chunk holds. */
+export function contentsOf(chunk: readonly Buffer[]): { readonly states: SessionState[]; readonly held: HeldMessage[] } {
+  const states: SessionState[] = []
+  const held: HeldMessage[] = []
+  for (const bytes of chunk) {
     const record = decodeRecord(bytes)
-    if (record.name !== 'SessionState') throw new Error(`a snapshot chunk holds a ${record.name} instead of a SessionState`)
-    return record.value
-  })
+    if (record.name === 'SessionState') states.push(record.value)
+    else if (record.name === 'MessagesHeld') held.push(...record.value.messages)
+    else throw new Error(`a snapshot chunk holds a ${record.name} instead of a SessionState or MessagesHeld`)
+  }
+  return { states, held }
 }
 
 /** Puts a snapshot's sessions into an empty fold, without their queues: only an owner needs those. */

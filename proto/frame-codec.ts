@@ -3,7 +3,7 @@
  * u32 length (of what follows), u8 kind, body. Integers in bodies are unsigned LEB128 (positions stay below 2^53),
  * texts and bytes carry their length in front, -1 is written as 0 and n as n+1 where a field allows "none".
  */
-import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, Receiver } from './frames.ts'
+import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, Receiver, Release } from './frames.ts'
 
 const kinds = [
   'hello',
@@ -21,6 +21,7 @@ const kinds = [
   'pong',
   'retained',
   'retainedTaken',
+  'release',
 ] as const
 type Kind = (typeof kinds)[number]
 const codeOf = new Map<Kind, number>(kinds.map((kind, index) => [kind, index + 1]))
@@ -97,6 +98,7 @@ export class FrameWriter {
         this.#number(frame.session)
         this.#number(frame.epoch)
         this.#number(frame.sessionPresent ? 1 : 0)
+        this.#bytes(frame.uses)
         return
       case 'close':
         this.#number(frame.shard)
@@ -131,6 +133,15 @@ export class FrameWriter {
         this.#number(frame.term)
         this.#number(frame.sequence)
         return
+      case 'release':
+        this.#number(frame.shard)
+        this.#number(frame.term)
+        this.#number(frame.releases.length)
+        for (const { connection, number } of frame.releases) {
+          this.#number(connection)
+          this.#number(number)
+        }
+        return
       case 'ping':
       case 'pong':
         this.#number(frame.nonce)
@@ -149,6 +160,7 @@ export class FrameWriter {
           this.#number(session.session)
           this.#number(session.sent + 1)
           this.#numbers(session.unacknowledged)
+          this.#numbers(session.received)
         }
         return
       case 'received':
@@ -300,7 +312,10 @@ const readLiveSession = (reader: FrameReader): LiveSession => ({
   session: reader.number(),
   sent: reader.number() - 1,
   unacknowledged: reader.numbers(),
+  received: reader.numbers(),
 })
+
+const readRelease = (reader: FrameReader): Release => ({ connection: reader.number(), number: reader.number() })
 
 const readAck = (reader: FrameReader): Ack => ({ connection: reader.number(), number: reader.number(), outcome: reader.number() as AckOutcome })
 
@@ -322,6 +337,7 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
         session: reader.number(),
         epoch: reader.number(),
         sessionPresent: reader.number() === 1,
+        uses: reader.bytes(),
       }
     case 'close':
       return { kind, shard: reader.number(), term: reader.number(), connection: reader.number(), reasonCode: reader.number(), reason: reader.text() }
@@ -349,6 +365,8 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
       }
     case 'retainedTaken':
       return { kind, shard: reader.number(), term: reader.number(), sequence: reader.number() }
+    case 'release':
+      return { kind, shard: reader.number(), term: reader.number(), releases: reader.list(() => readRelease(reader)) }
     case 'ping':
     case 'pong':
       return { kind, nonce: reader.number() }

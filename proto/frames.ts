@@ -35,6 +35,14 @@ export interface LiveSession {
   readonly sent: number
   /** Numbers below `sent` that the client has not acknowledged. Everything else this connection was sent is done. */
   readonly unacknowledged: readonly number[]
+  /** Those of them that are QoS 2 and that the client has received (PUBREC). */
+  readonly received: readonly number[]
+}
+
+/** A number whose PUBLISH the client has, as the journal says: PUBREL goes out. */
+export interface Release {
+  readonly connection: number
+  readonly number: number
 }
 
 export type RouterFrame =
@@ -56,6 +64,8 @@ export type RouterFrame =
       readonly session: number
       readonly epoch: number
       readonly sessionPresent: boolean
+      /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts); empty for none. */
+      readonly uses: Buffer
     }
   /** End a connection: DISCONNECT with the reason code in MQTT 5, a plain close in 3.1.1. `reason` is Event Grid's disconnectionReason. */
   | { readonly kind: 'close'; readonly shard: number; readonly term: number; readonly connection: number; readonly reasonCode: number; readonly reason: string }
@@ -90,11 +100,13 @@ export type RouterFrame =
     }
   /** Messages owed to persistent sessions of the client shard `shard`, in queue order per session, within each client's Receive Maximum. */
   | { readonly kind: 'owed'; readonly shard: number; readonly term: number; readonly messages: readonly DeliveredMessage[] }
+  /** The client's PUBREC of these owed numbers is in the journal: PUBREL goes out [MQTT-4.3.3-4]. In order with `owed`. */
+  | { readonly kind: 'release'; readonly shard: number; readonly term: number; readonly releases: readonly Release[] }
   /** Sent every second; the gateway answers `pong`. */
   | { readonly kind: 'ping'; readonly nonce: number }
 
-/** What became of an owed message. */
-export const AckOutcome = { acknowledged: 0, expired: 1, tooLarge: 2, unauthorized: 3 } as const
+/** What became of an owed message. `received`: the client has it (PUBREC) and waits for PUBREL; everything else ends it. */
+export const AckOutcome = { acknowledged: 0, expired: 1, tooLarge: 2, unauthorized: 3, received: 4 } as const
 export type AckOutcome = (typeof AckOutcome)[keyof typeof AckOutcome]
 
 export interface Ack {
@@ -111,7 +123,7 @@ export type GatewayFrame =
   | { readonly kind: 'received'; readonly shard: number; readonly term: number; readonly to: number }
   /** The page is with the client's connection, or the connection is over. */
   | { readonly kind: 'retainedTaken'; readonly shard: number; readonly term: number; readonly sequence: number }
-  /** Owed messages that are done, batched per tick. */
+  /** Owed messages that are done or received, batched per tick. */
   | { readonly kind: 'acks'; readonly shard: number; readonly acks: readonly Ack[] }
   | { readonly kind: 'pong'; readonly nonce: number }
 

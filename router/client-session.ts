@@ -19,10 +19,12 @@ export class ClientSession {
   #inFlightBytes = 0
   /** Numbers below this were sent on an earlier connection, or may have been: they carry DUP. */
   readonly #sentBefore: number
+  /** QoS 2 numbers that were sent here and that the client has received: PUBREL goes out once a record says so. */
+  readonly #unreleased = new Set<number>()
   /** Its payload is being read: nothing behind it goes out before. */
   isReading = false
   /** What the gateway told and the fold has not all of yet. */
-  #told: { readonly sent: number; readonly open: Set<number>; settled: number } | undefined
+  #told: { readonly sent: number; readonly open: Set<number>; readonly received: ReadonlySet<number>; settled: number } | undefined
 
   constructor(session: Session, sentBefore: number) {
     this.session = session
@@ -34,8 +36,8 @@ export class ClientSession {
    * Goes on where the gateway says its connection is: everything below `sent` that is not listed is done; what was sent
    * and never arrived goes out again. Returns what became done.
    */
-  resume(sent: number, unacknowledged: readonly number[]): number[] {
-    this.#told = { sent, open: new Set(unacknowledged), settled: this.session.queue.cursor }
+  resume(sent: number, unacknowledged: readonly number[], received: readonly number[] = []): number[] {
+    this.#told = { sent, open: new Set(unacknowledged), received: new Set(received), settled: this.session.queue.cursor }
     this.#clear()
     this.nextToSend = Math.max(this.session.queue.cursor, sent)
     this.session.queue.sent = Math.max(this.session.queue.sent, sent)
@@ -61,8 +63,10 @@ export class ClientSession {
     const end = Math.min(told.sent, queue.next)
     for (let number = Math.max(told.settled, queue.cursor); number < end; number++) {
       if (queue.isDone(number)) continue
-      if (told.open.has(number)) this.#add(number)
-      else finished.push(number)
+      if (told.open.has(number)) {
+        this.#add(number)
+        if (told.received.has(number)) this.received(number)
+      } else finished.push(number)
     }
     told.settled = Math.max(told.settled, end)
     if (queue.next >= told.sent) this.#told = undefined
@@ -77,6 +81,8 @@ export class ClientSession {
     if (this.nextToSend < queue.cursor) this.nextToSend = queue.cursor
     while (this.nextToSend < queue.next && queue.isDone(this.nextToSend)) this.nextToSend++
     if (this.nextToSend >= queue.next) return undefined
+    // PUBREL is not counted by the client's window (section 4.9).
+    if (queue.isReceived(this.nextToSend)) return this.nextToSend
     if (this.inFlight.size >= attached.receiveMaximum || this.#inFlightBytes >= inFlightBytesMax) return undefined
     if (this.nextToSend - queue.cursor >= numberSpanMax) return undefined
     return this.nextToSend
@@ -91,10 +97,42 @@ export class ClientSession {
     return number < this.#sentBefore
   }
 
+  /** An earlier connection may have been sent the number: its client may know its packet id. */
+  wasSentBefore(number: number): boolean {
+    return number < this.#sentBefore
+  }
+
+  /** The client has received the number (PUBREC); false when it is done already. */
+  received(number: number): boolean {
+    if (!this.session.queue.receive(number)) return false
+    this.#unreleased.add(number)
+    this.#lighten(number)
+    return true
+  }
+
+  /** PUBREL goes out in the number's turn, as on a connection that did not bring its PUBLISH. */
+  released(number: number): void {
+    this.sent(number)
+    this.#lighten(number)
+  }
+
+  /** True while PUBREL of some number waits for its record. */
+  get hasUnreleased(): boolean {
+    return this.#unreleased.size > 0
+  }
+
+  /** Numbers that the next record says are received: PUBREL may follow it. */
+  takeUnreleased(): number[] {
+    const numbers = [...this.#unreleased].sort((a, b) => a - b)
+    this.#unreleased.clear()
+    return numbers
+  }
+
   /** The number is done; false when it was already. */
   finish(number: number): boolean {
     this.#inFlightBytes -= this.inFlight.get(number) ?? 0
     this.inFlight.delete(number)
+    this.#unreleased.delete(number)
     this.#told?.open.delete(number)
     return this.session.queue.finish(number)
   }
@@ -105,8 +143,17 @@ export class ClientSession {
     this.inFlight.set(number, size)
   }
 
+  /** The client has its payload: it does not load the socket any more. */
+  #lighten(number: number): void {
+    const size = this.inFlight.get(number)
+    if (size === undefined) return
+    this.#inFlightBytes -= size
+    this.inFlight.set(number, 0)
+  }
+
   #clear(): void {
     this.inFlight.clear()
+    this.#unreleased.clear()
     this.#inFlightBytes = 0
   }
 }

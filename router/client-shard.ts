@@ -84,6 +84,9 @@ const unknownGatewayMs = 5_000
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
+/** Expired messages that one record settles. */
+const settledAtOnce = 1_000
+const noUses = Buffer.alloc(0)
 
 export class ClientShard {
   readonly shard: number
@@ -247,7 +250,7 @@ export class ClientShard {
         this.#handover.leave(session)
         continue
       }
-      if (client.settle().length > 0) this.#progress(session)
+      if (client.settle().length > 0 || client.hasUnreleased) this.#progress(session)
       this.#want(client)
     }
   }
@@ -256,7 +259,7 @@ export class ClientShard {
   shardState(gateway: Gateway, live: readonly LiveSession[]): void {
     const here = this.#connections.get(gateway.identity.incarnation) ?? new Map<number, ClientSession>()
     const told = new Set<number>()
-    for (const { connection, session, sent, unacknowledged } of live) {
+    for (const { connection, session, sent, unacknowledged, received } of live) {
       told.add(connection)
       const client = here.get(connection)
       if (!client || client.session.id !== session) {
@@ -264,9 +267,9 @@ export class ClientShard {
         gateway.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
         continue
       }
-      const finished = client.resume(Math.max(sent, 0), unacknowledged)
+      const finished = client.resume(Math.max(sent, 0), unacknowledged, received)
       this.#know(client.session)
-      if (finished.length > 0 || sent > 0) this.#progress(client.session)
+      if (finished.length > 0 || sent > 0 || client.hasUnreleased) this.#progress(client.session)
       this.#want(client)
     }
     for (const [connection, client] of here) {
@@ -286,7 +289,12 @@ export class ClientShard {
     let delivered = 0
     for (const { connection, number, outcome } of acks) {
       const client = here?.get(connection) ?? leaving?.get(connection)
-      if (!client?.finish(number)) continue
+      if (!client) continue
+      if (outcome === AckOutcome.received || (outcome !== AckOutcome.acknowledged && this.#isHalfDone(client, number))) {
+        if (client.received(number)) this.#progress(client.session)
+        continue
+      }
+      if (!client.finish(number)) continue
       if (outcome === AckOutcome.acknowledged) delivered++
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
       this.#progress(client.session)
@@ -436,6 +444,7 @@ export class ClientShard {
       epoch: session.epoch,
       // An earlier attach began the session that this one goes on with.
       sessionPresent: session.id !== session.epoch,
+      uses: session.uses?.encode() ?? noUses,
     })
   }
 
@@ -450,6 +459,7 @@ export class ClientShard {
       session: 0,
       epoch: 0,
       sessionPresent: false,
+      uses: noUses,
     })
   }
 
@@ -552,9 +562,17 @@ export class ClientShard {
     for (let number = client.next(); number !== undefined; number = client.next()) {
       if (gateway.queuedBytes > this.#options.limits.gatewayBytesMax) return
       const entry = session.queue.get(number) as QueueEntry
-      if (entry.expiresAt !== 0 && entry.expiresAt <= this.#options.now()) {
-        this.#giveUp(client, number, 'expired')
+      if (session.queue.isReceived(number)) {
+        // Its record is on its way: what is behind waits, so that the order holds.
+        if (!session.queue.isReleasable(number)) return
+        client.released(number)
+        batch.release(gateway, { connection: (session.attached as Attachment).connection, number })
         continue
+      }
+      if (this.#isExpired(entry)) {
+        if (this.#giveUp(client, number, 'expired')) continue
+        this.#settleExpired(client, number + 1)
+        return
       }
       const value = this.#options.payloads.get(entry.source, entry.offset, () => {
         client.isReading = false
@@ -564,9 +582,11 @@ export class ClientShard {
         client.isReading = true
         return
       }
-      if (value === gone) this.#giveUp(client, number, 'gone')
-      else if (number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, value)) this.#giveUp(client, number, 'unauthorized')
-      else {
+      const trouble =
+        value === gone ? 'gone' : number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, value) ? 'unauthorized' : undefined
+      if (trouble !== undefined) {
+        if (!this.#giveUp(client, number, trouble)) return
+      } else if (value !== gone) {
         const dup = client.sent(number)
         const { qos, retain, subscriptionIdentifiers } = entry
         const { connection } = session.attached as Attachment
@@ -581,10 +601,42 @@ export class ClientShard {
     return principal !== undefined && judge.mayReceive(principal, decodeMessage(value).topic)
   }
 
-  #giveUp(client: ClientSession, number: number, reason: string): void {
+  #isExpired({ expiresAt }: QueueEntry): boolean {
+    return expiresAt !== 0 && expiresAt <= this.#options.now()
+  }
+
+  /** A QoS 2 message whose PUBLISH an earlier connection may have brought: its client may wait for PUBREL. */
+  #isHalfDone(client: ClientSession, number: number): boolean {
+    return client.wasSentBefore(number) && client.session.queue.get(number)?.qos === 2
+  }
+
+  /**
+   * The message is not sent; true when it is done. One that is half done must not be: its client, if it has the message, would
+   * take a later one with this packet id for a repeat. It goes on with PUBREL, which a client without it answers too.
+   */
+  #giveUp(client: ClientSession, number: number, reason: string): boolean {
+    const { session } = client
+    this.#progress(session)
+    if (this.#isHalfDone(client, number)) {
+      session.queue.receive(number)
+      this.#options.counters.dropped(reason, 1)
+      return false
+    }
     client.finish(number)
-    this.#drop(client.session, [number], reason)
-    this.#progress(client.session)
+    this.#drop(session, [number], reason)
+    return true
+  }
+
+  /** Those behind it that are half done and expired share its record. */
+  #settleExpired(client: ClientSession, from: number): void {
+    const { queue } = client.session
+    for (let number = from; number < Math.min(queue.next, from + settledAtOnce); number++) {
+      const entry = queue.get(number)
+      if (!entry || queue.isReceived(number)) continue
+      if (!this.#isExpired(entry) || !this.#isHalfDone(client, number)) return
+      queue.receive(number)
+      this.#options.counters.dropped('expired', 1)
+    }
   }
 
   #drop(session: Session, numbers: readonly number[], reason: string): void {
@@ -615,24 +667,58 @@ export class ClientShard {
   /** Takes what fits into one record. */
   #appendProgress(): Promise<void> {
     const sessions: Records['Acknowledged']['sessions'][number][] = []
+    const releases: { readonly client: ClientSession; readonly numbers: readonly number[] }[] = []
+    const receiving: { readonly session: Session; readonly received: readonly number[] }[] = []
     let numbers = 0
     for (const session of this.#progressed) {
       this.#progressed.delete(session)
       if (session.isOver) continue
       const { queue } = session
       const above = queue.doneAbove
-      numbers += above.length
-      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above, sent: queue.sent })
+      const { received } = queue
+      numbers += above.length + received.length
+      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above, sent: queue.sent, received })
+      if (received.length > 0) {
+        receiving.push({ session, received })
+        const client = this.#clients.get(session.clientId)
+        if (client?.session === session && client.hasUnreleased) releases.push({ client, numbers: client.takeUnreleased() })
+      }
       if (sessions.length === progressPerRecord || numbers >= numbersPerRecord) break
     }
     const value = encodeRecord('Acknowledged', { shard: this.shard, term: this.term, sessions })
     const append = { topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }
     return new Promise((resolve) =>
       this.#options.appender.append(append, (error) => {
-        if (error) this.#options.onRefused(error)
-        else resolve()
+        if (error) {
+          this.#options.onRefused(error)
+          return
+        }
+        for (const { session, received } of receiving) this.#confirmReceived(session, received)
+        if (releases.length > 0) this.#release(releases)
+        resolve()
       }),
     )
+  }
+
+  /** The journal says that the client has received them. */
+  #confirmReceived(session: Session, received: readonly number[]): void {
+    session.queue.confirmReceived(received)
+    const client = this.#clients.get(session.clientId)
+    if (client?.session === session) this.#want(client)
+  }
+
+  /** PUBREC is in the log: PUBREL may go out [MQTT-4.3.3-4]. */
+  #release(releases: readonly { readonly client: ClientSession; readonly numbers: readonly number[] }[]): void {
+    if (this.#isClosed) return
+    const batch = new OwedBatch(this.shard, this.term)
+    for (const { client, numbers } of releases) {
+      const { session } = client
+      const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
+      // On another connection they are sent in their turn; a gateway that must tell its state first tells of these too.
+      if (!session.attached || !gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client) continue
+      for (const number of numbers) if (!session.queue.isDone(number)) batch.release(gateway, { connection: session.attached.connection, number })
+    }
+    batch.flush()
   }
 
   #write<N extends RecordName>(topic: 'sessions' | 'inbox', name: N, key: string | null, record: Records[N]): void {

@@ -130,6 +130,16 @@ export const routerSettings = {
     outcome: 'the one not used for longest is forgotten: its next message goes to the member that is owed least',
   },
   FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
+  REPEATS_REMEMBERED: {
+    kind: 'number',
+    default: 65_536,
+    min: 0,
+    max: 10_000_000,
+    unit: 'messages',
+    about: 'Finished QoS 2 messages per shard whose late copies are still recognised',
+    outcome: 'the oldest are forgotten: a copy that a stopped gateway appends after that many more counts as a message of its own',
+    metric: 'loggerhead_messages_repeated_total',
+  },
   SNAPSHOT_RECORDS: {
     kind: 'number',
     default: 50_000,
@@ -159,6 +169,7 @@ export interface RouterConfig {
   /** Of one shard. */
   readonly retainedBytesMax: number
   readonly retainedMessageBytesMax: number
+  readonly repeatsRemembered: number
 }
 
 /** Reads the router's settings. Throws SettingError naming the variable. */
@@ -185,6 +196,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     snapshotRecords: values.SNAPSHOT_RECORDS,
     retainedBytesMax: values.RETAINED_BYTES_MAX,
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
+    repeatsRemembered: values.REPEATS_REMEMBERED,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

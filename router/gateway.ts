@@ -154,7 +154,7 @@ export class Gateway {
   }
 
   /** Sends what need not survive the link: its state is told again by `shardState` on the next one. */
-  send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'owed' }>): void {
+  send(frame: Extract<RouterFrame, { kind: 'attachAnswer' | 'owed' | 'release' }>): void {
     this.#send(frame)
   }
 

@@ -5,6 +5,7 @@ export function createRouterMetrics(registry: Registry) {
   const registers = [registry]
   return {
     matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
+    repeats: new Counter({ name: 'loggerhead_messages_repeated_total', help: 'Messages that were in the log already and were not matched again', registers }),
     delivered: new Counter({
       name: 'loggerhead_deliveries_acknowledged_total',
       help: 'Messages owed to persistent sessions that their clients acknowledged',

@@ -7,9 +7,10 @@ import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
-import { restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
+import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { Chosen, SnapshotClosed } from '../schemas/records.ts'
+import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
+import type { Chosen, HeldMessage, SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
@@ -39,7 +40,7 @@ export interface OwnedShardOptions {
   readonly transactionalId: string
   readonly tail: SessionsTail
   readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'sessionsPosition' | 'log' | 'partitions' | 'onRefused'>
-  readonly source: Pick<SourceShardOptions, 'trie' | 'choice' | 'shardOf' | 'gateways' | 'onUnreadable' | 'onMatched'>
+  readonly source: Pick<SourceShardOptions, 'trie' | 'choice' | 'shardOf' | 'gateways' | 'repeatsRemembered' | 'onUnreadable' | 'onMatched' | 'onRepeat'>
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly now: () => number
@@ -70,6 +71,8 @@ export class OwnedShard {
   readonly #retainedFrom: readonly number[] | undefined
   #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
   #snapshotPositions = 0
+  /** Messages held since the last snapshot: a successor reads them all. */
+  #heldSince = 0
   #snapshotAt: number
   #isSnapshotting = false
   #isClosed = false
@@ -108,9 +111,12 @@ export class OwnedShard {
     // Sessions may end while their queues are read; those that ended before had none here.
     const adopt = adopter(inbox, options.captured)
     if (snapshot) await recallChoices(options, inbox, snapshot.closed)
+    const held: HeldMessage[] = [...(snapshot?.held ?? [])]
     await readUpTo(log, topics.inbox, shard, inbox.position, term + 1, (offset, value) => {
       adopt()
-      inbox.apply(offset, decodeRecord(value))
+      const record = decodeRecord(value)
+      inbox.apply(offset, record)
+      if (record.name === 'MessagesHeld' && record.value.term >= (inbox.terms[shard] as number)) held.push(...record.value.messages)
     })
     const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
     const position = inbox.progress?.position ?? start
@@ -120,7 +126,7 @@ export class OwnedShard {
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
     // Right before the owner of the clients looks at the fold: what ends from then on it is told of.
     adopt()
-    return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot })
+    return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot, held })
   }
 
   private constructor(
@@ -135,6 +141,7 @@ export class OwnedShard {
       readonly lifecyclePosition: number
       readonly known: readonly Applied[]
       readonly snapshot: Snapshot | undefined
+      readonly held: readonly HeldMessage[]
     },
   ) {
     const { shard, appender, topics, tail, onRefused, now } = options
@@ -185,6 +192,8 @@ export class OwnedShard {
       appender,
       inboxTopic: topics.inbox,
       now,
+      held: state.held,
+      isOver: (id) => isOver(tail, id),
       recorded: state.inbox.takeChoices(),
       sessionsPosition,
       onRefused,
@@ -212,6 +221,7 @@ export class OwnedShard {
 
   /** From now on `applied` is called; takes what was captured since the fold was looked at. */
   goLive(): void {
+    this.source.settle()
     for (const { offset, changes } of this.#options.captured.slice(this.#capturedSeen)) this.applied(offset, changes)
     this.#serveUnserved()
     this.client.giveOn(this.#inbox.takeOrphans())
@@ -259,7 +269,7 @@ export class OwnedShard {
    * leave the log with its oldest records.
    */
   needsSnapshot(recordsMax: number): boolean {
-    const records = this.#foldPositions() - this.#snapshotPositions
+    const records = this.#foldPositions() - this.#snapshotPositions + this.#heldSince
     return records >= recordsMax || (records > 0 && this.#options.now() - this.#snapshotAt >= snapshotAgeMaxMs)
   }
 
@@ -308,6 +318,16 @@ export class OwnedShard {
     if (position === journaled.position && lifecyclePosition === journaled.lifecyclePosition && served === journaled.served) return
     this.#journaled = { position, lifecyclePosition, served }
     const { appender, topics, tail, now, onRefused, registryPosition } = this.#options
+    const append = (value: Buffer): void =>
+      appender.append({ topic: topics.inbox, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
+        if (error) onRefused(error)
+      })
+    // First, so that whoever begins at the position knows what may come again from before it. A position further on does no harm.
+    const held = this.source.takeUntold()
+    this.#heldSince += held.length
+    for (let from = 0; from < held.length; from += heldPerRecord) {
+      append(encodeRecord('MessagesHeld', { shard: this.shard, term: this.term, messages: held.slice(from, from + heldPerRecord) }))
+    }
     const value = encodeRecord('Progress', {
       shard: this.shard,
       term: this.term,
@@ -317,9 +337,7 @@ export class OwnedShard {
       lifecyclePosition,
       retainedOffsets: this.#retainedOffsets(),
     })
-    appender.append({ topic: topics.inbox, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
-      if (error) onRefused(error)
-    })
+    append(value)
   }
 
   /** Writes a snapshot of the shard; false when one is being written, life cycle events are on their way, or a stretch is indexed by half. */
@@ -330,6 +348,7 @@ export class OwnedShard {
     // Nor a choice that stands in an earlier owner's records only, nor a message between two members.
     if (this.source.hasRecorded || this.client.isGivingOn) return false
     this.#isSnapshotting = true
+    this.#heldSince = 0
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = this.#options.now()
     try {
@@ -339,6 +358,7 @@ export class OwnedShard {
         sessions,
         inbox: this.#inbox,
         term: this.term,
+        held: this.source.held(),
         positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position, retainedOffsets: this.#retainedOffsets() },
         previous: this.#previous,
         now: this.#options.now(),
@@ -384,6 +404,13 @@ const keeperOf = (store: RetainedStore, requests: RetainedRequests): RetainedKee
   },
   hurry: (session, topic) => requests.hurry(session, topic),
 })
+
+/** Nobody appends a message of this id again, as the folds of `sessions` have it. */
+function isOver(tail: SessionsTail, { kind, shard, session, use, detail }: RepeatableId): boolean {
+  const live = tail.folds[shard]?.live(session)
+  if (!live) return true
+  return kind === RepeatableKind.Publish && (live.uses?.of(detail) ?? 0) !== use
+}
 
 /**
  * What happened to the shard's sessions since the last event its owner is known to have written. The fold of this router

@@ -12,6 +12,7 @@ import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
+import { RepeatableKind } from '../schemas/message-id.ts'
 import type { SessionJudge } from './client-shard.ts'
 import type { RouterConfig } from './config.ts'
 import type { GatewayHandlers } from './gateway.ts'
@@ -267,6 +268,8 @@ export class Router {
           shardOf: (clientId) => partitionOf(Buffer.from(clientId), config.partitions),
           gateways: this.#gateways,
           onUnreadable: (offset, error) => this.#unreadable(topics.messages, shard, offset, error),
+          repeatsRemembered: config.repeatsRemembered,
+          onRepeat: () => metrics.repeats.inc(),
           onMatched: (messages, plan) => {
             metrics.matched.inc(messages)
             if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
@@ -380,10 +383,18 @@ export class Router {
           for (const subscription of change.added) this.#trie.add(change.session, subscription)
           if (change.retained.length > 0) this.#each((owned) => owned.subscribed(change.session, offset, change.retained))
           break
-        case 'unsubscribed':
         case 'ended':
+          this.#each((owned) => owned.source.letGoAllOf({ shard, session: change.session.id }))
           for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
           break
+        case 'unsubscribed':
+          for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
+          break
+        case 'released': {
+          const { session, use, packetId } = change
+          this.#each((owned) => owned.source.letGo({ kind: RepeatableKind.Publish, shard, session: session.id, use, detail: packetId }))
+          break
+        }
         case 'attached':
           if (!this.#gateways.get(change.record.gateway)) this.#meetsUnknownGateway = true
           break

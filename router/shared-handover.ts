@@ -100,7 +100,7 @@ export class SharedHandover {
       this.#append(shard, 'Dropped', { shard, term, clientId, session, numbers, reason })
     }
     this.#reassign(byShard, () => {
-      this.#append(shard, 'Acknowledged', { shard, term, sessions: [{ clientId, session, cursor: next, above: [], sent: next }] })
+      this.#append(shard, 'Acknowledged', { shard, term, sessions: [{ clientId, session, cursor: next, above: [], sent: next, received: [] }] })
     })
   }
 
@@ -108,7 +108,7 @@ export class SharedHandover {
   settle(session: Session, queue: SessionQueue): void {
     const { shard, term } = this.#options
     const { cursor, doneAbove: above, sent } = queue
-    this.#append(shard, 'Acknowledged', { shard, term, sessions: [{ clientId: session.clientId, session: session.id, cursor, above, sent }] })
+    this.#append(shard, 'Acknowledged', { shard, term, sessions: [{ clientId: session.clientId, session: session.id, cursor, above, sent, received: [] }] })
   }
 
   /** `settled` is called once all of it is in the log. */

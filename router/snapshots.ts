@@ -6,13 +6,15 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { joined, type SnapshotPositions, snapshotChunks, statesOf } from '../model/snapshot.ts'
+import { contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { HeldMessage, SessionState, SnapshotClosed } from '../schemas/records.ts'
 
 export interface Snapshot {
   readonly closed: SnapshotClosed
   readonly states: readonly SessionState[]
+  /** Messages of the shard that may come again. */
+  readonly held: readonly HeldMessage[]
 }
 
 const chunkSizeMax = 512 * 1024
@@ -45,12 +47,15 @@ export async function readSnapshot(log: Log, topic: string, shard: number): Prom
   }
   if (!closed) return undefined
   const states: SessionState[] = []
+  const held: HeldMessage[] = []
   for (let chunk = 0; chunk < closed.chunks; chunk++) {
     const sessions = chunks.get(chunkKey(closed.generation, chunk))
     if (!sessions) throw new Error(`snapshot ${closed.generation} of shard ${shard} is closed but its chunk ${chunk} of ${closed.chunks} is missing`)
-    states.push(...statesOf(sessions))
+    const contents = contentsOf(sessions)
+    states.push(...contents.states)
+    held.push(...contents.held)
   }
-  return { closed, states: joined(states) }
+  return { closed, states: joined(states), held }
 }
 
 /**
@@ -63,6 +68,7 @@ export async function writeSnapshot(options: {
   readonly sessions: SessionFold
   readonly inbox: InboxFold
   readonly term: number
+  readonly held: readonly HeldMessage[]
   readonly positions: Pick<SnapshotPositions, 'position' | 'lifecyclePosition' | 'retainedOffsets'>
   /** What `readSnapshot` or the last `writeSnapshot` left. */
   readonly previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
@@ -70,11 +76,11 @@ export async function writeSnapshot(options: {
   /** Awaited before the snapshot counts: until the journals have all that its state was made of. */
   journaled(): Promise<void>
 }): Promise<Pick<SnapshotClosed, 'generation' | 'chunks'>> {
-  const { appender, topic, sessions, inbox, term, positions, previous, now, journaled } = options
+  const { appender, topic, sessions, inbox, term, held, positions, previous, now, journaled } = options
   const { shard } = sessions
   const generation = (previous?.generation ?? 0) + 1
   // Taken in one go, before the first wait: one moment of the fold.
-  const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax)]
+  const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax), ...heldChunks(shard, term, held)]
   const closed: SnapshotClosed = {
     shard,
     term,

@@ -6,11 +6,13 @@
 import type { Appender, Stretch } from '../log/log.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import { peekMessage } from '../schemas/message-record.ts'
+import { isRepeatable, type RepeatableId, readRepeatableId } from '../schemas/message-id.ts'
+import { type MessageView, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import type { IndexEntry, IndexReceiver } from '../schemas/records.ts'
+import type { HeldMessage, IndexEntry, IndexReceiver } from '../schemas/records.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
+import { HeldMessages, type Owner } from './held-messages.ts'
 import { RepeatedWills } from './repeated-wills.ts'
 import type { SharedChoice } from './shared-choice.ts'
 import type { SharedGroup } from './shared-group.ts'
@@ -60,6 +62,14 @@ export interface SourceShardOptions {
   readonly appender: Appender
   readonly inboxTopic: string
   readonly now: () => number
+  /** What may stand in `messages` more than once, as the predecessor left it; in its order. */
+  readonly held: readonly HeldMessage[]
+  /** Ids remembered after they were let go. */
+  readonly repeatsRemembered: number
+  /** Nobody appends a message of this id again: its use is over, or its session. */
+  isOver(id: RepeatableId): boolean
+  /** A record whose message counts already was skipped. */
+  onRepeat(): void
   /** Offset in `sessions` of a shard that the trie has applied. */
   sessionsPosition(shard: number): number
   onUnreadable(offset: number, error: Error): void
@@ -96,6 +106,9 @@ export class SourceShard {
   readonly #held: Held[] = []
   readonly #recorded: Map<number, readonly IndexReceiver[]>
   #isClosed = false
+  readonly #repeats: HeldMessages
+  /** Held since the journal was told last. */
+  #untold: HeldMessage[] = []
 
   constructor(options: SourceShardOptions) {
     this.#options = options
@@ -104,6 +117,9 @@ export class SourceShard {
     this.#taken = options.position
     this.#recorded = new Map(options.recorded)
     this.#watermark = new Watermark(options.position, () => this.#moved())
+    this.#repeats = new HeldMessages(options.repeatsRemembered)
+    // The predecessor let go of some; `settle` does it again, once the folds are followed.
+    for (const { id, offset } of options.held) this.#repeats.hold(id, offset, false)
   }
 
   /** Everything below is done. */
@@ -149,19 +165,18 @@ export class SourceShard {
       bytes += value.length
       if (this.#wills.isRepeated(offset, value)) continue
       const topic = key.toString()
+      const view = this.#peek(offset, value)
+      if (!view || this.#isRepeat(view.messageId, offset)) continue
       let found = matched.get(topic)
       if (!found) {
         found = { matches: trie.match(topic), groups: trie.matchGroups(topic) }
         matched.set(topic, found)
         if (retained.isBusy) for (const { session } of found.matches) retained.hurry(session, topic)
       }
-      if (found.matches.length === 0 && found.groups.length === 0 && !this.#recorded.has(offset)) {
-        if (this.#isRetained(offset, value)) kept.set(topic, { offset, value })
-        continue
-      }
-      const message = this.#peek(offset, value)
-      if (message?.retain) kept.set(topic, { offset, value })
-      if (message) planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message))
+      if (view.retain) kept.set(topic, { offset, value })
+      if (found.matches.length === 0 && found.groups.length === 0 && !this.#recorded.has(offset)) continue
+      const message = publishedOf(view, offset < this.#options.backlogEnd)
+      planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message))
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)
@@ -180,15 +195,6 @@ export class SourceShard {
     this.#roomWanted?.()
   }
 
-  #isRetained(offset: number, value: Buffer): boolean {
-    try {
-      return peekMessage(value).retain
-    } catch (error) {
-      this.#options.onUnreadable(offset, error as Error)
-      return false
-    }
-  }
-
   #keep(topic: string, offset: number, value: Buffer, done: () => void): void {
     try {
       if (this.#options.retained.take(topic, offset, value, done)) return
@@ -199,11 +205,50 @@ export class SourceShard {
     done()
   }
 
-  #peek(offset: number, value: Buffer): PublishedRecord | undefined {
+  /** Lets go of what was over before this router followed. */
+  settle(): void {
+    this.#repeats.settle((id) => this.#options.isOver(id))
+  }
+
+  /** Nobody appends the message again. */
+  letGo(id: RepeatableId): void {
+    this.#repeats.letGo(id)
+  }
+
+  /** The session is over: nobody appends its messages again. */
+  letGoAllOf(owner: Owner): void {
+    this.#repeats.letGoAllOf(owner)
+  }
+
+  /** What is known of messages that may come again, for a snapshot. */
+  held(): HeldMessage[] {
+    return [...this.#repeats.entries()]
+  }
+
+  /** What was held since this was last asked: it has to be in the journal before a Progress that passes it. */
+  takeUntold(): HeldMessage[] {
+    const untold = this.#untold
+    this.#untold = []
+    return untold
+  }
+
+  /** True when the message of a repeatable id counts already, through another record. */
+  #isRepeat(id: Buffer, offset: number): boolean {
+    if (!isRepeatable(id)) return false
+    if (this.#repeats.isRepeat(id, offset)) {
+      this.#options.onRepeat()
+      return true
+    }
+    // A copy: the id is a view into the fetched batch.
+    const held = { id: Buffer.from(id), offset }
+    this.#repeats.hold(held.id, offset, this.#options.isOver(readRepeatableId(held.id)))
+    this.#untold.push(held)
+    return false
+  }
+
+  #peek(offset: number, value: Buffer): MessageView | undefined {
     try {
-      const { clientId, qos, retain, receivedAt, messageExpiryInterval } = peekMessage(value)
-      const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
-      return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog: offset < this.#options.backlogEnd }
+      return peekMessage(value)
     } catch (error) {
       this.#options.onUnreadable(offset, error as Error)
       return undefined
@@ -286,4 +331,9 @@ function countdown(waits: number, done: () => void): () => void {
     left--
     if (left === 0) done()
   }
+}
+
+function publishedOf({ clientId, qos, retain, receivedAt, messageExpiryInterval }: MessageView, isBacklog: boolean): PublishedRecord {
+  const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
+  return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog }
 }

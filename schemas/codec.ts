@@ -14,25 +14,43 @@ interface Codec {
   readonly header: Buffer
   readonly type: avro.Type
   readonly checkShape: ShapeCheck
+  /** From the schema the bytes were written with to the one of today, where they differ. */
+  readonly resolver?: ReturnType<avro.Type['createResolver']>
 }
 
 const byName = new Map<string, Codec>()
 /** By the fingerprint's low half, which a number holds; the whole is compared after. */
 const byLowHalf = new Map<number, Codec>()
 
-const folder = new URL('./', import.meta.url)
-for (const file of readdirSync(folder)) {
-  if (!file.endsWith('.avsc')) continue
-  const schema = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as { readonly name: RecordName; readonly type: Schema }
+type SchemaFile = { readonly name: RecordName; readonly type: Schema }
+
+function* schemasIn(folder: URL): Generator<SchemaFile> {
+  for (const file of readdirSync(folder)) if (file.endsWith('.avsc')) yield JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as SchemaFile
+}
+
+// Unions unwrapped and records without methods: values are what records.ts says, no more.
+const typeOf = (schema: SchemaFile): avro.Type =>
+  avro.Type.forSchema(schema as avro.Schema, { wrapUnions: 'never', omitRecordMethods: true } as Parameters<typeof avro.Type.forSchema>[1])
+
+for (const schema of schemasIn(new URL('./', import.meta.url))) {
   const codec: Codec = {
     name: schema.name,
     schema,
     header: headerOf(schema),
-    // Unions unwrapped and records without methods: values are what records.ts says, no more.
-    type: avro.Type.forSchema(schema as avro.Schema, { wrapUnions: 'never', omitRecordMethods: true } as Parameters<typeof avro.Type.forSchema>[1]),
+    type: typeOf(schema),
     checkShape: shapeCheckOf(schema),
   }
   byName.set(codec.name, codec)
+  know(codec)
+}
+
+// What a log may still hold from before a schema got another field: read with the defaults of the new one, never written.
+for (const schema of schemasIn(new URL('./earlier/', import.meta.url))) {
+  const { type } = codecOf(schema.name)
+  know({ name: schema.name, schema, header: headerOf(schema), type, checkShape: shapeCheckOf(schema), resolver: type.createResolver(typeOf(schema)) })
+}
+
+function know(codec: Codec): void {
   if (byLowHalf.has(codec.header.readUInt32LE(2))) throw new TypeError(`the fingerprint of ${codec.name} is not told apart by its low half`)
   byLowHalf.set(codec.header.readUInt32LE(2), codec)
 }
@@ -83,7 +101,7 @@ export function decodeRecord(buffer: Buffer): AnyRecord {
   if (end !== buffer.length) throw new RecordError(`${buffer.length - end} bytes follow a ${codec.name} record`)
   try {
     // records.ts and the schemas agree: a test holds them together.
-    return { name: codec.name, value: codec.type.fromBuffer(buffer.subarray(headerSize)) } as AnyRecord
+    return { name: codec.name, value: codec.type.fromBuffer(buffer.subarray(headerSize), codec.resolver) } as AnyRecord
   } catch (cause) {
     throw new RecordError(`a ${codec.name} record cannot be decoded`, { cause })
   }

@@ -231,6 +231,8 @@ function putOptionalBytes(target: Buffer, position: number, bytes: Buffer | null
  * asked for. The rest of the record is not checked.
  */
 export class MessageView {
+  /** A view into the value. */
+  readonly messageId: Buffer
   readonly session: number
   readonly receivedAt: number
   readonly qos: number
@@ -248,6 +250,7 @@ export class MessageView {
     this.#value = value
     position = beginReading(value) + messageIdSize
     if (position > value.length) throw truncated()
+    this.messageId = value.subarray(position - messageIdSize, position)
     this.#clientIdEnd = positionAfterBytes(value)
     this.#clientIdStart = bytesStart
     this.session = readLong(value)

@@ -9,6 +9,8 @@ export interface SessionProgress {
   readonly above: readonly number[]
   /** Numbers below this may have been sent once. */
   readonly sent: number
+  /** Numbers of QoS 2 that the client has received (PUBREC) and that are not done: they go on with PUBREL. */
+  readonly received: readonly number[]
 }
 
 /** Progress of sessions of this shard (topic `inbox`). */
@@ -241,6 +243,20 @@ export interface Message {
   readonly payload: Buffer
 }
 
+export interface HeldMessage {
+  readonly id: Buffer
+  /** Of the record that counts, in `messages`. */
+  readonly offset: number
+}
+
+/** Messages of the shard whose id may come again: every later record with the id is a repeat (topic `inbox`, before the Progress that passes them; also in snapshots). */
+export interface MessagesHeld {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly messages: readonly HeldMessage[]
+}
+
 /** A source shard is done up to a position: all parts indexed, all gateways concerned acknowledged or lost (topic `inbox`, own partition). */
 export interface Progress {
   /** The shard whose owner writes this. */
@@ -297,6 +313,15 @@ export interface RegistryEntry {
   readonly updatedAt: number
   /** Who made the change. */
   readonly by: string
+}
+
+/** A QoS 2 publish of a client is over, PUBREL came: its packet id may be used again (topic `sessions`). */
+export interface Released {
+  readonly clientId: string
+  /** The connection's attach; ignored by the fold when it is no longer the session's. */
+  readonly epoch: number
+  readonly at: number
+  readonly packetId: number
 }
 
 /** The last retained message of a topic (topic `retained`, key: the MQTT topic; a tombstone clears it). Written by the shard's owner under Kafka's fence. */
@@ -412,6 +437,10 @@ export interface SessionState {
   readonly queue: readonly QueueEntry[]
   /** Of connections that are over: waiting for their delay or being published. */
   readonly wills: readonly PendingWill[]
+  /** Numbers of QoS 2 that the client has received (PUBREC) and that are not done. */
+  readonly received: readonly number[]
+  /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts). */
+  readonly uses: Buffer
 }
 
 /** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */
@@ -515,9 +544,11 @@ export interface Records {
   Indexed: Indexed
   LifecycleEvent: LifecycleEvent
   Message: Message
+  MessagesHeld: MessagesHeld
   Progress: Progress
   Reassigned: Reassigned
   RegistryEntry: RegistryEntry
+  Released: Released
   Retained: Retained
   SessionEnded: SessionEnded
   SessionState: SessionState

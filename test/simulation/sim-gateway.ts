@@ -3,13 +3,15 @@
  * a shard and what is in flight is kept by the real gateway's own bookkeeping.
  */
 import { type Duplex, duplexPair } from 'node:stream'
-import { Owed } from '../../gateway/outbound.ts'
+import { Owed, packetIdOf } from '../../gateway/outbound.ts'
 import { Shards } from '../../gateway/shards.ts'
 import type { Appender } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
+import { PacketUses } from '../../model/packet-uses.ts'
 import { FrameLink } from '../../proto/delivery.ts'
 import { type Ack, AckOutcome, type DeliveredMessage, type Frame, type LiveSession, type Receiver } from '../../proto/frames.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
+import { RepeatableKind, repeatableId } from '../../schemas/message-id.ts'
 import { decodeMessage, encodeMessage } from '../../schemas/message-record.ts'
 import type { Attached, RecordName, Records, SubscriptionRequest, Will } from '../../schemas/records.ts'
 import { ProcessLog } from './process-log.ts'
@@ -41,6 +43,8 @@ export interface ConnectOptions {
   readonly will?: Will
   /** Called with each delivery to an open connection. */
   onDelivery?(connection: SimConnection, delivery: Delivery): void
+  /** Called with each PUBREL; without it the client answers PUBCOMP at once. */
+  onRelease?(connection: SimConnection, number: number): void
   onClosed?(connection: SimConnection, why: string): void
 }
 
@@ -53,11 +57,15 @@ export class SimConnection {
   readonly options: ConnectOptions
   readonly owed = new Owed()
   readonly received: Delivery[] = []
+  /** Numbers of QoS 2 that PUBREL came for. */
+  readonly released: number[] = []
   phase: 'attaching' | 'open' | 'closed' = 'attaching'
   /** Offset of the attach, once the log or the router told. */
   epoch: number | null = null
   session: number | null = null
   sessionPresent: boolean | null = null
+  /** Of the session's packet ids, as the attach answer told. */
+  uses = new PacketUses()
   closedWith: { readonly reasonCode: number; readonly reason: string } | null = null
   attachedAs: Attached | null = null
   #detach: (() => void) | null = null
@@ -75,11 +83,30 @@ export class SimConnection {
     return this.received.map(({ text, dup }) => (dup ? `${text} dup` : text))
   }
 
-  /** The client acknowledges; the gateway tells the session's owner, if it knows one. */
+  /** The client acknowledges, with PUBACK or PUBREC; the gateway tells the session's owner, if it knows one. */
   acknowledge(delivery: Delivery): void {
     if (this.phase !== 'open' || delivery.number < 0) return
-    if (this.owed.acknowledge(1 + (delivery.number % 65_535)) === null) return
-    this.gateway.acknowledge(this, delivery.number)
+    const packetId = packetIdOf(delivery.number)
+    if (delivery.qos === 2) {
+      if (this.owed.flight(packetId) !== 'pubrec') return
+      this.owed.receive(packetId)
+      this.gateway.acknowledge(this, delivery.number, AckOutcome.received)
+    } else if (this.owed.acknowledge(packetId) !== null) this.gateway.acknowledge(this, delivery.number, AckOutcome.acknowledged)
+  }
+
+  /** The client answers PUBREL. */
+  complete(number: number): void {
+    const packetId = packetIdOf(number)
+    if (this.phase !== 'open' || this.owed.flight(packetId) !== 'pubcomp') return
+    this.owed.acknowledge(packetId)
+    this.gateway.acknowledge(this, number, AckOutcome.acknowledged)
+  }
+
+  release(number: number): void {
+    if (this.phase !== 'open' || this.owed.release(number) === null) return
+    this.released.push(number)
+    if (this.options.onRelease) this.options.onRelease(this, number)
+    else this.complete(number)
   }
 
   subscribe(...filters: (string | SubscriptionRequest)[]): Promise<boolean> {
@@ -103,6 +130,26 @@ export class SimConnection {
       epoch: this.epoch as number,
       at: this.gateway.world.now(),
       filters,
+    })
+  }
+
+  /** A QoS 2 PUBLISH, under the id that every gateway gives it; resolves once the log has it. */
+  publishExactlyOnce(packetId: number, topic: string, text: string): Promise<{ readonly source: number; readonly offset: number }> {
+    const { clientId, shard } = this
+    const session = this.session as number
+    const messageId = repeatableId({ kind: RepeatableKind.Publish, shard, session, use: this.uses.of(packetId), detail: packetId })
+    return this.gateway.publish(topic, text, { messageId, clientId, session, qos: 2 })
+  }
+
+  /** PUBREL; resolves once the log has it. */
+  releasePublish(packetId: number): Promise<boolean> {
+    const { clientId } = this
+    this.uses.release(packetId)
+    return this.gateway.append('sessions', this.shard, 'Released', clientId, {
+      clientId,
+      epoch: this.epoch as number,
+      at: this.gateway.world.now(),
+      packetId,
     })
   }
 
@@ -152,6 +199,7 @@ export class SimConnection {
     this.attachedAt(frame.epoch)
     this.session = frame.session
     this.sessionPresent = frame.sessionPresent
+    this.uses = PacketUses.decode(frame.uses)
   }
 
   liveSession(): LiveSession | null {
@@ -162,10 +210,10 @@ export class SimConnection {
   deliver(message: DeliveredMessage, receiver: Receiver): void {
     if (this.phase !== 'open') return
     if (receiver.number >= 0) {
-      const taken = this.owed.take(receiver.number)
+      const taken = this.owed.take(receiver.number, receiver.qos === 2 ? 2 : 1)
       if (taken === 'known') return
       if (taken === 'done') {
-        this.gateway.acknowledge(this, receiver.number)
+        this.gateway.acknowledge(this, receiver.number, AckOutcome.acknowledged)
         return
       }
       const { receiveMaximum = 10 } = this.options
@@ -319,8 +367,8 @@ export class SimGateway {
     return new Promise((resolve) => this.#append(topic, partition, key, encodeRecord(name, record), () => resolve(true)))
   }
 
-  acknowledge(connection: SimConnection, number: number): void {
-    const ack: Ack = { connection: connection.number, number, outcome: AckOutcome.acknowledged }
+  acknowledge(connection: SimConnection, number: number, outcome: AckOutcome): void {
+    const ack: Ack = { connection: connection.number, number, outcome }
     this.shards.of(connection.shard)?.link?.frames.send({ kind: 'acks', shard: connection.shard, acks: [ack] })
   }
 
@@ -366,14 +414,16 @@ export class SimGateway {
       case 'direct':
       case 'owed':
       case 'retained':
+      case 'release':
         if (this.shards.accepts(frame.shard, frame.term, link)) this.#apply(link, frame)
     }
   }
 
-  #apply(link: Link, frame: Extract<Frame, { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'retained' }>): void {
+  #apply(link: Link, frame: Extract<Frame, { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'release' | 'retained' }>): void {
     if (frame.kind === 'attachAnswer') this.#connections.get(frame.connection)?.onAnswer(frame)
     else if (frame.kind === 'close') this.#connections.get(frame.connection)?.close(frame.reason, frame.reasonCode)
     else if (frame.kind === 'owed') for (const message of frame.messages) this.#deliver(message)
+    else if (frame.kind === 'release') for (const { connection, number } of frame.releases) this.#connections.get(connection)?.release(number)
     else if (frame.kind === 'retained') {
       const { shard, term, sequence } = frame
       if (this.shards.receiveRetained(shard, sequence)) for (const message of frame.messages) this.#deliver(message)

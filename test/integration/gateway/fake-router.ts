@@ -157,6 +157,7 @@ export class FakeRouter {
         session: session?.id ?? 0,
         epoch: session?.epoch ?? 0,
         sessionPresent: change.kind === 'attached' && change.isPresent,
+        uses: session?.uses?.encode() ?? Buffer.alloc(0),
       })
     }
   }

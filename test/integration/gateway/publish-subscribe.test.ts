@@ -84,7 +84,6 @@ test('CONNACK tells a version 5 client what it has to keep to', async () => {
     sessionPresent: false,
     reasonCode: 0,
     properties: {
-      maximumQoS: 1,
       retainAvailable: false,
       sharedSubscriptionAvailable: false,
       receiveMaximum: 1000,

@@ -272,6 +272,7 @@ test('a client that goes while its attach is unanswered leaves exactly one Detac
     session: epoch,
     epoch,
     sessionPresent: false,
+    uses: Buffer.alloc(0),
   })
   await settled(router)
   const other = await RawClient.open(harness.port)

@@ -9,7 +9,7 @@ import { Direct, Owed, packetIdOf } from '../../../gateway/outbound.ts'
 import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import { Progress } from '../../../gateway/progress.ts'
-import { PublishAck } from '../../../gateway/publish-ack.ts'
+import { AckType, PublishAck } from '../../../gateway/publish-ack.ts'
 import { Shards } from '../../../gateway/shards.ts'
 import { AppendError } from '../../../log/log.ts'
 import { Parser } from '../../../mqtt/parser.ts'
@@ -118,10 +118,10 @@ describe('what a client was sent', () => {
 
   test('an owed number is in flight until it is acknowledged, then done for ever', () => {
     const owed = new Owed()
-    expect([owed.take(7), owed.take(7), owed.take(9)]).toEqual([8, 'known', 10])
+    expect([owed.take(7, 1), owed.take(7, 1), owed.take(9, 1)]).toEqual([8, 'known', 10])
     expect([owed.acknowledge(10), owed.acknowledge(10), owed.acknowledge(99)]).toEqual([9, null, null])
-    expect(owed.take(9)).toBe('done')
-    expect(owed.state(1, 2)).toEqual({ connection: 1, session: 2, sent: 10, unacknowledged: [7] })
+    expect(owed.take(9, 1)).toBe('done')
+    expect(owed.state(1, 2)).toEqual({ connection: 1, session: 2, sent: 10, unacknowledged: [7], received: [] })
     owed.drop(7)
     expect(owed.inflight).toBe(0)
   })
@@ -131,7 +131,7 @@ describe('what a client was sent', () => {
 
   test('direct ids count from 1 within the window; what waits goes in order', () => {
     const direct = new Direct({ receiveMaximum: 2, messagesMax: 2, bytesMax: 25 })
-    expect([direct.take(), direct.take(), direct.take()]).toEqual([1, 2, null])
+    expect([direct.take(1), direct.take(1), direct.take(1)]).toEqual([1, 2, null])
     const [a, b, c] = [message(10), message(10), message(1)]
     expect(direct.wait({ message: a, receiver })).toBeNull()
     expect(direct.wait({ message: message(16), receiver })).toBe('OUTBOUND_QUEUE_BYTES_MAX')
@@ -141,7 +141,7 @@ describe('what a client was sent', () => {
     expect(direct.acknowledge(2)).toBe(true)
     expect(direct.acknowledge(2)).toBe(false)
     expect(direct.shift()).toMatchObject({ packetId: 3, waiting: { message: a } })
-    expect(direct.take()).toBeNull() // somebody waits before
+    expect(direct.take(1)).toBeNull() // somebody waits before
     direct.acknowledge(1)
     expect(direct.shift()).toMatchObject({ packetId: 4, waiting: { message: b } })
     expect([direct.waiting, direct.waitingBytes, direct.inflight]).toEqual([0, 0, 2])
@@ -149,12 +149,12 @@ describe('what a client was sent', () => {
 
   test('ids in use are passed over when they come round', () => {
     const direct = new Direct({ receiveMaximum: 3, messagesMax: 1, bytesMax: 1 })
-    expect(direct.take()).toBe(1)
+    expect(direct.take(1)).toBe(1)
     for (let i = 2; i <= 65_535; i++) {
-      expect(direct.take()).toBe(i)
+      expect(direct.take(1)).toBe(i)
       direct.acknowledge(i)
     }
-    expect(direct.take()).toBe(2)
+    expect(direct.take(1)).toBe(2)
   })
 })
 
@@ -280,12 +280,12 @@ describe('publish acknowledgements', () => {
   test('one that is abandoned tells nobody, and serves again only once the log has answered', () => {
     const heard: (AppendError | null)[] = []
     const publisher = { onPublishAnswered: (error: AppendError | null) => heard.push(error) }
-    const ack = PublishAck.take(publisher, 1)
+    const ack = PublishAck.take(publisher, AckType.Puback, 1)
     ack.abandon()
-    expect(PublishAck.take(publisher, 2)).not.toBe(ack)
+    expect(PublishAck.take(publisher, AckType.Puback, 2)).not.toBe(ack)
     ack.done(null)
     expect(heard).toEqual([])
-    const again = PublishAck.take(publisher, 3)
+    const again = PublishAck.take(publisher, AckType.Puback, 3)
     expect(again).toBe(ack)
     again.done(new AppendError('lost', 'unknown'))
     expect(heard.length).toBe(1)

@@ -87,8 +87,6 @@ describe('CONNECT', () => {
 
   const will = { topic: 'w', payload: Buffer.from('x'), qos: 1 as const, retain: false, properties: {} }
   test.each([
-    [{ ...will, qos: 2 as const }, 5, 0x9b],
-    [{ ...will, qos: 2 as const }, 4, 0x9b],
     [{ ...will, topic: 'w/+' }, 5, 0x90],
     [{ ...will, topic: 'x'.repeat(1025) }, 5, 0x90],
   ] as const)('a will that cannot be served is refused', (wrong, protocolVersion, reasonCode) => {
@@ -101,7 +99,7 @@ describe('CONNECT', () => {
 })
 
 describe('PUBLISH', () => {
-  const inbound = (protocolVersion: 4 | 5 = 5): Inbound => ({ protocolVersion, aliases: new Map(), unacknowledged: 0 })
+  const inbound = (protocolVersion: 4 | 5 = 5): Inbound => ({ protocolVersion, aliases: new Map(), unacknowledged: 0, received: new Map() })
   const publish = (rest: Partial<PublishPacket> = {}): PublishPacket => ({
     type: 'publish',
     topic: 't',
@@ -114,8 +112,8 @@ describe('PUBLISH', () => {
   })
 
   test.each([
-    [5, { qos: 2 }, 0x9b],
-    [4, { qos: 2 }, 0x9b],
+    [5, { qos: 2 }, null],
+    [4, { qos: 2 }, null],
     [5, { retain: true }, null],
     [4, { retain: true }, null],
     [5, {}, null],
@@ -123,7 +121,14 @@ describe('PUBLISH', () => {
     expect(refusePublish(inbound(version), publish(rest as Partial<PublishPacket>), limits)?.ending.reasonCode ?? null).toBe(reasonCode)
   })
 
-  test('the receive maximum counts QoS 1 of version 5 only', () => {
+  test('a QoS 2 publish that came before is no more of the receive maximum', () => {
+    const full = { ...inbound(), unacknowledged: 1000, received: new Map([[7, 'stored']]) }
+    expect(refusePublish(full, publish({ qos: 2, packetId: 7 }), limits)).toBeNull()
+    expect(refusePublish(full, publish({ qos: 2, packetId: 8 }), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
+    expect(refusePublish(full, publish({ qos: 1, packetId: 7 }), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
+  })
+
+  test('the receive maximum counts QoS 1 and 2 of version 5 only', () => {
     const full = { ...inbound(), unacknowledged: 1000 }
     expect(refusePublish(full, publish(), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM', ending: { reasonCode: 0x93 } })
     expect(refusePublish(full, publish({ qos: 0 }), limits)).toBeNull()
@@ -159,8 +164,8 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   test('each filter is judged by itself, and what is granted goes into the log whole', () => {
     const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), 5, new Set(), limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
-      reasonCodes: [1, 0x87, 0x87, 0x8f],
-      granted: [{ filter: 'ok', qos: 1, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
+      reasonCodes: [2, 0x87, 0x87, 0x8f],
+      granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
       limits: [],
     })
   })
@@ -171,7 +176,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
 
   test('the same filter twice in one packet is one subscription', () => {
     const decision = receiveSubscribe(packet(['a', 'a', 'b']), 5, new Set(), limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
-    expect(decision).toMatchObject({ reasonCodes: [1, 1, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
+    expect(decision).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
   })
 
   test('what a resumed session held is not known here, so unsubscribing from it succeeds and goes into the log', () => {

@@ -93,7 +93,7 @@ export const indexed = (from: number, to: number, entries: readonly IndexEntry[]
 
 export const acknowledged = (clientId: string, session: number, cursor: number, above: readonly number[] = [], sent = cursor, term = 0): AnyRecord => ({
   name: 'Acknowledged',
-  value: { shard: 0, term, sessions: [{ clientId, session, cursor, above, sent }] },
+  value: { shard: 0, term, sessions: [{ clientId, session, cursor, above, sent, received: [] }] },
 })
 
 export const dropped = (clientId: string, session: number, numbers: readonly number[], term = 0): AnyRecord => ({

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
-import { joined, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks, statesOf } from '../../../model/snapshot.ts'
+import { contentsOf, joined, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks } from '../../../model/snapshot.ts'
 import type { AnyRecord, SnapshotClosed } from '../../../schemas/records.ts'
 import {
   acknowledged,
@@ -47,7 +47,7 @@ function closedOf(sessions: SessionFold, inbox: InboxFold): SnapshotClosed {
 /** Written to bytes and read back. */
 function restored(sessions: SessionFold, inbox: InboxFold, chunkSize: number): { sessions: SessionFold; inbox: InboxFold; chunks: number } {
   const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSize)]
-  const states = joined(chunks.flatMap((chunk) => statesOf(chunk)))
+  const states = joined(chunks.flatMap((chunk) => contentsOf(chunk).states))
   const closed = closedOf(sessions, inbox)
   const again = new SessionFold(0)
   restoreSessions(again, states, closed)
@@ -149,7 +149,7 @@ test('sessions that began or ended since the snapshot get no queue from it', () 
   sessions.apply(0, attached('c'))
   const inbox = new InboxFold(0, 2, sessions)
   inbox.apply(0, indexed(0, 1, [entry(0, receiver('c', 0))]))
-  const states = joined([...snapshotChunks(sessions.sessions.values(), 1_000)].flatMap((chunk) => statesOf(chunk)))
+  const states = joined([...snapshotChunks(sessions.sessions.values(), 1_000)].flatMap((chunk) => contentsOf(chunk).states))
   sessions.apply(1, attached('c', { cleanStart: true }))
   restoreQueues(sessions, inbox, states)
   expect(sessions.sessions.get('c')?.queue.next).toBe(0)

@@ -27,7 +27,9 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     session: number,
     epoch: number,
     sessionPresent: fc.boolean(),
+    uses: bytes,
   }),
+  fc.record({ kind: fc.constant('release' as const), ...shardTerm, releases: fc.array(fc.record({ connection: number, number }), { maxLength: 4 }) }),
   fc.record({ kind: fc.constant('close' as const), ...shardTerm, connection: number, reasonCode: fc.nat(255), reason: fc.string() }),
   fc.record({ kind: fc.constant('direct' as const), ...shardTerm, from: number, to: number, messages: fc.array(message, { maxLength: 4 }) }),
   fc.record({
@@ -48,7 +50,13 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     ...shardTerm,
     receivedTo: fc.integer({ min: -1, max: 2 ** 40 }),
     sessions: fc.array(
-      fc.record({ connection: number, session: number, sent: fc.integer({ min: -1, max: 2 ** 40 }), unacknowledged: fc.array(number, { maxLength: 4 }) }),
+      fc.record({
+        connection: number,
+        session: number,
+        sent: fc.integer({ min: -1, max: 2 ** 40 }),
+        unacknowledged: fc.array(number, { maxLength: 4 }),
+        received: fc.array(number, { maxLength: 4 }),
+      }),
       { maxLength: 3 },
     ),
   }),
@@ -56,7 +64,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({
     kind: fc.constant('acks' as const),
     shard: fc.nat(1000),
-    acks: fc.array(fc.record({ connection: number, number, outcome: fc.constantFrom(0, 1, 2, 3) as fc.Arbitrary<0 | 1 | 2 | 3> }), { maxLength: 4 }),
+    acks: fc.array(fc.record({ connection: number, number, outcome: fc.constantFrom(0, 1, 2, 3, 4) as fc.Arbitrary<0 | 1 | 2 | 3 | 4> }), { maxLength: 4 }),
   }),
 )
 

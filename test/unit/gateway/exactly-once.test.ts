@@ -1,0 +1,279 @@
+/** QoS 2 in one connection: the publishing half and the delivering half, packet by packet. */
+import { expect, jest, test } from '@jest/globals'
+import { Registry } from 'prom-client'
+import type { Principal } from '../../../access/principal.ts'
+import { readGatewayConfig } from '../../../gateway/config.ts'
+import { Delivering } from '../../../gateway/delivering.ts'
+import { GatewayMetrics } from '../../../gateway/metrics.ts'
+import { Outgoing } from '../../../gateway/outgoing.ts'
+import { Output } from '../../../gateway/output.ts'
+import type { Client } from '../../../gateway/protocol.ts'
+import { type PublisherSession, Publishing } from '../../../gateway/publishing.ts'
+import { AppendError, type Appended } from '../../../log/log.ts'
+import { PacketUses } from '../../../model/packet-uses.ts'
+import type { PublishPacket } from '../../../mqtt/packet.ts'
+import { AckOutcome } from '../../../proto/frames.ts'
+import { isRepeatable, readRepeatableId } from '../../../schemas/message-id.ts'
+
+const config = readGatewayConfig({ RECEIVE_MAXIMUM: '3', MQTTS_PORT: 'off', WSS_PORT: 'off' })
+
+/** What stands in the output, as hexadecimal packets of four or five bytes. */
+function taken(output: Output): string[] {
+  const bytes = Buffer.concat(output.take())
+  const packets: string[] = []
+  for (let at = 0; at < bytes.length; at += 2 + (bytes[at + 1] as number)) packets.push(bytes.toString('hex', at, at + 2 + (bytes[at + 1] as number)))
+  return packets
+}
+
+const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
+  clientId: 'c',
+  protocolVersion,
+  cleanStart: false,
+  sessionExpiryInterval: 100,
+  keepAlive: 0,
+  receiveMaximum,
+  maximumPacketSize: 0,
+  wantsProblemInformation: true,
+  topicAliasMaximum: 0,
+  wantsResponseInformation: false,
+  will: null,
+  told: {},
+})
+
+function publisher(but: { version?: 4 | 5; session?: Partial<PublisherSession>; mayPublish?: () => 'allowed' | 'denied' } = {}) {
+  const appends: { readonly id: Buffer | undefined; readonly done: Appended }[] = []
+  const releases: { readonly packetId: number; readonly done: Appended }[] = []
+  const lost: AppendError[] = []
+  const output = new Output()
+  const host = {
+    config,
+    metrics: new GatewayMetrics(new Registry(), () => ({
+      connections: 0,
+      pausedConnections: 0,
+      kafkaPendingBytes: 0,
+      linkedRouters: 0,
+      registryUnconfirmedMs: 0,
+    })),
+    registryVersion: 1,
+    logIsFull: false,
+    partitionOf: () => 0,
+    mayPublish: but.mayPublish ?? (() => 'allowed' as const),
+    appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => void appends.push({ id, done }),
+  }
+  const owner = {
+    principal: { authenticationName: 'a' } as Principal,
+    onReleased: (packetId: number, done: Appended) => void releases.push({ packetId, done }),
+    onAcknowledged: () => {},
+    onPublishLost: (error: AppendError) => void lost.push(error),
+  }
+  const session = { id: 77, shard: 2, isPresent: false, uses: new PacketUses(), ...but.session }
+  const publishing = new Publishing(host, owner, clientOf(but.version ?? 5), session, output)
+  const publish = (packetId: number, dup = false, qos: 1 | 2 = 2) =>
+    publishing.receive({ type: 'publish', topic: 't', payload: Buffer.alloc(0), qos, dup, retain: false, packetId } as PublishPacket)
+  return { publishing, publish, appends, releases, lost, sent: () => taken(output) }
+}
+
+test('PUBREC follows the append of the message, PUBCOMP that of the release', () => {
+  const { publish, publishing, appends, releases, sent } = publisher()
+  publish(1)
+  expect(sent()).toEqual([])
+  appends[0]?.done(null, 0)
+  expect(sent()).toEqual(['50020001'])
+  publishing.release(1)
+  expect([sent(), releases.map(({ packetId }) => packetId)]).toEqual([[], [1]])
+  releases[0]?.done(null, 0)
+  expect(sent()).toEqual(['70020001'])
+})
+
+test('a repeat on the same connection is not appended; its PUBREC stands behind the first', () => {
+  const { publish, appends, sent } = publisher()
+  publish(1)
+  publish(1, true)
+  expect([appends.length, sent()]).toEqual([1, []])
+  appends[0]?.done(null, 0)
+  publish(1, true)
+  expect([appends.length, sent()]).toEqual([1, ['50020001', '50020001', '50020001']])
+})
+
+test('ids are made of session, packet id and use, so that another gateway makes the same', () => {
+  const uses = new PacketUses()
+  uses.release(1)
+  const first = publisher({ session: { uses: PacketUses.decode(uses.encode()) } })
+  const second = publisher({ session: { uses } })
+  first.publish(1)
+  second.publish(1, true)
+  expect(first.appends[0]?.id).toEqual(second.appends[0]?.id)
+  expect(readRepeatableId(first.appends[0]?.id as Buffer)).toEqual({ kind: 1, session: 77, shard: 2, use: 1, detail: 1 })
+  second.publishing.release(1)
+  second.publish(1)
+  expect(readRepeatableId(second.appends[1]?.id as Buffer)).toMatchObject({ use: 2 })
+})
+
+test('a session that ends with its connection needs neither repeatable ids nor releases in the log', () => {
+  const { publish, publishing, appends, releases, sent } = publisher({ session: { uses: null } })
+  publish(1)
+  appends[0]?.done(null, 0)
+  publishing.release(1)
+  expect([appends[0]?.id, releases, sent()]).toEqual([undefined, [], ['50020001', '70020001']])
+})
+
+test('QoS 1 has no repeatable id', () => {
+  const { publish, appends } = publisher()
+  publish(1, false, 1)
+  expect(appends[0]?.id === undefined || !isRepeatable(appends[0].id)).toBe(true)
+})
+
+test('PUBREL for an unknown packet id: 0x92 in version 5, a plain PUBCOMP in 3.1.1', () => {
+  const five = publisher()
+  five.publishing.release(9)
+  const four = publisher({ version: 4 })
+  four.publishing.release(9)
+  expect([five.sent(), four.sent(), five.releases]).toEqual([['7003000992'], ['70020009'], []])
+})
+
+test('in a session that was there before, an unknown PUBREL may end what an earlier connection brought', () => {
+  const { publishing, releases, sent } = publisher({ session: { isPresent: true } })
+  publishing.release(9)
+  expect([releases.length, sent()]).toEqual([1, []])
+  releases[0]?.done(null, 0)
+  expect(sent()).toEqual(['70020009'])
+})
+
+test('Receive Maximum counts a publish until its PUBCOMP, repeats not', () => {
+  const { publish, publishing, appends, releases } = publisher()
+  for (const packetId of [1, 2, 3]) publish(packetId)
+  for (const { done } of appends) done(null, 0)
+  expect(publishing.unacknowledged).toBe(3)
+  expect(publish(2, true)).toBe('taken')
+  publishing.release(1)
+  expect(publishing.unacknowledged).toBe(3)
+  releases[0]?.done(null, 0)
+  expect([publishing.unacknowledged, publish(4), publish(5)]).toMatchObject([2, 'taken', { limit: 'RECEIVE_MAXIMUM' }])
+})
+
+test('a 3.1.1 client is not read while the log owes answers; publishes that wait for PUBREL do not count', () => {
+  const { publish, appends } = publisher({ version: 4 })
+  expect([publish(1), publish(2), publish(3)]).toEqual(['taken', 'taken', 'window'])
+  for (const { done } of appends) done(null, 0)
+  expect([publish(4), publish(5), publish(6)]).toEqual(['taken', 'taken', 'window'])
+})
+
+test('without permission PUBREC says so in version 5, and the packet id is free [MQTT-4.3.3-9]', () => {
+  const mayPublish = jest.fn<() => 'allowed' | 'denied'>().mockReturnValue('denied')
+  const { publish, publishing, appends, sent } = publisher({ mayPublish })
+  publish(1)
+  expect([sent(), appends.length, publishing.unacknowledged, publishing.received.size]).toEqual([['5003000187'], 0, 0, 0])
+})
+
+test('a release that the log did not take ends the connection', () => {
+  const { publish, publishing, appends, releases, lost } = publisher()
+  publish(1)
+  appends[0]?.done(null, 0)
+  publishing.release(1)
+  releases[0]?.done(new AppendError('away', 'unknown'), -1)
+  expect(lost.map(({ message }) => message)).toEqual(['away'])
+})
+
+function receiver(receiveMaximum = 10, isTransient = false) {
+  const output = new Output()
+  const done: [number, number][] = []
+  const owner = {
+    waitingBytes: 0,
+    onOutput: () => {},
+    onDone: (number: number, outcome: AckOutcome) => void done.push([number, outcome]),
+    onOverflow: () => {},
+  }
+  const metrics = new GatewayMetrics(new Registry(), () => ({
+    connections: 0,
+    pausedConnections: 0,
+    kafkaPendingBytes: 0,
+    linkedRouters: 0,
+    registryUnconfirmedMs: 0,
+  }))
+  const delivering = new Delivering(config, metrics, owner, clientOf(5, receiveMaximum), output, isTransient)
+  const deliver = (number: number, but: { dup?: boolean; expiry?: number; now?: number } = {}) =>
+    delivering.deliver(
+      new Outgoing({
+        messageId: Buffer.alloc(16),
+        clientId: 'p',
+        session: 0,
+        receivedAt: 0,
+        topic: 't',
+        qos: 2,
+        retain: false,
+        messageExpiryInterval: but.expiry ?? null,
+        authenticationName: 'a',
+        gateway: 'g',
+        protocolVersion: 5,
+        payloadFormatIndicator: null,
+        contentType: null,
+        responseTopic: null,
+        correlationData: null,
+        userProperties: [],
+        payload: Buffer.alloc(0),
+      }),
+      { connection: 1, qos: 2, dup: but.dup ?? false, retain: false, number, subscriptionIdentifiers: [] },
+      but.now ?? 0,
+    )
+  return { delivering, deliver, done, sent: () => taken(output) }
+}
+
+test('an owed message: PUBREC is told, PUBREL waits for the owner, PUBCOMP ends it', () => {
+  const { delivering, deliver, done, sent } = receiver()
+  deliver(0)
+  expect(sent()).toEqual(['3406000174000100'])
+  expect(delivering.receive(1, 0, 0)).toBe(true)
+  expect(delivering.receive(1, 0, 0)).toBe(true)
+  expect([sent(), done]).toEqual([[], [[0, AckOutcome.received]]])
+  delivering.complete(1, 0)
+  delivering.release(0)
+  delivering.release(0)
+  expect([sent(), done.length]).toEqual([['62020001'], 1])
+  expect(delivering.state(5, 6)).toEqual({ connection: 5, session: 6, sent: 1, unacknowledged: [0], received: [0] })
+  delivering.receive(1, 0, 0)
+  expect(sent()).toEqual(['62020001'])
+  delivering.complete(1, 0)
+  expect(done[1]).toEqual([0, AckOutcome.acknowledged])
+  expect(delivering.state(5, 6)).toEqual({ connection: 5, session: 6, sent: 1, unacknowledged: [], received: [] })
+})
+
+test('PUBREL of an earlier connection’s message goes out, and its number counts as sent', () => {
+  const { delivering, done, sent } = receiver()
+  delivering.release(4)
+  expect([sent(), delivering.state(1, 2).sent]).toEqual([['62020005'], 5])
+  delivering.complete(5, 0)
+  expect(done).toEqual([[4, AckOutcome.acknowledged]])
+})
+
+test('PUBREC with an error ends it without PUBREL [MQTT-4.3.3-4]; one for no QoS 2 message in flight is not ours', () => {
+  const { delivering, deliver, done, sent } = receiver()
+  deliver(0)
+  sent()
+  delivering.receive(1, 0x97, 0)
+  expect([sent(), done, delivering.receive(1, 0, 0), delivering.receive(9, 0, 0)]).toEqual([[], [[0, AckOutcome.acknowledged]], false, false])
+})
+
+test('PUBACK does not end a QoS 2 message', () => {
+  const { delivering, deliver, done } = receiver()
+  deliver(0)
+  delivering.acknowledge(1, 0)
+  expect([done, delivering.inflight]).toEqual([[], 1])
+})
+
+test('a message that expired is dropped before its first PUBLISH, and not once it may be half done [MQTT-4.3.3-7]', () => {
+  const { deliver, done, sent } = receiver()
+  deliver(0, { expiry: 1, now: 5_000 })
+  deliver(1, { expiry: 1, now: 5_000, dup: true })
+  expect([done, sent().length]).toEqual([[[0, AckOutcome.expired]], 1])
+})
+
+test('a session that ends with its connection: the whole handshake here, within the window until PUBCOMP', () => {
+  const { delivering, deliver, done, sent } = receiver(1, true)
+  deliver(-1)
+  deliver(-1)
+  expect(sent().length).toBe(1)
+  delivering.receive(1, 0, 0)
+  expect(sent()).toEqual(['62020001'])
+  delivering.complete(1, 0)
+  expect([sent(), done, delivering.inflight]).toEqual([['3406000174000200'], [], 1])
+})
