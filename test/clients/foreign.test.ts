@@ -70,6 +70,21 @@ describe('mosquitto_pub and mosquitto_sub', () => {
     })
   }
 
+  for (const version of versions) {
+    needs(missing.mosquitto)(`exchange messages at QoS 2, each once, ${version}`, async () => {
+      const to = ['-h', '127.0.0.1', '-p', String(stack.ports.mqtt), '-V', version, '-q', '2']
+      const id = `twice-${randomBytes(4).toString('hex')}`
+      const topic = `sample/${id}`
+      const kept = version === 'mqttv5' ? ['-x', '300'] : []
+      expect(await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-E'])).toMatchObject({ code: 0 })
+      const lines = Array.from({ length: 40 }, (_, i) => `${i}`)
+      expect(await run('mosquitto_pub', [...to, '-i', `${id}-pub`, '-c', ...kept, '-t', topic, '-l'], { input: lines.join('\n') })).toMatchObject({ code: 0 })
+      const { output } = await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-C', '40', '-F', '%p %q', '-W', '20'])
+      expect(output.trim().split('\n')).toEqual(lines.map((each) => `${each} 2`))
+      expect((await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-C', '1', '-W', '2'])).output).toBe('')
+    })
+  }
+
   needs(missing.mosquitto)('carry MQTT 5 properties and binary payloads through', async () => {
     const to = ['-h', '127.0.0.1', '-p', String(stack.ports.mqtt), '-V', 'mqttv5']
     const topic = `sample/${randomBytes(4).toString('hex')}`
@@ -118,6 +133,16 @@ describe('MQTT.js', () => {
           expect(first.payload.equals(payload)).toBe(true)
           if (version === 5) expect(first.packet.properties).toMatchObject({ contentType: properties.contentType, userProperties: { a: ['1', '2'], b: '3' } })
           expect(await js.next()).toMatchObject({ payload: Buffer.from('at most once'), packet: { qos: 0 } })
+          expect(await js.subscribe(`sample/js/${transport}/exactly`, 2)).toBe(2)
+          const each = Array.from({ length: 50 }, (_, i) => `${i}`)
+          await Promise.all(each.map((text) => js.client.publishAsync(`sample/js/${transport}/exactly`, text, { qos: 2 })))
+          const got: string[] = []
+          while (got.length < each.length) {
+            const { payload: text, packet } = await js.next()
+            expect(packet.qos).toBe(2)
+            got.push(text.toString())
+          }
+          expect(got).toEqual(each)
           await js.client.unsubscribeAsync(`sample/js/${transport}/+`)
         } finally {
           await js.end()

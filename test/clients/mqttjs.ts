@@ -110,7 +110,7 @@ export class JsClient {
   }
 
   /** The code in the SUBACK, or that of the connection's end. */
-  async subscribe(filter: string, qos: 0 | 1 = 1): Promise<number> {
+  async subscribe(filter: string, qos: 0 | 1 | 2 = 1): Promise<number> {
     try {
       const [granted] = await this.client.subscribeAsync(filter, { qos })
       return granted?.qos ?? 0

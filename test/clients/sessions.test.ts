@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
+import { readRecords } from '../wire/kafka-log.ts'
 import { type Endpoint, Wire } from '../wire/wire.ts'
 
 // Two gateways: what is promised for a session must hold wherever its client comes back.
@@ -144,6 +145,74 @@ describe('a session and two gateways', () => {
       return !present
     })
   })
+})
+
+describe('QoS 2 and two gateways', () => {
+  async function exactlyOnce(wire: Wire, topic: string, payload: string, id: number, dup = false): Promise<void> {
+    wire.send(mqtt.publish({ version: 5, topic, payload, qos: 2, id, dup }))
+    expect(await wire.find('pubrec', 15_000)).toMatchObject({ id, code: 0 })
+    wire.send(mqtt.pubrel(id))
+    expect(await wire.find('pubcomp', 15_000)).toMatchObject({ id, code: 0 })
+  }
+
+  /** Payloads up to a marker, each seen through to PUBCOMP. */
+  async function upTo(wire: Wire, marker: string): Promise<string[]> {
+    const got: string[] = []
+    while (got.at(-1) !== marker) {
+      const delivery = await wire.find('publish', 15_000)
+      got.push(delivery.payload.toString())
+      wire.send(mqtt.pubrec(delivery.id))
+      await wire.find('pubrel', 15_000)
+      wire.send(mqtt.pubcomp(delivery.id))
+    }
+    return got
+  }
+
+  const idsOf = async (topic: string) =>
+    (await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message'))
+      .filter(({ value }) => value.topic === topic)
+      .map(({ value }) => `${value.payload} ${value.messageId.toString('hex')}`)
+
+  test('a publish that is sent again through the other gateway is one message, in the log too', async () => {
+    const id = fresh()
+    const { wire: subscriber } = await connect(0, `${id}-sub`, { clean: true })
+    subscriber.send(mqtt.subscribe(5, 1, [[`${id}/t`, 2]]))
+    await subscriber.find('suback')
+    const first = await connect(0, id, { clean: true })
+    first.wire.send(mqtt.publish({ version: 5, topic: `${id}/t`, payload: 'x', qos: 2, id: 1 }))
+    await first.wire.find('pubrec')
+    first.wire.destroy()
+    const { wire } = await connect(1, id)
+    await exactlyOnce(wire, `${id}/t`, 'x', 1, true)
+    await exactlyOnce(wire, `${id}/t`, 'marker', 1)
+    expect(await upTo(subscriber, 'marker')).toEqual(['x', 'marker'])
+    const ids = await idsOf(`${id}/t`)
+    expect([ids.length, new Set(ids).size]).toEqual([3, 2])
+  })
+
+  test('a gateway that was stopped and appends its copy when all is over changes nothing', async () => {
+    const id = fresh()
+    const { wire: subscriber } = await connect(1, `${id}-sub`, { clean: true })
+    subscriber.send(mqtt.subscribe(5, 1, [[`${id}/t`, 2]]))
+    await subscriber.find('suback')
+    const stopped = await connect(0, id, { clean: true })
+    const { pid } = await stack.process('gateway')
+    process.kill(pid, 'SIGSTOP')
+    let second: Wire
+    try {
+      // It lies in the stopped gateway's socket, which reads it before anybody can tell it that the session has moved.
+      stopped.wire.send(mqtt.publish({ version: 5, topic: `${id}/t`, payload: 'x', qos: 2, id: 1 }))
+      second = (await connect(1, id)).wire
+      await exactlyOnce(second, `${id}/t`, 'x', 1, true)
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    await stopped.wire.closed(30_000)
+    await exactlyOnce(second, `${id}/t`, 'marker', 1)
+    expect(await upTo(subscriber, 'marker')).toEqual(['x', 'marker'])
+    expect(new Set(await idsOf(`${id}/t`)).size).toBe(2)
+    await stack.untilHealthy(60_000)
+  }, 120_000)
 })
 
 describe('/healthz', () => {

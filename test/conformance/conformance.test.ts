@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, test } from '@jest/globals'
 import { type Broker, startBroker } from './broker.ts'
 import { connectCases } from './connect-cases.ts'
+import { exactlyOnceCases } from './exactly-once-cases.ts'
 import { publishCases } from './publish-cases.ts'
 import { retainedCases } from './retained-cases.ts'
 import { sessionCases } from './session-cases.ts'
@@ -11,6 +12,7 @@ import { willCases } from './will-cases.ts'
 const sections: readonly (readonly [string, readonly Case[]])[] = [
   ['CONNECT', connectCases],
   ['PUBLISH', publishCases],
+  ['QoS 2', exactlyOnceCases],
   ['SUBSCRIBE', subscribeCases],
   ['sessions', sessionCases],
   ['retained messages', retainedCases],

@@ -30,6 +30,27 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
     }
   }, 60_000)
 
+  test('finds nothing wrong at QoS 2 either', async () => {
+    const mosquitto = await Mosquitto.start()
+    try {
+      const load = await Load.start({ endpoints: [mosquitto.endpoint], seed: 8, flapping: 2, qos: 2 })
+      try {
+        await load.after(150)
+        load.mark()
+        for (const each of load.publishers) each.cut()
+        await load.resumed(20_000)
+        await load.finish(10_000)
+        const verdict = load.verdict(null)
+        expect(verdict.problems).toEqual([])
+        expect(verdict.acknowledged).toBeGreaterThan(150)
+      } finally {
+        await load.end()
+      }
+    } finally {
+      await mosquitto.stop()
+    }
+  }, 60_000)
+
   test('finds lost sessions and lost messages after a kill', async () => {
     const mosquitto = await Mosquitto.start()
     try {

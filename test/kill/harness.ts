@@ -9,6 +9,8 @@ import { type Evidence, judge, type Verdict } from './verdict.ts'
 export interface LoadOptions {
   readonly endpoints: readonly Endpoint[]
   readonly version?: Version
+  /** Of publishers and subscribers. */
+  readonly qos?: 1 | 2
   readonly publishers?: number
   readonly topicsEach?: number
   /** Unacknowledged messages of each publisher at most. */
@@ -43,6 +45,7 @@ export class Load {
   /** Everything begins with this, for reading it back from the log. */
   readonly prefix: string
   readonly #complaints: string[] = []
+  readonly #qos: 1 | 2
   readonly #rate: number
   readonly #random: () => number
   #waiting: (() => void)[] = []
@@ -58,6 +61,8 @@ export class Load {
     const count = options.publishers ?? 6
     this.prefix = `kill/${this.run}`
     this.#rate = options.rate ?? 40
+    const qos = options.qos ?? 1
+    this.#qos = qos
     this.#random = seededRandom(options.seed ?? 1)
     const topicsOf = (publisher: number) => Array.from({ length: options.topicsEach ?? 3 }, (_, i) => `${this.prefix}/p${publisher}/t${i}`)
     const base = { version, endpoints: options.endpoints, changed: () => this.#changed(), complain: (what: string) => void this.#complaints.push(what) }
@@ -67,6 +72,7 @@ export class Load {
       (_, i) =>
         new Publisher({
           ...base,
+          qos,
           first: first++,
           clientId: `${this.run}-pub-${i}`,
           topics: topicsOf(i),
@@ -82,6 +88,7 @@ export class Load {
     const subscriber = (kind: string, i: number) =>
       new Subscriber({
         ...base,
+        qos,
         first: first++,
         clientId: `${this.run}-${kind}-${i}`,
         // Every other subscriber by exact names instead of a wildcard: both ways through the trie.
@@ -223,13 +230,16 @@ export class Load {
     return new Map(this.publishers.flatMap((each) => [...each.acknowledged]))
   }
 
-  verdict(log: Evidence['log']): Verdict {
+  /** `ids`: the message ids of the log, in the order of `log`. */
+  verdict(log: Evidence['log'], ids: Evidence['ids'] = null): Verdict {
     const byTopic = new Map(this.publishers.flatMap((each) => each.topics.map((topic) => [topic, each] as const)))
     return judge({
       acknowledged: this.#acknowledged(),
       timesSent: (topic, sequence) => byTopic.get(topic)?.timesSent(topic, sequence) ?? 0,
       receivers: [...this.online, ...this.flapping, ...this.offline].map((each) => ({ name: each.clientId, topics: each.topics, deliveries: each.deliveries })),
       log,
+      ids,
+      isExactlyOnce: this.#qos === 2,
       complaints: this.#complaints,
     })
   }

@@ -38,17 +38,17 @@ function report(what: string, rounds: readonly Resumed[], verdict: Verdict): voi
   )
 }
 
-/** The sequence numbers of a load as the log holds them. */
-async function inLog(stack: Stack, prefix: string): Promise<Map<string, number[]>> {
-  const byTopic = new Map<string, number[]>()
+/** The sequence numbers and message ids of a load as the log holds them. */
+async function inLog(stack: Stack, prefix: string): Promise<{ readonly log: Map<string, number[]>; readonly ids: Map<string, string[]> }> {
+  const log = new Map<string, number[]>()
+  const ids = new Map<string, string[]>()
   for (const { value } of await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message')) {
     if (!value.topic.startsWith(`${prefix}/`)) continue
-    const list = byTopic.get(value.topic)
-    const { sequence } = readPayload(value.payload)
-    if (list) list.push(sequence)
-    else byTopic.set(value.topic, [sequence])
+    const add = <T>(lists: Map<string, T[]>, item: T) => void (lists.get(value.topic)?.push(item) ?? lists.set(value.topic, [item]))
+    add(log, readPayload(value.payload).sequence)
+    add(ids, value.messageId.toString('hex'))
   }
-  return byTopic
+  return { log, ids }
 }
 
 async function endpointsOf(stack: Stack): Promise<{ host: string; port: number }[]> {
@@ -82,7 +82,8 @@ async function underLoad(stack: Stack, what: string, options: Partial<LoadOption
     const rounds = await trouble(load)
     await load.after(100, patienceMs)
     await load.finish(30_000)
-    const verdict = load.verdict(await inLog(stack, load.prefix))
+    const { log, ids } = await inLog(stack, load.prefix)
+    const verdict = load.verdict(log, ids)
     report(what, rounds, verdict)
     if (verdict.problems.length > 0) process.stderr.write(`${lastWords(stack)}\n`)
     return verdict
@@ -135,6 +136,17 @@ describe('one of each', () => {
     )
   }
 
+  for (const name of ['gateway', 'router', 'kafka']) {
+    test(
+      `at QoS 2 every session gets everything exactly once when the ${name} is killed ${kills} times under load`,
+      async () => {
+        const verdict = await underLoad(stack, `${name} (QoS 2)`, { qos: 2 }, (load) => repeat(kills, () => strike(stack, load, [name])))
+        expect(verdict.problems).toEqual([])
+      },
+      deadlineMs,
+    )
+  }
+
   test(
     'nothing acknowledged is lost or out of order when everything is killed at once',
     async () => {
@@ -170,6 +182,22 @@ describe('two gateways and two routers', () => {
     },
     deadlineMs,
   )
+
+  for (const version of [4, 5] as const) {
+    test(
+      `at QoS 2 every session gets everything exactly once when gateway and router are killed together, then one by one, MQTT ${version === 4 ? '3.1.1' : '5'}`,
+      async () => {
+        const strikes = [['gateway', 'router'], ['gateway-2'], ['router-2'], ['gateway'], ['router']]
+        const verdict = await underLoad(stack, 'gateway and router (QoS 2)', { qos: 2, version, flapping: 2 }, async (load) => {
+          const rounds: Resumed[] = []
+          for (let i = 0; i < (isLong ? 4 : 1) * strikes.length; i++) rounds.push(await strike(stack, load, strikes[i % strikes.length] as string[]))
+          return rounds
+        })
+        expect(verdict.problems).toEqual([])
+      },
+      deadlineMs,
+    )
+  }
 
   test(
     'nothing acknowledged is lost or out of order when the whole stack is stopped in good order and started again',

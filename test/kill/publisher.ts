@@ -6,14 +6,17 @@ interface Outgoing {
   readonly sequence: number
   readonly id: number
   readonly firstSentAt: number
+  /** QoS 2: PUBREC came, so it goes on with PUBREL. */
+  received: boolean
 }
 
 export interface PublisherOptions extends ClientOptions {
   readonly topics: readonly string[]
+  readonly qos: 1 | 2
   /** Unacknowledged messages at most. */
   readonly window: number
   readonly payloadBytes: number
-  /** A PUBACK came for a message first sent at this time. */
+  /** A PUBACK or PUBCOMP came for a message first sent at this time. */
   readonly acknowledged: (publisher: Publisher, firstSentAt: number) => void
 }
 
@@ -27,7 +30,7 @@ export function readPayload(payload: Buffer): { readonly sequence: number; reado
   return { sequence: Number(sequence), sentAt: Number(sentAt) }
 }
 
-/** Publishes at QoS 1 to its topics in turn; sends again with DUP what was not acknowledged when a connection was lost. */
+/** Publishes to its topics in turn; sends again what was not acknowledged when a connection was lost: PUBLISH with DUP, or PUBREL. */
 export class Publisher extends PersistentClient {
   readonly topics: readonly string[]
   /** Sequence numbers acknowledged, by topic. */
@@ -35,6 +38,7 @@ export class Publisher extends PersistentClient {
   readonly #sent = new Map<string, number[]>()
   readonly #options: PublisherOptions
   readonly #inFlight = new Map<number, Outgoing>()
+  #answers: Buffer[] = []
   #turn = 0
   #id = 0
   #allowance = 0
@@ -79,7 +83,7 @@ export class Publisher extends PersistentClient {
       const sent = this.#sent.get(topic) as number[]
       do this.#id = (this.#id % 65_535) + 1
       while (this.#inFlight.has(this.#id))
-      const outgoing: Outgoing = { topic, sequence: sent.length, id: this.#id, firstSentAt: performance.now() }
+      const outgoing: Outgoing = { topic, sequence: sent.length, id: this.#id, firstSentAt: performance.now(), received: false }
       sent.push(0)
       this.#inFlight.set(outgoing.id, outgoing)
       packets.push(this.#packet(outgoing, false))
@@ -88,10 +92,11 @@ export class Publisher extends PersistentClient {
   }
 
   #packet(outgoing: Outgoing, dup: boolean): Buffer {
+    if (outgoing.received) return mqtt.pubrel(outgoing.id)
     const sent = this.#sent.get(outgoing.topic) as number[]
     sent[outgoing.sequence] = (sent[outgoing.sequence] ?? 0) + 1
     const payload = payloadOf(outgoing.sequence, outgoing.firstSentAt, this.#options.payloadBytes)
-    return mqtt.publish({ version: this.version, topic: outgoing.topic, payload, qos: 1, dup, id: outgoing.id })
+    return mqtt.publish({ version: this.version, topic: outgoing.topic, payload, qos: this.#options.qos, dup, id: outgoing.id })
   }
 
   protected override onConnected(): void {
@@ -103,10 +108,16 @@ export class Publisher extends PersistentClient {
   }
 
   protected override onPacket(packet: mqtt.Received): void {
-    if (packet.type !== 'puback') return
+    if (packet.type !== 'puback' && packet.type !== 'pubrec' && packet.type !== 'pubcomp') return
     const outgoing = this.#inFlight.get(packet.id)
-    if (!outgoing) {
-      this.complain(`a PUBACK for ${packet.id}, which is not in flight`)
+    const expected = this.#options.qos === 1 ? 'puback' : outgoing?.received ? 'pubcomp' : 'pubrec'
+    if (!outgoing || packet.type !== expected) {
+      this.complain(`a ${packet.type} for ${packet.id}, which ${outgoing ? `waits for ${expected}` : 'is not in flight'}`)
+      return
+    }
+    if (packet.type === 'pubrec' && packet.code < 0x80) {
+      outgoing.received = true
+      this.#answers.push(mqtt.pubrel(packet.id))
       return
     }
     this.#inFlight.delete(packet.id)
@@ -119,6 +130,8 @@ export class Publisher extends PersistentClient {
   }
 
   protected override onRead(): void {
+    if (this.#answers.length > 0) this.write(Buffer.concat(this.#answers))
+    this.#answers = []
     this.#pump()
   }
 }

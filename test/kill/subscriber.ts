@@ -4,19 +4,22 @@ import { readPayload } from './publisher.ts'
 import type { Seen } from './verdict.ts'
 
 export interface SubscriberOptions extends ClientOptions {
+  readonly qos: 1 | 2
   readonly filters: readonly string[]
   /** What the filters match. */
   readonly topics: readonly string[]
   readonly delivered: (subscriber: Subscriber, topic: string, sentAt: number) => void
 }
 
-/** Holds a persistent session at QoS 1, notes everything that comes and acknowledges it. */
+/** Holds a persistent session, notes everything that comes and acknowledges it; at QoS 2 what comes again before its PUBREL is the same message. */
 export class Subscriber extends PersistentClient {
   readonly topics: readonly string[]
   readonly deliveries: Seen[] = []
   readonly #options: SubscriberOptions
   readonly #seen = new Map<string, Set<number>>()
   #acknowledgements: Buffer[] = []
+  /** QoS 2 packet ids between PUBLISH and PUBREL, and what they brought. */
+  readonly #received = new Map<number, string>()
   subscribed = false
 
   constructor(options: SubscriberOptions) {
@@ -42,7 +45,7 @@ export class Subscriber extends PersistentClient {
         mqtt.subscribe(
           this.version,
           1,
-          this.#options.filters.map((filter) => [filter, 1]),
+          this.#options.filters.map((filter) => [filter, this.#options.qos]),
         ),
       )
     }
@@ -50,18 +53,33 @@ export class Subscriber extends PersistentClient {
 
   protected override onPacket(packet: mqtt.Received): void {
     if (packet.type === 'suback') {
-      if (packet.codes.some((code) => code !== 1)) this.complain(`SUBACK ${packet.codes}`)
+      if (packet.codes.some((code) => code !== this.#options.qos)) this.complain(`SUBACK ${packet.codes}`)
       this.subscribed = true
       return
     }
     // A server may say that it cannot reach its log (0x88), is too busy (0x89) or stops (0x8b).
     if (packet.type === 'disconnect' && ![0x88, 0x89, 0x8b].includes(packet.code)) this.complain(`DISCONNECT 0x${packet.code.toString(16)}`)
+    if (packet.type === 'pubrel') {
+      this.#received.delete(packet.id)
+      this.#acknowledgements.push(mqtt.pubcomp(packet.id))
+    }
     if (packet.type !== 'publish') return
-    if (packet.qos === 1) this.#acknowledgements.push(mqtt.puback(packet.id))
+    this.#acknowledgements.push(packet.qos === 1 ? mqtt.puback(packet.id) : mqtt.pubrec(packet.id))
     const { sequence, sentAt } = readPayload(packet.payload)
+    if (packet.qos === 2 && this.#isKnown(packet, `${packet.topic} ${sequence}`)) return
     this.deliveries.push({ topic: packet.topic, sequence, dup: packet.dup })
     this.#seen.get(packet.topic)?.add(sequence)
     this.#options.delivered(this, packet.topic, sentAt)
+  }
+
+  /** [MQTT-4.3.3-10] and, of the sender, [MQTT-2.2.1-4]: a packet id in use brings the same message. */
+  #isKnown(packet: mqtt.Delivery, what: string): boolean {
+    const before = this.#received.get(packet.id)
+    this.#received.set(packet.id, what)
+    if (before === undefined) return false
+    if (before !== what) this.complain(`packet id ${packet.id} brings ${what} while ${before} waits for PUBREL`)
+    else if (!packet.dup) this.complain(`${what} came again without DUP`)
+    return true
   }
 
   protected override onRead(): void {

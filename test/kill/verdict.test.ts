@@ -9,6 +9,8 @@ function evidence(more: Partial<Evidence> & { readonly deliveries?: ReturnType<t
     acknowledged: new Map([['t', [0, 1, 2]]]),
     timesSent: () => 1,
     log: new Map([['t', [0, 1, 2]]]),
+    ids: null,
+    isExactlyOnce: false,
     complaints: [],
     receivers: [{ name: 'r', topics: ['t'], deliveries: more.deliveries ?? [plain(0), plain(1), plain(2)] }],
     ...more,
@@ -49,6 +51,20 @@ test('a repeat without DUP is allowed as often as the log holds the message', ()
   const twice = evidence({ deliveries: [plain(0), plain(1), plain(1), plain(2)], log: new Map([['t', [0, 1, 1, 2]]]) })
   expect(judge(twice)).toMatchObject({ problems: [], repeatsInLog: 1, repeatsFromResends: 1 })
   expect(judge({ ...twice, log: new Map([['t', [0, 1, 2]]]) }).problems).toEqual(['r got again without DUP in t: 1 (2 times, 1 published)'])
+})
+
+test('where everything is QoS 2, a second delivery is a problem, with DUP or without', () => {
+  const isExactlyOnce = true
+  expect(judge(evidence({ isExactlyOnce })).problems).toEqual([])
+  expect(judge(evidence({ isExactlyOnce, deliveries: [plain(0), plain(1), again(1), plain(2)] })).problems).toEqual(['r got more than once in t: 1 (2 times)'])
+})
+
+test('where everything is QoS 2, a message in the log twice has one id, and no other has it', () => {
+  const log = new Map([['t', [0, 1, 1, 2]]])
+  const withIds = (...ids: string[]) => judge(evidence({ isExactlyOnce: true, log, ids: new Map([['t', ids]]) })).problems
+  expect(withIds('a', 'b', 'b', 'c')).toEqual([])
+  expect(withIds('a', 'b', 'x', 'c')).toEqual(['ids: t 1 has two ids'])
+  expect(withIds('a', 'b', 'b', 'a')).toEqual(['ids: t 2 and t 0 share an id'])
 })
 
 test('a topic that nobody asked for and a message that nobody published are problems', () => {

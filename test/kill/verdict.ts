@@ -21,6 +21,10 @@ export interface Evidence {
   readonly receivers: readonly Receiver[]
   /** Per topic the sequence numbers in the order of the log; null when the broker has none. */
   readonly log: ReadonlyMap<string, readonly number[]> | null
+  /** The message ids of the same; null when the broker has none. */
+  readonly ids: ReadonlyMap<string, readonly string[]> | null
+  /** Everything is QoS 2: a receiver that gets a message twice is a problem, and so are two ids of one message. */
+  readonly isExactlyOnce: boolean
   /** What clients themselves found wrong: a session that was gone, a refusal. */
   readonly complaints: readonly string[]
 }
@@ -64,6 +68,25 @@ function countsOf(sequences: readonly number[]): Map<number, number> {
   return counts
 }
 
+/** One message, one id, and the other way round: folded by id the log has each message once. */
+function idProblems({ log, ids }: Evidence): string[] {
+  const idOf = new Map<string, string>()
+  const messageOf = new Map<string, string>()
+  const problems: string[] = []
+  for (const [topic, sequences] of log ?? []) {
+    for (const [i, sequence] of sequences.entries()) {
+      const message = `${topic} ${sequence}`
+      const id = ids?.get(topic)?.[i]
+      if (id === undefined) continue
+      if ((idOf.get(message) ?? id) !== id) problems.push(`${message} has two ids`)
+      if ((messageOf.get(id) ?? message) !== message) problems.push(`${message} and ${messageOf.get(id)} share an id`)
+      idOf.set(message, id)
+      messageOf.set(id, message)
+    }
+  }
+  return brief('ids', problems)
+}
+
 /** Judges a run. An empty list of problems means: nothing missing, nothing out of order, no repeat without a reason. */
 export function judge(evidence: Evidence): Verdict {
   const problems: string[] = [...evidence.complaints]
@@ -82,6 +105,8 @@ export function judge(evidence: Evidence): Verdict {
       problems.push(...brief(`acknowledged, not in the log, ${topic}`, sequences.filter((each) => !counts?.has(each)).map(String)))
     }
   }
+
+  if (evidence.isExactlyOnce) problems.push(...idProblems(evidence))
 
   const copiesOf = (topic: string, sequence: number) => (evidence.log ? (copies.get(topic)?.get(sequence) ?? 0) : evidence.timesSent(topic, sequence))
   let delivered = 0
@@ -112,6 +137,15 @@ export function judge(evidence: Evidence): Verdict {
         else repeatsFromResends++
       }
       delivered += seen.size
+      if (evidence.isExactlyOnce) {
+        const twice = [...countsOf(list.map((each) => each.sequence))].filter(([, times]) => times > 1)
+        problems.push(
+          ...brief(
+            `${receiver.name} got more than once in ${topic}`,
+            twice.map(([sequence, times]) => `${sequence} (${times} times)`),
+          ),
+        )
+      }
       const missing = (evidence.acknowledged.get(topic) ?? []).filter((each) => !seen.has(each))
       const unexplained = [...plain].filter(([sequence, times]) => times > Math.max(1, copiesOf(topic, sequence)))
       const fromNowhere = [...seen].filter((each) => copiesOf(topic, each) === 0)

@@ -206,9 +206,12 @@ export function unsubscribe(version: Version, id: number, filters: readonly stri
   return packet(0xa2, u16(id), properties(version), ...filters.map(text))
 }
 
-export function puback(id: number, code = 0): Buffer {
-  return code === 0 ? packet(0x40, u16(id)) : packet(0x40, u16(id), Buffer.from([code]))
-}
+const acknowledgement = (first: number, id: number, code: number): Buffer => (code === 0 ? packet(first, u16(id)) : packet(first, u16(id), Buffer.from([code])))
+
+export const puback = (id: number, code = 0): Buffer => acknowledgement(0x40, id, code)
+export const pubrec = (id: number, code = 0): Buffer => acknowledgement(0x50, id, code)
+export const pubrel = (id: number, code = 0): Buffer => acknowledgement(0x62, id, code)
+export const pubcomp = (id: number, code = 0): Buffer => acknowledgement(0x70, id, code)
 
 export const pingreq: Buffer = packet(0xc0)
 
@@ -352,6 +355,7 @@ export function parse(version: Version, first: number, body: Buffer): Received {
     case 6:
     case 7: {
       const type = (['puback', 'pubrec', 'pubrel', 'pubcomp'] as const)[(first >> 4) - 4] ?? 'puback'
+      if ((first & 15) !== (type === 'pubrel' ? 2 : 0)) throw new Error(`${type} with flags ${first & 15}`) // [MQTT-3.6.1-1]
       return { type, id: r.u16(), code: r.left > 0 ? r.byte() : 0, properties: r.properties(version) }
     }
     case 9:
