@@ -43,8 +43,6 @@ const first: readonly Wrong[] = [
   ['a CONNECT that ends early', packet(0x10, 'MQTT', 5, 2, [0, 0], 0, [0, 9, 0x78]), 0x81],
   ['a reserved client id', packet(0x10, 'MQTT', 5, 2, [0, 0], 0, '$loggerhead/x'), 0x87],
   ['the internal user on a public listener', packet(0x10, 'MQTT', 5, 0xc2, [0, 0], 0, '$loggerhead/x', '$loggerhead', 'key'), 0x87],
-  ['a will above the maximum QoS', packet(0x10, 'MQTT', 5, 0x16, [0, 0], 0, 'x', 0, 'w', 'p'), 0x9b],
-  ['a retained will', packet(0x10, 'MQTT', 5, 0x26, [0, 0], 0, 'x', 0, 'w', 'p'), 0x9a],
   ['a will topic with a wildcard', packet(0x10, 'MQTT', 5, 6, [0, 0], 0, 'x', 0, 'w/#', 'p'), 0x81],
 ]
 
@@ -82,7 +80,6 @@ const open: readonly Wrong[] = [
 ]
 
 const open5: readonly Wrong[] = [
-  ['retain', packet(0x31, 't', 0), 0x9a],
   ['topic alias 0', packet(0x30, 't', 3, [0x23, 0, 0]), 0x94],
   ['a topic alias never set', packet(0x30, '', 3, [0x23, 0, 7]), 0x82],
   ['no topic and no alias', packet(0x30, '', 0), 0x82],

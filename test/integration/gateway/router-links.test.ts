@@ -121,9 +121,9 @@ test('a new owner learns what each live session was sent and has not acknowledge
   const next = await harness.newRouter({ term: 2 })
   await next.until(() => next.received.filter((frame) => frame.kind === 'shardState').length === 2)
   const state = next.received.find((frame) => frame.kind === 'shardState' && frame.shard === shard)
-  const durable = { connection, session: router.session('durable')?.id, sent: 7, unacknowledged: [3, 6] }
+  const durable = { connection, session: router.session('durable')?.id, sent: 7, unacknowledged: [3, 6], received: [] }
   // A session that ends with its connection is told too: the owner closes what it knows to be over.
-  const transient = { connection: connectionOf('transient'), session: router.session('transient')?.id, sent: -1, unacknowledged: [] }
+  const transient = { connection: connectionOf('transient'), session: router.session('transient')?.id, sent: -1, unacknowledged: [], received: [] }
   const sessions = shardOf('transient') === shard ? [durable, transient] : [durable]
   expect(state).toEqual({ kind: 'shardState', shard, term: 2, receivedTo: 42, sessions })
 })
@@ -277,7 +277,7 @@ test('a client that goes while its attach is unanswered leaves exactly one Detac
   await settled(router)
   const other = await RawClient.open(harness.port)
   other.destroy()
-  expect(router.of('Detached', 'impatient')).toMatchObject([{ epoch, reason: 'ConnectionLost', keepWill: true }])
+  expect(router.of('Detached', 'impatient')).toMatchObject([{ epoch, reason: 'ConnectionLost', keepWill: false }])
 })
 
 test('an identity that does not hold the session is refused, and its attach taken back', async () => {
