@@ -22,6 +22,7 @@ async function given(...clientIds: string[]) {
       sessions,
       inbox,
       term: 3,
+      held: [],
       positions: { position: 0, lifecyclePosition: 0, retainedOffsets: [0] },
       previous,
       now: 0,
