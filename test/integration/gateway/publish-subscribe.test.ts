@@ -84,8 +84,6 @@ test('CONNACK tells a version 5 client what it has to keep to', async () => {
     sessionPresent: false,
     reasonCode: 0,
     properties: {
-      retainAvailable: false,
-      sharedSubscriptionAvailable: false,
       receiveMaximum: 1000,
       maximumPacketSize: 524_288,
       topicAliasMaximum: 32,
@@ -93,6 +91,10 @@ test('CONNACK tells a version 5 client what it has to keep to', async () => {
     },
   })
   expect(connack.properties?.assignedClientIdentifier).toMatch(/^auto-/)
+  // Nothing of MQTT 5 is left out.
+  for (const name of ['maximumQoS', 'retainAvailable', 'sharedSubscriptionAvailable', 'subscriptionIdentifiersAvailable'] as const) {
+    expect([name, connack.properties?.[name] ?? true]).toEqual([name, true])
+  }
   client.destroy()
 })
 
