@@ -120,6 +120,7 @@ export class Router {
     const { topics, now, logger } = this.#options
     return new SessionsApi({
       folds: this.#tail.folds,
+      catchUp: () => this.#tail.catchUp(),
       termOf: (shard) => this.#owned.get(shard)?.term,
       append: async (partition, clientId, value) => {
         const offset = await (this.#appender as Appender).write({ topic: topics.sessions, partition, key: Buffer.from(clientId), value, timestamp: now() })

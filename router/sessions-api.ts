@@ -13,6 +13,8 @@ import { pageOfSessions, reportSession } from './session-report.ts'
 
 export interface SessionsApiOptions {
   readonly folds: readonly SessionFold[]
+  /** Applies to the folds all that was in the log when it was called: what was acknowledged before a request is in its answer. */
+  catchUp(): Promise<void>
   /** The term under which this router owns the shard; undefined when it does not. */
   termOf(shard: number): number | undefined
   /** Appends to the shard's `sessions` partition and resolves once the fold has applied it. */
@@ -50,7 +52,7 @@ export class SessionsApi {
     if (!path) return false
     const clientId = path[1] === undefined ? undefined : decode(path[1])
     this.#answer(request, url.searchParams, clientId, path[2] !== undefined)
-      .catch((error: Error) => problem(503, `the log did not take the change: ${error.message}`))
+      .catch((error: Error) => problem(503, `the log did not answer: ${error.message}`))
       .then(({ status, body }) => {
         response.writeHead(status, body ? { 'content-type': 'application/json' } : {})
         response.end(body && JSON.stringify(body))
@@ -60,6 +62,7 @@ export class SessionsApi {
 
   async #answer(request: IncomingMessage, query: URLSearchParams, clientId: string | undefined, isDisconnect: boolean): Promise<Answer> {
     if (!this.#isKnown(request.headers.authorization)) return problem(401, 'the key of INTERNAL_KEY_FILE is needed')
+    await this.#options.catchUp()
     if (clientId === undefined) return request.method === 'GET' ? this.#list(query) : problem(405, 'GET')
     const by = String(request.headers['x-loggerhead-by'] ?? 'unknown')
     switch (`${request.method}${isDisconnect ? ' disconnect' : ''}`) {

@@ -25,7 +25,7 @@ export interface StackOptions {
   readonly kafka?: 'shared' | 'own'
   /** Keep using a data folder, with the ports of the stack that had it: a restart of everything. Not removed by stop(). */
   readonly previous?: Stack
-  /** Resolve when /healthz answers 200 (default), or as soon as the process runs. */
+  /** Resolve when the supervisor has said what to do next, all being healthy (default), or as soon as the process runs. */
   readonly wait?: 'healthy' | 'started'
   /** Give up and throw after this, with the end of what the stack wrote. Default 120 s. */
   readonly timeoutMs?: number
@@ -178,6 +178,16 @@ class RunningStack implements Stack {
     })
   }
 
+  /** Waits for the last line of a start: every service is ready by then, the front door, which is up first, included. */
+  async untilStarted(timeoutMs: number): Promise<void> {
+    await until('started', timeoutMs, () => {
+      if (this.#ended) throw new Error('the stack ended')
+      return this.#output.includes('Ctrl-C stops everything')
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}:\n${this.#output.slice(-8_000)}`)
+    })
+  }
+
   async api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }> {
     const response = await fetch(`${this.url}${path}`, {
       method,
@@ -230,7 +240,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const stack = new RunningStack(folder, ports, environment)
   try {
     if (wait === 'healthy') {
-      await stack.untilHealthy(timeoutMs)
+      await stack.untilStarted(timeoutMs)
       stack.apiKey = (await readFile(join(folder, 'api-key'), 'utf8')).trim()
     }
   } catch (error) {

@@ -26,9 +26,12 @@ async function given(owned: readonly number[], ...records: AnyRecord[]) {
   for (const record of records) apply(record)
   const written: AnyRecord[] = []
   const decided: string[] = []
-  const before: { meanwhile?: AnyRecord } = {}
+  const before: { meanwhile?: AnyRecord; inTheLog?: AnyRecord } = {}
   const api = new SessionsApi({
     folds,
+    catchUp: async () => {
+      if (before.inTheLog) apply(before.inTheLog)
+    },
     termOf: (shard) => (owned.includes(shard) ? 5 : undefined),
     append: async (_shard, _clientId, value) => {
       if (before.meanwhile) apply(before.meanwhile)
@@ -54,6 +57,12 @@ async function given(owned: readonly number[], ...records: AnyRecord[]) {
 }
 
 const all = [0, 1, 2, 3]
+
+test('what the log holds when it is asked is in the answer, read by the folds already or not', async () => {
+  const { send, before } = await given(all, attached('a'))
+  before.inTheLog = subscribed('a', 0, 't/#')
+  expect((await send('GET', '/sessions/a')).body).toMatchObject({ subscriptions: [{ filter: 't/#' }] })
+})
 
 test('a session is told with its connection, subscriptions and, by the owner of its shard, its queue', async () => {
   const { send, session } = await given(all, attached('a'), subscribed('a', 0, 't/#'))
