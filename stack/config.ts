@@ -3,6 +3,18 @@ import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings
 import { historyWindowMs, topicSettings } from '../log/topics.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
+const memory = (service: string, mebibytes: number) =>
+  ({
+    kind: 'number',
+    default: mebibytes,
+    min: 128,
+    max: 1_048_576,
+    unit: 'MiB',
+    about: `memory that a ${service} which npm start runs may take; its heap gets three quarters, the rest is for buffers and threads`,
+    outcome: 'a process whose heap is full ends, says so, and is started again by the supervisor; nothing acknowledged is lost',
+    metric: 'process_resident_memory_bytes',
+  }) as const
+
 /** What `npm start` can be told. The services' own settings (their config.ts) are taken from the same environment. */
 export const settings = {
   LOGGERHEAD_PROFILE: {
@@ -40,6 +52,10 @@ export const settings = {
   TLS_KEY: { kind: 'text', default: '', about: "file with the server's private key, PEM; read again when it changes" },
   GATEWAYS: { kind: 'number', default: 1, min: 1, max: 16, about: 'gateways that npm start runs' },
   ROUTERS: { kind: 'number', default: 1, min: 1, max: 16, about: 'routers that npm start runs' },
+  GATEWAY_MEMORY: memory('gateway', 512),
+  ROUTER_MEMORY: memory('router', 1_024),
+  REGISTRY_MEMORY: memory('registry', 1_024),
+  DOOR_MEMORY: memory('front door', 256),
 } as const satisfies Settings
 
 export type Listener = 'mqtt' | 'mqtts' | 'ws' | 'wss'

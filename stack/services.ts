@@ -48,6 +48,13 @@ export function numbered(name: string, index: number): string {
   return index === 0 ? name : `${name}-${index + 1}`
 }
 
+const memoryVariables = { gateway: 'GATEWAY_MEMORY', router: 'ROUTER_MEMORY', registry: 'REGISTRY_MEMORY', door: 'DOOR_MEMORY' } as const
+
+/** Buffers, which have budgets of their own, and threads live beside the heap. */
+function heapFlag(memoryMiB: number): string {
+  return `--max-old-space-size=${Math.floor(memoryMiB * 0.75)}`
+}
+
 /** What each service is started with, in starting order: the environment contract of the stack. */
 export function serviceSpecs(options: ServicesOptions): {
   readonly registry: ProcessSpec
@@ -71,15 +78,18 @@ export function serviceSpecs(options: ServicesOptions): {
     HISTORY_WINDOW: values.HISTORY_WINDOW,
     INTERNAL_KEY_FILE: files.internalKey,
   }
-  const service = (folder: string, name: string, own: Record<string, string>, shown: Readonly<Record<string, number>>): ProcessSpec => ({
+  const service = (folder: keyof typeof memoryVariables, name: string, own: Record<string, string>, shown: Readonly<Record<string, number>>): ProcessSpec => ({
     name,
     command: node,
-    args: [...nodeFlags, join(project, folder, 'main.ts')],
+    args: [...nodeFlags, heapFlag(values[memoryVariables[folder]]), join(project, folder, 'main.ts')],
     environment: { ...common, ...own },
     ports: shown,
     ready: 'message',
     stopMs: 10_000,
-    explain: explainServiceLog,
+    explain: (log) =>
+      /heap out of memory|heap limit/.test(log)
+        ? `its memory is full: ${memoryVariables[folder]} gives ${values[memoryVariables[folder]]} MiB`
+        : explainServiceLog(log),
   })
   const gateways = ports.gateways.map((own, index) => {
     const name = numbered('gateway', index)

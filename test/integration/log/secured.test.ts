@@ -16,6 +16,8 @@ import { ensureTopics, planTopics, topicNames, topicSettings, topicSpecs } from 
 import { readSettings } from '../../../settings/setting.ts'
 import { libraryFolder } from '../../../stack/kafka/artifacts.ts'
 import { findFreePorts } from '../../../stack/ports.ts'
+import { JsClient } from '../../clients/mqttjs.ts'
+import { startStack } from '../../support/stack.ts'
 import { findJava, OwnKafka, until } from './own-kafka.ts'
 
 const java = await findJava()
@@ -24,7 +26,7 @@ const why = typeof java === 'string' ? ` [skipped: ${java}]` : ''
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const project = dirname(dirname(dirname(import.meta.dirname)))
 
-const users = ['gateway', 'router', 'registry', 'setup', 'stranger'] as const
+const users = ['gateway', 'router', 'registry', 'setup', 'stack', 'stranger'] as const
 type User = (typeof users)[number]
 const password = randomBytes(12).toString('hex')
 const mechanisms: Readonly<Record<User, string>> = {
@@ -32,6 +34,7 @@ const mechanisms: Readonly<Record<User, string>> = {
   router: 'scram-sha-256',
   registry: 'plain',
   setup: 'plain',
+  stack: 'scram-sha-512',
   stranger: 'plain',
 }
 const names = topicNames('loggerhead', 'default')
@@ -70,8 +73,8 @@ beforeAll(async () => {
       'super.users': 'User:ANONYMOUS',
     }),
   })
-  for (const mechanism of ['SCRAM-SHA-256', 'SCRAM-SHA-512']) {
-    const user = mechanism === 'SCRAM-SHA-256' ? 'router' : 'gateway'
+  for (const user of users.filter((user) => mechanisms[user] !== 'plain')) {
+    const mechanism = mechanisms[user].toUpperCase()
     await promisify(execFile)(java.java, [
       ...['-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', join(libraryFolder(project), '*'), 'kafka.admin.ConfigCommand'],
       ...['--bootstrap-server', internal, '--alter', '--entity-type', 'users', '--entity-name', user],
@@ -96,7 +99,13 @@ const operations = {
 async function grant(): Promise<void> {
   const admin = new Kafka({ brokers: [internal], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
-  const entries = kafkaPrincipals.flatMap((principal) => kafkaAcls(names)[principal].map((rule) => [principal, rule] as const))
+  const entries: (readonly [principal: string, rule: AclRule])[] = kafkaPrincipals.flatMap((principal) =>
+    kafkaAcls(names)[principal].map((rule) => [principal, rule] as const),
+  )
+  // `npm start` has one login for all that it runs: what each of them may do, and no more.
+  const stackNames = topicNames('whole', 'default')
+  for (const principal of ['setup', 'gateway', 'router', 'registry'] as const)
+    for (const rule of kafkaAcls(stackNames)[principal]) entries.push(['stack', rule])
   await admin.createAcls({
     acl: entries.flatMap(([principal, rule]) =>
       rule.operations.map((operation) => ({
@@ -113,17 +122,18 @@ async function grant(): Promise<void> {
   await admin.disconnect()
 }
 
+const environmentOf = (user: User) => ({
+  KAFKA_BROKERS: kafka.brokers,
+  KAFKA_TLS: 'true',
+  KAFKA_TLS_CA: join(folder, 'certificates/ca.pem'),
+  KAFKA_SASL_MECHANISM: mechanisms[user],
+  KAFKA_SASL_USERNAME: user,
+  KAFKA_SASL_PASSWORD_FILE: join(folder, 'password'),
+})
+
 /** A log as a service opens it: everything from the environment. */
 function open(user: User, more: Readonly<Record<string, string>> = {}): KafkaLog {
-  const environment = {
-    KAFKA_BROKERS: kafka.brokers,
-    KAFKA_TLS: 'true',
-    KAFKA_TLS_CA: join(folder, 'certificates/ca.pem'),
-    KAFKA_SASL_MECHANISM: mechanisms[user],
-    KAFKA_SASL_USERNAME: user,
-    KAFKA_SASL_PASSWORD_FILE: join(folder, 'password'),
-    ...more,
-  }
+  const environment = { ...environmentOf(user), ...more }
   return new KafkaLog({ ...kafkaConnection(readSettings(kafkaSettings, environment)), clientId: user, logger: silent })
 }
 
@@ -243,6 +253,32 @@ run(
     }
   },
   60_000,
+)
+
+run(
+  `npm start on SASL_SSL and ACLs: all services come up, and what is published arrives, over a login that is renewed${why}`,
+  async () => {
+    const stack = await startStack({ kafka: 'own', environment: { ...environmentOf('stack'), LOGGERHEAD_PREFIX: 'whole' } })
+    try {
+      const connect = (clientId: string) => JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { clientId, protocolVersion: 5, clean: false })
+      const subscriber = await connect('secured-subscriber')
+      await subscriber.subscribe('secured/#')
+      const publisher = await connect('secured-publisher')
+      const end = Date.now() + 7_000
+      let sent = 0
+      while (Date.now() < end) expect(await publisher.publish(`secured/${sent}`, String(sent++))).toBe('done')
+      await subscriber.until('all of it', () => subscriber.arrived.length >= sent)
+      expect(new Set(subscriber.arrived.map(({ topic, payload }) => `${topic} ${payload}`))).toEqual(
+        new Set(Array.from({ length: sent }, (_, i) => `secured/${i} ${i}`)),
+      )
+      expect((await stack.health()).status).toBe(200)
+      await Promise.all([publisher.end(), subscriber.end()])
+      expect(await stack.stop()).toBe(0)
+    } finally {
+      await stack.stop()
+    }
+  },
+  180_000,
 )
 
 test('docs/kafka-acls.md lists exactly these rules', () => {

@@ -123,6 +123,19 @@ test('a service that cannot start stops the start, with the sentence that says w
   await failing.stop()
 }, 90_000)
 
+test('a service whose memory is full ends, is named with its setting, and is started again', async () => {
+  const small = await startStack({ ...shared, environment: { ...shared.environment, STAND_IN: 'router=grows', ROUTER_MEMORY: '128' } })
+  const { pid, ports } = await small.process('router')
+  await fetch(`http://127.0.0.1:${ports.internal}/`).then(
+    (answer) => answer.text(),
+    () => {}, // it ended before it answered
+  )
+  const again = await small.restarted('router', pid)
+  expect(identify(again.pid)).toBeDefined()
+  expect(small.output()).toContain('its memory is full: ROUTER_MEMORY gives 128 MiB')
+  await small.stop()
+}, 90_000)
+
 test('a port in use is named', async () => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

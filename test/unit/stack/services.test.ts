@@ -18,7 +18,7 @@ const specs = serviceSpecs({
 test('each service is a process of its own name and ports', () => {
   const all = [specs.registry, ...specs.routers, ...specs.gateways, specs.door]
   expect(all.map(({ name }) => name)).toEqual(['registry', 'router', 'router-2', 'gateway', 'gateway-2', 'door'])
-  expect(specs.gateways[1]?.args).toEqual(['--flag', '/project/gateway/main.ts'])
+  expect(specs.gateways[1]?.args).toEqual(['--flag', '--max-old-space-size=384', '/project/gateway/main.ts'])
   expect(specs.gateways[1]?.ports).toMatchObject({ mqtt: 1893, mqtts: 8893, ws: 8093, wss: 8094 })
   const internal = all.map(({ ports }) => ports.internal)
   expect(new Set(internal).size).toBe(all.length)
@@ -56,4 +56,24 @@ test('what stopped a service is said in a sentence', () => {
   expect(explainServiceLog('{"level":30,"msg":"hello"}\n{"level":60,"msg":"HTTP_PORT: port 80 is in use"}\n')).toBe('HTTP_PORT: port 80 is in use')
   expect(explainServiceLog('{"level":60,"msg":"the log cannot be read","error":{"message":"no broker"}}')).toBe('the log cannot be read: no broker')
   expect(explainServiceLog('something else')).toBeUndefined()
+})
+
+test('three quarters of GATEWAY_MEMORY, ROUTER_MEMORY, REGISTRY_MEMORY and DOOR_MEMORY are heap, and a full one is named', () => {
+  const environment = { GATEWAY_MEMORY: '200', ROUTER_MEMORY: '400', REGISTRY_MEMORY: '600', DOOR_MEMORY: '800' }
+  const bounded = readConfig(environment)
+  const { gateways, routers, registry, door } = serviceSpecs({
+    config: bounded,
+    project: '/project',
+    brokers: 'a:1',
+    ports: arrangePorts(bounded, free),
+    files: { apiKey: '', internalKey: '', tlsCert: 'c', tlsKey: 'k' },
+    environment: {},
+    node: '/node',
+    nodeFlags: [],
+  })
+  expect([gateways[0], routers[0], registry, door].map((spec) => spec?.args[0])).toEqual([150, 300, 450, 600].map((mib) => `--max-old-space-size=${mib}`))
+  expect(routers[0]?.explain?.('FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory')).toBe(
+    'its memory is full: ROUTER_MEMORY gives 400 MiB',
+  )
+  expect(() => readConfig({ ROUTER_MEMORY: '64' })).toThrow('ROUTER_MEMORY: “64” is not a whole number from 128 to 1048576 (MiB)')
 })
