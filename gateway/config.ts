@@ -450,6 +450,12 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   return { ...values, listeners, origins }
 }
 
+/** What the namespace narrows for itself: `maximumSessionExpiryInHours`, with SESSION_EXPIRY_MAX as the upper bound. */
+export function withNamespace(config: GatewayConfig, namespace: { readonly maximumSessionExpiryInHours?: number } | undefined): GatewayConfig {
+  const most = (namespace?.maximumSessionExpiryInHours ?? Number.POSITIVE_INFINITY) * 3600
+  return most < config.SESSION_EXPIRY_MAX ? { ...config, SESSION_EXPIRY_MAX: most } : config
+}
+
 /**
  * No session outlives the journals: SESSION_EXPIRY_MAX is lowered to HISTORY_WINDOW, or refused when it was set above it.
  * Throws SettingError.

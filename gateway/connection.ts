@@ -47,6 +47,8 @@ export interface AttachAnswer {
   readonly sessionPresent: boolean
   /** Of the session's packet ids (model/packet-uses.ts). */
   readonly uses: Buffer
+  /** What the session is subscribed to; null when it is too much to tell. */
+  readonly filters: readonly string[] | null
 }
 
 interface Session {
@@ -65,7 +67,8 @@ type Phase =
       readonly is: 'open'
       readonly session: Session
       readonly sessionId: number
-      readonly sessionPresent: boolean
+      /** Whether `filters` is all that the session is subscribed to. */
+      readonly knowsFilters: boolean
       readonly publishing: Publishing
       readonly delivering: Delivering
       readonly filters: Set<string>
@@ -171,7 +174,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       is: 'open',
       session,
       sessionId: answer.session,
-      sessionPresent: answer.sessionPresent,
+      knowsFilters: answer.filters !== null,
       publishing: new Publishing(this.#host, this, client, publisher, this.#output),
       delivering: new Delivering(
         this.#host.config,
@@ -182,7 +185,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         // One that was there before may be owed something from an earlier connection, under ids that were used there.
         client.sessionExpiryInterval === 0 && !answer.sessionPresent,
       ),
-      filters: new Set(),
+      filters: new Set(answer.filters),
     }
     this.#host.metrics.connects.inc({ result: 'accepted' })
     const now = this.#host.now()
@@ -460,7 +463,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #unsubscribe(phase: Phase & { is: 'open' }, packet: UnsubscribePacket): void {
     const host = this.#host
-    const decision = receiveUnsubscribe(packet, phase.filters, phase.sessionPresent, host.config)
+    const decision = receiveUnsubscribe(packet, phase.filters, phase.knowsFilters, host.config)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
     const answer = (): void =>

@@ -16,7 +16,7 @@ import { encodePublish } from '../schemas/message-record.ts'
 import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
 import { Admission } from './admission.ts'
 import { Attachment } from './attachment.ts'
-import type { GatewayConfig } from './config.ts'
+import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
 import { Deadlines } from './deadlines.ts'
@@ -61,7 +61,8 @@ const reportsPerSecond = 20
 const unsureMax = 10_000
 
 export class Gateway implements ConnectionHost, LinkHost {
-  readonly config: GatewayConfig
+  /** As the namespace narrows it. */
+  config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
   readonly admission: Admission
@@ -100,7 +101,7 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   constructor(options: GatewayOptions, appender: Appender) {
     this.#options = options
-    this.config = options.config
+    this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
     this.#appender = appender
     this.admission = new Admission(options.config)
@@ -492,6 +493,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   #onRegistryChange(): void {
     this.registryVersion++
     this.#rules = compileRules(this.#options.registry.view)
+    this.config = withNamespace(this.#options.config, this.#options.registry.view.namespace?.properties)
     const isRunning = this.#rejudging !== null
     this.#rejudging = [...this.#connections.values()].values()
     if (!isRunning) this.#rejudge()

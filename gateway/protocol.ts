@@ -359,11 +359,11 @@ export function receiveSubscribe(
   return { reasonCodes, granted, limits: reached }
 }
 
-/** A reason code per filter, and the filters that may exist and go into the log. */
+/** A reason code per filter, and the filters that may exist and go into the log. `knowsFilters`: `held` is all there is. */
 export function receiveUnsubscribe(
   packet: UnsubscribePacket,
   held: ReadonlySet<string>,
-  sessionPresent: boolean,
+  knowsFilters: boolean,
   limits: GatewaySettings,
 ): { readonly reasonCodes: readonly number[]; readonly filters: readonly string[]; readonly limits: readonly LimitName[] } {
   const reasonCodes: number[] = []
@@ -374,8 +374,8 @@ export function receiveUnsubscribe(
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       reasonCodes.push(ReasonCode.ImplementationSpecificError) // UNSUBACK knows no 0x97
     } else if (topicFilterProblem(filter)) reasonCodes.push(ReasonCode.TopicFilterInvalid)
-    else if (held.has(filter) || sessionPresent) {
-      // What a resumed session held before is known to its shard's owner only: the log decides, the answer is success.
+    else if (held.has(filter) || !knowsFilters) {
+      // More than the shard's owner could tell: the log decides, the answer is success.
       filters.push(filter)
       reasonCodes.push(ReasonCode.Success)
     } else reasonCodes.push(ReasonCode.NoSubscriptionExisted)

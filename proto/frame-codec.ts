@@ -99,6 +99,9 @@ export class FrameWriter {
         this.#number(frame.epoch)
         this.#number(frame.sessionPresent ? 1 : 0)
         this.#bytes(frame.uses)
+        this.#number(frame.filters === null ? 0 : 1)
+        this.#number(frame.filters?.length ?? 0)
+        for (const filter of frame.filters ?? []) this.#text(filter)
         return
       case 'close':
         this.#number(frame.shard)
@@ -300,6 +303,12 @@ function readReceiver(reader: FrameReader): Receiver {
   }
 }
 
+function readFilters(reader: FrameReader): string[] | null {
+  const areKnown = reader.number() === 1
+  const filters = reader.list(() => reader.text())
+  return areKnown ? filters : null
+}
+
 const readMessage = (reader: FrameReader): DeliveredMessage => ({
   source: reader.number(),
   offset: reader.number(),
@@ -338,6 +347,7 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
         epoch: reader.number(),
         sessionPresent: reader.number() === 1,
         uses: reader.bytes(),
+        filters: readFilters(reader),
       }
     case 'close':
       return { kind, shard: reader.number(), term: reader.number(), connection: reader.number(), reasonCode: reader.number(), reason: reader.text() }

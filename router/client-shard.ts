@@ -87,6 +87,13 @@ const windowMax = 65_535
 /** Expired messages that one record settles. */
 const settledAtOnce = 1_000
 const noUses = Buffer.alloc(0)
+/** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
+const filtersBytesMax = 64 * 1024
+
+function filtersOf(session: Session): readonly string[] | null {
+  const filters = [...session.subscriptions.keys()]
+  return filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0) <= filtersBytesMax ? filters : null
+}
 
 export class ClientShard {
   readonly shard: number
@@ -445,6 +452,7 @@ export class ClientShard {
       // An earlier attach began the session that this one goes on with.
       sessionPresent: session.id !== session.epoch,
       uses: session.uses?.encode() ?? noUses,
+      filters: filtersOf(session),
     })
   }
 
@@ -460,6 +468,7 @@ export class ClientShard {
       epoch: 0,
       sessionPresent: false,
       uses: noUses,
+      filters: [],
     })
   }
 

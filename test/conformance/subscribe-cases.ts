@@ -328,6 +328,20 @@ export const subscribeCases: readonly Case[] = [
     },
   },
   {
+    clause: 'MQTT-3.11.3-2',
+    title: 'UNSUBACK knows what a session subscribed to on an earlier connection',
+    versions: [5],
+    async run(t) {
+      const first = await t.persistent(t.name, true)
+      await t.subscribe(first.wire, t.topic('kept'))
+      first.wire.send(mqtt.disconnect(5))
+      await first.wire.closed()
+      const { wire } = await t.persistent(t.name, false)
+      wire.send(mqtt.unsubscribe(5, 3, [t.topic('kept'), t.topic('never')]))
+      expect((await wire.expect('unsuback')).codes).toEqual([0, 0x11])
+    },
+  },
+  {
     clause: 'MQTT-3.8.4-5',
     title: 'messages published after the SUBACK arrive, however soon',
     async run(t) {

@@ -158,6 +158,7 @@ export class FakeRouter {
         epoch: session?.epoch ?? 0,
         sessionPresent: change.kind === 'attached' && change.isPresent,
         uses: session?.uses?.encode() ?? Buffer.alloc(0),
+        filters: [...(session?.subscriptions.keys() ?? [])],
       })
     }
   }

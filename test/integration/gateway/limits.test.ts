@@ -322,6 +322,24 @@ test('SESSION_EXPIRY_MAX: a longer interval is lowered and told; a 3.1.1 session
   )
 })
 
+test('NS-04: the namespace’s maximumSessionExpiryInHours lowers SESSION_EXPIRY_MAX at once, and never raises it', async () => {
+  const { port, put } = await start({ SESSION_EXPIRY_MAX: '7200' })
+  const granted = async (hours: number): Promise<unknown> => {
+    await put({ 'namespace/default': { topicSpacesConfiguration: { maximumSessionExpiryInHours: hours } } })
+    const asked = connectPacket('expiring', { properties: { sessionExpiryInterval: 100_000 } })
+    for (let attempt = 0; ; attempt++) {
+      const client = await open(port)
+      client.send(asked)
+      const { sessionExpiryInterval } = (await client.next('connack')).properties as { sessionExpiryInterval?: number }
+      client.destroy()
+      // The registry reaches the gateway through the log.
+      if (sessionExpiryInterval === Math.min(hours, 2) * 3600 || attempt === 200) return sessionExpiryInterval
+    }
+  }
+  expect(await granted(1)).toBe(3600)
+  expect(await granted(8)).toBe(7200)
+})
+
 test('SESSION_EXPIRY_MAX: above HISTORY_WINDOW the gateway does not start', async () => {
   await expect(startHarness({ SESSION_EXPIRY_MAX: '7201', HISTORY_WINDOW: '2h' })).rejects.toThrow(/SESSION_EXPIRY_MAX: 7201 s is above HISTORY_WINDOW/)
 })

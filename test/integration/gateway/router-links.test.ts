@@ -273,6 +273,7 @@ test('a client that goes while its attach is unanswered leaves exactly one Detac
     epoch,
     sessionPresent: false,
     uses: Buffer.alloc(0),
+    filters: [],
   })
   await settled(router)
   const other = await RawClient.open(harness.port)

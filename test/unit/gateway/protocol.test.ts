@@ -181,8 +181,8 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
 
   test('what a resumed session held is not known here, so unsubscribing from it succeeds and goes into the log', () => {
     const unsubscribe = { type: 'unsubscribe', packetId: 1, filters: ['mine', 'other'], properties: {} } as const
-    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), false, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
-    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), true, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
+    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), true, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
+    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), false, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
   })
 })
 
