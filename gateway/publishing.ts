@@ -4,6 +4,7 @@ import type { AppendError, Appended } from '../log/log.ts'
 import type { PacketUses } from '../model/packet-uses.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { writePacket } from '../mqtt/writer.ts'
 import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -70,6 +71,14 @@ export type PublishResult = 'taken' | 'wait' | 'full' | 'window' | End
 
 const ignored: Appended = () => {}
 
+/** What a client that wants problem information is told [MQTT-3.1.2-29]. */
+const refusals: Readonly<Record<number, string>> = {
+  [ReasonCode.NotAuthorized]: 'no permission to publish on this topic',
+  [ReasonCode.PayloadFormatInvalid]: 'the payload is not UTF-8, although its payload format indicator says so',
+  [ReasonCode.PacketIdentifierNotFound]: 'no QoS 2 publish waits for a PUBREL under this packet id',
+}
+const ackNames = { [AckType.Puback]: 'puback', [AckType.Pubrec]: 'pubrec', [AckType.Pubcomp]: 'pubcomp' } as const
+
 /** The publishing half of one open connection. */
 export class Publishing implements Inbound {
   readonly protocolVersion: 4 | 5
@@ -81,6 +90,7 @@ export class Publishing implements Inbound {
   readonly #host: PublishHost
   readonly #owner: PublishOwner
   readonly #identity: PublisherIdentity
+  readonly #client: Client
   readonly #output: Output
   readonly #topics = new Map<string, PublishTopic>()
   /** In the order of the publishes; from #head on. */
@@ -93,6 +103,7 @@ export class Publishing implements Inbound {
     this.#host = host
     this.#owner = owner
     this.#output = output
+    this.#client = client
     this.protocolVersion = client.protocolVersion
     this.#identity = {
       clientId: client.clientId,
@@ -256,6 +267,17 @@ export class Publishing implements Inbound {
   }
 
   #refuse(ack: PublishAck): void {
+    const { wantsProblemInformation, maximumPacketSize } = this.#client
+    const reasonString = refusals[ack.reasonCode]
+    if (wantsProblemInformation && reasonString !== undefined) {
+      const packet = writePacket({ type: ackNames[ack.type], packetId: ack.packetId, reasonCode: ack.reasonCode, properties: { reasonString } }, 5)
+      // Not when it makes the packet larger than the client takes [MQTT-3.4.2-2].
+      if (maximumPacketSize === 0 || packet.length <= maximumPacketSize) {
+        const { buffer, offset } = this.#output.piece(packet.length)
+        packet.copy(buffer, offset)
+        return
+      }
+    }
     const { buffer, offset } = this.#output.piece(5)
     buffer[offset] = ack.type
     buffer[offset + 1] = 3

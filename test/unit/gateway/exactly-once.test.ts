@@ -33,14 +33,14 @@ const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
   keepAlive: 0,
   receiveMaximum,
   maximumPacketSize: 0,
-  wantsProblemInformation: true,
+  wantsProblemInformation: false,
   topicAliasMaximum: 0,
   wantsResponseInformation: false,
   will: null,
   told: {},
 })
 
-function publisher(but: { version?: 4 | 5; session?: Partial<PublisherSession>; mayPublish?: () => 'allowed' | 'denied' } = {}) {
+function publisher(but: { version?: 4 | 5; client?: Partial<Client>; session?: Partial<PublisherSession>; mayPublish?: () => 'allowed' | 'denied' } = {}) {
   const appends: { readonly id: Buffer | undefined; readonly done: Appended }[] = []
   const releases: { readonly packetId: number; readonly done: Appended }[] = []
   const lost: AppendError[] = []
@@ -67,7 +67,7 @@ function publisher(but: { version?: 4 | 5; session?: Partial<PublisherSession>; 
     onPublishLost: (error: AppendError) => void lost.push(error),
   }
   const session = { id: 77, shard: 2, isPresent: false, uses: new PacketUses(), ...but.session }
-  const publishing = new Publishing(host, owner, clientOf(but.version ?? 5), session, output)
+  const publishing = new Publishing(host, owner, { ...clientOf(but.version ?? 5), ...but.client }, session, output)
   const publish = (packetId: number, dup = false, qos: 1 | 2 = 2) =>
     publishing.receive({ type: 'publish', topic: 't', payload: Buffer.alloc(0), qos, dup, retain: false, packetId } as PublishPacket)
   return { publishing, publish, appends, releases, lost, sent: () => taken(output) }
@@ -163,6 +163,27 @@ test('without permission PUBREC says so in version 5, and the packet id is free 
   const { publish, publishing, appends, sent } = publisher({ mayPublish })
   publish(1)
   expect([sent(), appends.length, publishing.unacknowledged, publishing.received.size]).toEqual([['5003000187'], 0, 0, 0])
+})
+
+test('a refusal gives its reason to a client that wants problem information and takes a packet of that size [MQTT-3.1.2-29] [MQTT-3.4.2-2]', () => {
+  const refused = (client: Partial<Client>) => {
+    const { publish, publishing, sent } = publisher({ client, mayPublish: () => 'denied' })
+    publish(1)
+    publish(2, false, 1)
+    publishing.release(9)
+    return sent().map((packet) =>
+      Buffer.from(packet, 'hex')
+        .toString('latin1')
+        .replaceAll(/[^ -~]/g, ''),
+    )
+  }
+  expect(refused({ wantsProblemInformation: true }).map((text) => text.slice(text.indexOf('no ')))).toEqual([
+    'no permission to publish on this topic',
+    'no permission to publish on this topic',
+    'no QoS 2 publish waits for a PUBREL under this packet id',
+  ])
+  expect(refused({ wantsProblemInformation: true, maximumPacketSize: 20 }).join('')).not.toContain('no ')
+  expect(refused({ wantsProblemInformation: false }).join('')).not.toContain('no ')
 })
 
 test('a release that the log did not take ends the connection', () => {
