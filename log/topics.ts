@@ -156,25 +156,3 @@ export async function ensureTopics(log: Log, specs: readonly TopicSpec[], profil
   for (const spec of specs) problems.push(...topicProblems(spec, await log.topicSettings(spec.name), profile))
   if (problems.length > 0) throw new TopicMismatch(problems.join('\n'))
 }
-
-/** What is owed must not outlive what it points to: queue age ≤ inbox ≤ messages, and no session outlives its journal. */
-export function ageProblems(ages: {
-  readonly queueAgeMaxMs: number
-  readonly sessionExpiryMaxMs: number
-  readonly inboxRetentionMs: number
-  readonly messagesRetentionMs: number
-}): readonly string[] {
-  const forever = (ms: number): number => (ms === -1 ? Number.POSITIVE_INFINITY : ms)
-  const inbox = forever(ages.inboxRetentionMs)
-  const messages = forever(ages.messagesRetentionMs)
-  const problems: string[] = []
-  if (inbox > messages)
-    problems.push(`inbox is kept for ${ages.inboxRetentionMs} ms, longer than messages (${ages.messagesRetentionMs} ms): at most as long is allowed`)
-  if (ages.queueAgeMaxMs > inbox) problems.push(`queued messages may grow ${ages.queueAgeMaxMs} ms old, more than inbox is kept (${ages.inboxRetentionMs} ms)`)
-  if (ages.sessionExpiryMaxMs > inbox) {
-    problems.push(
-      `sessions may last ${ages.sessionExpiryMaxMs} ms, longer than inbox is kept (${ages.inboxRetentionMs} ms): raise HISTORY_WINDOW or lower the limit`,
-    )
-  }
-  return problems
-}
