@@ -1,4 +1,4 @@
-/** `loggerhead sessions …` and `loggerhead explain …`: what is, and why. */
+/** `loggerhead sessions …`, `loggerhead retained …` and `loggerhead explain …`: what is, and why. */
 import type { Command } from 'commander'
 import type { Json } from './api-client.ts'
 import type { Column } from './output.ts'
@@ -19,6 +19,15 @@ const columns: readonly Column<Json>[] = [
   { title: 'SUBSCRIPTIONS', of: (row) => ((row.properties as Json).subscriptions as readonly unknown[]).length },
   { title: 'QUEUED', of: queued('messages') },
   { title: 'IN FLIGHT', of: queued('inFlight') },
+]
+
+const retainedColumns: readonly Column<Json>[] = [
+  { title: 'TOPIC', of: (row) => row.name },
+  { title: 'QOS', of: property('qos') },
+  { title: 'SIZE', of: property('size') },
+  { title: 'LAST MODIFIED', of: property('lastModifiedTime') },
+  { title: 'EXPIRY', of: property('expiry') },
+  { title: 'PUBLISHER', of: property('publisher') },
 ]
 
 interface ConsideredBinding {
@@ -84,6 +93,22 @@ export function addLiveCommands(program: Command): void {
       const { api, note } = surroundings(command)
       await api.call('POST', `${api.path('sessions', clientId)}:disconnect`)
       note(`${clientId} is disconnected; its session goes on`)
+    })
+
+  const retained = program.command('retained').description('retained messages as they are now')
+  retained
+    .command('list [topicFilter]')
+    .description('all retained messages, or those on topics that match')
+    .action(async (topicFilter: string | undefined, _options: object, command: Command) => {
+      const { api, show } = surroundings(command)
+      show(await api.listAll(api.path('retainedMessages'), topicFilter === undefined ? {} : { topicFilter }), retainedColumns)
+    })
+  retained
+    .command('get <topic>')
+    .description('one retained message with its payload, in base64')
+    .action(async (topic: string, _options: object, command: Command) => {
+      const { api, show } = surroundings(command)
+      show(await api.call('GET', api.path('retainedMessages', topic)))
     })
 
   program

@@ -11,6 +11,7 @@ import { openApiDocument } from './openapi.ts'
 import { Problem, problemBody } from './problem.ts'
 import type { Registry } from './registry.ts'
 import { addResourceRoutes } from './resource-routes.ts'
+import { addRetainedRoutes } from './retained-routes.ts'
 import type { Routers } from './routers.ts'
 import { LimitReached } from './rules.ts'
 import { addSessionRoutes } from './session-routes.ts'
@@ -36,7 +37,7 @@ declare module 'fastify' {
     caller: Caller
   }
   interface FastifyContextConfig {
-    kind?: ResourceKind | 'sessions'
+    kind?: ResourceKind | 'sessions' | 'retainedMessages'
     /** The least that the caller's key must be. */
     role?: ApiKeyRole
   }
@@ -113,6 +114,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addImportRoute(api, options)
     addExplainRoute(api, options)
     addSessionRoutes(api, options)
+    addRetainedRoutes(api, options)
   })
   return app
 }

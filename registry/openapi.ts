@@ -162,6 +162,35 @@ function sessionPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function retainedPaths(namespace: string): Readonly<Record<string, object>> {
+  const path = `/namespaces/${namespace}/retainedMessages`
+  const about = { tags: ['retained messages'], 'x-role': 'operator' }
+  const incomplete = problem('A shard has no owner now: what could be told would not be all')
+  return {
+    [path]: {
+      get: {
+        operationId: 'listRetainedMessages',
+        ...about,
+        parameters: [...paging, query('topicFilter', { type: 'string', default: '#' }, 'Only those on topics that match')],
+        responses: { '200': answer('A page, in the order of topics', pageOf(reference('RetainedMessage'))), ...common, '503': incomplete },
+      },
+    },
+    [`${path}/{topic}`]: {
+      parameters: [inPath('topic', 'The topic, percent-encoded')],
+      get: {
+        operationId: 'getRetainedMessage',
+        ...about,
+        responses: {
+          '200': answer('The message, its payload in base64', reference('RetainedMessage')),
+          '404': problem('Nothing is retained there'),
+          ...common,
+          '503': incomplete,
+        },
+      },
+    },
+  }
+}
+
 function otherPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/clients:import`]: {
@@ -212,6 +241,7 @@ export function openApiDocument(namespace: string): object {
       required: ['type', 'title', 'status', 'detail'],
     },
     Session: resourceOf('session'),
+    RetainedMessage: resourceOf('retained message'),
     Explanation: {
       type: 'object',
       properties: {
@@ -243,7 +273,12 @@ export function openApiDocument(namespace: string): object {
     },
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     security: [{ key: [] }],
-    paths: { ...Object.assign({}, ...resourceKinds.map((kind) => resourcePaths(kind, namespace))), ...otherPaths(namespace), ...sessionPaths(namespace) },
+    paths: {
+      ...Object.assign({}, ...resourceKinds.map((kind) => resourcePaths(kind, namespace))),
+      ...otherPaths(namespace),
+      ...sessionPaths(namespace),
+      ...retainedPaths(namespace),
+    },
     components: { schemas, securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
   }
 }

@@ -49,9 +49,10 @@ async function run(): Promise<void> {
     onFailed: (error) => fail(error, 'the router cannot go on and ends, to start anew from the log'),
   })
 
-  const sessions = router.sessionsApi(values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim())
+  const key = values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()
+  const apis = [router.sessionsApi(key), router.retainedApi(key)]
   const server = createServer((request, response) => {
-    if (sessions.handle(request, response)) return
+    if (apis.some((api) => api.handle(request, response))) return
     if (request.url === '/status') {
       const status = router.status() as { kafka: { reachable: boolean } }
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ ok: status.kafka.reachable, ...status }))

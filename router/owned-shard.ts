@@ -129,6 +129,11 @@ export class OwnedShard {
     return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot, held })
   }
 
+  /** What is retained on the shard's topics. */
+  get retained(): RetainedStore['index'] {
+    return this.#retained.index
+  }
+
   private constructor(
     options: OwnedShardOptions,
     state: {

@@ -20,6 +20,7 @@ import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
+import { RetainedApi } from './retained-api.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { SharedChoice } from './shared-choice.ts'
@@ -129,6 +130,15 @@ export class Router {
       now,
       key,
       onDecided: (by, clientId, what) => logger.info({ by, clientId }, `session ${what} by an operator`),
+    })
+  }
+
+  retainedApi(key: string | undefined): RetainedApi {
+    return new RetainedApi({
+      shards: this.#tail.folds.length,
+      owned: () => [...this.#owned.values()].map(({ shard, retained }) => ({ shard, index: retained })),
+      now: this.#options.now,
+      key,
     })
   }
 

@@ -2,13 +2,13 @@
  * Sessions over the router's internal HTTP port. Any router reads its folds; what happens to a session is decided by the
  * owner of its shard, as a record first, and answered once the fold holds it. For the other services only: their key is asked for.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { partitionOf } from '../log/partitioner.ts'
 import type { Session } from '../model/session.ts'
 import type { SessionFold } from '../model/session-fold.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RecordName, Records } from '../schemas/records.ts'
+import { showsKey } from './internal-key.ts'
 import { pageOfSessions, reportSession } from './session-report.ts'
 
 export interface SessionsApiOptions {
@@ -61,7 +61,7 @@ export class SessionsApi {
   }
 
   async #answer(request: IncomingMessage, query: URLSearchParams, clientId: string | undefined, isDisconnect: boolean): Promise<Answer> {
-    if (!this.#isKnown(request.headers.authorization)) return problem(401, 'the key of INTERNAL_KEY_FILE is needed')
+    if (!showsKey(request.headers.authorization, this.#options.key)) return problem(401, 'the key of INTERNAL_KEY_FILE is needed')
     await this.#options.catchUp()
     if (clientId === undefined) return request.method === 'GET' ? this.#list(query) : problem(405, 'GET')
     const by = String(request.headers['x-loggerhead-by'] ?? 'unknown')
@@ -137,13 +137,6 @@ export class SessionsApi {
 
   #write<N extends RecordName>(shard: number, name: N, record: Records[N] & { readonly clientId: string }): Promise<void> {
     return this.#options.append(shard, record.clientId, encodeRecord(name, record))
-  }
-
-  #isKnown(authorization: string | undefined): boolean {
-    const { key } = this.#options
-    if (key === undefined) return false
-    const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
-    return timingSafeEqual(digest(authorization ?? ''), digest(`Bearer ${key}`))
   }
 }
 

@@ -65,6 +65,24 @@ describe('live operation', () => {
     }
   }, 60_000)
 
+  test('retained messages of every shard are listed and looked at; what is cleared is gone', async () => {
+    const publisher = await connect('op-retainer')
+    const topics = Array.from({ length: 8 }, (_, i) => `op/retained/${i}`)
+    for (const topic of topics) await publisher.client.publishAsync(topic, `kept ${topic}`, { qos: 1, retain: true })
+    const list = async () =>
+      ((await stack.api('GET', '/namespaces/default/retainedMessages?topicFilter=op%2Fretained%2F%2B')).body as { value?: { name: string }[] }).value?.map(
+        ({ name }) => name,
+      )
+    await until('all are retained', async () => (await list())?.length === topics.length)
+    expect(await list()).toEqual(topics)
+    const one = (await stack.api('GET', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).body as { properties: Record<string, unknown> }
+    expect(one.properties).toMatchObject({ qos: 1, publisher: 'op-retainer', payload: Buffer.from('kept op/retained/3').toString('base64') })
+    await publisher.client.publishAsync('op/retained/3', '', { qos: 1, retain: true })
+    await until('it is cleared', async () => (await list())?.length === topics.length - 1)
+    expect((await stack.api('GET', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).status).toBe(404)
+    await publisher.end()
+  }, 60_000)
+
   test('the API tells of itself, takes an import through the front door beyond its bound of a body, and explains', async () => {
     expect((await (await fetch(`${stack.url}/openapi.json`)).json()) as object).toMatchObject({ openapi: '3.1.0' })
     const lines = Array.from({ length: 5000 }, (_, i) =>
