@@ -90,6 +90,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #phase: Phase
   #lastReceivedAt: number
   readonly #progress = new Progress()
+  /** How the connection is to end once everything that was read is answered. */
+  #leaving: Ending | null = null
+  /** Subscriptions on their way into the log. */
+  #subscribing = 0
   isFlushScheduled = false
 
   constructor(host: ConnectionHost, transport: Transport, isInternal: boolean) {
@@ -102,6 +106,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#phase = { is: 'awaitingConnect', until: now + host.config.CONNECT_TIMEOUT }
     host.setDeadline(this, now + host.config.CONNECT_TIMEOUT)
     transport.listen(this)
+  }
+
+  /** Its CONNECT has not come. */
+  get isNew(): boolean {
+    return this.#phase.is === 'awaitingConnect'
   }
 
   get isOpen(): boolean {
@@ -256,6 +265,19 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     else if (this.#phase.is === 'awaitingConnect') this.#drop()
   }
 
+  /** The gateway ends the connection as soon as everything that was read is answered; nothing more is read. A CONNECT that is still to come will be refused. */
+  leave(ending: Ending): void {
+    if (this.#phase.is === 'attaching') this.close(ending)
+    if (this.#phase.is !== 'open') return
+    this.#leaving = ending
+    this.#input.pause(Pause.leaving)
+    this.#leaveWhenAnswered()
+  }
+
+  #leaveWhenAnswered(): void {
+    if (this.#leaving && this.#phase.is === 'open' && this.#phase.publishing.waiting === 0 && this.#subscribing === 0) this.#end(this.#leaving)
+  }
+
   /** Writes what this turn has gathered. */
   flush(): void {
     const { bytes } = this.#output
@@ -293,6 +315,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   onAcknowledged(): void {
     this.#host.scheduleFlush(this)
+    this.#leaveWhenAnswered()
     if (!this.#input.isPausedFor(Pause.window) || this.#phase.is !== 'open') return
     if (this.#phase.publishing.waiting * 2 > this.#host.config.RECEIVE_MAXIMUM) return
     this.#lastReceivedAt = this.#host.now()
@@ -457,6 +480,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     for (const { filter } of decision.granted) phase.filters.add(filter)
+    this.#subscribing++
     host.subscribe(attachment, decision.granted, (error) => this.#appended(error, answer))
     if (host.logIsFull) this.#waitForLog()
   }
@@ -473,14 +497,19 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     for (const filter of decision.filters) phase.filters.delete(filter)
+    this.#subscribing++
     host.unsubscribe(phase.session.attachment, decision.filters, (error) => this.#appended(error, answer))
     if (host.logIsFull) this.#waitForLog()
   }
 
   #appended(error: AppendError | null, answer: () => void): void {
+    this.#subscribing--
     if (!this.isOpen) return
     if (error) this.#logFailed(error)
-    else answer()
+    else {
+      answer()
+      this.#leaveWhenAnswered()
+    }
   }
 
   #logFailed(error: AppendError): void {
@@ -558,7 +587,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
   #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.#session
-    this.#refuse(connackCode(reasonCode), detail)
+    this.#refuse(connackCode(reasonCode, this.#host.config), detail)
     // A will counts from an accepted CONNECT on [MQTT-3.1.2-7].
     if (session) this.#host.detach(session.attachment, { ...ending, keepWill: false })
   }

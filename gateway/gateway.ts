@@ -21,6 +21,7 @@ import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Ending, ended } from './disconnection.ts'
+import { Drain } from './drain.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
@@ -53,8 +54,12 @@ export interface GatewayOptions {
 
 /** How often the whole is looked at, ms. */
 const tickMs = 250
+/** How often clients have their turn while they are moved off, ms. */
+const drainTickMs = 20
 /** Connections judged again in one turn of the event loop after a registry change. */
 const rejudgedPerTurn = 200
+/** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
+const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
 /** Log lines about single connections in one second. */
 const reportsPerSecond = 20
 /** Attached records of unknown outcome that are remembered. */
@@ -74,6 +79,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   #rules: Rules
   #incarnation: number | null = null
   #stopping = false
+  /** Called when the clients that are being moved off have to go at once; null while none are. */
+  #hurryDrain: (() => void) | null = null
   #connectionNumber = 0
   /** Everybody on a socket. */
   readonly #sockets = new Set<Connection>()
@@ -134,8 +141,8 @@ export class Gateway implements ConnectionHost, LinkHost {
     return this.#incarnation !== null
   }
 
-  get isStopping(): boolean {
-    return this.#stopping
+  get #isStopping(): boolean {
+    return this.#stopping || this.#hurryDrain !== null
   }
 
   now(): number {
@@ -156,12 +163,45 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#sockets.add(new Connection(this, transport, isInternal))
   }
 
-  /** Says good-bye to everybody and to the log. The listeners are closed already. */
+  /**
+   * Moves the clients off one by one, each when its publishes are answered; resolves when all have gone, DRAIN_PERIOD is
+   * over, or `hurry` was called. The listeners are closed already.
+   */
+  async drain(): Promise<void> {
+    const { promise: hurried, resolve: hurry } = Promise.withResolvers<void>()
+    let isHurried = false
+    this.#hurryDrain = () => {
+      isHurried = true
+      hurry()
+    }
+    const drain = new Drain([...this.#sockets], this.config.DRAIN_PERIOD, this.now(), Math.random)
+    if (this.#sockets.size > 0) this.logger.info({ clients: this.#sockets.size }, 'clients are moved off')
+    while (!isHurried && this.#anybodyIsHere && this.now() < drain.endsAt) {
+      for (const connection of drain.due(this.now())) connection.leave(shuttingDown)
+      await Promise.race([hurried, new Promise((resolve) => setTimeout(resolve, drainTickMs))])
+    }
+    if (this.#connections.size === 0 || isHurried || this.config.DRAIN_PERIOD === 0) return
+    this.metrics.reached('DRAIN_PERIOD')
+    this.logger.warn({ limit: 'DRAIN_PERIOD', clients: this.#connections.size }, 'the clients that are left are closed at once')
+  }
+
+  /** Sockets on which no CONNECT has come are nobody: they are refused when it comes. */
+  get #anybodyIsHere(): boolean {
+    for (const connection of this.#sockets) if (!connection.isNew) return true
+    return false
+  }
+
+  /** Ends a `drain` that is under way. */
+  hurry(): void {
+    this.#hurryDrain?.()
+  }
+
+  /** Says good-bye to everybody who is left and to the log. The listeners are closed already. */
   async stop(address: string): Promise<void> {
     this.#stopping = true
     if (this.#tick) clearInterval(this.#tick)
     this.#unwatch()
-    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down'))
+    for (const connection of [...this.#sockets]) connection.close(shuttingDown)
     this.#flush()
     const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
     const farewell = async (): Promise<void> => {
@@ -198,7 +238,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   #trouble(shardsWithoutRouter: readonly number[], unconfirmed: number): string | null {
-    if (this.#stopping) return 'shutting down'
+    if (this.#isStopping) return 'shutting down'
     if (this.#kafkaUnreachableMs >= this.config.KAFKA_AWAY_REFUSE) return `Kafka has not answered for ${Math.round(this.#kafkaUnreachableMs / 1000)} s`
     if (unconfirmed >= this.config.REGISTRY_STALE) return 'the registry is not current'
     if (shardsWithoutRouter.length > 0) return `no router speaks for shard ${shardsWithoutRouter.join(', ')}`
@@ -214,7 +254,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),
-      stopping: this.#stopping || this.#incarnation === null,
+      stopping: this.#isStopping || this.#incarnation === null,
     }
   }
 

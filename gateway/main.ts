@@ -29,9 +29,12 @@ async function main(): Promise<void> {
   let stopping = false
   let running: Awaited<ReturnType<typeof startGateway>> | null = null
   const stop = (): void => {
-    if (stopping) return
+    if (stopping) {
+      running?.hurry()
+      return
+    }
     stopping = true
-    setTimeout(() => process.exit(0), config.SHUTDOWN_TIMEOUT + exitBoundMs).unref()
+    setTimeout(() => process.exit(0), config.DRAIN_PERIOD + config.SHUTDOWN_TIMEOUT + exitBoundMs).unref()
     const orderly = async (): Promise<void> => {
       await running?.stop()
       await Promise.race([log.close(), new Promise((resolve) => setTimeout(resolve, 1000))])

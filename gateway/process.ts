@@ -28,8 +28,10 @@ export interface GatewayProcessOptions {
 export interface GatewayProcess {
   readonly gateway: Gateway
   readonly ports: Readonly<Record<string, number>>
-  /** Orderly, within SHUTDOWN_TIMEOUT. The log is the caller's to close. */
+  /** Orderly, within DRAIN_PERIOD and SHUTDOWN_TIMEOUT. The log is the caller's to close. */
   stop(): Promise<void>
+  /** A stop that is under way does not wait for the clients any longer. */
+  hurry(): void
 }
 
 /** What a record takes besides the packet: names, ids, Kafka's own framing. Bytes. */
@@ -114,6 +116,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     listeners.close()
+    await gateway.drain()
     await gateway.stop(address)
     closeDoors()
     await registry.close()
@@ -125,6 +128,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
       stopped ??= stop()
       return stopped
     },
+    hurry: () => gateway.hurry(),
   }
 }
 

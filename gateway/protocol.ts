@@ -245,7 +245,8 @@ const connackCodes: ReadonlySet<number> = new Set([
 ])
 
 /** The CONNACK reason code for what would be a DISCONNECT's. */
-export function connackCode(reasonCode: number): number {
+export function connackCode(reasonCode: number, limits: GatewaySettings): number {
+  if (reasonCode === ReasonCode.ServerShuttingDown && limits.SERVER_REFERENCE !== '') return ReasonCode.UseAnotherServer
   return connackCodes.has(reasonCode) ? reasonCode : ReasonCode.ServerUnavailable
 }
 

@@ -55,6 +55,14 @@ function heapFlag(memoryMiB: number): string {
   return `--max-old-space-size=${Math.floor(memoryMiB * 0.75)}`
 }
 
+/** Time for a service to flush and leave, ms; a gateway moves its clients off before. */
+const stopMs = 10_000
+
+/** The settings' own defaults where they are not set: gateway/config.ts. */
+function gatewayStopMs({ DRAIN_PERIOD, SHUTDOWN_TIMEOUT }: Readonly<Record<string, string | undefined>>): number {
+  return Number(DRAIN_PERIOD || 10_000) + Number(SHUTDOWN_TIMEOUT || 5_000) + 5_000
+}
+
 /** What each service is started with, in starting order: the environment contract of the stack. */
 export function serviceSpecs(options: ServicesOptions): {
   readonly registry: ProcessSpec
@@ -85,7 +93,7 @@ export function serviceSpecs(options: ServicesOptions): {
     environment: { ...common, ...own },
     ports: shown,
     ready: 'message',
-    stopMs: 10_000,
+    stopMs: folder === 'gateway' ? gatewayStopMs(environment) : stopMs,
     explain: (log) =>
       /heap out of memory|heap limit/.test(log)
         ? `its memory is full: ${memoryVariables[folder]} gives ${values[memoryVariables[folder]]} MiB`

@@ -13,6 +13,7 @@ export interface ComposeService {
   readonly environment?: Readonly<Record<string, string | number>>
   readonly ports?: readonly string[]
   readonly volumes?: readonly string[]
+  readonly stop_grace_period?: string
   readonly depends_on?: Readonly<Record<string, { readonly condition: string; readonly required?: boolean }>>
 }
 

@@ -77,7 +77,7 @@ export async function putResources(log: Log, topic: string, resources: Readonly<
   await appender.close()
 }
 
-const off = { MQTT_PORT: '0', MQTTS_PORT: 'off', WS_PORT: 'off', WSS_PORT: 'off' }
+const off = { MQTT_PORT: '0', MQTTS_PORT: 'off', WS_PORT: 'off', WSS_PORT: 'off', DRAIN_PERIOD: '0' }
 
 export async function startHarness(
   environment: Environment = {},

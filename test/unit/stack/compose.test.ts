@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { Ajv } from 'ajv'
+import { gatewaySettings } from '../../../gateway/config.ts'
 import { readSettings } from '../../../settings/setting.ts'
 import { kafkaVersion } from '../../../stack/kafka/artifacts.ts'
 import { asVariables } from '../../../stack/kafka/docker.ts'
@@ -42,6 +43,13 @@ describe.each([
     const validate = new Ajv({ strict: false, validateFormats: false, allErrors: true }).compile(schema)
     validate(compose)
     expect(validate.errors ?? []).toEqual([])
+  })
+
+  test('a stopped service has the time that its gateway takes at most by default', () => {
+    const { DRAIN_PERIOD, SHUTDOWN_TIMEOUT } = gatewaySettings
+    for (const [, { stop_grace_period }] of own(compose)) {
+      expect(Number.parseInt(String(stop_grace_period), 10) * 1_000).toBeGreaterThan(DRAIN_PERIOD.default + SHUTDOWN_TIMEOUT.default)
+    }
   })
 
   test('depends on services that exist', () => {

@@ -1,19 +1,22 @@
 import { expect, test } from '@jest/globals'
+import { gatewaySettings } from '../../../gateway/config.ts'
 import { readConfig } from '../../../stack/config.ts'
 import { arrangePorts, explainServiceLog, internalPortCount, serviceSpecs } from '../../../stack/services.ts'
 
 const config = readConfig({ GATEWAYS: '2', ROUTERS: '2' })
 const free = Array.from({ length: internalPortCount(config) }, (_, index) => 20_000 + index)
-const specs = serviceSpecs({
-  config,
-  project: '/project',
-  brokers: '127.0.0.1:9092',
-  ports: arrangePorts(config, free),
-  files: { apiKey: '/data/api-key', internalKey: '/data/internal-key', tlsCert: '/data/server.pem', tlsKey: '/data/server.key' },
-  environment: { PATH: '/bin', CONNECTIONS_MAX: '7' },
-  node: '/node',
-  nodeFlags: ['--flag'],
-})
+const specsIn = (environment: Readonly<Record<string, string>>) =>
+  serviceSpecs({
+    config,
+    project: '/project',
+    brokers: '127.0.0.1:9092',
+    ports: arrangePorts(config, free),
+    files: { apiKey: '/data/api-key', internalKey: '/data/internal-key', tlsCert: '/data/server.pem', tlsKey: '/data/server.key' },
+    environment: { PATH: '/bin', ...environment },
+    node: '/node',
+    nodeFlags: ['--flag'],
+  })
+const specs = specsIn({ CONNECTIONS_MAX: '7' })
 
 test('each service is a process of its own name and ports', () => {
   const all = [specs.registry, ...specs.routers, ...specs.gateways, specs.door]
@@ -22,6 +25,13 @@ test('each service is a process of its own name and ports', () => {
   expect(specs.gateways[1]?.ports).toMatchObject({ mqtt: 1893, mqtts: 8893, ws: 8093, wss: 8094 })
   const internal = all.map(({ ports }) => ports.internal)
   expect(new Set(internal).size).toBe(all.length)
+})
+
+test('a gateway is given the time to move its clients off and to flush before it is killed', () => {
+  const { DRAIN_PERIOD, SHUTDOWN_TIMEOUT } = gatewaySettings
+  expect(specs.gateways[0]?.stopMs).toBeGreaterThan(DRAIN_PERIOD.default + SHUTDOWN_TIMEOUT.default)
+  expect(specsIn({ DRAIN_PERIOD: '30000', SHUTDOWN_TIMEOUT: '60000' }).gateways[1]?.stopMs).toBeGreaterThan(90_000)
+  expect(specsIn({ DRAIN_PERIOD: '0' }).gateways[0]?.stopMs).toBeGreaterThan(SHUTDOWN_TIMEOUT.default)
 })
 
 test('a listener that is off is told so, in production too', () => {
