@@ -110,6 +110,15 @@ export function addLiveCommands(program: Command): void {
       const { api, show } = surroundings(command)
       show(await api.call('GET', api.path('retainedMessages', topic)))
     })
+  retained
+    .command('delete <topic>')
+    .alias('clear')
+    .description('clear what is retained on a topic; its subscribers get an empty message')
+    .action(async (topic: string, _options: object, command: Command) => {
+      const { api, note } = surroundings(command)
+      await api.call('DELETE', api.path('retainedMessages', topic))
+      note(`nothing is retained on ${topic} any more`)
+    })
 
   program
     .command('explain <action> <client> <topic>')

@@ -187,6 +187,16 @@ function retainedPaths(namespace: string): Readonly<Record<string, object>> {
           '503': incomplete,
         },
       },
+      delete: {
+        operationId: 'clearRetainedMessage',
+        ...about,
+        responses: {
+          '204': answer('Cleared: an empty retained publish is in the log, which subscribers get too'),
+          '404': problem('Nothing is retained there'),
+          ...common,
+          '503': problem('The topic’s shard has no owner now'),
+        },
+      },
     },
   }
 }

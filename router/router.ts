@@ -134,7 +134,13 @@ export class Router {
   }
 
   retainedApi(key: string | undefined): RetainedApi {
+    const { config, topics, logger } = this.#options
     return new RetainedApi({
+      append: async (partition, topic, value) => {
+        await (this.#appender as Appender).write({ topic: topics.messages, partition, key: Buffer.from(topic), value, timestamp: this.#options.now() })
+      },
+      router: config.routerId,
+      onCleared: (by, topic) => logger.info({ by, topic }, 'retained message cleared by an operator'),
       shards: this.#tail.folds.length,
       owned: () => [...this.#owned.values()].map(({ shard, retained }) => ({ shard, index: retained })),
       now: this.#options.now,
