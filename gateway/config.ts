@@ -1,3 +1,5 @@
+import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
+import type { NamespaceProperties } from '../model/registry-resources.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** Counts every time a limit below took effect; the label is the setting's own name. */
@@ -403,7 +405,12 @@ export interface Endpoint {
   readonly port: number
 }
 
-export interface GatewayConfig extends GatewaySettings {
+/** What decisions about a client are bounded by: the settings as its namespace narrows them, and its strict rules. */
+export interface Limits extends GatewaySettings {
+  readonly rules: NamespaceRules
+}
+
+export interface GatewayConfig extends Limits {
   readonly listeners: {
     readonly mqtt: Endpoint | null
     readonly mqtts: Endpoint | null
@@ -457,13 +464,19 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   const origins = values.WS_ORIGINS.split(',')
     .map((origin) => origin.trim().toLowerCase())
     .filter((origin) => origin !== '')
-  return { ...values, listeners, origins }
+  return { ...values, rules: openRules, listeners, origins }
 }
 
-/** What the namespace narrows for itself: `maximumSessionExpiryInHours`, with SESSION_EXPIRY_MAX as the upper bound. */
-export function withNamespace(config: GatewayConfig, namespace: { readonly maximumSessionExpiryInHours?: number } | undefined): GatewayConfig {
-  const most = (namespace?.maximumSessionExpiryInHours ?? Number.POSITIVE_INFINITY) * 3600
-  return most < config.SESSION_EXPIRY_MAX ? { ...config, SESSION_EXPIRY_MAX: most } : config
+/** The settings as the namespace narrows them, and the strict rules it sets. */
+export function withNamespace(config: GatewayConfig, namespace: NamespaceProperties | undefined): GatewayConfig {
+  if (!namespace) return config
+  const { limits, maximumSessionExpiryInHours = sessionExpiryHours[limits?.preset ?? 'open'] } = namespace
+  const narrowed = narrow(config, limits)
+  return {
+    ...narrowed,
+    SESSION_EXPIRY_MAX: Math.min(narrowed.SESSION_EXPIRY_MAX, maximumSessionExpiryInHours * 3600),
+    rules: rulesInForce(limits),
+  }
 }
 
 /**
