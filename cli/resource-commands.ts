@@ -1,5 +1,5 @@
 /** `loggerhead clients list`, `groups get`, `spaces put`, `bindings delete`, …, and `apply` and `import`. */
-import { createReadStream, readFileSync, statSync } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
@@ -8,19 +8,11 @@ import type { ApiClient, Json } from './api-client.ts'
 import { carryOut, planApply } from './apply.ts'
 import { Failure } from './failure.ts'
 import { type ImportCounts, importProgress } from './import-progress.ts'
+import { readText } from './input.ts'
 import { type Kind, kindNamed, kinds } from './kinds.ts'
 import { readManifests } from './manifests.ts'
 import { planText } from './plan.ts'
 import { surroundings } from './surroundings.ts'
-
-async function read(file: string): Promise<string> {
-  if (file === '-') return textOf(process.stdin)
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new Failure(`cannot read “${file}”: ${(error as Error).message}`)
-  }
-}
 
 /** Properties in JSON or YAML; for a CA certificate the PEM itself will do. */
 function parseBody(kind: Kind, text: string): Json {
@@ -96,7 +88,7 @@ function addKind(program: Command, kind: Kind): void {
       const given = args.at(-3) as string | undefined
       const { api, show } = surroundings(command)
       if ((given === undefined) === (file === undefined)) throw new Failure('give the properties either as an argument or with --file')
-      const body = parseBody(kind, given ?? (await read(file!)))
+      const body = parseBody(kind, given ?? (await readText(file!)))
       show(await api.call('PUT', `${pathOf(api, kind, nameOf(args))}${dryRun ? '?dryRun=true' : ''}`, body))
     })
 }
