@@ -51,6 +51,7 @@ export function historyWindowMs(text: string): number {
 }
 
 export interface TopicPlan {
+  readonly prefix: string
   readonly names: TopicNames
   readonly partitions: number
   readonly replication: number
@@ -67,7 +68,18 @@ export function planTopics(values: Values<typeof topicSettings>, namespace: stri
   if (profile === 'production' && replication < 3) {
     throw new SettingError('KAFKA_REPLICATION', `${replication} is below 3, the least the production profile allows`)
   }
-  return { names: topicNames(prefix, namespace), partitions: values.KAFKA_PARTITIONS, replication, historyWindowMs: historyWindowMs(values.HISTORY_WINDOW) }
+  return {
+    prefix,
+    names: topicNames(prefix, namespace),
+    partitions: values.KAFKA_PARTITIONS,
+    replication,
+    historyWindowMs: historyWindowMs(values.HISTORY_WINDOW),
+  }
+}
+
+/** The same for another namespace of the deployment. */
+export function planFor(plan: TopicPlan, namespace: string, partitions: number): TopicPlan {
+  return { ...plan, names: topicNames(plan.prefix, namespace), partitions }
 }
 
 /** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */

@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import type { RegistryEntry } from '../schemas/records.ts'
+import { type NamespaceEntry, readNamespaceEntry } from './namespaces.ts'
 import { type Resource, type ResourceKind, readProperties, resourceKinds } from './registry-resources.ts'
 
 /** One record of the topic, decoded: no entry is a tombstone. */
@@ -52,6 +53,8 @@ export class RegistryView {
   readonly #authoritiesBySubject = new Map<string, readonly CertificateAuthority[]>()
   readonly #authorities = new Map<string, CertificateAuthority>()
   readonly #markers = new Set<string>()
+  readonly #namespaces = new Map<string, NamespaceEntry>()
+  #namespacesPosition = 0
 
   /** Offset after the last record applied. */
   get position(): number {
@@ -91,6 +94,16 @@ export class RegistryView {
     return this.#kinds.namespace.values().next().value
   }
 
+  /** In the home namespace's registry: the namespaces of the deployment, those that are no more too. */
+  get namespaces(): ReadonlyMap<string, NamespaceEntry> {
+    return this.#namespaces
+  }
+
+  /** Position of the last change of `namespaces`. */
+  get namespacesPosition(): number {
+    return this.#namespacesPosition
+  }
+
   /** All resources of a kind, by name. */
   of<K extends ResourceKind>(kind: K): ReadonlyMap<string, Resource<K>> {
     return this.#kinds[kind]
@@ -119,6 +132,13 @@ export class RegistryView {
     if (kind === 'marker') {
       if (record.entry) this.#markers.add(name)
       else this.#markers.delete(name)
+      return
+    }
+    if (kind === 'namespaces') {
+      const entry = record.entry && readNamespaceEntry(name, record.entry.properties, record.entry.updatedAt)
+      if (entry) this.#namespaces.set(name, entry)
+      else this.#namespaces.delete(name)
+      this.#namespacesPosition = this.#position
       return
     }
     if (!isKind(kind)) return // a fence, or a kind of a later version

@@ -10,6 +10,7 @@ import {
   type ChannelOptions,
   type Client,
   credentials,
+  Metadata,
   makeClientConstructor,
   Server,
   ServerCredentials,
@@ -25,6 +26,9 @@ const windowSize = 4 * 1024 * 1024
 const batchSizeMax = 128 * 1024
 /** Largest gRPC message either side accepts, bytes: one batch plus one largest message. */
 const messageSizeMax = 16 * 1024 * 1024
+
+/** Metadata of the call: the namespace's life name. One that does not say it means the home namespace. */
+const namespaceKey = 'loggerhead-namespace'
 
 const raw = (bytes: Buffer): Buffer => bytes
 
@@ -135,27 +139,32 @@ export class FrameLink {
   }
 }
 
-/** The gateway's side: calls `onLink` with each router's stream. */
+/** The gateway's side: calls `onLink` with each router's stream and the namespace it is for. */
 export async function serveDelivery(listen: {
   readonly address: string
   readonly tls?: DeliveryTls
-  onLink(stream: Duplex, peer: string): void
+  onLink(stream: Duplex, peer: string, namespace: string | undefined): void
 }): Promise<{ port: number; close(): void }> {
   const server = new Server(options)
   widenWindows(server)
-  server.addService(service, { link: (call: ServerDuplexStream<Buffer, Buffer>) => listen.onLink(call as unknown as Duplex, call.getPeer()) })
+  server.addService(service, {
+    link: (call: ServerDuplexStream<Buffer, Buffer>) =>
+      listen.onLink(call as unknown as Duplex, call.getPeer(), call.metadata.get(namespaceKey)[0]?.toString()),
+  })
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(listen.address, serverCredentials(listen.tls), (error, bound) => (error ? reject(error) : resolve(bound)))
   })
   return { port, close: () => server.forceShutdown() }
 }
 
-/** The router's side: one client per gateway. */
-export function dialDelivery(address: string, tls?: DeliveryTls): { link(): Duplex; close(): void } {
+/** The router's side: one client per gateway and namespace, so that no namespace waits in another's HTTP/2 window. */
+export function dialDelivery(address: string, tls?: DeliveryTls, namespace?: string): { link(): Duplex; close(): void } {
   const DeliveryClient = makeClientConstructor(service, 'Delivery')
   const client: Client = new DeliveryClient(address, clientCredentials(tls), options)
+  const metadata = new Metadata()
+  if (namespace !== undefined) metadata.set(namespaceKey, namespace)
   return {
-    link: () => client.makeBidiStreamRequest<Buffer, Buffer>(service.link.path, raw, raw) as unknown as Duplex,
+    link: () => client.makeBidiStreamRequest<Buffer, Buffer>(service.link.path, raw, raw, metadata) as unknown as Duplex,
     close: () => client.close(),
   }
 }

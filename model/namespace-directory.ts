@@ -1,0 +1,53 @@
+/** The namespaces and host names of a deployment as one process knows them: what the home registry says, kept until it says otherwise. */
+import { furtherNamespaces, hostNames, type Namespace } from './namespaces.ts'
+import type { RegistryView } from './registry-view.ts'
+
+export class NamespaceDirectory {
+  readonly home: string
+  readonly #view: RegistryView
+  readonly #isProduction: boolean
+  #position = -1
+  #others: readonly Namespace[] = []
+  #names: ReadonlySet<string> = new Set()
+  #hosts: ReadonlyMap<string, string> = new Map()
+  #isStrict = false
+
+  constructor(view: RegistryView, home: string, isProduction: boolean) {
+    this.#view = view
+    this.home = home
+    this.#isProduction = isProduction
+    this.refresh()
+  }
+
+  /** Besides the home one. */
+  get others(): readonly Namespace[] {
+    return this.#others
+  }
+
+  /** All of them. */
+  get names(): ReadonlySet<string> {
+    return this.#names
+  }
+
+  get hosts(): ReadonlyMap<string, string> {
+    return this.#hosts
+  }
+
+  /**
+   * In production nobody gets into the home namespace by asking for no host that is known, as soon as there has been another namespace: clients of
+   * one that is no more must not end up there.
+   */
+  get isStrict(): boolean {
+    return this.#isStrict
+  }
+
+  /** Looks at the registry again, when it has changed. */
+  refresh(): void {
+    if (this.#view.namespacesPosition === this.#position) return
+    this.#position = this.#view.namespacesPosition
+    this.#others = furtherNamespaces(this.#view, this.home)
+    this.#names = new Set([this.home, ...this.#others.map(({ name }) => name)])
+    this.#hosts = hostNames(this.#view)
+    this.#isStrict = this.#isProduction && [...this.#view.namespaces.keys()].some((name) => name !== this.home)
+  }
+}
