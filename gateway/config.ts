@@ -1,5 +1,4 @@
-import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
-import type { NamespaceProperties } from '../model/registry-resources.ts'
+import { namespaceName } from '../model/namespaces.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** Counts every time a limit below took effect; the label is the setting's own name. */
@@ -13,6 +12,7 @@ export const gatewaySettings = {
     oneOf: ['development', 'production'],
     about: 'development: plain listeners on loopback. production: plain listeners are off unless their port is set',
   },
+  LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'The home namespace: whose registry names the others' },
   LOGGERHEAD_BIND: {
     kind: 'text',
     default: '',
@@ -29,6 +29,16 @@ export const gatewaySettings = {
   },
   TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate chain of MQTTS and WSS; read again when it changes' },
   TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the private key of TLS_CERT' },
+  TLS_HOST_CERTS: {
+    kind: 'text',
+    default: '',
+    about: 'Folder with certificates of single host names, <host>.pem and <host>.key, looked at every second; other hosts get TLS_CERT. Empty: none',
+  },
+  NAMESPACE_LISTENERS: {
+    kind: 'text',
+    default: '',
+    about: 'Plain listeners of single namespaces, separated by commas, each as namespace=mqtt:port or namespace=ws:port',
+  },
   GATEWAY_ID: { kind: 'text', default: 'gateway', about: 'Name of this gateway, unique in the deployment and the same after a restart' },
   GRPC_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of the delivery service that routers connect to; 0 for any free one' },
   GRPC_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address the delivery service binds' },
@@ -105,6 +115,16 @@ export const gatewaySettings = {
     outcome: 'a further socket is closed on arrival',
     metric: reached('CONNECTIONS_MAX'),
   },
+  NAMESPACE_CONNECTIONS_MAX: {
+    kind: 'number',
+    default: 10_000_000,
+    min: 1,
+    max: 10_000_000,
+    unit: 'connections',
+    about: 'Connections of one namespace, so that no namespace takes all of CONNECTIONS_MAX',
+    outcome: 'a further one is closed as soon as its namespace is known',
+    metric: reached('NAMESPACE_CONNECTIONS_MAX'),
+  },
   CONNECTIONS_PER_ADDRESS_MAX: {
     kind: 'number',
     default: 10_000,
@@ -121,7 +141,7 @@ export const gatewaySettings = {
     min: 1,
     max: 1_000_000,
     unit: 'connects/s',
-    about: 'CONNECT packets accepted a second',
+    about: 'CONNECT packets accepted a second, of each namespace',
     outcome: 'CONNACK 0x9F (server unavailable in 3.1.1) and close',
     metric: reached('CONNECTS_PER_SECOND_MAX'),
   },
@@ -405,12 +425,14 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** What decisions about a client are bounded by: the settings as its namespace narrows them, and its strict rules. */
-export interface Limits extends GatewaySettings {
-  readonly rules: NamespaceRules
+/** A plain listener that belongs to one namespace. */
+export interface NamespaceListener {
+  readonly namespace: string
+  readonly kind: 'mqtt' | 'ws'
+  readonly endpoint: Endpoint
 }
 
-export interface GatewayConfig extends Limits {
+export interface GatewayConfig extends GatewaySettings {
   readonly listeners: {
     readonly mqtt: Endpoint | null
     readonly mqtts: Endpoint | null
@@ -418,6 +440,7 @@ export interface GatewayConfig extends Limits {
     readonly wss: Endpoint | null
     readonly internal: Endpoint | null
   }
+  readonly namespaceListeners: readonly NamespaceListener[]
   readonly origins: readonly string[]
 }
 
@@ -428,6 +451,20 @@ function port(variable: keyof GatewaySettings, text: string): number | null {
     throw new SettingError(variable, `“${text}” is neither a port from 0 to 65535 nor off`)
   }
   return value
+}
+
+function readNamespaceListeners(text: string, host: string): readonly NamespaceListener[] {
+  return text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
+    .map((entry) => {
+      const [, namespace = '', kind, digits] = /^([^=]*)=(mqtt|ws):(\d{1,5})$/.exec(entry) ?? []
+      const number = Number(digits)
+      if (!namespaceName.pattern.test(namespace) || kind === undefined || number > 65_535)
+        throw new SettingError('NAMESPACE_LISTENERS', `“${entry}” is not of the form namespace=mqtt:port or namespace=ws:port`)
+      return { namespace, kind: kind as NamespaceListener['kind'], endpoint: { host, port: number } }
+    })
 }
 
 /** Reads the gateway's settings. Throws SettingError naming the variable. */
@@ -464,19 +501,14 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   const origins = values.WS_ORIGINS.split(',')
     .map((origin) => origin.trim().toLowerCase())
     .filter((origin) => origin !== '')
-  return { ...values, rules: openRules, listeners, origins }
+  const namespaceListeners = readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1'))
+  return { ...values, listeners, namespaceListeners, origins }
 }
 
-/** The settings as the namespace narrows them, and the strict rules it sets. */
-export function withNamespace(config: GatewayConfig, namespace: NamespaceProperties | undefined): GatewayConfig {
-  if (!namespace) return config
-  const { limits, maximumSessionExpiryInHours = sessionExpiryHours[limits?.preset ?? 'open'] } = namespace
-  const narrowed = narrow(config, limits)
-  return {
-    ...narrowed,
-    SESSION_EXPIRY_MAX: Math.min(narrowed.SESSION_EXPIRY_MAX, maximumSessionExpiryInHours * 3600),
-    rules: rulesInForce(limits),
-  }
+/** What the namespace narrows for itself: `maximumSessionExpiryInHours`, with SESSION_EXPIRY_MAX as the upper bound. */
+export function withNamespace(config: GatewayConfig, namespace: { readonly maximumSessionExpiryInHours?: number } | undefined): GatewayConfig {
+  const most = (namespace?.maximumSessionExpiryInHours ?? Number.POSITIVE_INFINITY) * 3600
+  return most < config.SESSION_EXPIRY_MAX ? { ...config, SESSION_EXPIRY_MAX: most } : config
 }
 
 /**

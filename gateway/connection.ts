@@ -29,7 +29,6 @@ import {
   type End,
   explanation,
   farewell,
-  publishDenied,
   receiveConnect,
   receiveDisconnect,
   receiveSubscribe,
@@ -318,7 +317,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#host.scheduleFlush(this)
     this.#leaveWhenAnswered()
     if (!this.#input.isPausedFor(Pause.window) || this.#phase.is !== 'open') return
-    if (this.#phase.publishing.waiting * 2 > this.#phase.session.client.announced.receiveMaximum) return
+    if (this.#phase.publishing.waiting * 2 > this.#host.config.RECEIVE_MAXIMUM) return
     this.#lastReceivedAt = this.#host.now()
     this.#input.resume(Pause.window)
   }
@@ -407,8 +406,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     else if (result === 'window') {
       this.#host.metrics.reached('RECEIVE_MAXIMUM')
       this.#input.pause(Pause.window)
-    } else if (result === 'last') this.leave(publishDenied.ending)
-    else this.#apply(result)
+    } else this.#apply(result)
   }
 
   #connect(packet: ConnectPacket): void {
@@ -424,7 +422,6 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { client } = decision
-    this.#input.maximumPacketSize = client.announced.maximumPacketSize
     const credentials: Credentials = {
       clientId: client.clientId,
       username: packet.username,

@@ -70,7 +70,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
-  readonly admission: Admission
+  /** Of CONNECTs; sockets are counted before their namespace is known. */
+  readonly #admission: Admission
   readonly links: RouterLinks
   readonly deadlines: Deadlines
   registryVersion = 1
@@ -111,13 +112,13 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
     this.#appender = appender
-    this.admission = new Admission(options.config)
+    this.#admission = new Admission(options.config)
     this.deadlines = new Deadlines(this.now())
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
     this.#rules = compileRules(options.registry.view)
     this.metrics = new GatewayMetrics(options.metricsRegistry, () => ({
-      connections: this.admission.connections,
+      connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
       kafkaPendingBytes: appender.pendingBytes,
       linkedRouters: this.links.size,
@@ -160,6 +161,11 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** A transport has come through the door of a listener. */
   accept(transport: Transport, isInternal: boolean): void {
+    if (this.#sockets.size >= this.config.NAMESPACE_CONNECTIONS_MAX && !isInternal) {
+      this.metrics.reached('NAMESPACE_CONNECTIONS_MAX')
+      transport.destroy()
+      return
+    }
     this.#sockets.add(new Connection(this, transport, isInternal))
   }
 
@@ -197,11 +203,11 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   /** Says good-bye to everybody who is left and to the log. The listeners are closed already. */
-  async stop(address: string): Promise<void> {
+  async stop(address: string, ending: Ending = shuttingDown): Promise<void> {
     this.#stopping = true
     if (this.#tick) clearInterval(this.#tick)
     this.#unwatch()
-    for (const connection of [...this.#sockets]) connection.close(shuttingDown)
+    for (const connection of [...this.#sockets]) connection.close(ending)
     this.#flush()
     const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
     const farewell = async (): Promise<void> => {
@@ -223,7 +229,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       ...(reason !== null && { reason }),
       id: this.id,
       incarnation: this.incarnation,
-      connections: this.admission.connections,
+      connections: this.#sockets.size,
       attached: this.#connections.size,
       kafka: {
         reachable: health.reachable,
@@ -250,7 +256,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   readiness(isInternal: boolean): Readiness {
     return {
       // The front door's canary has to tell how things are, however large the crowd.
-      rateAllows: isInternal || this.admission.connect(this.now()),
+      rateAllows: isInternal || this.#admission.connect(this.now()),
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),

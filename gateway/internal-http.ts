@@ -1,8 +1,13 @@
 import { createServer, type Server } from 'node:http'
-import type { Registry } from 'prom-client'
+
+/** Metrics as text. */
+export interface MetricsText {
+  readonly contentType: string
+  metrics(): Promise<string>
+}
 
 /** /status and /metrics, for the front door and whoever watches. Bound to loopback unless told otherwise. */
-export function createInternalHttp(status: () => Readonly<Record<string, unknown>>, metrics: Registry): Server {
+export function createInternalHttp(status: () => Readonly<Record<string, unknown>>, metrics: MetricsText): Server {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?', 1)[0]
     if (request.method !== 'GET' && request.method !== 'HEAD') response.writeHead(405, { allow: 'GET' }).end()

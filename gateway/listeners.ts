@@ -1,29 +1,36 @@
 /** Where clients come in: TCP, TLS, WebSocket and secure WebSocket. */
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage, STATUS_CODES } from 'node:http'
-import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { createServer as createTlsServer, type TlsOptions, type Server as TlsServer } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import { WebSocketServer } from 'ws'
 import { Admission } from './admission.ts'
-import type { Endpoint, GatewayConfig } from './config.ts'
+import { type Arrival, type Choice, hostOfHeader } from './arrivals.ts'
+import type { Endpoint, GatewayConfig, LimitName } from './config.ts'
 import type { Deadlines, Timed } from './deadlines.ts'
-import type { GatewayMetrics } from './metrics.ts'
+import { HostCertificates } from './host-certificates.ts'
 import { type CertificatePair, followPair, readPair } from './server-certificate.ts'
 import { plainAddress, SocketTransport } from './socket-transport.ts'
+import { TlsEntrance } from './tls-entrance.ts'
 import type { Transport } from './transport.ts'
 import { WebSocketTransport } from './websocket-transport.ts'
 
-/** What listeners need of the gateway. */
+/** What listeners need of the process. */
 export interface ListenerHost {
   readonly config: GatewayConfig
   readonly admission: Admission
   readonly deadlines: Deadlines
-  readonly metrics: GatewayMetrics
   readonly logger: Logger
   now(): number
-  accept(transport: Transport, isInternal: boolean): void
+  /** Counts a limit that took effect before the namespace was known. */
+  reached(limit: LimitName): void
+  /** The namespace that every socket of the shared listeners is for; null when hosts have to be told apart. */
+  onlyNamespace(): string | null
+  choose(arrival: Arrival): Choice
+  /** Said of a socket or an upgrade that no namespace takes. */
+  onRefused(remoteAddress: string, why: string): void
+  accept(transport: Transport, namespace: string, isInternal: boolean): void
 }
 
 /** A listener cannot listen: the message names its setting and address. */
@@ -68,11 +75,12 @@ const internalLimits = { CONNECTIONS_MAX: 64, CONNECTIONS_PER_ADDRESS_MAX: 64, C
 export class Listeners {
   readonly #host: ListenerHost
   readonly #servers: Server[] = []
-  readonly #secure: (TlsServer | HttpsServer)[] = []
+  readonly #entrances: TlsEntrance[] = []
   readonly ports: Record<string, number> = {}
   /** The front door gets in however crowded the others may be. */
   readonly #internalAdmission = new Admission(internalLimits)
   #unfollow: (() => void) | null = null
+  #hostCertificates: HostCertificates | null = null
 
   constructor(host: ListenerHost) {
     this.#host = host
@@ -82,22 +90,46 @@ export class Listeners {
   async open(): Promise<void> {
     const { config, logger } = this.#host
     const { mqtt, mqtts, ws, wss, internal } = config.listeners
-    if (mqtt) await this.#listen('mqtt', 'MQTT_PORT', mqtt, this.#plain(false))
-    if (internal) await this.#listen('internalMqtt', 'INTERNAL_MQTT_PORT', internal, this.#plain(true))
-    if (ws) await this.#listen('ws', 'WS_PORT', ws, this.#webSocket(createHttpServer(), 'ws'))
+    const toHome = (): string => config.LOGGERHEAD_NAMESPACE
+    if (mqtt) await this.#listen('mqtt', 'MQTT_PORT', mqtt, this.#plain(toHome, false))
+    if (internal) await this.#listen('internalMqtt', 'INTERNAL_MQTT_PORT', internal, this.#plain(toHome, true))
+    const byHost = (request: IncomingMessage): Choice => this.#host.choose({ by: 'host', host: hostOfHeader(request.headers.host) })
+    if (ws) await this.#listen('ws', 'WS_PORT', ws, this.#admitting(this.#webSocket('ws', byHost)))
+    for (const { namespace, kind, endpoint } of config.namespaceListeners) {
+      const choose = (): Choice => this.#host.choose({ by: 'listener', namespace })
+      const server = kind === 'mqtt' ? this.#plain(() => namespace, false) : this.#admitting(this.#webSocket('ws', choose))
+      await this.#listen(`${kind}:${namespace}`, 'NAMESPACE_LISTENERS', endpoint, server)
+    }
     if (!mqtts && !wss) return
     const pair = readPair(config.TLS_CERT, config.TLS_KEY)
-    if (mqtts) await this.#listen('mqtts', 'MQTTS_PORT', mqtts, this.#tls(pair))
-    if (wss) await this.#listen('wss', 'WSS_PORT', wss, this.#secureWebSocket(pair))
+    this.#hostCertificates = new HostCertificates(config.TLS_HOST_CERTS, logger)
+    if (mqtts) {
+      const entrance = this.#entrance(pair, (socket, namespace) => this.#host.accept(new SocketTransport(socket, 'tls'), namespace, false))
+      await this.#listen('mqtts', 'MQTTS_PORT', mqtts, this.#secure(entrance))
+    }
+    if (wss) {
+      const namespaces = new WeakMap<Duplex, string>()
+      const server = this.#webSocket('wss', ({ socket }) => ({ namespace: namespaces.get(socket) ?? config.LOGGERHEAD_NAMESPACE }))
+      const onSecure = (socket: TLSSocket, namespace: string): void => {
+        namespaces.set(socket, namespace)
+        server.emit('connection', socket)
+      }
+      await this.#listen('wss', 'WSS_PORT', wss, this.#secure(this.#entrance(pair, onSecure, ['http/1.1'])))
+    }
     this.#unfollow = followPair(config.TLS_CERT, config.TLS_KEY, logger, (changed) => {
-      // Handshakes from now on; what stands keeps its keys.
-      for (const server of this.#secure) server.setSecureContext({ ...tlsOptions, ...changed })
+      for (const entrance of this.#entrances) entrance.renew(changed)
     })
+  }
+
+  /** The namespaces there are now. */
+  keep(namespaces: ReadonlySet<string>): void {
+    for (const entrance of this.#entrances) entrance.keep(namespaces)
   }
 
   /** Takes no more; connections that stand are the gateway's. */
   close(): void {
     this.#unfollow?.()
+    this.#hostCertificates?.close()
     for (const server of this.#servers) server.close()
   }
 
@@ -110,11 +142,10 @@ export class Listeners {
 
   /** Counts a socket before anything is read from it, or closes it. */
   #admit(socket: Socket, admission: Admission = this.#host.admission): boolean {
-    const { metrics } = this.#host
     const address = plainAddress(socket.remoteAddress)
     const refusal = admission.enter(address)
     if (refusal) {
-      metrics.reached(refusal)
+      this.#host.reached(refusal)
       socket.destroy()
       return false
     }
@@ -122,37 +153,59 @@ export class Listeners {
     return true
   }
 
-  #plain(isInternal: boolean): Server {
+  #plain(namespace: () => string, isInternal: boolean): Server {
     return createTcpServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket, isInternal ? this.#internalAdmission : undefined)) this.#host.accept(new SocketTransport(socket, 'tcp'), isInternal)
+      if (this.#admit(socket, isInternal ? this.#internalAdmission : undefined)) this.#host.accept(new SocketTransport(socket, 'tcp'), namespace(), isInternal)
     })
   }
 
-  #tls(pair: CertificatePair): TlsServer {
-    const server = createTlsServer({ ...tlsOptions, ...pair, handshakeTimeout: this.#host.config.TLS_HANDSHAKE_TIMEOUT, noDelay: true }, (socket) =>
-      this.#host.accept(new SocketTransport(socket, 'tls'), false),
-    )
-    this.#guardHandshakes(server)
-    return server
+  #admitting(server: HttpServer): Server {
+    return server.prependListener('connection', (socket: Socket) => this.#admit(socket))
   }
 
-  #secureWebSocket(pair: CertificatePair): Server {
-    const server = createHttpsServer({ ...tlsOptions, ...pair, ALPNProtocols: ['http/1.1'], handshakeTimeout: this.#host.config.TLS_HANDSHAKE_TIMEOUT })
-    this.#guardHandshakes(server)
-    return this.#webSocket(server, 'wss')
-  }
-
-  #guardHandshakes(server: TlsServer | HttpsServer): void {
-    this.#secure.push(server)
-    server.prependListener('connection', (socket: Socket) => this.#admit(socket))
-    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#host.metrics.reached('TLS_HANDSHAKE_TIMEOUT')
-      socket.destroy()
+  #secure(entrance: TlsEntrance): Server {
+    return createTcpServer({ noDelay: true }, (socket) => {
+      if (this.#admit(socket)) entrance.take(socket)
     })
   }
 
-  #webSocket(server: HttpServer | HttpsServer, kind: 'ws' | 'wss'): Server {
-    const { config, metrics } = this.#host
+  #entrance(pair: CertificatePair, onSecure: (socket: TLSSocket, namespace: string) => void, alpn?: readonly string[]): TlsEntrance {
+    const host = this.#host
+    const entrance = new TlsEntrance({
+      pair,
+      hostCertificates: this.#hostCertificates as HostCertificates,
+      ...(alpn && { alpn }),
+      timeoutMs: host.config.TLS_HANDSHAKE_TIMEOUT,
+      only: () => host.onlyNamespace(),
+      choose: (name) => host.choose({ by: 'host', host: name }),
+      guard: (socket) => this.#limitHandshake(socket),
+      onRefused: (socket, why) => host.onRefused(plainAddress(socket.remoteAddress), why),
+      onHandshakeTimeout: () => host.reached('TLS_HANDSHAKE_TIMEOUT'),
+      onSecure,
+    })
+    this.#entrances.push(entrance)
+    return entrance
+  }
+
+  /** Closes the socket when TLS_HANDSHAKE_TIMEOUT is over; the answer calls that off. */
+  #limitHandshake(socket: Socket): () => void {
+    const { deadlines, config } = this.#host
+    const timed: Timed = {
+      onDeadline: () => {
+        this.#host.reached('TLS_HANDSHAKE_TIMEOUT')
+        socket.destroy()
+        return null
+      },
+    }
+    const callOff = (): void => deadlines.remove(timed)
+    deadlines.set(timed, this.#host.now() + config.TLS_HANDSHAKE_TIMEOUT)
+    socket.once('close', callOff)
+    return callOff
+  }
+
+  #webSocket(kind: 'ws' | 'wss', choose: (request: IncomingMessage) => Choice): HttpServer {
+    const { config } = this.#host
+    const server = createHttpServer({ noDelay: true })
     const webSockets = new WebSocketServer({
       noServer: true,
       perMessageDeflate: false, // no compression, no compression bombs
@@ -161,21 +214,8 @@ export class Listeners {
     })
     server.headersTimeout = config.TLS_HANDSHAKE_TIMEOUT
     server.maxHeadersCount = 64
-    const waiting = new WeakMap<Duplex, Timed>()
-    const deadline = (socket: Socket): void => {
-      const timed: Timed = {
-        onDeadline: () => {
-          metrics.reached('TLS_HANDSHAKE_TIMEOUT')
-          socket.destroy()
-          return null
-        },
-      }
-      waiting.set(socket, timed)
-      this.#host.deadlines.set(timed, this.#host.now() + config.TLS_HANDSHAKE_TIMEOUT)
-      socket.once('close', () => this.#host.deadlines.remove(timed))
-    }
-    if (kind === 'ws') server.prependListener('connection', (socket: Socket) => this.#admit(socket) && deadline(socket))
-    else server.on('secureConnection', deadline)
+    const waiting = new WeakMap<Duplex, () => void>()
+    server.prependListener('connection', (socket: Socket) => waiting.set(socket, this.#limitHandshake(socket)))
     server.on('request', (request, response) => {
       const status = pathOf(request) === path ? 426 : 404
       response.writeHead(status, { connection: 'close', ...(status === 426 && { upgrade: 'websocket' }) }).end()
@@ -183,19 +223,20 @@ export class Listeners {
     server.on('upgrade', (request, socket, head) => {
       const refusal = refuseUpgrade(request, config.origins)
       if (refusal) return refuse(socket, refusal)
+      const choice = choose(request)
+      if ('refused' in choice) {
+        this.#host.onRefused(plainAddress(request.socket.remoteAddress), choice.refused)
+        return refuse(socket, 421)
+      }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        const timed = waiting.get(socket)
-        if (timed) this.#host.deadlines.remove(timed)
-        this.#host.accept(new WebSocketTransport(webSocket, socket as Socket, kind), false)
+        waiting.get(socket)?.()
+        this.#host.accept(new WebSocketTransport(webSocket, socket as Socket, kind), choice.namespace, false)
       })
     })
     server.on('clientError', (_error, socket) => socket.destroy())
     return server
   }
 }
-
-/** The handshake asks for a certificate and lets every one pass: access/authenticate.ts judges. */
-const tlsOptions: TlsOptions = { requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' }
 
 const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?', 1)[0] ?? ''
 

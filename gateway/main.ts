@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const environment = process.env
   const connection = kafkaConnection(readSettings(kafkaSettings, environment))
   const given = readGatewayConfig(environment)
-  const plan = planTopics(readSettings(topicSettings, environment), environment.LOGGERHEAD_NAMESPACE || 'default', given.LOGGERHEAD_PROFILE as Profile)
+  const plan = planTopics(readSettings(topicSettings, environment), given.LOGGERHEAD_NAMESPACE, given.LOGGERHEAD_PROFILE as Profile)
   const config = withinHistory(given, plan.historyWindowMs, environment)
   const metricsRegistry = processMetrics()
   const log = new KafkaLog({ ...connection, clientId: `loggerhead-${config.GATEWAY_ID}`, logger, metrics: metricsRegistry })

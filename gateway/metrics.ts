@@ -2,6 +2,33 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
 
+/** Limits that take effect before a namespace is known: counted once for all. */
+export const entranceLimits: readonly LimitName[] = ['CONNECTIONS_MAX', 'CONNECTIONS_PER_ADDRESS_MAX', 'TLS_HANDSHAKE_TIMEOUT']
+
+/** Counts limits that take effect; plain numbers until they are scraped. */
+export class LimitCounts {
+  readonly #counts: Map<LimitName, number>
+
+  constructor(registry: Registry, limits: readonly LimitName[]) {
+    this.#counts = new Map(limits.map((limit) => [limit, 0]))
+    const counts = this.#counts
+    new Counter({
+      name: 'loggerhead_limit_reached_total',
+      help: 'How often a limit took effect',
+      labelNames: ['limit'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [limit, count] of counts) this.inc({ limit }, count)
+      },
+    })
+  }
+
+  reached(limit: LimitName): void {
+    this.#counts.set(limit, (this.#counts.get(limit) ?? 0) + 1)
+  }
+}
+
 /** Gauges are read when they are asked for. */
 export interface GatewayLevels {
   readonly connections: number
@@ -21,7 +48,7 @@ export class GatewayMetrics {
   readonly deliveriesDropped = { slow: 0, expired: 0, tooLarge: 0, gone: 0 }
   bytesIn = 0
   bytesOut = 0
-  readonly #limits = new Map<LimitName, number>()
+  readonly #limits: LimitCounts
   readonly connects: Counter<'result'>
   readonly disconnections: Counter<'reason'>
   /** Seconds from a CONNECT to its CONNACK. */
@@ -30,7 +57,11 @@ export class GatewayMetrics {
 
   constructor(registry: Registry, levels: () => GatewayLevels) {
     const registers = [registry]
-    for (const [name, setting] of Object.entries(gatewaySettings)) if ('outcome' in setting) this.#limits.set(name as LimitName, 0)
+    const names = Object.entries(gatewaySettings).flatMap(([name, setting]) => ('outcome' in setting ? [name as LimitName] : []))
+    this.#limits = new LimitCounts(
+      registry,
+      names.filter((name) => !entranceLimits.includes(name)),
+    )
     this.connects = new Counter({
       name: 'loggerhead_connects_total',
       help: 'CONNECT packets by result: accepted or the reason code of the refusal',
@@ -61,7 +92,6 @@ export class GatewayMetrics {
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
-    counter('loggerhead_limit_reached_total', 'How often a limit took effect', 'limit', () => this.#limits)
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
       ['in', this.bytesIn],
       ['out', this.bytesOut],
@@ -75,7 +105,7 @@ export class GatewayMetrics {
           this.set(value(levels()))
         },
       })
-    gauge('loggerhead_connections', 'Open sockets', (now) => now.connections)
+    gauge('loggerhead_connections', 'Open connections', (now) => now.connections)
     gauge('loggerhead_paused_connections', 'Sockets not read for the moment', (now) => now.pausedConnections)
     gauge('loggerhead_kafka_pending_bytes', 'Bytes waiting for Kafka', (now) => now.kafkaPendingBytes)
     gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
@@ -84,7 +114,7 @@ export class GatewayMetrics {
 
   /** Counts a limit that took effect. */
   reached(limit: LimitName): void {
-    this.#limits.set(limit, (this.#limits.get(limit) ?? 0) + 1)
+    this.#limits.reached(limit)
   }
 
   disconnected(reason: DisconnectionReason): void {

@@ -1,17 +1,23 @@
 /** Brings a gateway up on a log, and down again. */
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Log } from '../log/log.ts'
-import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
-import { RegistryFollower } from '../model/registry-follower.ts'
+import { planFor, type TopicPlan } from '../log/topics.ts'
+import { NamespaceDirectory } from '../model/namespace-directory.ts'
+import { NamespaceInstances } from '../model/namespace-instances.ts'
+import { NamespaceMetrics } from '../model/namespace-metrics.ts'
+import { lifeName } from '../model/namespaces.ts'
 import { type DeliveryTls, serveDelivery } from '../proto/delivery.ts'
 import { SettingError } from '../settings/setting.ts'
 import type { GatewayConfig } from './config.ts'
-import { Gateway } from './gateway.ts'
+import type { Gateway } from './gateway.ts'
 import { createInternalHttp } from './internal-http.ts'
 import { Listeners, listen } from './listeners.ts'
+import { type NamespaceGateway, openNamespaceGateway } from './namespace-gateway.ts'
+import { Reception } from './reception.ts'
 
 export interface GatewayProcessOptions {
   readonly config: GatewayConfig
@@ -26,13 +32,22 @@ export interface GatewayProcessOptions {
 }
 
 export interface GatewayProcess {
+  /** Of the home namespace. */
   readonly gateway: Gateway
+  /** Of any namespace that is served now. */
+  gatewayOf(namespace: string): Gateway | undefined
+  /** Open sockets of all namespaces, handshakes included. */
+  connections(): number
+  readonly metrics: NamespaceMetrics
   readonly ports: Readonly<Record<string, number>>
   /** Orderly, within DRAIN_PERIOD and SHUTDOWN_TIMEOUT. The log is the caller's to close. */
   stop(): Promise<void>
   /** A stop that is under way does not wait for the clients any longer. */
   hurry(): void
 }
+
+/** At the start the other namespaces are waited for this long, ms: one that cannot start holds up nobody else's clients. */
+const namespacesStartMs = 10_000
 
 /** What a record takes besides the packet: names, ids, Kafka's own framing. Bytes. */
 const recordRoom = 1024
@@ -77,59 +92,110 @@ export function advertised(config: GatewayConfig, port: number): string {
 
 export async function startGateway(options: GatewayProcessOptions): Promise<GatewayProcess> {
   const { config, plan, log, logger } = options
-  const metricsRegistry = options.metricsRegistry ?? new Registry()
+  const metrics = new NamespaceMetrics(options.metricsRegistry)
   const internalKey = readKey(config.INTERNAL_KEY_FILE)
   const tls = deliveryTls(config)
-  await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
-  await checkPacketSize(log, plan.names.messages, config)
   const clock = options.clock ?? Date
-  const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
-  const gateway = new Gateway(
-    { config, log, registry, topics: plan.names, partitions: plan.partitions, internalKey, version: options.version, clock, logger, metricsRegistry },
-    await log.appender(),
-  )
-  const grpcAddress = `${config.GRPC_BIND.includes(':') ? `[${config.GRPC_BIND}]` : config.GRPC_BIND}:${config.GRPC_PORT}`
-  const delivery = await serveDelivery({ address: grpcAddress, ...(tls && { tls }), onLink: (stream, peer) => gateway.links.onLink(stream, peer) }).catch(
-    (cause: Error) => {
-      throw new SettingError('GRPC_PORT', `${grpcAddress} cannot be opened: ${cause.message}`)
+  const common = { config, log, internalKey, version: options.version, clock }
+  const homeName = config.LOGGERHEAD_NAMESPACE
+  const home = await openNamespaceGateway({
+    ...common,
+    plan,
+    logger,
+    metricsRegistry: metrics.begin(homeName),
+    onFailed: options.onFailed,
+  })
+  const { gateway } = home
+  const directory = new NamespaceDirectory(home.registry.view, homeName, config.LOGGERHEAD_PROFILE === 'production')
+  let address = ''
+  const others = new NamespaceInstances<NamespaceGateway>({
+    async start(namespace, fail) {
+      const { name, partitions } = namespace
+      const opened = await openNamespaceGateway({
+        ...common,
+        plan: planFor(plan, lifeName(namespace), partitions),
+        logger: logger.child({ namespace: name }),
+        metricsRegistry: metrics.begin(name),
+        onFailed: fail,
+      })
+      await opened.gateway.begin(address)
+      return opened
     },
-  )
-  const address = advertised(config, delivery.port)
-  const listeners = new Listeners(gateway)
-  const http = createInternalHttp(() => gateway.status, metricsRegistry)
+    async stop(opened, isGone) {
+      await opened.stop(address, isGone)
+    },
+    logger,
+    onStuck: options.onFailed,
+  })
+  const gatewayOf = (name: string): Gateway | undefined => (name === homeName ? gateway : others.get(name)?.gateway)
+  const reception = new Reception({ config, directory, gatewayOf, clock, logger, metrics: metrics.process })
+  const listeners = new Listeners(reception)
+  const takeNote = (): void => {
+    directory.refresh()
+    others.set(directory.others)
+    listeners.keep(directory.names)
+    metrics.keep(directory.names)
+  }
+  const grpcAddress = `${config.GRPC_BIND.includes(':') ? `[${config.GRPC_BIND}]` : config.GRPC_BIND}:${config.GRPC_PORT}`
+  const onLink = (stream: Duplex, peer: string, life: string | undefined): void => {
+    const linked = life === undefined || life === homeName ? gateway : others.ofLife(life)?.gateway
+    if (linked) linked.links.onLink(stream, peer)
+    else stream.on('error', () => {}).end() // not served yet, or no more: the router asks again while it is
+  }
+  const delivery = await serveDelivery({ address: grpcAddress, ...(tls && { tls }), onLink }).catch((cause: Error) => {
+    throw new SettingError('GRPC_PORT', `${grpcAddress} cannot be opened: ${cause.message}`)
+  })
+  address = advertised(config, delivery.port)
+  const http = createInternalHttp(() => ({ ...gateway.status, ...othersStatus(others) }), metrics)
   const closeDoors = (): void => {
     listeners.close()
+    reception.close()
     http.close()
     http.closeAllConnections()
     delivery.close()
   }
   try {
+    await checkPacketSize(log, plan.names.messages, config)
     await gateway.begin(address)
+    takeNote()
+    home.registry.onChange(takeNote)
+    await others.settled(namespacesStartMs)
     await listeners.open()
     await listen(http, 'INTERNAL_PORT', { host: config.LOGGERHEAD_INTERNAL_BIND, port: config.INTERNAL_PORT })
   } catch (error) {
     closeDoors()
-    await registry.close()
+    await Promise.all([others.close(), home.registry.close()])
     throw error
   }
   const internal = (http.address() as AddressInfo).port
   let stopped: Promise<void> | null = null
+  const gateways = (): Gateway[] => [gateway, ...others.all().flatMap(({ instance }) => instance?.gateway ?? [])]
   const stop = async (): Promise<void> => {
     listeners.close()
-    await gateway.drain()
-    await gateway.stop(address)
+    await Promise.all(gateways().map((each) => each.drain()))
+    await Promise.all([home.stop(address, false), others.close()])
     closeDoors()
-    await registry.close()
   }
   return {
     gateway,
+    gatewayOf,
+    connections: () => reception.admission.connections,
+    metrics,
     ports: { ...listeners.ports, internal, grpc: delivery.port },
     stop: () => {
       stopped ??= stop()
       return stopped
     },
-    hurry: () => gateway.hurry(),
+    hurry: () => {
+      for (const each of gateways()) each.hurry()
+    },
   }
+}
+
+/** The namespaces besides the home one, as /status shows them. */
+function othersStatus(others: NamespaceInstances<NamespaceGateway>): { readonly namespaces?: object } {
+  const all = others.all().map(({ namespace, instance, trouble }) => [namespace.name, instance?.gateway.status ?? { ok: false, reason: trouble }] as const)
+  return all.length === 0 ? {} : { namespaces: Object.fromEntries(all) }
 }
 
 /** The process's own figures beside the gateway's. */

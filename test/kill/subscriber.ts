@@ -1,5 +1,5 @@
 import * as mqtt from '../wire/bytes.ts'
-import { type ClientOptions, ReturningClient } from './client.ts'
+import { type ClientOptions, PersistentClient } from './client.ts'
 import { readPayload } from './publisher.ts'
 import type { Seen } from './verdict.ts'
 
@@ -11,12 +11,10 @@ export interface SubscriberOptions extends ClientOptions {
   readonly delivered: (subscriber: Subscriber, topic: string, sentAt: number) => void
 }
 
-/** Holds a session, notes everything that comes and acknowledges it; at QoS 2 what comes again before its PUBREL is the same message. */
-export class Subscriber extends ReturningClient {
+/** Holds a persistent session, notes everything that comes and acknowledges it; at QoS 2 what comes again before its PUBREL is the same message. */
+export class Subscriber extends PersistentClient {
   readonly topics: readonly string[]
   readonly deliveries: Seen[] = []
-  /** The same, by the session that brought them. */
-  readonly bySession: Seen[][] = []
   readonly #options: SubscriberOptions
   readonly #seen = new Map<string, Set<number>>()
   #acknowledgements: Buffer[] = []
@@ -43,8 +41,6 @@ export class Subscriber extends ReturningClient {
 
   protected override onConnected(begin: boolean): void {
     if (begin) {
-      this.#received.clear() // packet ids are the session's
-      this.bySession.push([])
       this.write(
         mqtt.subscribe(
           this.version,
@@ -71,9 +67,7 @@ export class Subscriber extends ReturningClient {
     this.#acknowledgements.push(packet.qos === 1 ? mqtt.puback(packet.id) : mqtt.pubrec(packet.id))
     const { sequence, sentAt } = readPayload(packet.payload)
     if (packet.qos === 2 && this.#isKnown(packet, `${packet.topic} ${sequence}`)) return
-    const seen = { topic: packet.topic, sequence, dup: packet.dup }
-    this.deliveries.push(seen)
-    this.bySession.at(-1)?.push(seen)
+    this.deliveries.push({ topic: packet.topic, sequence, dup: packet.dup })
     this.#seen.get(packet.topic)?.add(sequence)
     this.#options.delivered(this, packet.topic, sentAt)
   }

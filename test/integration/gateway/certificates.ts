@@ -14,20 +14,21 @@ export interface ClientPair {
   readonly key: string
 }
 
-export function testCertificates() {
+/** `named`: the CA's common name; one of its own when not given. */
+export function testCertificates(named?: string) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-tls-'))
   const authority = keys()
-  const commonName = `test CA ${folder.slice(-6)}`
+  const commonName = named ?? `test CA ${folder.slice(-6)}`
   const between = (fromMs: number, toMs: number) => ({ notBefore: new Date(Date.now() + fromMs), notAfter: new Date(Date.now() + toMs) })
   const ca = issueCertificate({ commonName, publicKey: authority.publicKey, ...between(-hourMs, 24 * hourMs), use: 'ca', signingKey: authority.privateKey })
-  const issue = (use: 'server' | 'client', name: string, toMs = hourMs): ClientPair => {
+  const issue = (use: 'server' | 'client', name: string, toMs = hourMs, hosts: readonly string[] = ['localhost', '127.0.0.1']): ClientPair => {
     const { publicKey, privateKey } = keys()
     const cert = issueCertificate({
       commonName: name,
       publicKey,
       ...between(-hourMs, toMs),
       use,
-      ...(use === 'server' && { hosts: ['localhost', '127.0.0.1'] }),
+      ...(use === 'server' && { hosts }),
       issuer: { commonName },
       signingKey: authority.privateKey,
     })
@@ -43,5 +44,11 @@ export function testCertificates() {
     return pair
   }
   renew()
-  return { ca, server: { TLS_CERT: certFile, TLS_KEY: keyFile }, renew, client: (name: string, toMs?: number) => issue('client', name, toMs) }
+  /** Puts a server pair of this host name into a folder of such. */
+  const serverOf = (host: string, into: string): void => {
+    const pair = issue('server', host, hourMs, [host])
+    writeFileSync(join(into, `${host}.key`), pair.key)
+    writeFileSync(join(into, `${host}.pem`), pair.cert)
+  }
+  return { ca, serverOf, server: { TLS_CERT: certFile, TLS_KEY: keyFile }, renew, client: (name: string, toMs?: number) => issue('client', name, toMs) }
 }

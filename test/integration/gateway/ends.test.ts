@@ -134,7 +134,7 @@ test('/status tells who it is and what stands behind it; /metrics what it has do
     shardsWithoutRouter: [],
     registry: { position: 4 },
   })
-  expect(await ask('/metrics')).toMatch(/loggerhead_connects_total\{result="accepted"\} 1/)
+  expect(await ask('/metrics')).toMatch(/loggerhead_connects_total\{result="accepted",namespace="default"\} 1/)
 })
 
 test('a gateway without a router says so', async () => {

@@ -19,6 +19,8 @@ export interface FakeRouterOptions {
   readonly address: string
   readonly incarnation: number
   readonly term?: number
+  /** The home namespace when not given. */
+  readonly namespace?: string
 }
 
 export class FakeRouter {
@@ -46,7 +48,7 @@ export class FakeRouter {
 
   private constructor(options: FakeRouterOptions) {
     this.#options = options
-    const client = dialDelivery(options.address)
+    const client = dialDelivery(options.address, undefined, options.namespace)
     this.#client = client
     this.#folds = Array.from({ length: options.partitions }, (_, shard) => new SessionFold(shard))
     this.#link = new FrameLink(client.link(), {

@@ -5,7 +5,7 @@ import { readGatewayConfig, withinHistory } from '../../../gateway/config.ts'
 import { type GatewayProcess, startGateway } from '../../../gateway/process.ts'
 import type { Follower, FollowOptions, Log } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
-import { ensureTopics, planTopics, type TopicPlan, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { ensureTopics, planFor, planTopics, type TopicPlan, topicSettings, topicSpecs } from '../../../log/topics.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import { readSettings } from '../../../settings/setting.ts'
 import { FakeRouter } from './fake-router.ts'
@@ -49,6 +49,12 @@ class HeldLog extends MemoryLog {
   }
 }
 
+export interface NamespaceHarness {
+  readonly plan: TopicPlan
+  readonly router: FakeRouter
+  put(resources: Readonly<Record<string, object | null>>): Promise<void>
+}
+
 export interface Harness {
   readonly log: MemoryLog
   /** The gateway hears nothing of the registry until it is let go. */
@@ -57,6 +63,8 @@ export interface Harness {
   readonly process: GatewayProcess
   readonly port: number
   readonly router: FakeRouter
+  /** Adds a namespace, its registry filled, and answers once the gateway serves it; with a router of its own unless `router` is false. */
+  addNamespace(name: string, hostNames: readonly string[], registry: Readonly<Record<string, object | null>>, router?: boolean): Promise<NamespaceHarness>
   /** Another link to the same gateway, as after a failover. */
   newRouter(options?: { readonly term?: number }): Promise<FakeRouter>
   put(resources: Readonly<Record<string, object | null>>): Promise<void>
@@ -115,11 +123,35 @@ export async function startHarness(
     routers.push(router)
     return router
   }
+  const addNamespace: Harness['addNamespace'] = async (name, hostNames, registry, withRouter = true) => {
+    const own = planFor(plan, name, 1)
+    await ensureTopics(log, topicSpecs(own), 'development')
+    await putResources(log, own.names.registry, registry)
+    await putResources(log, plan.names.registry, { [`namespaces/${name}`]: { state: 'Active', life: 1, partitions: 1, hostNames } })
+    const deadline = Date.now() + 10_000
+    while (!running.gatewayOf(name)) {
+      if (Date.now() > deadline) throw new Error(`the gateway does not serve ${name}`)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const router = await FakeRouter.start({
+      log,
+      topics: own.names,
+      partitions: withRouter ? 1 : 0,
+      address: `127.0.0.1:${running.ports.grpc}`,
+      incarnation: running.gatewayOf(name)?.incarnation ?? -1,
+      namespace: name,
+    })
+    routers.push(router)
+    return { plan: own, router, put: (resources) => putResources(log, own.names.registry, resources) }
+  }
   const first = options.router === false ? null : await newRouter()
   const metric = async (name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> => {
-    const found = await metrics.getSingleMetric(name)?.get()
-    if (!found) throw new Error(`there is no metric ${name}`)
-    return found.values
+    // As JSON they carry the label of their namespace.
+    const all = await Promise.all(running.metrics.all().map((registry) => registry.getMetricsAsJSON()))
+    const found = all.flat().filter((each) => each.name === name)
+    if (found.length === 0) throw new Error(`there is no metric ${name}`)
+    return found
+      .flatMap(({ values }) => values)
       .filter((value) => Object.entries(labels).every(([label, wanted]) => value.labels[label] === wanted))
       .reduce((sum, { value }) => sum + value, 0)
   }
@@ -133,6 +165,7 @@ export async function startHarness(
       if (!first) throw new Error('started without a router')
       return first
     },
+    addNamespace,
     newRouter,
     put: (resources) => putResources(log, plan.names.registry, resources),
     metric,

@@ -98,7 +98,7 @@ test('CONNECTIONS_MAX: one socket more is closed on arrival, and let in when ano
   await (await open(port)).closed()
   expect(await reached('CONNECTIONS_MAX')).toBe(1)
   first.destroy()
-  await (harness as Harness).router.until(() => (harness as Harness).process.gateway.admission.connections < 2)
+  await (harness as Harness).router.until(() => (harness as Harness).process.connections() < 2)
   await attached(port, connectPacket('other'))
 })
 

@@ -1,0 +1,50 @@
+/** A gateway of one namespace: its topics, its registry, its appender. Listeners and the delivery service are the process's. */
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { Log } from '../log/log.ts'
+import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
+import { RegistryFollower } from '../model/registry-follower.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { GatewayConfig } from './config.ts'
+import { ended } from './disconnection.ts'
+import { Gateway } from './gateway.ts'
+
+export interface NamespaceGatewayOptions {
+  readonly config: GatewayConfig
+  readonly plan: TopicPlan
+  readonly log: Log
+  readonly logger: Logger
+  readonly metricsRegistry: Registry
+  readonly internalKey: Buffer | null
+  readonly version: string
+  readonly clock: { now(): number }
+  onFailed(error: unknown): void
+}
+
+export interface NamespaceGateway {
+  readonly gateway: Gateway
+  readonly registry: RegistryFollower
+  /** Moves off or closes the clients, `isGone`: because the namespace is no more. */
+  stop(address: string, isGone: boolean): Promise<void>
+}
+
+/** Reads the registry and makes the gateway; it has not begun. */
+export async function openNamespaceGateway(options: NamespaceGatewayOptions): Promise<NamespaceGateway> {
+  const { config, plan, log, clock } = options
+  await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
+  const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
+  const appender = await log.appender().catch(async (error: unknown) => {
+    await registry.close()
+    throw error
+  })
+  const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions }, appender)
+  return {
+    gateway,
+    registry,
+    async stop(address, isGone) {
+      if (isGone) await gateway.stop(address, ended(ReasonCode.AdministrativeAction, 'the namespace was deleted'))
+      else await gateway.stop(address)
+      await Promise.all([registry.close(), appender.close()])
+    },
+  }
+}

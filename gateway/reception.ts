@@ -1,0 +1,98 @@
+/** Where sockets of all namespaces come in: counts them, finds their namespace, and hands them to its gateway. */
+import type { Logger } from 'pino'
+import { Counter, type Registry } from 'prom-client'
+import type { NamespaceDirectory } from '../model/namespace-directory.ts'
+import { Admission } from './admission.ts'
+import { type Arrival, type Choice, chooseNamespace } from './arrivals.ts'
+import type { GatewayConfig, LimitName } from './config.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Gateway } from './gateway.ts'
+import type { ListenerHost } from './listeners.ts'
+import { entranceLimits, LimitCounts } from './metrics.ts'
+import type { Transport } from './transport.ts'
+
+export interface ReceptionOptions {
+  readonly config: GatewayConfig
+  readonly directory: NamespaceDirectory
+  readonly gatewayOf: (namespace: string) => Gateway | undefined
+  readonly clock: { now(): number }
+  readonly logger: Logger
+  readonly metrics: Registry
+}
+
+/** Log lines about single refused sockets in one second. */
+const reportsPerSecond = 5
+
+export class Reception implements ListenerHost {
+  readonly config: GatewayConfig
+  readonly admission: Admission
+  readonly deadlines: Deadlines
+  readonly logger: Logger
+  readonly #options: ReceptionOptions
+  readonly #limits: LimitCounts
+  readonly #refused: Counter<'reason'>
+  #reportedSince = 0
+  #reports = 0
+
+  constructor(options: ReceptionOptions) {
+    this.#options = options
+    this.config = options.config
+    this.logger = options.logger
+    this.admission = new Admission(options.config)
+    this.deadlines = new Deadlines(this.now())
+    this.deadlines.start(() => this.now())
+    this.#limits = new LimitCounts(options.metrics, entranceLimits)
+    this.#refused = new Counter({
+      name: 'loggerhead_namespace_refused_total',
+      help: 'Sockets that no namespace took: unknownHost, or the namespace is away',
+      labelNames: ['reason'],
+      registers: [options.metrics],
+    })
+  }
+
+  now(): number {
+    return this.#options.clock.now()
+  }
+
+  reached(limit: LimitName): void {
+    this.#limits.reached(limit)
+  }
+
+  onlyNamespace(): string | null {
+    const { home, hosts, isStrict } = this.#options.directory
+    return hosts.size === 0 && !isStrict ? home : null
+  }
+
+  choose(arrival: Arrival): Choice {
+    return chooseNamespace(arrival, this.#options.directory)
+  }
+
+  onRefused(remoteAddress: string, why: string): void {
+    this.#refused.inc({ reason: 'unknownHost' })
+    this.#report(remoteAddress, why)
+  }
+
+  accept(transport: Transport, namespace: string, isInternal: boolean): void {
+    const gateway = this.#options.gatewayOf(namespace)
+    if (gateway) {
+      gateway.accept(transport, isInternal)
+      return
+    }
+    this.#refused.inc({ reason: 'away' })
+    this.#report(transport.remoteAddress, `the namespace ${namespace} is not served here now`)
+    transport.destroy()
+  }
+
+  close(): void {
+    this.deadlines.stop()
+  }
+
+  #report(remoteAddress: string, why: string): void {
+    const now = this.now()
+    if (now - this.#reportedSince >= 1000) {
+      this.#reportedSince = now
+      this.#reports = 0
+    }
+    if (++this.#reports <= reportsPerSecond) this.logger.info({ remoteAddress, why }, 'a connection was refused before its namespace')
+  }
+}
