@@ -1,6 +1,9 @@
 /** `loggerhead sessions …`, `loggerhead retained …` and `loggerhead explain …`: what is, and why. */
 import type { Command } from 'commander'
+import { reasonName } from '../mqtt/reason-code.ts'
 import type { Json } from './api-client.ts'
+import { Failure } from './failure.ts'
+import { readText } from './input.ts'
 import type { Column } from './output.ts'
 import { surroundings } from './surroundings.ts'
 
@@ -53,6 +56,43 @@ export function explanationText(explanation: Json): string {
     `  groups: ${(groups as readonly string[]).join(', ') || 'none'}`,
     ...(lines.length > 0 ? ['  bindings with this permission:', ...lines.map((line) => `  ${line}`)] : []),
   ].join('\n')
+}
+
+/** An explanation of a connection as text. */
+export function connectText({ allowed, reason, reasonCode, client, authenticationName, groups, expiresAt, certificate }: Json): string {
+  const code = Number(reasonCode)
+  const { subject, dns, uri, ip, email, issuer, notAfter } = (certificate ?? {}) as Readonly<Record<string, readonly string[] | string>>
+  const names = { subject, dns, uri, ip, email, issuer, 'not after': notAfter }
+  return [
+    `${allowed ? 'allowed' : 'refused'}: ${String(reason)}`,
+    ...(allowed ? [] : [`  CONNACK: ${reasonName(code)} (0x${code.toString(16)})`]),
+    ...(client === undefined ? [] : [`  client: ${String(client)} (authentication name ${String(authenticationName)})`]),
+    ...(allowed ? [`  groups: ${(groups as readonly string[]).join(', ') || 'none'}`] : []),
+    ...(expiresAt === undefined ? [] : [`  judged anew at ${String(expiresAt)}`]),
+    ...(certificate === undefined ? [] : ['  the certificate says:']),
+    ...Object.entries(names).flatMap(([name, value]) => {
+      const text = Array.isArray(value) ? value.join(', ') : String(value ?? '').replaceAll('\n', ', ')
+      return text === '' ? [] : [`    ${name}: ${text}`]
+    }),
+  ].join('\n')
+}
+
+interface ConnectOptions {
+  readonly clientId?: string
+  readonly cert?: string
+  readonly passwordFile?: string
+  readonly method?: string
+  readonly tokenFile?: string
+}
+
+async function shownCredentials({ clientId, cert, passwordFile, method, tokenFile }: ConnectOptions): Promise<Json> {
+  return {
+    clientId,
+    certificate: cert === undefined ? undefined : await readText(cert),
+    password: passwordFile === undefined ? undefined : (await readText(passwordFile)).replace(/\r?\n$/, ''),
+    authenticationMethod: method,
+    authenticationData: tokenFile === undefined ? undefined : (await readText(tokenFile)).trim(),
+  }
 }
 
 export function addLiveCommands(program: Command): void {
@@ -110,18 +150,38 @@ export function addLiveCommands(program: Command): void {
       const { api, show } = surroundings(command)
       show(await api.call('GET', api.path('retainedMessages', topic)))
     })
+  retained
+    .command('delete <topic>')
+    .alias('clear')
+    .description('clear what is retained on a topic; its subscribers get an empty message')
+    .action(async (topic: string, _options: object, command: Command) => {
+      const { api, note } = surroundings(command)
+      await api.call('DELETE', api.path('retainedMessages', topic))
+      note(`nothing is retained on ${topic} any more`)
+    })
 
   program
-    .command('explain <action> <client> <topic>')
-    .description('whether a client may publish to a topic or subscribe to a filter, and why')
+    .command('explain <action> [client] [topic]')
+    .description('whether a client may publish to a topic, subscribe to a filter, or connect, and why')
+    .option('--client-id <id>', 'connect: the MQTT client id')
+    .option('--cert <file>', 'connect: PEM file of the certificate that it shows')
+    .option('--password-file <file>', 'connect: file with the password; - for standard input')
+    .option('--method <name>', 'connect: authentication method of MQTT 5, such as CUSTOM-JWT')
+    .option('--token-file <file>', 'connect: file with the token, the authentication data; - for standard input')
     .addHelpText(
       'after',
-      "\nActions are publish and subscribe.\nExample: loggerhead explain publish vehicle-1 'vehicles/vehicle-1/position'\nThe exit code is 0 when it is allowed and 2 when it is not.",
+      `
+Actions are publish, subscribe and connect. The client is a name or an authentication name; to connect, the user name that it gives, if any.
+Examples:
+  loggerhead explain publish vehicle-1 'vehicles/vehicle-1/position'
+  loggerhead explain connect vehicle-1 --cert vehicle-1.pem
+The exit code is 0 when it is allowed and 2 when it is not.`,
     )
-    .action(async (action: string, client: string, topic: string, _options: object, command: Command) => {
+    .action(async (action: string, client: string | undefined, topic: string | undefined, options: ConnectOptions, command: Command) => {
       const { api, format, print, show } = surroundings(command)
-      const explanation = await api.call('POST', `${api.path()}:explain`, { client, action, topic })
-      if (format === 'table') print(explanationText(explanation))
+      if (action !== 'connect' && (client === undefined || topic === undefined)) throw new Failure(`explain ${action}: give a client and a topic`)
+      const explanation = await api.call('POST', `${api.path()}:explain`, { action, client, topic, ...(await shownCredentials(options)) })
+      if (format === 'table') print(action === 'connect' ? connectText(explanation) : explanationText(explanation))
       else show(explanation)
       if (explanation.allowed !== true) process.exitCode = 2
     })

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { SettingError } from '../settings/setting.ts'
+import { addCompletion } from './completion.ts'
 import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
 import { addMqttCommands } from './mqtt-commands.ts'
 import { table } from './output.ts'
+import { addPkiCommands } from './pki-commands.ts'
 import { addResourceCommands } from './resource-commands.ts'
 import { surroundings } from './surroundings.ts'
 import { addTailCommand } from './tail-command.ts'
@@ -25,6 +27,7 @@ addMqttCommands(program)
 addTailCommand(program)
 addResourceCommands(program)
 addLiveCommands(program)
+addPkiCommands(program)
 program
   .command('doctor')
   .description('try the front door, the key, Kafka and every listener as a client would, and say what is wrong')
@@ -44,6 +47,8 @@ program
     } else around.show(findings)
     if (findings.some(({ health }) => health === 'failed')) process.exitCode = 1
   })
+
+addCompletion(program)
 
 // A reader that has seen enough, as in `loggerhead tail … | head`, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))

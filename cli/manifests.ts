@@ -74,9 +74,11 @@ export function readManifest(file: string, text: string): readonly Wanted[] {
   })
 }
 
-/** All resources in these files, in the order in which they can be written, each once. */
-export function readManifests(paths: readonly string[]): readonly Wanted[] {
-  const wanted = paths.flatMap(manifestFiles).flatMap((file) => readManifest(file, readFileSync(file, 'utf8')))
+/** All resources in these files and folders, in the order in which they can be written, each once; `-` is what standard input holds. */
+export function readManifests(paths: readonly string[], standardInput = ''): readonly Wanted[] {
+  const wanted = paths.flatMap((path) =>
+    path === '-' ? readManifest('standard input', standardInput) : manifestFiles(path).flatMap((file) => readManifest(file, readFileSync(file, 'utf8'))),
+  )
   const seen = new Map<string, Wanted>()
   for (const each of wanted) {
     const key = `${each.kind.kind}/${each.name}`

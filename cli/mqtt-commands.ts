@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import type { IClientOptions, MqttClient } from 'mqtt'
 import { reasonCodeOf, reasonName } from '../mqtt/reason-code.ts'
 import { Failure } from './failure.ts'
+import { showNext } from './output.ts'
 import { readable } from './payload.ts'
 import { surroundings, wholeNumber } from './surroundings.ts'
 
@@ -112,7 +113,7 @@ export function addMqttCommands(program: Command): void {
             print(
               format === 'table'
                 ? `${topic} ${readable(payload).payload ?? payload.toString('base64')}`
-                : JSON.stringify({ topic, qos, retain, dup, ...(properties ? { properties } : {}), ...readable(payload) }),
+                : showNext(format, { topic, qos, retain, dup, ...(properties ? { properties } : {}), ...readable(payload) }),
             )
             if (left === 0) resolve()
           })

@@ -41,3 +41,8 @@ export function show<T>(format: Format, value: T | readonly T[], columns: readon
       return Array.isArray(value) ? table(value as readonly T[], columns) : stringify(value).trimEnd()
   }
 }
+
+/** One of many values that come one after the other: a line of JSON, or a document of YAML. */
+export function showNext(format: Format, value: unknown): string {
+  return format === 'yaml' ? `---\n${stringify(value).trimEnd()}` : JSON.stringify(value)
+}

@@ -1,5 +1,5 @@
 /** `loggerhead clients list`, `groups get`, `spaces put`, `bindings delete`, …, and `apply` and `import`. */
-import { createReadStream, readFileSync, statSync } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
@@ -7,19 +7,12 @@ import { parse } from 'yaml'
 import type { ApiClient, Json } from './api-client.ts'
 import { carryOut, planApply } from './apply.ts'
 import { Failure } from './failure.ts'
-import { type Kind, kinds } from './kinds.ts'
+import { type ImportCounts, importProgress } from './import-progress.ts'
+import { readText } from './input.ts'
+import { type Kind, kindNamed, kinds } from './kinds.ts'
 import { readManifests } from './manifests.ts'
 import { planText } from './plan.ts'
 import { surroundings } from './surroundings.ts'
-
-async function read(file: string): Promise<string> {
-  if (file === '-') return textOf(process.stdin)
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new Failure(`cannot read “${file}”: ${(error as Error).message}`)
-  }
-}
 
 /** Properties in JSON or YAML; for a CA certificate the PEM itself will do. */
 function parseBody(kind: Kind, text: string): Json {
@@ -36,6 +29,30 @@ function parseBody(kind: Kind, text: string): Json {
 
 const pathOf = (api: ApiClient, { kind }: Kind, name: string): string => (kind === 'namespace' ? api.path() : api.path(kind, name))
 
+async function list(kind: Kind, command: Command): Promise<void> {
+  const { api, show } = surroundings(command)
+  show(await api.listAll(api.path(kind.kind)), kind.columns)
+}
+
+async function get(kind: Kind, name: string, command: Command): Promise<void> {
+  const { api, show } = surroundings(command)
+  show(await api.call('GET', pathOf(api, kind, name)))
+}
+
+async function remove(kind: Kind, name: string, dryRun: boolean, command: Command): Promise<void> {
+  const { api, note } = surroundings(command)
+  await api.call('DELETE', `${api.path(kind.kind, name)}${dryRun ? '?dryRun=true' : ''}`)
+  note(dryRun ? `${kind.kind}/${name} would be deleted` : `${kind.kind}/${name} is deleted`)
+}
+
+/** `clients`, or `clients/vehicle-1`, or the two apart. Throws Failure. */
+function targetOf(what: string, named: string | undefined): { readonly kind: Kind; readonly name: string | undefined } {
+  const slash = what.indexOf('/')
+  const kind = kindNamed(slash === -1 ? what : what.slice(0, slash))
+  if (!kind) throw new Failure(`“${what}” is no kind of resource; there are ${kinds.map(({ command }) => command).join(', ')}`)
+  return { kind, name: slash === -1 ? named : what.slice(slash + 1) }
+}
+
 function addKind(program: Command, kind: Kind): void {
   const isNamespace = kind.kind === 'namespace'
   const group = program
@@ -49,27 +66,17 @@ function addKind(program: Command, kind: Kind): void {
     group
       .command('list')
       .description(`all ${kind.about}`)
-      .action(async (_options: object, command: Command) => {
-        const { api, show } = surroundings(command)
-        show(await api.listAll(api.path(kind.kind)), kind.columns)
-      })
+      .action((_options: object, command: Command) => list(kind, command))
     group
       .command('delete <name>')
       .description('delete one')
       .option('--dry-run', 'check it and change nothing')
-      .action(async (name: string, { dryRun }: { readonly dryRun?: boolean }, command: Command) => {
-        const { api, note } = surroundings(command)
-        await api.call('DELETE', `${api.path(kind.kind, name)}${dryRun ? '?dryRun=true' : ''}`)
-        note(dryRun ? `${kind.kind}/${name} would be deleted` : `${kind.kind}/${name} is deleted`)
-      })
+      .action((name: string, { dryRun }: { readonly dryRun?: boolean }, command: Command) => remove(kind, name, dryRun ?? false, command))
   }
   group
     .command(`get${argument}`)
     .description('show one')
-    .action(async (...args: readonly unknown[]) => {
-      const { api, show } = surroundings(args.at(-1) as Command)
-      show(await api.call('GET', pathOf(api, kind, nameOf(args))))
-    })
+    .action((...args: readonly unknown[]) => get(kind, nameOf(args), args.at(-1) as Command))
   group
     .command(`put${argument} [properties]`)
     .description('write one: properties as JSON or YAML')
@@ -81,7 +88,7 @@ function addKind(program: Command, kind: Kind): void {
       const given = args.at(-3) as string | undefined
       const { api, show } = surroundings(command)
       if ((given === undefined) === (file === undefined)) throw new Failure('give the properties either as an argument or with --file')
-      const body = parseBody(kind, given ?? (await read(file!)))
+      const body = parseBody(kind, given ?? (await readText(file!)))
       show(await api.call('PUT', `${pathOf(api, kind, nameOf(args))}${dryRun ? '?dryRun=true' : ''}`, body))
     })
 }
@@ -90,14 +97,33 @@ export function addResourceCommands(program: Command): void {
   for (const kind of kinds) addKind(program, kind)
 
   program
+    .command('get <kind> [name]')
+    .description('all resources of a kind, or one: get clients, get clients vehicle-1, get clients/vehicle-1')
+    .action((what: string, named: string | undefined, _options: object, command: Command) => {
+      const { kind, name } = targetOf(what, named)
+      return name === undefined && kind.kind !== 'namespace' ? list(kind, command) : get(kind, name ?? '', command)
+    })
+
+  program
+    .command('delete <kind> [name]')
+    .description('delete a resource: delete clients vehicle-1, delete clients/vehicle-1')
+    .option('--dry-run', 'check it and change nothing')
+    .action((what: string, named: string | undefined, { dryRun }: { readonly dryRun?: boolean }, command: Command) => {
+      const { kind, name } = targetOf(what, named)
+      if (kind.kind === 'namespace') throw new Failure('the namespace itself cannot be deleted')
+      if (name === undefined || name === '') throw new Failure(`which of the ${kind.about}? Give a name`)
+      return remove(kind, name, dryRun ?? false, command)
+    })
+
+  program
     .command('apply')
     .description('make the registry what files say: shows the plan, then carries it out')
-    .requiredOption('-f, --file <path...>', 'file or folder of YAML or JSON files')
+    .requiredOption('-f, --file <path...>', 'file or folder of YAML or JSON files; - for standard input')
     .option('--dry-run', 'show the plan and change nothing')
     .option('--prune', 'delete what is not in the files, of the kinds that are in them')
     .action(async (options: { readonly file: readonly string[]; readonly dryRun?: boolean; readonly prune?: boolean }, command: Command) => {
       const { api, format, print, note, show } = surroundings(command)
-      const wanted = readManifests(options.file)
+      const wanted = readManifests(options.file, options.file.includes('-') ? await textOf(process.stdin) : '')
       const steps = await planApply(api, wanted, options.prune ?? false)
       if (format === 'table') print(planText(steps))
       else show(steps.map(({ change, kind, name, diff }) => ({ change, kind: kind.kind, name, diff })))
@@ -117,12 +143,17 @@ export function addResourceCommands(program: Command): void {
       const { api, note, show } = surroundings(command)
       if (file !== '-' && !statSync(file, { throwIfNoEntry: false })?.isFile()) throw new Failure(`there is no file “${file}”`)
       const input = Readable.toWeb(file === '-' ? process.stdin : createReadStream(file)) as ReadableStream
+      const progress = await importProgress(note, file === '-' ? undefined : file)
       let last: Json = {}
-      for await (const result of api.stream(`${api.path()}/clients:import${dryRun ? '?dryRun=true' : ''}`, input, 'application/x-ndjson')) {
-        const { progress, error } = result as { readonly progress?: Json; readonly error?: Json }
-        if (progress) note(`${progress.lines} lines: ${progress.created} created, ${progress.updated} updated, ${progress.failed} failed`)
-        else if (error) note(`line ${error.line}: ${error.detail}`)
-        else last = result
+      try {
+        for await (const result of api.stream(`${api.path()}/clients:import${dryRun ? '?dryRun=true' : ''}`, input, 'application/x-ndjson')) {
+          const { progress: counts, error } = result as { readonly progress?: ImportCounts; readonly error?: Json }
+          if (counts) progress.at(counts)
+          else if (error) progress.note(`line ${error.line}: ${error.detail}`)
+          else last = result
+        }
+      } finally {
+        progress.end('lines' in last ? (last as unknown as ImportCounts) : undefined)
       }
       show(last)
       if (last.done !== true)

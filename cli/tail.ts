@@ -8,6 +8,7 @@ import { type TopicKind, topicKinds, topicNames, topicSettings } from '../log/to
 import { decodeRecord } from '../schemas/codec.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
+import { showNext } from './output.ts'
 import { readable } from './payload.ts'
 import type { Surroundings } from './surroundings.ts'
 
@@ -58,7 +59,7 @@ export interface TailOptions {
 }
 
 /** Prints the records of a kind of topic until the options say enough. */
-export async function tail({ config, environment, print }: Surroundings, kind: string, options: TailOptions): Promise<void> {
+export async function tail({ config, environment, format, print }: Surroundings, kind: string, options: TailOptions): Promise<void> {
   if (!(topicKinds as readonly string[]).includes(kind)) throw new Failure(`“${kind}” is not one of ${topicKinds.join(', ')}`)
   const topic = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)[kind as TopicKind]
   const log = openLog(environment)
@@ -81,7 +82,7 @@ export async function tail({ config, environment, print }: Surroundings, kind: s
       const to = end.get(stretch.partition) ?? 0
       for (const record of stretch.records) {
         if (options.end && record.offset >= to) break
-        print(JSON.stringify(lineOf(record)))
+        print(showNext(format, lineOf(record)))
         if (--left === 0) return
       }
       if (stretch.nextOffset >= to) waiting.delete(stretch.partition)

@@ -1,4 +1,6 @@
+import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
+import type { NamespaceProperties } from '../model/registry-resources.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** Counts every time a limit below took effect; the label is the setting's own name. */
@@ -425,6 +427,11 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** What decisions about a client are bounded by: the settings as its namespace narrows them, and its strict rules. */
+export interface Limits extends GatewaySettings {
+  readonly rules: NamespaceRules
+}
+
 /** A plain listener that belongs to one namespace. */
 export interface NamespaceListener {
   readonly namespace: string
@@ -432,7 +439,7 @@ export interface NamespaceListener {
   readonly endpoint: Endpoint
 }
 
-export interface GatewayConfig extends GatewaySettings {
+export interface GatewayConfig extends Limits {
   readonly listeners: {
     readonly mqtt: Endpoint | null
     readonly mqtts: Endpoint | null
@@ -502,13 +509,19 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
     .map((origin) => origin.trim().toLowerCase())
     .filter((origin) => origin !== '')
   const namespaceListeners = readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1'))
-  return { ...values, listeners, namespaceListeners, origins }
+  return { ...values, rules: openRules, listeners, namespaceListeners, origins }
 }
 
-/** What the namespace narrows for itself: `maximumSessionExpiryInHours`, with SESSION_EXPIRY_MAX as the upper bound. */
-export function withNamespace(config: GatewayConfig, namespace: { readonly maximumSessionExpiryInHours?: number } | undefined): GatewayConfig {
-  const most = (namespace?.maximumSessionExpiryInHours ?? Number.POSITIVE_INFINITY) * 3600
-  return most < config.SESSION_EXPIRY_MAX ? { ...config, SESSION_EXPIRY_MAX: most } : config
+/** The settings as the namespace narrows them, and the strict rules it sets. */
+export function withNamespace(config: GatewayConfig, namespace: NamespaceProperties | undefined): GatewayConfig {
+  if (!namespace) return config
+  const { limits, maximumSessionExpiryInHours = sessionExpiryHours[limits?.preset ?? 'open'] } = namespace
+  const narrowed = narrow(config, limits)
+  return {
+    ...narrowed,
+    SESSION_EXPIRY_MAX: Math.min(narrowed.SESSION_EXPIRY_MAX, maximumSessionExpiryInHours * 3600),
+    rules: rulesInForce(limits),
+  }
 }
 
 /**

@@ -29,6 +29,7 @@ import {
   type End,
   explanation,
   farewell,
+  publishDenied,
   receiveConnect,
   receiveDisconnect,
   receiveSubscribe,
@@ -317,7 +318,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#host.scheduleFlush(this)
     this.#leaveWhenAnswered()
     if (!this.#input.isPausedFor(Pause.window) || this.#phase.is !== 'open') return
-    if (this.#phase.publishing.waiting * 2 > this.#host.config.RECEIVE_MAXIMUM) return
+    if (this.#phase.publishing.waiting * 2 > this.#phase.session.client.announced.receiveMaximum) return
     this.#lastReceivedAt = this.#host.now()
     this.#input.resume(Pause.window)
   }
@@ -406,7 +407,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     else if (result === 'window') {
       this.#host.metrics.reached('RECEIVE_MAXIMUM')
       this.#input.pause(Pause.window)
-    } else this.#apply(result)
+    } else if (result === 'last') this.leave(publishDenied.ending)
+    else this.#apply(result)
   }
 
   #connect(packet: ConnectPacket): void {
@@ -422,6 +424,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { client } = decision
+    this.#input.maximumPacketSize = client.announced.maximumPacketSize
     const credentials: Credentials = {
       clientId: client.clientId,
       username: packet.username,

@@ -48,6 +48,11 @@ export class Input {
     return this.#parser.version
   }
 
+  /** Longest packet from the next one on, bytes. */
+  set maximumPacketSize(bytes: number) {
+    this.#parser.maximumPacketSize = bytes
+  }
+
   isPausedFor(reason: Pause): boolean {
     return (this.#pauses & reason) !== 0
   }

@@ -16,11 +16,21 @@ import type {
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
-import type { GatewaySettings, LimitName } from './config.ts'
+import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
+
+/** What CONNACK announces. It stands for the whole connection, whatever the namespace is changed to: the client keeps to it. */
+export interface Announced {
+  /** QoS 1 and 2 publishes the client may have without acknowledgement. */
+  readonly receiveMaximum: number
+  /** Bytes. */
+  readonly maximumPacketSize: number
+  /** Topic aliases the client may set. */
+  readonly topicAliasMaximum: number
+}
 
 /** What was agreed with a client at CONNECT. */
 export interface Client {
@@ -40,6 +50,7 @@ export interface Client {
   readonly wantsProblemInformation: boolean
   readonly wantsResponseInformation: boolean
   readonly will: Will | null
+  readonly announced: Announced
   /** What CONNACK has to tell because it differs from what was asked. */
   readonly told: {
     readonly assignedClientIdentifier?: string
@@ -76,7 +87,7 @@ export interface Readiness {
 }
 
 /** May any CONNECT come in now? Null when it may. */
-export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): Refused | null {
+export function refuseEverybody(readiness: Readiness, limits: Limits): Refused | null {
   if (readiness.stopping) return refuse(limits.SERVER_REFERENCE ? ReasonCode.UseAnotherServer : ReasonCode.ServerUnavailable, 'the gateway is shutting down')
   if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
   if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
@@ -86,11 +97,7 @@ export function refuseEverybody(readiness: Readiness, limits: GatewaySettings): 
 }
 
 /** Is this CONNECT one that can be served at all, whoever sends it? `fresh` is the id for a client without one. */
-export function receiveConnect(
-  packet: ConnectPacket,
-  limits: GatewaySettings,
-  fresh: string,
-): Refused | { readonly do: 'authenticate'; readonly client: Client } {
+export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: string): Refused | { readonly do: 'authenticate'; readonly client: Client } {
   const { properties, protocolVersion } = packet
   if (properties.authenticationMethod !== undefined) return refuse(ReasonCode.BadAuthenticationMethod, 'no enhanced authentication is offered')
   const idProblem = clientIdProblem(packet, limits)
@@ -115,6 +122,11 @@ export function receiveConnect(
       wantsProblemInformation: properties.requestProblemInformation ?? true,
       wantsResponseInformation: properties.requestResponseInformation ?? false,
       will: packet.will ? willOf(packet.will) : null,
+      announced: {
+        receiveMaximum: limits.RECEIVE_MAXIMUM,
+        maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
+        topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
+      },
       told: {
         ...(assigned && { assignedClientIdentifier: fresh }), // [MQTT-3.2.2-16]
         ...(keepAlive !== packet.keepAlive && { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
@@ -135,7 +147,7 @@ function grantKeepAlive(asked: number, most: number): number {
   return asked === 0 || asked > most ? most : asked
 }
 
-function clientIdProblem(packet: ConnectPacket, limits: GatewaySettings): Refused | null {
+function clientIdProblem(packet: ConnectPacket, limits: Limits): Refused | null {
   const { clientId } = packet
   if (clientId === '') {
     // [MQTT-3.1.3-8] of 3.1.1: without an id only a clean session makes sense.
@@ -147,7 +159,7 @@ function clientIdProblem(packet: ConnectPacket, limits: GatewaySettings): Refuse
   return null
 }
 
-function refuseWill(will: WillPacket, limits: GatewaySettings): Refused | null {
+function refuseWill(will: WillPacket, limits: Limits): Refused | null {
   const problem = topicNameProblem(will.topic)
   if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
@@ -172,21 +184,21 @@ function willOf(will: WillPacket): Will {
 }
 
 /** The limit that a topic name or filter is above, if any. */
-export function topicLimit(topic: string, limits: GatewaySettings): 'TOPIC_LENGTH_MAX' | 'TOPIC_LEVELS_MAX' | null {
+export function topicLimit(topic: string, limits: Limits): 'TOPIC_LENGTH_MAX' | 'TOPIC_LEVELS_MAX' | null {
   if (topic.length > limits.TOPIC_LENGTH_MAX || (topic.length * 3 > limits.TOPIC_LENGTH_MAX && Buffer.byteLength(topic) > limits.TOPIC_LENGTH_MAX))
     return 'TOPIC_LENGTH_MAX'
   return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
 }
 
 /** Only for a client that asks [MQTT-3.1.2-28], and only as far as its id can stand in a topic. */
-function responseInformation({ clientId, wantsResponseInformation }: Client, limits: GatewaySettings): { readonly responseInformation?: string } {
+function responseInformation({ clientId, wantsResponseInformation }: Client, limits: Limits): { readonly responseInformation?: string } {
   if (!wantsResponseInformation || limits.RESPONSE_INFORMATION === '') return {}
   const isNamed = limits.RESPONSE_INFORMATION.includes('{clientId}')
   return isNamed && hasWildcard(clientId) ? {} : { responseInformation: limits.RESPONSE_INFORMATION.replaceAll('{clientId}', clientId) }
 }
 
 /** CONNACK for a client that is let in: everything that was granted, and what this version does not do. */
-export function acceptance(client: Client, sessionPresent: boolean, limits: GatewaySettings): ConnackPacket {
+export function acceptance(client: Client, sessionPresent: boolean, limits: Limits): ConnackPacket {
   return {
     type: 'connack',
     sessionPresent,
@@ -194,9 +206,7 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Gate
     properties: {
       ...client.told,
       ...responseInformation(client, limits),
-      receiveMaximum: limits.RECEIVE_MAXIMUM,
-      maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
-      topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
+      ...client.announced,
       wildcardSubscriptionAvailable: true,
       subscriptionIdentifiersAvailable: true,
       sharedSubscriptionAvailable: true,
@@ -205,17 +215,13 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Gate
 }
 
 /** What a refused client is told besides the code. Why credentials are refused is for the log only. */
-export function refusalProperties(
-  reasonCode: number,
-  detail: string,
-  limits: GatewaySettings,
-): { readonly reasonString?: string; readonly serverReference?: string } {
+export function refusalProperties(reasonCode: number, detail: string, limits: Limits): { readonly reasonString?: string; readonly serverReference?: string } {
   if (reasonCode === ReasonCode.UseAnotherServer) return { reasonString: detail, serverReference: limits.SERVER_REFERENCE }
   return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized ? {} : { reasonString: detail }
 }
 
 /** The DISCONNECT that ends a connection of MQTT 5. */
-export function farewell({ reasonCode, detail }: Ending, client: Client, limits: GatewaySettings): DisconnectPacket {
+export function farewell({ reasonCode, detail }: Ending, client: Client, limits: Limits): DisconnectPacket {
   const properties = client.wantsProblemInformation ? { reasonString: detail } : {} // [MQTT-3.1.2-29]
   if (reasonCode !== ReasonCode.ServerShuttingDown || limits.SERVER_REFERENCE === '') return { type: 'disconnect', reasonCode, properties }
   return { type: 'disconnect', reasonCode: ReasonCode.UseAnotherServer, properties: { ...properties, serverReference: limits.SERVER_REFERENCE } }
@@ -245,7 +251,7 @@ const connackCodes: ReadonlySet<number> = new Set([
 ])
 
 /** The CONNACK reason code for what would be a DISCONNECT's. */
-export function connackCode(reasonCode: number, limits: GatewaySettings): number {
+export function connackCode(reasonCode: number, limits: Limits): number {
   if (reasonCode === ReasonCode.ServerShuttingDown && limits.SERVER_REFERENCE !== '') return ReasonCode.UseAnotherServer
   return connackCodes.has(reasonCode) ? reasonCode : ReasonCode.ServerUnavailable
 }
@@ -253,6 +259,7 @@ export function connackCode(reasonCode: number, limits: GatewaySettings): number
 /** What an open connection has to remember about what its client sends. */
 export interface Inbound {
   readonly protocolVersion: ProtocolVersion
+  readonly announced: Announced
   /** Topic of each alias the client has set. */
   readonly aliases: Map<number, string>
   /** QoS 1 publishes without PUBACK, QoS 2 publishes without PUBCOMP. */
@@ -265,40 +272,49 @@ export interface Inbound {
 export type Permission = 'allowed' | 'denied' | 'undecided'
 
 /** Where a packet's topic stands, its alias resolved; remembers a new alias. */
-export function resolveTopic(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): string | End {
+export function resolveTopic(inbound: Inbound, packet: PublishPacket): string | End {
   const alias = packet.properties?.topicAlias
+  const { topicAliasMaximum } = inbound.announced
   if (alias === undefined) {
     return packet.topic === '' ? end(ReasonCode.TopicNameInvalid, 'a publish without topic') : packet.topic
   }
-  if (alias === 0 || alias > limits.TOPIC_ALIAS_MAXIMUM) {
-    return end(ReasonCode.TopicAliasInvalid, `topic alias ${alias} is not 1 to ${limits.TOPIC_ALIAS_MAXIMUM}`, 'TOPIC_ALIAS_MAXIMUM') // [MQTT-3.3.2-9]
+  if (alias === 0 || alias > topicAliasMaximum) {
+    return end(ReasonCode.TopicAliasInvalid, `topic alias ${alias} is not 1 to ${topicAliasMaximum}`, 'TOPIC_ALIAS_MAXIMUM') // [MQTT-3.3.2-9]
   }
   if (packet.topic === '') return inbound.aliases.get(alias) ?? end(ReasonCode.ProtocolError, `topic alias ${alias} was never set`) // [MQTT-3.3.2-8]
   return packet.topic
 }
 
 /** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
-export function refusePublish(inbound: Inbound, packet: PublishPacket, limits: GatewaySettings): End | null {
+export function refusePublish(inbound: Inbound, packet: PublishPacket): End | null {
   if (packet.qos === 2 && inbound.received.has(packet.packetId)) return null
-  if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= limits.RECEIVE_MAXIMUM) {
-    return end(ReasonCode.ReceiveMaximumExceeded, `more than ${limits.RECEIVE_MAXIMUM} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
+  const { receiveMaximum } = inbound.announced
+  if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= receiveMaximum) {
+    return end(ReasonCode.ReceiveMaximumExceeded, `more than ${receiveMaximum} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
   }
   return null
 }
 
 /** Whether a topic name may be published on at all (asked once per connection and topic). */
-export function refuseTopic(topic: string, limits: GatewaySettings): End | null {
+export function refuseTopic(topic: string, limits: Limits): End | null {
   const problem = topicNameProblem(topic)
   if (problem) return end(ReasonCode.TopicNameInvalid, `the topic ${problem}`)
   const limit = topicLimit(topic, limits)
   return limit ? end(ReasonCode.TopicNameInvalid, `the topic is above ${limit}`, limit) : null
 }
 
-/** What becomes of a PUBLISH without permission. */
-export function refusedPublish(inbound: Inbound, qos: QoS, limits: GatewaySettings): 'drop' | 'nack' | 'acknowledge' | End {
-  if (inbound.protocolVersion === 5) return qos === 0 ? 'drop' : 'nack'
-  if (limits.PUBLISH_DENIED_3_1_1 === 'acknowledge') return qos === 0 ? 'drop' : 'acknowledge' // [MQTT-3.3.5-2] of 3.1.1
-  return end(ReasonCode.NotAuthorized, 'a publish without permission')
+/** The end of a connection that published without permission. */
+export const publishDenied = end(ReasonCode.NotAuthorized, 'a publish without permission')
+
+/** What becomes of a PUBLISH without permission; after `last` the connection ends as soon as the refusal is out. */
+export function refusedPublish(inbound: Inbound, qos: QoS, limits: Limits): 'drop' | 'nack' | 'last' | 'acknowledge' | End {
+  const { publishDeniedDisconnects } = limits.rules
+  if (inbound.protocolVersion === 5) {
+    if (publishDeniedDisconnects) return qos === 0 ? publishDenied : 'last'
+    return qos === 0 ? 'drop' : 'nack'
+  }
+  if (limits.PUBLISH_DENIED_3_1_1 === 'close' || publishDeniedDisconnects) return publishDenied
+  return qos === 0 ? 'drop' : 'acknowledge' // [MQTT-3.3.5-2] of 3.1.1
 }
 
 /** The answer to a SUBSCRIBE: a reason code per filter, and what of it goes into the log. */
@@ -313,7 +329,7 @@ export function receiveSubscribe(
   packet: SubscribePacket,
   protocolVersion: ProtocolVersion,
   held: ReadonlySet<string>,
-  limits: GatewaySettings,
+  limits: Limits,
   permits: (filter: string) => boolean,
 ): SubscribeDecision | End {
   const reasonCodes: number[] = []
@@ -365,7 +381,7 @@ export function receiveUnsubscribe(
   packet: UnsubscribePacket,
   held: ReadonlySet<string>,
   knowsFilters: boolean,
-  limits: GatewaySettings,
+  limits: Limits,
 ): { readonly reasonCodes: readonly number[]; readonly filters: readonly string[]; readonly limits: readonly LimitName[] } {
   const reasonCodes: number[] = []
   const filters: string[] = []
@@ -385,7 +401,7 @@ export function receiveUnsubscribe(
 }
 
 /** The client says good-bye. */
-export function receiveDisconnect(packet: DisconnectPacket, client: Client, limits: GatewaySettings): Ending {
+export function receiveDisconnect(packet: DisconnectPacket, client: Client, limits: Limits): Ending {
   const asked = packet.properties?.sessionExpiryInterval
   if (asked !== undefined && asked !== 0 && client.sessionExpiryInterval === 0) {
     return ended(ReasonCode.ProtocolError, 'a session without expiry cannot get one at DISCONNECT') // [MQTT-3.14.2-2]

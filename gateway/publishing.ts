@@ -9,7 +9,7 @@ import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { Output } from './output.ts'
-import { type Client, type End, type Inbound, type Permission, refusedPublish, refusePublish, refuseTopic, resolveTopic } from './protocol.ts'
+import { type Announced, type Client, type End, type Inbound, type Permission, refusedPublish, refusePublish, refuseTopic, resolveTopic } from './protocol.ts'
 import { AckType, PublishAck } from './publish-ack.ts'
 
 /** A topic a client publishes on: what is the same for each of its messages. */
@@ -66,8 +66,8 @@ export interface PublisherSession {
   readonly uses: PacketUses | null
 }
 
-/** `wait`: not taken, come back when the registry is current. `full` and `window`: taken, but read no further for now. */
-export type PublishResult = 'taken' | 'wait' | 'full' | 'window' | End
+/** `wait`: not taken, come back when the registry is current. `full` and `window`: taken, but read no further for now. `last`: refused, and the last that is read. */
+export type PublishResult = 'taken' | 'wait' | 'full' | 'window' | 'last' | End
 
 const ignored: Appended = () => {}
 
@@ -82,6 +82,7 @@ const ackNames = { [AckType.Puback]: 'puback', [AckType.Pubrec]: 'pubrec', [AckT
 /** The publishing half of one open connection. */
 export class Publishing implements Inbound {
   readonly protocolVersion: 4 | 5
+  readonly announced: Announced
   readonly aliases = new Map<number, string>()
   unacknowledged = 0
   /** QoS 2 packet ids without PUBREL: whether a message is in the log for them, or the publish was refused. */
@@ -105,6 +106,7 @@ export class Publishing implements Inbound {
     this.#output = output
     this.#client = client
     this.protocolVersion = client.protocolVersion
+    this.announced = client.announced
     this.#identity = {
       clientId: client.clientId,
       session: session.id,
@@ -120,9 +122,9 @@ export class Publishing implements Inbound {
 
   receive(packet: PublishPacket): PublishResult {
     const host = this.#host
-    const refusal = refusePublish(this, packet, host.config)
+    const refusal = refusePublish(this, packet)
     if (refusal) return refusal
-    const name = resolveTopic(this, packet, host.config)
+    const name = resolveTopic(this, packet)
     if (typeof name !== 'string') return name
     const topic = this.#topic(name)
     if (topic === 'wait' || 'do' in topic) return topic
@@ -193,7 +195,7 @@ export class Publishing implements Inbound {
     host.appendMessage(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
     if (host.logIsFull) return 'full'
     // Those that wait for PUBREL do not count here: it could not be read.
-    return this.protocolVersion === 4 && this.waiting >= host.config.RECEIVE_MAXIMUM ? 'window' : 'taken'
+    return this.protocolVersion === 4 && this.waiting >= this.announced.receiveMaximum ? 'window' : 'taken'
   }
 
   /** The same for every gateway that is sent the message. */
@@ -214,15 +216,16 @@ export class Publishing implements Inbound {
     const outcome = refusedPublish(this, packet.qos, this.#host.config)
     if (typeof outcome !== 'string') return outcome
     if (outcome === 'drop') return 'taken'
+    const isNack = outcome !== 'acknowledge'
     // In its turn: acknowledgements keep the order of the publishes.
     this.unacknowledged++
     const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
-    ack.reasonCode = outcome === 'nack' ? ReasonCode.NotAuthorized : ReasonCode.Success
-    if (outcome === 'nack')
+    ack.reasonCode = isNack ? ReasonCode.NotAuthorized : ReasonCode.Success
+    if (isNack)
       ack.isLast = true // [MQTT-4.3.3-9] the packet id is free
     else if (packet.qos === 2) this.received.set(packet.packetId, 'refused')
     this.#acknowledge()
-    return 'taken'
+    return outcome === 'last' ? 'last' : 'taken'
   }
 
   /** The payload is not the UTF-8 that it is said to be: section 3.3.2.3.2. */
@@ -291,7 +294,7 @@ export class Publishing implements Inbound {
     const host = this.#host
     const known = this.#topics.get(name)
     if (known?.version === host.registryVersion) return known
-    const refusal = known ? null : refuseTopic(name, host.config)
+    const refusal = refuseTopic(name, host.config)
     if (refusal) return refusal
     const permission = host.mayPublish(this.#owner.principal, name)
     if (permission === 'undecided') return 'wait'

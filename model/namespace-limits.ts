@@ -1,6 +1,6 @@
 /**
- * Limits of one namespace: two presets, and single values over them. A namespace's limits narrow what the deployment's
- * settings allow and never widen it.
+ * Limits and strict rules of one namespace: two presets, and single values over them. A namespace's limits narrow what
+ * the deployment's settings allow and never widen it. Whoever enforces a limit asks once per change of the namespace.
  */
 
 export const limitPresets = ['open', 'eventgrid'] as const
@@ -13,10 +13,13 @@ export interface NamespaceLimit {
   readonly setting: string
   /** What Event Grid publishes for one throughput unit (spec 1.21). */
   readonly eventgrid: number
+  /** The least that makes sense; 0 when not given. */
+  readonly least?: number
 }
 
 /** The limits a namespace may set, as the API spells them. docs/limits.md has a table made of this. */
 export const namespaceLimits = {
+  // What the registry holds.
   clients: { about: 'Clients', unit: 'clients', setting: 'CLIENTS_MAX', eventgrid: 10_000 },
   clientGroups: { about: 'Client groups', unit: 'groups', setting: 'CLIENT_GROUPS_MAX', eventgrid: 10 },
   topicSpaces: { about: 'Topic spaces', unit: 'spaces', setting: 'TOPIC_SPACES_MAX', eventgrid: 10 },
@@ -24,15 +27,77 @@ export const namespaceLimits = {
   permissionBindings: { about: 'Permission bindings', unit: 'bindings', setting: 'PERMISSION_BINDINGS_MAX', eventgrid: 100 },
   caCertificates: { about: 'CA certificates', unit: 'certificates', setting: 'CA_CERTIFICATES_MAX', eventgrid: 10 },
   clientAttributesBytes: { about: 'All attributes of a client as JSON', unit: 'bytes', setting: 'CLIENT_ATTRIBUTES_MAX', eventgrid: 4095 },
+  // What a client may do on its connection.
+  maximumPacketSize: { about: 'Largest packet a client may send', unit: 'bytes', setting: 'MAXIMUM_PACKET_SIZE', eventgrid: 524_288, least: 1024 },
+  topicLength: { about: 'Length of a topic name or filter', unit: 'bytes', setting: 'TOPIC_LENGTH_MAX', eventgrid: 256, least: 16 },
+  topicLevels: { about: 'Levels of a topic name or filter', unit: 'levels', setting: 'TOPIC_LEVELS_MAX', eventgrid: 15, least: 1 },
+  filtersPerSubscribe: {
+    about: 'Topic filters in one SUBSCRIBE or UNSUBSCRIBE',
+    unit: 'filters',
+    setting: 'FILTERS_PER_SUBSCRIBE_MAX',
+    eventgrid: 10,
+    least: 1,
+  },
+  subscriptionsPerSession: { about: 'Subscriptions of one session', unit: 'filters', setting: 'SUBSCRIPTIONS_PER_SESSION_MAX', eventgrid: 50, least: 1 },
+  keepAliveSeconds: { about: 'Longest keep alive', unit: 's', setting: 'KEEP_ALIVE_MAX', eventgrid: 1160, least: 1 },
+  topicAliases: { about: 'Topic aliases a client may set', unit: 'aliases', setting: 'TOPIC_ALIAS_MAXIMUM', eventgrid: 10 },
+  serverTopicAliases: { about: 'Topic aliases set for one client', unit: 'aliases', setting: 'TOPIC_ALIAS_OUTBOUND_MAX', eventgrid: 0 },
+  receiveMaximum: { about: 'Publishes of one client without acknowledgement', unit: 'messages', setting: 'RECEIVE_MAXIMUM', eventgrid: 1000, least: 1 },
+  inflight: { about: 'Messages on their way to one client', unit: 'messages', setting: 'INFLIGHT_MAX', eventgrid: 100, least: 1 },
+  sessionExpirySeconds: { about: 'Longest session expiry interval', unit: 's', setting: 'SESSION_EXPIRY_MAX', eventgrid: 28_800 },
 } as const satisfies Readonly<Record<string, NamespaceLimit>>
 
 export type NamespaceLimitName = keyof typeof namespaceLimits
 
+/** Strict where MQTT allows more: each is off in the preset `open` and on in `eventgrid`. docs/limits.md has a table made of this. */
+export const namespaceRules = {
+  publishDeniedDisconnects: { about: 'A publish without permission ends the connection, in MQTT 5 after its acknowledgement with 0x87 (PB-03)' },
+} as const satisfies Readonly<Record<string, { readonly about: string }>>
+
+export type NamespaceRuleName = keyof typeof namespaceRules
+
+/** What is in force of the strict rules. */
+export type NamespaceRules = { readonly [R in NamespaceRuleName]: boolean }
+
 /** A namespace's setting `limits`. */
-export type NamespaceLimits = { readonly preset: LimitPreset } & { readonly [N in NamespaceLimitName]?: number }
+export type NamespaceLimits = { readonly preset: LimitPreset } & { readonly [N in NamespaceLimitName]?: number } & {
+  readonly [R in NamespaceRuleName]?: boolean
+}
+
+export const limitNames = Object.keys(namespaceLimits) as readonly NamespaceLimitName[]
+export const ruleNames = Object.keys(namespaceRules) as readonly NamespaceRuleName[]
+
+/** `maximumSessionExpiryInHours` where the namespace names none (M5-02). */
+export const sessionExpiryHours: { readonly [P in LimitPreset]: number } = { open: Number.POSITIVE_INFINITY, eventgrid: 1 }
 
 /** The value in force, with the deployment's setting as the upper bound. */
 export function limitInForce(name: NamespaceLimitName, limits: NamespaceLimits | undefined, setting: number): number {
-  const chosen = limits?.[name] ?? (limits?.preset === 'eventgrid' ? namespaceLimits[name].eventgrid : setting)
-  return Math.min(chosen, setting)
+  const { eventgrid, least = 0 }: NamespaceLimit = namespaceLimits[name]
+  const chosen = limits?.[name] ?? (limits?.preset === 'eventgrid' ? eventgrid : setting)
+  return Math.min(Math.max(chosen, least), setting)
+}
+
+/** A process's settings as a namespace narrows them: those that bound one of its limits. The same object when none does. */
+export function narrow<S extends object>(settings: S, limits: NamespaceLimits | undefined): S {
+  if (limits === undefined) return settings
+  const narrowed: Record<string, number> = {}
+  for (const name of limitNames) {
+    const { setting } = namespaceLimits[name]
+    const most = (settings as Readonly<Record<string, unknown>>)[setting]
+    if (typeof most !== 'number') continue // another process's
+    const value = limitInForce(name, limits, most)
+    if (value < most) narrowed[setting] = value
+  }
+  return Object.keys(narrowed).length > 0 ? { ...settings, ...narrowed } : settings
+}
+
+const rulesOf = (isOn: (name: NamespaceRuleName) => boolean): NamespaceRules =>
+  Object.freeze(Object.fromEntries(ruleNames.map((name) => [name, isOn(name)])) as { [R in NamespaceRuleName]: boolean })
+
+/** Those of the preset `open`: none. */
+export const openRules = rulesOf(() => false)
+
+/** The strict rules in force. */
+export function rulesInForce(limits: NamespaceLimits | undefined): NamespaceRules {
+  return limits === undefined ? openRules : rulesOf((name) => limits[name] ?? limits.preset === 'eventgrid')
 }

@@ -1,5 +1,5 @@
 /** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
-import { limitPresets, type NamespaceLimitName, type NamespaceLimits, namespaceLimits } from './namespace-limits.ts'
+import { limitNames, limitPresets, type NamespaceLimitName, type NamespaceLimits, type NamespaceRuleName, ruleNames } from './namespace-limits.ts'
 
 /** Integers, strings and lists of strings; no booleans (spec 1.10). */
 export type AttributeValue = string | number | readonly string[]
@@ -141,10 +141,14 @@ function readAttributes(value: unknown): Attributes {
 }
 
 function readLimits(json: Json): NamespaceLimits {
-  const limits: { [N in NamespaceLimitName]?: number } = {}
-  for (const name of Object.keys(namespaceLimits) as NamespaceLimitName[]) {
+  const limits: { [N in NamespaceLimitName]?: number } & { [R in NamespaceRuleName]?: boolean } = {}
+  for (const name of limitNames) {
     const value = json[name]
     if (typeof value === 'number') limits[name] = value
+  }
+  for (const name of ruleNames) {
+    const value = json[name]
+    if (typeof value === 'boolean') limits[name] = value
   }
   return { preset: limitPresets.find((known) => known === json.preset) ?? 'open', ...limits }
 }

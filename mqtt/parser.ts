@@ -23,7 +23,7 @@ const reader = new Reader()
  */
 export class Parser {
   readonly #sender: Sender
-  readonly #maximumPacketSize: number
+  #maximumPacketSize: number
   #sizeMax: number
   #version: ProtocolVersion | undefined
   readonly #announced: Announced = { version: undefined }
@@ -47,6 +47,12 @@ export class Parser {
    */
   get version(): ProtocolVersion | undefined {
     return this.#version ?? this.#announced.version
+  }
+
+  /** Longest packet from the next one on, bytes: called for by what a CONNECT turned out to be. */
+  set maximumPacketSize(bytes: number) {
+    this.#maximumPacketSize = bytes
+    if (this.#version !== undefined) this.#sizeMax = bytes
   }
 
   /** Bytes held of an unfinished packet. */

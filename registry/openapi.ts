@@ -187,6 +187,16 @@ function retainedPaths(namespace: string): Readonly<Record<string, object>> {
           '503': incomplete,
         },
       },
+      delete: {
+        operationId: 'clearRetainedMessage',
+        ...about,
+        responses: {
+          '204': answer('Cleared: an empty retained publish is in the log, which subscribers get too'),
+          '404': problem('Nothing is retained there'),
+          ...common,
+          '503': problem('The topic’s shard has no owner now'),
+        },
+      },
     },
   }
 }
@@ -247,8 +257,22 @@ export function openApiDocument(namespace: string): object {
       properties: {
         allowed: { type: 'boolean' },
         reason: { type: 'string' },
-        binding: { type: 'string' },
+        client: { type: 'string' },
+        authenticationName: { type: 'string' },
         groups: { type: 'array', items: { type: 'string' } },
+        binding: { type: 'string', description: 'Publish and subscribe: what allows it' },
+        clientGroup: { type: 'string' },
+        topicSpace: { type: 'string' },
+        template: { type: 'string' },
+        considered: {
+          type: 'array',
+          items: { type: 'object' },
+          description: 'Publish and subscribe: the bindings looked at, and why each does or does not count',
+        },
+        reasonCode: { type: 'integer', description: 'Connect: the reason code of CONNACK' },
+        kind: { type: 'string', description: 'Connect: as what the client is let in' },
+        expiresAt: { type: 'string', format: 'date-time', description: 'Connect: when it will be judged anew' },
+        certificate: { type: 'object', description: 'Connect: what the certificate says' },
       },
       required: ['allowed', 'reason'],
     },

@@ -1,5 +1,5 @@
-/** Retained messages as they are now: listed and looked at. Each router tells of the shards it owns; all of them together are the whole. */
-import type { FastifyInstance } from 'fastify'
+/** Retained messages as they are now: listed, looked at and cleared. Each router tells of the shards it owns; all of them together are the whole. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { ApiOptions } from './api.ts'
 import { readPage } from './paging.ts'
@@ -31,6 +31,15 @@ function whole<T>(answers: readonly RouterAnswer[]): readonly (Told & T)[] {
   )
 }
 
+const notThere = (topic: string): Problem => new Problem(404, `nothing is retained on “${topic}”`)
+
+function topicOf(request: FastifyRequest): string {
+  const { topic } = request.params as { readonly topic: string }
+  const wrong = topicNameProblem(topic)
+  if (wrong) throw badRequest([{ field: 'topic', value: topic, rule: `a topic name; this one ${wrong}` }])
+  return topic
+}
+
 export function addRetainedRoutes(api: FastifyInstance, { namespace, routers }: ApiOptions): void {
   const config = { kind: 'retainedMessages', role: 'operator' } as const
   const representation = ({ topic, ...properties }: ToldMessage): object => ({
@@ -53,13 +62,20 @@ export function addRetainedRoutes(api: FastifyInstance, { namespace, routers }: 
   })
 
   api.get('/namespaces/:ns/retainedMessages/:topic', { config }, async (request) => {
-    const { topic } = request.params as { readonly topic: string }
-    const wrong = topicNameProblem(topic)
-    if (wrong) throw badRequest([{ field: 'topic', value: topic, rule: `a topic name; this one ${wrong}` }])
+    const topic = topicOf(request)
     const query = new URLSearchParams({ topic })
     const answers = whole<{ readonly message: ToldMessage | null }>(await routers.ask('GET', `/retained/message?${query}`, request.caller.by))
     const message = answers.map((answer) => answer.message).find((each) => each !== null)
-    if (!message) throw new Problem(404, `nothing is retained on “${topic}”`)
+    if (!message) throw notThere(topic)
     return representation(message)
+  })
+
+  // The owner of the topic's shard publishes what clears it: subscribers see an empty message, as when a client does.
+  api.delete('/namespaces/:ns/retainedMessages/:topic', { config }, async (request, reply) => {
+    const topic = topicOf(request)
+    const answers = await routers.ask('DELETE', `/retained/message?${new URLSearchParams({ topic })}`, request.caller.by)
+    if (answers.some(({ status }) => status === 204)) return reply.code(204).send()
+    if (answers.some(({ status }) => status === 404)) throw notThere(topic)
+    throw new Problem(503, 'no router owns the shard of this topic now; ask again', { retryAfter: 2 })
   })
 }

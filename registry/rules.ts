@@ -3,7 +3,7 @@ import { foldThumbprint } from '../access/authenticate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
-import { limitInForce, type NamespaceLimitName, type NamespaceLimits, namespaceLimits } from '../model/namespace-limits.ts'
+import { namespaceLimits, narrow } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
@@ -206,22 +206,18 @@ function checkApiKey({ view, name, properties, now, newKeyHash }: Check): Checke
   }
 }
 
-/** The namespace's settings, with what its limits ask for and do not get. */
+/** The namespace's settings, with what its limits ask for and do not get. What another process bounds is known there alone. */
 function checkNamespace({ properties, limits }: Check): Checked {
   const asked = (properties.limits ?? {}) as Readonly<Record<string, unknown>>
+  const own: Readonly<Record<string, number | undefined>> = limits
   const warnings = Object.entries(namespaceLimits).flatMap(([name, { setting }]) => {
     const value = asked[name]
-    const most = limits[setting]
-    return typeof value === 'number' && value > most ? [`properties.limits.${name}: ${value} is above this deployment's ${setting} and counts as ${most}`] : []
+    const most = own[setting]
+    return typeof value === 'number' && most !== undefined && value > most
+      ? [`properties.limits.${name}: ${value} is above this deployment's ${setting} and counts as ${most}`]
+      : []
   })
   return { properties, warnings }
-}
-
-/** The deployment's limits, narrowed by what the namespace sets. */
-export function limitsInForce(limits: RegistryLimits, chosen: NamespaceLimits | undefined): RegistryLimits {
-  const narrowed: Record<string, number> = {}
-  for (const [name, { setting }] of Object.entries(namespaceLimits)) narrowed[setting] = limitInForce(name as NamespaceLimitName, chosen, limits[setting])
-  return { ...limits, ...narrowed }
 }
 
 const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
@@ -237,7 +233,7 @@ const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
 /** Checks a resource that is to be written. Throws Problem. */
 export function checkPut(kind: ResourceKind, asked: Check): Checked {
   const { name, view } = asked
-  const limits = kind === 'namespace' ? asked.limits : limitsInForce(asked.limits, view.namespace?.properties.limits)
+  const limits = kind === 'namespace' ? asked.limits : narrow(asked.limits, view.namespace?.properties.limits)
   const check = { ...asked, limits }
   if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be changed (CG-02)`)
   checkName(kind, name)

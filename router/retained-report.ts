@@ -20,7 +20,8 @@ export interface RetainedPage {
   readonly now: number
 }
 
-const isOver = ({ expiresAt }: RetainedMessage, now: number): boolean => expiresAt !== 0 && expiresAt <= now
+/** True when its expiry interval has passed. */
+export const isOver = ({ expiresAt }: RetainedMessage, now: number): boolean => expiresAt !== 0 && expiresAt <= now
 
 /** What is known of a message without its payload; RE-07's names where it has one. */
 export function reportRetained(shard: number, message: RetainedMessage): { readonly topic: string } & Readonly<Record<string, unknown>> {

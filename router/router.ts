@@ -34,6 +34,21 @@ const retakeMs = 2_000
 /** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
 const stuckMs = 60_000
 
+/** What a router that stops may take for its shards' snapshots, ms: then it leaves them half written, which nobody reads. */
+const snapshotsMs = 1_500
+/** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
+const journalsMs = 1_000
+
+/** Resolves with `work`, or when the time is over. */
+async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, over])
+  clearTimeout(timer)
+}
+
 export interface RouterOptions {
   readonly config: RouterConfig
   readonly log: Log
@@ -134,7 +149,13 @@ export class Router {
   }
 
   retainedApi(key: string | undefined): RetainedApi {
+    const { config, topics, logger } = this.#options
     return new RetainedApi({
+      append: async (partition, topic, value) => {
+        await (this.#appender as Appender).write({ topic: topics.messages, partition, key: Buffer.from(topic), value, timestamp: this.#options.now() })
+      },
+      router: config.routerId,
+      onCleared: (by, topic) => logger.info({ by, topic }, 'retained message cleared by an operator'),
       shards: this.#tail.folds.length,
       owned: () => [...this.#owned.values()].map(({ shard, retained }) => ({ shard, index: retained })),
       now: this.#options.now,
@@ -195,16 +216,17 @@ export class Router {
     await first.promise
   }
 
-  /** Journals progress and lets go of everything. */
+  /** Hands the shards over: serves them while it writes their snapshots, journals progress, lets go of everything and leaves the group. */
   async close(): Promise<void> {
     this.#isClosing = true
     for (const timer of this.#timers) clearInterval(timer)
-    const reachable = this.#options.log.health().reachable
-    if (reachable) await Promise.all([...this.#owned.values()].map((owned) => owned.client.journal()))
-    this.#each((owned) => owned.writeProgress())
-    await this.#appender?.flush()
-    // A shard that goes to another router meanwhile needs no snapshot of this one's, which only shortens the next start.
-    if (this.#options.log.health().reachable) await Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshot()))
+    if (this.#options.log.health().reachable) {
+      // They only shorten the successor's start, and a shard that goes to it meanwhile needs none of this router's.
+      await within(snapshotsMs, Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshot())))
+      await within(journalsMs, Promise.all([...this.#owned.values()].map((owned) => owned.client.journal())))
+      this.#each((owned) => owned.writeProgress())
+      await within(journalsMs, this.#appender?.flush())
+    }
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close()])

@@ -1,4 +1,4 @@
-/** `npm run check`: types, format and lint, import directions, generated documents, a test for every limit. */
+/** `npm run check`: types, format and lint, import directions, generated documents, a test for every limit, the tests that docs/conformance.md names. */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -7,9 +7,9 @@ import { importProblems } from './imports.ts'
 
 const project = dirname(import.meta.dirname)
 
-function runTool(name: string, args: readonly string[]): readonly string[] {
+function run(script: string, args: readonly string[]): readonly string[] {
   // Through the pinned Node: the tools' first lines ask for the machine's own.
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [join(project, 'node_modules', name), ...args], { cwd: project, encoding: 'utf8' })
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [join(project, script), ...args], { cwd: project, encoding: 'utf8' })
   return status === 0 ? [] : [`${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}`.trim()]
 }
 
@@ -29,14 +29,15 @@ async function untestedLimits(): Promise<readonly string[]> {
 }
 
 const checks: readonly (readonly [what: string, check: () => readonly string[] | Promise<readonly string[]>])[] = [
-  ['types', () => runTool('typescript/bin/tsc', ['-p', '.'])],
-  ['format and lint', () => runTool('@biomejs/biome/bin/biome', ['check', '--error-on-warnings'])],
+  ['types', () => run('node_modules/typescript/bin/tsc', ['-p', '.'])],
+  ['format and lint', () => run('node_modules/@biomejs/biome/bin/biome', ['check', '--error-on-warnings'])],
   ['import directions', () => importProblems(project)],
   [
     'generated documents',
     async () => (await outdated(project)).map((path) => `${path} is not what stack/docs.ts writes; run ./node_modules/.bin/loggerhead-node stack/docs.ts`),
   ],
   ['a test for every limit', untestedLimits],
+  ['tests of the specifications’ statements', () => run('test/conformance/page.ts', ['--check'])],
 ]
 
 let failed = 0

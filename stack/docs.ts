@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { namespaceLimits } from '../model/namespace-limits.ts'
+import { namespaceLimits, namespaceRules } from '../model/namespace-limits.ts'
 import type { Setting } from '../settings/setting.ts'
 import { type ProcessName, processes, readTable } from './setting-tables.ts'
 
@@ -89,13 +89,21 @@ function namespaceSection(all: readonly Row[]): string[] {
   return [
     '## A namespace',
     '',
-    'The namespace resource narrows some of these for itself: `{"limits": {"preset": "open"}}` (what the deployment allows, the default) or `{"limits": {"preset": "eventgrid"}}` (what Event Grid publishes for one throughput unit), and single values over the preset. The deployment’s setting stays the upper bound. What is there already may be changed and deleted.',
+    'The namespace resource narrows some of these for itself: `{"limits": {"preset": "open"}}` (what the deployment allows, the default) or `{"limits": {"preset": "eventgrid"}}` (what Event Grid publishes for one throughput unit), and single values over the preset. The deployment’s setting stays the upper bound. [eventgrid.md](eventgrid.md) goes through the rows of Event Grid’s behaviour.',
+    '',
+    'A change counts at every gateway and router for whatever is decided after it. What is there already may be changed and deleted, and what CONNACK told a client (Receive Maximum, Maximum Packet Size, Topic Alias Maximum and the like) stands until its connection ends.',
     '',
     '| `limits` | what it bounds | `open` | `eventgrid` | bounded by |',
     '| --- | --- | --- | --- | --- |',
     ...Object.entries(namespaceLimits).map(
       ([name, { about, unit, eventgrid, setting }]) => `| \`${name}\` | ${about} (${unit}) | ${open(setting)} | \`${eventgrid}\` | \`${setting}\` |`,
     ),
+    '',
+    'Strict rules stand beside them, each `true` or `false`: all are off in `open` and on in `eventgrid`, as in `{"limits": {"preset": "eventgrid", "publishDeniedDisconnects": false}}`.',
+    '',
+    '| `limits` | when it is `true` |',
+    '| --- | --- |',
+    ...Object.entries(namespaceRules).map(([name, { about }]) => `| \`${name}\` | ${cell(about)} |`),
     '',
   ]
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -63,6 +63,7 @@ describe('the command loggerhead', () => {
     const page = readFileSync(join(project, 'docs/cli.md'), 'utf8')
     const examples = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text as string)
     expect(examples.length).toBeGreaterThanOrEqual(7)
+    symlinkSync(stack.folder, join(folder, '.data'))
     const launcher = `npx() { shift; '${process.execPath}' '${join(project, 'cli/loggerhead.mjs')}' "$@"; }`
     const { code, out, err } = await execute('bash', ['-euc', `${launcher}\n${examples.join('\n')}`])
     expect([code, err]).toEqual([0, expect.not.stringContaining('loggerhead:')])
@@ -75,11 +76,13 @@ describe('the command loggerhead', () => {
   test('resources: put, get, list, delete, dry run, and what is refused says field and rule', async () => {
     expect(JSON.parse(await ok('--json', 'spaces', 'put', 'cli-space', '{"topicTemplates": ["a/#"]}'))).toMatchObject({ name: 'cli-space' })
     expect(await ok('spaces', 'list')).toMatch(/^NAME .*\n(.*\n)*cli-space +\["a\/#"\]$/m)
+    expect(await ok('get', 'spaces', '-o', 'yaml')).toContain('name: cli-space')
+    expect(JSON.parse(await ok('get', 'topicSpaces/cli-space', '--json'))).toEqual(JSON.parse(await ok('spaces', 'get', 'cli-space', '--json')))
     expect(await ok('spaces', 'get', 'cli-space', '-o', 'yaml')).toContain('topicTemplates:\n    - a/#')
     const wrong = await run('spaces', 'put', 'cli-space', '{topicTemplates: ["a/#/b"]}')
     expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining('properties.topicTemplates[0]: at character 3: “#” must be the last level')])
     await ok('spaces', 'delete', 'cli-space', '--dry-run')
-    await ok('spaces', 'delete', 'cli-space')
+    await ok('delete', 'spaces/cli-space')
     expect(await run('spaces', 'get', 'cli-space')).toMatchObject({ code: 1, err: expect.stringContaining('404 there is no topicSpaces/cli-space') })
     await ok('cas', 'put', 'cli-ca', '--file', stack.certificates.ca)
   }, 60_000)
@@ -148,6 +151,12 @@ describe('the command loggerhead', () => {
       err: expect.stringMatching(/refused: .*[Nn]ot ?[Aa]uthorized.*explain publish/),
     })
     expect(await run('explain', 'publish', 'sample_client', 'elsewhere')).toMatchObject({ code: 2, out: expect.stringContaining('refused: ') })
+    const shown = ['--cert', stack.certificates.clientCertificate]
+    expect(await ok('explain', 'connect', 'sample_client', ...shown)).toMatch(/^allowed: [\s\S]*groups: \$all[\s\S]*subject: .*CN=sample_client/)
+    expect(await run('explain', 'connect', 'someone', ...shown)).toMatchObject({
+      code: 2,
+      out: expect.stringMatching(/^refused: no client is registered as “someone”\n {2}CONNACK: NotAuthorized \(0x87\)/i),
+    })
   }, 90_000)
 
   test('sessions: one is looked at, disconnected and ended', async () => {

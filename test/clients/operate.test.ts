@@ -65,7 +65,7 @@ describe('live operation', () => {
     }
   }, 60_000)
 
-  test('retained messages of every shard are listed and looked at; what is cleared is gone', async () => {
+  test('retained messages of every shard are listed and looked at; what is cleared, by the API or by a client, is gone', async () => {
     const publisher = await connect('op-retainer')
     const topics = Array.from({ length: 8 }, (_, i) => `op/retained/${i}`)
     for (const topic of topics) await publisher.client.publishAsync(topic, `kept ${topic}`, { qos: 1, retain: true })
@@ -77,9 +77,16 @@ describe('live operation', () => {
     expect(await list()).toEqual(topics)
     const one = (await stack.api('GET', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).body as { properties: Record<string, unknown> }
     expect(one.properties).toMatchObject({ qos: 1, publisher: 'op-retainer', payload: Buffer.from('kept op/retained/3').toString('base64') })
-    await publisher.client.publishAsync('op/retained/3', '', { qos: 1, retain: true })
-    await until('it is cleared', async () => (await list())?.length === topics.length - 1)
+    const watcher = await connect('op-watcher')
+    await watcher.subscribe('op/retained/3')
+    expect((await stack.api('DELETE', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).status).toBe(204)
     expect((await stack.api('GET', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).status).toBe(404)
+    expect((await stack.api('DELETE', '/namespaces/default/retainedMessages/op%2Fretained%2F3')).status).toBe(404)
+    expect(await list()).toEqual(topics.filter((topic) => topic !== 'op/retained/3'))
+    await watcher.until('the watcher got the empty message', () => watcher.arrived.some(({ payload }) => payload.length === 0))
+    await watcher.end()
+    await publisher.client.publishAsync('op/retained/4', '', { qos: 1, retain: true })
+    await until('it is cleared', async () => (await list())?.length === topics.length - 2)
     await publisher.end()
   }, 60_000)
 

@@ -8,6 +8,8 @@ export interface ClientOptions {
   /** Tried in turn; a client begins with its own. */
   readonly endpoints: readonly Endpoint[]
   readonly first: number
+  /** The session ends with its connection; each begins a new one. */
+  readonly isTransient?: boolean
   /** Told whenever anything happened, so that waiting conditions are looked at again. */
   readonly changed: () => void
   readonly complain: (what: string) => void
@@ -17,8 +19,8 @@ const reconnectMs = 100
 const connackMs = 20_000
 const pingMs = 15_000
 
-/** A client with a persistent session that comes back after every loss. Subclasses publish or subscribe. */
-export abstract class PersistentClient {
+/** A client that comes back after every loss, to its session unless that is transient. Subclasses publish or subscribe. */
+export abstract class ReturningClient {
   readonly clientId: string
   protected readonly version: mqtt.Version
   readonly #options: ClientOptions
@@ -90,8 +92,9 @@ export abstract class PersistentClient {
     const patience = setTimeout(() => socket.destroy(), connackMs)
     let ping: NodeJS.Timeout | undefined
     socket.on('connect', () => {
-      const list: mqtt.Properties = this.version === 5 ? [[mqtt.Property.sessionExpiryInterval, 3_600]] : []
-      const clean = this.version === 5 && !this.#began // a 3.1.1 session that is kept can only begin without clean session
+      const isTransient = this.#options.isTransient ?? false
+      const list: mqtt.Properties = this.version === 5 && !isTransient ? [[mqtt.Property.sessionExpiryInterval, 3_600]] : []
+      const clean = isTransient || (this.version === 5 && !this.#began) // a 3.1.1 session that is kept can only begin without clean session
       socket.write(mqtt.connect({ version: this.version, clientId: this.clientId, clean, keepAlive: 60, properties: list }))
     })
     socket.on('data', (chunk: Buffer) => {
@@ -109,7 +112,7 @@ export abstract class PersistentClient {
           }
           ping = setInterval(() => socket.write(mqtt.pingreq), pingMs)
           const present = packet.sessionPresent
-          if (this.#began && !present) this.complain('the session was gone')
+          if (this.#began && present === (this.#options.isTransient ?? false)) this.complain(`the session was ${present ? 'still there' : 'gone'}`)
           this.ready = true
           this.connections++
           const isFirst = !this.#began

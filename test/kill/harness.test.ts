@@ -10,7 +10,7 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
   test('finds nothing wrong while it lives, lost connections included', async () => {
     const mosquitto = await Mosquitto.start()
     try {
-      const load = await Load.start({ endpoints: [mosquitto.endpoint], seed: 7, flapping: 2 })
+      const load = await Load.start({ endpoints: [mosquitto.endpoint], seed: 7, flapping: 2, transient: 1 })
       try {
         await load.after(150)
         load.mark()

@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly online?: number
   readonly flapping?: number
   readonly offline?: number
+  /** Subscribers that stay, with sessions that end with their connections. */
+  readonly transient?: number
   readonly seed?: number
 }
 
@@ -42,6 +44,7 @@ export class Load {
   readonly online: readonly Subscriber[]
   readonly flapping: readonly Subscriber[]
   readonly offline: readonly Subscriber[]
+  readonly transient: readonly Subscriber[]
   /** Everything begins with this, for reading it back from the log. */
   readonly prefix: string
   readonly #complaints: string[] = []
@@ -91,6 +94,7 @@ export class Load {
         qos,
         first: first++,
         clientId: `${this.run}-${kind}-${i}`,
+        isTransient: kind === 'transient',
         // Every other subscriber by exact names instead of a wildcard: both ways through the trie.
         filters: i % 2 === 0 ? [`${this.prefix}/#`] : this.publishers.map((_, p) => `${this.prefix}/p${p}/+`),
         topics: all,
@@ -103,6 +107,7 @@ export class Load {
     this.online = Array.from({ length: options.online ?? 2 }, (_, i) => subscriber('online', i))
     this.flapping = Array.from({ length: options.flapping ?? 1 }, (_, i) => subscriber('flapping', i))
     this.offline = Array.from({ length: options.offline ?? 1 }, (_, i) => subscriber('offline', i))
+    this.transient = Array.from({ length: options.transient ?? 0 }, (_, i) => subscriber('transient', i))
   }
 
   /** Subscribes everybody, sends the offline ones away, and begins to publish. */
@@ -118,7 +123,7 @@ export class Load {
   }
 
   async #begin(): Promise<void> {
-    const subscribers = [...this.online, ...this.flapping, ...this.offline]
+    const subscribers = [...this.online, ...this.flapping, ...this.offline, ...this.transient]
     for (const each of subscribers) each.start()
     await this.until('every subscription', 30_000, () => subscribers.every((each) => each.subscribed))
     for (const each of this.offline) each.leave()
@@ -237,6 +242,7 @@ export class Load {
       acknowledged: this.#acknowledged(),
       timesSent: (topic, sequence) => byTopic.get(topic)?.timesSent(topic, sequence) ?? 0,
       receivers: [...this.online, ...this.flapping, ...this.offline].map((each) => ({ name: each.clientId, topics: each.topics, deliveries: each.deliveries })),
+      transient: this.transient.map((each) => ({ name: each.clientId, topics: each.topics, sessions: each.bySession })),
       log,
       ids,
       isExactlyOnce: this.#qos === 2,
@@ -261,6 +267,6 @@ export class Load {
   async end(): Promise<void> {
     clearTimeout(this.#flapper)
     clearInterval(this.#ticker)
-    await Promise.all([...this.publishers, ...this.online, ...this.flapping, ...this.offline].map((each) => each.forget()))
+    await Promise.all([...this.publishers, ...this.online, ...this.flapping, ...this.offline, ...this.transient].map((each) => each.forget()))
   }
 }

@@ -1,5 +1,5 @@
 import * as mqtt from '../wire/bytes.ts'
-import { type ClientOptions, PersistentClient } from './client.ts'
+import { type ClientOptions, ReturningClient } from './client.ts'
 
 interface Outgoing {
   readonly topic: string
@@ -31,7 +31,7 @@ export function readPayload(payload: Buffer): { readonly sequence: number; reado
 }
 
 /** Publishes to its topics in turn; sends again what was not acknowledged when a connection was lost: PUBLISH with DUP, or PUBREL. */
-export class Publisher extends PersistentClient {
+export class Publisher extends ReturningClient {
   readonly topics: readonly string[]
   /** Sequence numbers acknowledged, by topic. */
   readonly acknowledged = new Map<string, number[]>()

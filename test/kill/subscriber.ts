@@ -1,5 +1,5 @@
 import * as mqtt from '../wire/bytes.ts'
-import { type ClientOptions, PersistentClient } from './client.ts'
+import { type ClientOptions, ReturningClient } from './client.ts'
 import { readPayload } from './publisher.ts'
 import type { Seen } from './verdict.ts'
 
@@ -11,10 +11,12 @@ export interface SubscriberOptions extends ClientOptions {
   readonly delivered: (subscriber: Subscriber, topic: string, sentAt: number) => void
 }
 
-/** Holds a persistent session, notes everything that comes and acknowledges it; at QoS 2 what comes again before its PUBREL is the same message. */
-export class Subscriber extends PersistentClient {
+/** Holds a session, notes everything that comes and acknowledges it; at QoS 2 what comes again before its PUBREL is the same message. */
+export class Subscriber extends ReturningClient {
   readonly topics: readonly string[]
   readonly deliveries: Seen[] = []
+  /** The same, by the session that brought them. */
+  readonly bySession: Seen[][] = []
   readonly #options: SubscriberOptions
   readonly #seen = new Map<string, Set<number>>()
   #acknowledgements: Buffer[] = []
@@ -41,6 +43,8 @@ export class Subscriber extends PersistentClient {
 
   protected override onConnected(begin: boolean): void {
     if (begin) {
+      this.#received.clear() // packet ids are the session's
+      this.bySession.push([])
       this.write(
         mqtt.subscribe(
           this.version,
@@ -67,7 +71,9 @@ export class Subscriber extends PersistentClient {
     this.#acknowledgements.push(packet.qos === 1 ? mqtt.puback(packet.id) : mqtt.pubrec(packet.id))
     const { sequence, sentAt } = readPayload(packet.payload)
     if (packet.qos === 2 && this.#isKnown(packet, `${packet.topic} ${sequence}`)) return
-    this.deliveries.push({ topic: packet.topic, sequence, dup: packet.dup })
+    const seen = { topic: packet.topic, sequence, dup: packet.dup }
+    this.deliveries.push(seen)
+    this.bySession.at(-1)?.push(seen)
     this.#seen.get(packet.topic)?.add(sequence)
     this.#options.delivered(this, packet.topic, sentAt)
   }

@@ -1,5 +1,5 @@
-import { expect, test } from '@jest/globals'
-import { type Evidence, judge, outOfOrder } from './verdict.ts'
+import { describe, expect, test } from '@jest/globals'
+import { type Evidence, judge, outOfOrder, type Seen } from './verdict.ts'
 
 const plain = (sequence: number) => ({ topic: 't', sequence, dup: false })
 const again = (sequence: number) => ({ topic: 't', sequence, dup: true })
@@ -76,4 +76,20 @@ test('a topic that nobody asked for and a message that nobody published are prob
 
 test('what clients complain of is a problem', () => {
   expect(judge(evidence({ complaints: ['a session was gone'] })).problems).toEqual(['a session was gone'])
+})
+
+describe('a session that ends with its connection', () => {
+  const judged = (...sessions: Seen[][]) => judge(evidence({ transient: [{ name: 's', topics: ['t'], sessions }] })).problems
+
+  test('is owed nothing before its first message, after its last, and nothing at all', () => {
+    expect(judged([plain(0), plain(1)], [], [plain(2)], [plain(1), plain(2)])).toEqual([])
+  })
+
+  test('must get what comes between, in order, and as often as it was published', () => {
+    expect(judged([plain(0), plain(2)])).toEqual(['s, session 1, has holes in t: 1'])
+    expect(judged([], [plain(1), plain(0), plain(2)])).toEqual(['s, session 2, got out of order in t: 0'])
+    expect(judged([plain(0), plain(1), plain(1)])).toEqual(['s, session 1, got more often than published in t: 1 (2 times)'])
+    expect(judged([plain(9)])).toEqual(['s, session 1, got more often than published in t: 9 (1 times)'])
+    expect(judged([{ topic: 'u', sequence: 0, dup: false }])).toEqual(['s, session 1, got what it is not subscribed to: u'])
+  })
 })

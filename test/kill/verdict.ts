@@ -13,12 +13,20 @@ export interface Receiver {
   readonly deliveries: readonly Seen[]
 }
 
+/** Whose sessions end with their connections: what comes between two of them is nobody's, what comes within one is owed. */
+export interface TransientReceiver {
+  readonly name: string
+  readonly topics: readonly string[]
+  readonly sessions: readonly (readonly Seen[])[]
+}
+
 export interface Evidence {
   /** Per topic the sequence numbers whose PUBACK came. Publishers count from 0 in each topic. */
   readonly acknowledged: ReadonlyMap<string, readonly number[]>
   /** How often a publisher sent a message, resends included. */
   readonly timesSent: (topic: string, sequence: number) => number
   readonly receivers: readonly Receiver[]
+  readonly transient?: readonly TransientReceiver[]
   /** Per topic the sequence numbers in the order of the log; null when the broker has none. */
   readonly log: ReadonlyMap<string, readonly number[]> | null
   /** The message ids of the same; null when the broker has none. */
@@ -85,6 +93,36 @@ function idProblems({ log, ids }: Evidence): string[] {
     }
   }
   return brief('ids', problems)
+}
+
+function transientProblems({ name, topics, sessions }: TransientReceiver, evidence: Evidence, copiesOf: (topic: string, sequence: number) => number): string[] {
+  const problems: string[] = []
+  for (const [number, session] of sessions.entries()) {
+    const who = `${name}, session ${number + 1},`
+    problems.push(
+      ...brief(
+        `${who} got what it is not subscribed to`,
+        [...new Set(session.map(({ topic }) => topic))].filter((each) => !topics.includes(each)),
+      ),
+    )
+    for (const topic of topics) {
+      const sequences = session.flatMap((each) => (each.topic === topic ? [each.sequence] : []))
+      const counts = countsOf(sequences)
+      const [first, last] = [Math.min(...sequences), Math.max(...sequences)]
+      const missing = (evidence.acknowledged.get(topic) ?? []).filter((each) => each > first && each < last && !counts.has(each))
+      const most = (sequence: number) => (evidence.isExactlyOnce ? 1 : copiesOf(topic, sequence))
+      const repeated = [...counts].filter(([sequence, times]) => times > most(sequence))
+      problems.push(
+        ...brief(`${who} has holes in ${topic}`, missing.map(String)),
+        ...brief(`${who} got out of order in ${topic}`, outOfOrder(sequences).map(String)),
+        ...brief(
+          `${who} got more often than published in ${topic}`,
+          repeated.map(([sequence, times]) => `${sequence} (${times} times)`),
+        ),
+      )
+    }
+  }
+  return problems
 }
 
 /** Judges a run. An empty list of problems means: nothing missing, nothing out of order, no repeat without a reason. */
@@ -160,6 +198,7 @@ export function judge(evidence: Evidence): Verdict {
       )
     }
   }
+  for (const receiver of evidence.transient ?? []) problems.push(...transientProblems(receiver, evidence, copiesOf))
   const acknowledged = [...evidence.acknowledged.values()].reduce((sum, each) => sum + each.length, 0)
   return { problems, acknowledged, delivered, repeatsInLog, repeatsWithDup, repeatsFromResends }
 }

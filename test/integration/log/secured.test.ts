@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } from 'kafkajs'
+import kafkajs from 'kafkajs'
 import { makeDevelopmentCertificates } from '../../../access/certificates.ts'
 import { type AclRule, kafkaAcls, kafkaPrincipals } from '../../../log/kafka/acls.ts'
 import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
@@ -20,6 +20,7 @@ import { JsClient } from '../../clients/mqttjs.ts'
 import { startStack } from '../../support/stack.ts'
 import { findJava, OwnKafka, until } from './own-kafka.ts'
 
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
 const java = await findJava()
 const run = typeof java === 'string' ? test.skip : test
 const why = typeof java === 'string' ? ` [skipped: ${java}]` : ''

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { gatewaySettings, readGatewayConfig, withinHistory } from '../../../gateway/config.ts'
+import { gatewaySettings, readGatewayConfig, withinHistory, withNamespace } from '../../../gateway/config.ts'
 import { advertised } from '../../../gateway/process.ts'
 
 const tls = { TLS_CERT: 'cert.pem', TLS_KEY: 'key.pem' }
@@ -52,6 +52,30 @@ test.each([
 test('SESSION_EXPIRY_MAX follows a shorter HISTORY_WINDOW unless it was set', () => {
   expect(withinHistory(readGatewayConfig(tls), 3_600_000, {}).SESSION_EXPIRY_MAX).toBe(3600)
   expect(withinHistory(readGatewayConfig(tls), 8 * 86_400_000, {}).SESSION_EXPIRY_MAX).toBe(604_800)
+})
+
+describe('a namespace', () => {
+  const namespace = (rest: object = {}) => ({ alternativeAuthenticationNameSources: [], ...rest })
+
+  test.each([
+    ['M5-02, M3-02: eventgrid keeps sessions for one hour', { limits: { preset: 'eventgrid' } }, 3600],
+    ['M5-02: up to eight', { limits: { preset: 'eventgrid' }, maximumSessionExpiryInHours: 8 }, 28_800],
+    ['M5-02: and no longer', { limits: { preset: 'eventgrid' }, maximumSessionExpiryInHours: 9 }, 28_800],
+    ['unless its limit is changed', { limits: { preset: 'eventgrid', sessionExpirySeconds: 36_000 }, maximumSessionExpiryInHours: 9 }, 32_400],
+    ['open keeps them as long as the deployment', { limits: { preset: 'open' } }, 604_800],
+    ['or as it says', { maximumSessionExpiryInHours: 2 }, 7200],
+    ['never longer', { maximumSessionExpiryInHours: 8760 }, 604_800],
+  ] as const)('%s', (_what, rest, seconds) => {
+    expect(withNamespace(readGatewayConfig(tls), namespace(rest)).SESSION_EXPIRY_MAX).toBe(seconds)
+  })
+
+  test('narrows the settings and brings its strict rules', () => {
+    const config = readGatewayConfig({ ...tls, TOPIC_LEVELS_MAX: '10' })
+    const narrowed = withNamespace(config, namespace({ limits: { preset: 'eventgrid', topicLength: 300 } }))
+    expect(narrowed).toMatchObject({ TOPIC_LEVELS_MAX: 10, TOPIC_LENGTH_MAX: 300, INFLIGHT_MAX: 100, GATEWAY_ID: 'gateway', listeners: config.listeners })
+    expect([config.rules.publishDeniedDisconnects, narrowed.rules.publishDeniedDisconnects]).toEqual([false, true])
+    expect(withNamespace(config, undefined)).toBe(config)
+  })
 })
 
 test('every limit says what happens at it and how it is counted', () => {

@@ -10,6 +10,7 @@ import { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
 import { type PublisherSession, Publishing } from '../../../gateway/publishing.ts'
 import { AppendError, type Appended } from '../../../log/log.ts'
+import type { NamespaceRules } from '../../../model/namespace-limits.ts'
 import { PacketUses } from '../../../model/packet-uses.ts'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { AckOutcome } from '../../../proto/frames.ts'
@@ -37,16 +38,25 @@ const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
   topicAliasMaximum: 0,
   wantsResponseInformation: false,
   will: null,
+  announced: { receiveMaximum: config.RECEIVE_MAXIMUM, maximumPacketSize: 524_288, topicAliasMaximum: 32 },
   told: {},
 })
 
-function publisher(but: { version?: 4 | 5; client?: Partial<Client>; session?: Partial<PublisherSession>; mayPublish?: () => 'allowed' | 'denied' } = {}) {
+function publisher(
+  but: {
+    version?: 4 | 5
+    client?: Partial<Client>
+    session?: Partial<PublisherSession>
+    mayPublish?: () => 'allowed' | 'denied'
+    rules?: Partial<NamespaceRules>
+  } = {},
+) {
   const appends: { readonly id: Buffer | undefined; readonly done: Appended }[] = []
   const releases: { readonly packetId: number; readonly done: Appended }[] = []
   const lost: AppendError[] = []
   const output = new Output()
   const host = {
-    config,
+    config: { ...config, rules: { ...config.rules, ...but.rules } },
     metrics: new GatewayMetrics(new Registry(), () => ({
       connections: 0,
       pausedConnections: 0,
@@ -163,6 +173,16 @@ test('without permission PUBREC says so in version 5, and the packet id is free 
   const { publish, publishing, appends, sent } = publisher({ mayPublish })
   publish(1)
   expect([sent(), appends.length, publishing.unacknowledged, publishing.received.size]).toEqual([['5003000187'], 0, 0, 0])
+})
+
+test('PB-03: where the namespace says so, a refused publish is answered in its turn and is the last that is read', () => {
+  const mayPublish = jest.fn<() => 'allowed' | 'denied'>().mockReturnValueOnce('allowed').mockReturnValue('denied')
+  const { publishing, publish, appends, sent } = publisher({ mayPublish, rules: { publishDeniedDisconnects: true } })
+  publish(1, false, 1)
+  publishing.forgetDecisions()
+  expect([publish(2, false, 1), publishing.waiting, sent()]).toEqual(['last', 2, []])
+  appends[0]?.done(null, 0)
+  expect([publishing.waiting, sent()]).toEqual([0, ['40020001', '4003000287']])
 })
 
 test('a refusal gives its reason to a client that wants problem information and takes a packet of that size [MQTT-3.1.2-29] [MQTT-3.4.2-2]', () => {

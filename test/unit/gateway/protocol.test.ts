@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { gatewaySettings } from '../../../gateway/config.ts'
+import { gatewaySettings, type Limits } from '../../../gateway/config.ts'
 import {
   type Client,
   type Inbound,
@@ -12,11 +12,13 @@ import {
   refusePublish,
   resolveTopic,
 } from '../../../gateway/protocol.ts'
+import { openRules } from '../../../model/namespace-limits.ts'
 import type { ConnectPacket, PublishPacket, SubscribePacket } from '../../../mqtt/packet.ts'
 import { readSettings } from '../../../settings/setting.ts'
 
-const limits = readSettings(gatewaySettings, {})
-const limited = (environment: Readonly<Record<string, string>>) => readSettings(gatewaySettings, environment)
+const limited = (environment: Readonly<Record<string, string>>): Limits => ({ ...readSettings(gatewaySettings, environment), rules: openRules })
+const limits = limited({})
+const announced = { receiveMaximum: 1000, maximumPacketSize: 524_288, topicAliasMaximum: 32 }
 const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
   type: 'connect',
   protocolVersion: 5,
@@ -99,7 +101,7 @@ describe('CONNECT', () => {
 })
 
 describe('PUBLISH', () => {
-  const inbound = (protocolVersion: 4 | 5 = 5): Inbound => ({ protocolVersion, aliases: new Map(), unacknowledged: 0, received: new Map() })
+  const inbound = (protocolVersion: 4 | 5 = 5): Inbound => ({ protocolVersion, announced, aliases: new Map(), unacknowledged: 0, received: new Map() })
   const publish = (rest: Partial<PublishPacket> = {}): PublishPacket => ({
     type: 'publish',
     topic: 't',
@@ -118,30 +120,30 @@ describe('PUBLISH', () => {
     [4, { retain: true }, null],
     [5, {}, null],
   ] as const)('version %i: %o', (version, rest, reasonCode) => {
-    expect(refusePublish(inbound(version), publish(rest as Partial<PublishPacket>), limits)?.ending.reasonCode ?? null).toBe(reasonCode)
+    expect(refusePublish(inbound(version), publish(rest as Partial<PublishPacket>))?.ending.reasonCode ?? null).toBe(reasonCode)
   })
 
   test('a QoS 2 publish that came before is no more of the receive maximum', () => {
     const full = { ...inbound(), unacknowledged: 1000, received: new Map([[7, 'stored']]) }
-    expect(refusePublish(full, publish({ qos: 2, packetId: 7 }), limits)).toBeNull()
-    expect(refusePublish(full, publish({ qos: 2, packetId: 8 }), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
-    expect(refusePublish(full, publish({ qos: 1, packetId: 7 }), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
+    expect(refusePublish(full, publish({ qos: 2, packetId: 7 }))).toBeNull()
+    expect(refusePublish(full, publish({ qos: 2, packetId: 8 }))).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
+    expect(refusePublish(full, publish({ qos: 1, packetId: 7 }))).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
   })
 
   test('the receive maximum counts QoS 1 and 2 of version 5 only', () => {
     const full = { ...inbound(), unacknowledged: 1000 }
-    expect(refusePublish(full, publish(), limits)).toMatchObject({ limit: 'RECEIVE_MAXIMUM', ending: { reasonCode: 0x93 } })
-    expect(refusePublish(full, publish({ qos: 0 }), limits)).toBeNull()
-    expect(refusePublish({ ...full, protocolVersion: 4 }, publish(), limits)).toBeNull()
+    expect(refusePublish(full, publish())).toMatchObject({ limit: 'RECEIVE_MAXIMUM', ending: { reasonCode: 0x93 } })
+    expect(refusePublish(full, publish({ qos: 0 }))).toBeNull()
+    expect(refusePublish({ ...full, protocolVersion: 4 }, publish())).toBeNull()
   })
 
   test('an alias stands for the topic it was set with', () => {
     const state = inbound()
     state.aliases.set(3, 'long/topic')
-    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 3 } }), limits)).toBe('long/topic')
-    expect(resolveTopic(state, publish({ topic: 'new', properties: { topicAlias: 3 } }), limits)).toBe('new')
-    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 4 } }), limits)).toMatchObject({ ending: { reasonCode: 0x82 } })
-    expect(resolveTopic(state, publish({ properties: { topicAlias: 33 } }), limits)).toMatchObject({ ending: { reasonCode: 0x94 } })
+    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 3 } }))).toBe('long/topic')
+    expect(resolveTopic(state, publish({ topic: 'new', properties: { topicAlias: 3 } }))).toBe('new')
+    expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 4 } }))).toMatchObject({ ending: { reasonCode: 0x82 } })
+    expect(resolveTopic(state, publish({ properties: { topicAlias: 33 } }))).toMatchObject({ ending: { reasonCode: 0x94 } })
   })
 
   test('without permission version 5 is told, 3.1.1 closed or acknowledged, QoS 0 dropped', () => {
@@ -150,6 +152,14 @@ describe('PUBLISH', () => {
     expect(refusedPublish(inbound(4), 1, limits)).toMatchObject({ ending: { reason: 'ClientAuthorizationError' } })
     expect(refusedPublish(inbound(4), 1, limited({ PUBLISH_DENIED_3_1_1: 'acknowledge' }))).toBe('acknowledge')
     expect(refusedPublish(inbound(4), 0, limited({ PUBLISH_DENIED_3_1_1: 'acknowledge' }))).toBe('drop')
+  })
+
+  test('PB-03: the rule publishDeniedDisconnects ends the connection in every version, whatever PUBLISH_DENIED_3_1_1 says', () => {
+    const strict = { ...limited({ PUBLISH_DENIED_3_1_1: 'acknowledge' }), rules: { ...openRules, publishDeniedDisconnects: true } }
+    const ending = { reasonCode: 0x87, reason: 'ClientAuthorizationError' }
+    expect(refusedPublish(inbound(), 1, strict)).toBe('last')
+    expect(refusedPublish(inbound(), 0, strict)).toMatchObject({ ending })
+    for (const qos of [0, 1] as const) expect(refusedPublish(inbound(4), qos, strict)).toMatchObject({ ending })
   })
 })
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import { type NamespaceLimitName, namespaceLimits } from '../../../model/namespace-limits.ts'
+import { namespaceLimits } from '../../../model/namespace-limits.ts'
 import { ApiHarness, client } from './harness.ts'
 
 let api: ApiHarness
@@ -34,13 +34,12 @@ test('a dry run of a key makes none', async () => {
   expect([json.change, json.properties.key, api.registry.view.apiKeys.size]).toEqual(['create', undefined, 0])
 })
 
-const bodies: Readonly<Record<NamespaceLimitName, readonly [count: number, rest: (i: number) => string, body: () => object]>> = {
-  clients: [0, (i) => `clients/c${i}`, client],
+type Bounded = 'clientGroups' | 'topicSpaces' | 'topicTemplatesPerTopicSpace' | 'permissionBindings' | 'clientAttributesBytes'
+const bodies: Readonly<Record<Bounded, readonly [count: number, rest: (i: number) => string, body: () => object]>> = {
   clientGroups: [10, (i) => `clientGroups/group-${i}`, () => group],
   topicSpaces: [10, (i) => `topicSpaces/space-${i}`, () => ({ topicTemplates: ['a'] })],
   topicTemplatesPerTopicSpace: [0, () => 'topicSpaces/many', () => ({ topicTemplates: Array.from({ length: 11 }, (_, i) => `a/${i}`) })],
   permissionBindings: [100, (i) => `permissionBindings/bind-${i}`, () => ({ clientGroupName: '$all', topicSpaceName: 'space', permission: 'Publisher' })],
-  caCertificates: [0, () => '', () => ({})],
   clientAttributesBytes: [0, () => 'clients/fat', () => client({ attributes: { a: 'x'.repeat(4096 - '{"a":""}'.length) } })],
 }
 

@@ -51,3 +51,26 @@ test('a wrong filter or topic is named', async () => {
   expect(await api.send('GET', 'retainedMessages/a%2F%2B')).toMatchObject({ status: 400, json: { field: 'topic' } })
   expect(asked).toEqual([])
 })
+
+test('clearing is asked of all routers, and the owner of the topic’s shard does it', async () => {
+  const answers = (statuses: readonly number[]) => ({
+    ask: async (method: string, path: string, by: string) => {
+      asked.push(`${method} ${path} ${by}`)
+      return statuses.map((status, index) => ({ router: `router-${index}`, status, body: undefined }))
+    },
+  })
+  asked.length = 0
+  for (const [statuses, expected] of [
+    [[421, 204], 204],
+    [[421, 404], 404],
+    [[421, 0], 503],
+    [[], 503],
+  ] as const) {
+    api = await ApiHarness.open({}, answers(statuses))
+    expect((await api.send('DELETE', 'retainedMessages/a%2Fb')).status).toBe(expected)
+    await api.close()
+  }
+  expect(asked[0]).toBe('DELETE /retained/message?topic=a%2Fb api-key')
+  api = await ApiHarness.open({}, answers([204]))
+  expect(await api.send('DELETE', 'retainedMessages/a%2F%23')).toMatchObject({ status: 400, json: { field: 'topic' } })
+})

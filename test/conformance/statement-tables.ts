@@ -1,0 +1,128 @@
+/**
+ * The tables of docs/conformance.md: every statement of both specifications with the tests that hold it. A test holds a
+ * statement by citing it in its title: `[MQTT-3.1.0-2]` as MQTT 5 numbers it, `[3.1.1 MQTT-3.1.2-22]` where only 3.1.1
+ * says so, `[3.8.2.1.2]` for a rule of that section without a number.
+ */
+import { type Statement, statements5, statements311 } from './statements.ts'
+import type { Title } from './titles.ts'
+
+type Version = '3.1.1' | '5'
+
+/** What a title cites; `of` is absent where the number is of MQTT 5 and the rule may be of both. */
+interface Citation {
+  readonly of: '3.1.1' | null
+  readonly id: string
+}
+
+const numbered = /(?<of>3\.1\.1 )?MQTT-(?<stem>\d+(?:[-.]\d+)+)-(?<first>\d+)(?<more>(?:, -\d+)*)/g
+const section = /\[(?<cited>(?:3\.1\.1 )?(?:\d+(?:\.\d+)+|table [\d.-]+))\]/g
+
+export function citationsOf(title: string): readonly Citation[] {
+  return [...title.matchAll(numbered)].flatMap(({ groups: { of, stem, first, more } = {} }) =>
+    [first, ...(more?.match(/\d+/g) ?? [])].map((last) => ({ of: of ? ('3.1.1' as const) : null, id: `MQTT-${stem}-${last}` })),
+  )
+}
+
+const whole = ({ path }: Title): string => path.join(' ')
+
+/** The versions a test runs for: those its title names, else both. */
+function versionsOf(title: Title): readonly Version[] {
+  const names: Record<Version, RegExp> = { '3.1.1': /MQTT 3\.1\.1|version 4/, '5': /MQTT 5|version 5/ }
+  const named = (Object.keys(names) as Version[]).filter((version) => names[version].test(whole(title)))
+  return named.length === 0 ? ['3.1.1', '5'] : named
+}
+
+/** How our parser takes what another server does says nothing of what ours does. */
+const isOfOtherSide = (title: Title): boolean => / from a server$/.test(title.path[0] ?? '')
+
+export function holds(title: Title, statement: Statement, version: Version): boolean {
+  if (isOfOtherSide(title) || !versionsOf(title).includes(version)) return false
+  return citationsOf(whole(title)).some(({ of, id }) => {
+    if (version === '5') return of === null && id === statement.id
+    return of === '3.1.1' ? id === statement.id : statement.like.includes(id)
+  })
+}
+
+/** Titles that cite what no specification has. */
+export function citationProblems(titles: readonly Title[]): readonly string[] {
+  const known = { '3.1.1': new Set(statements311.map(({ id }) => id)), '5': new Set(statements5.map(({ id }) => id)) }
+  return titles.flatMap((title) =>
+    citationsOf(whole(title))
+      .filter(({ of, id }) => !known[of ?? '5'].has(id))
+      .map(({ of, id }) => `${title.file}: “${title.path.at(-1)}” cites ${id}, which MQTT ${of ?? '5'} does not have`),
+  )
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('\n', ' ')
+const suite = ({ file }: Title): string => file.split('/')[1] ?? ''
+
+/** A title without what it cites, and where it stands. */
+function told(title: Title): string {
+  const words = title.path
+    .map((each) => each.replace(/ ?\[[^\]]*(?:MQTT-|\d\.\d)[^\]]*\] ?/g, ' ').trim())
+    .map((each) => each.replace(/, MQTT (?:3\.1\.1|5)$/, ''))
+  return `${cell(words.join(': '))} ([${suite(title)}](../${title.file}))`
+}
+
+const unique = (lines: readonly string[]): readonly string[] => [...new Set(lines)]
+
+function tableOf(statements: readonly Statement[], version: Version, titles: readonly Title[]): readonly string[] {
+  const rows = statements.map((statement) => {
+    const tests = unique(titles.filter((title) => holds(title, statement, version)).map(told))
+    return { statement, tests, isOpen: statement.binds === 'server' && tests.length === 0 }
+  })
+  const binding = rows.filter(({ statement }) => statement.binds === 'server')
+  const open = binding.filter(({ isOpen }) => isOpen)
+  return [
+    `## MQTT ${version}`,
+    '',
+    `${rows.length} statements, of which ${binding.length} concern a server: ${binding.length - open.length} are held by tests, ${open.length} are not${
+      open.length === 0 ? '' : ` (${open.map(({ statement }) => statement.id).join(', ')})`
+    }.`,
+    '',
+    '| statement | in our words | tests that hold it |',
+    '| --- | --- | --- |',
+    ...rows.map(
+      ({ statement, tests, isOpen }) =>
+        `| ${statement.id} | ${cell(statement.demands)} | ${isOpen ? '**no test**' : statement.binds === 'client' && tests.length === 0 ? 'client' : tests.join('<br>')} |`,
+    ),
+    '',
+  ]
+}
+
+function sectionTable(titles: readonly Title[]): readonly string[] {
+  const bySection = new Map<string, string[]>()
+  for (const title of titles) {
+    if (isOfOtherSide(title)) continue
+    for (const { groups } of whole(title).matchAll(section)) {
+      const cited = groups?.cited ?? ''
+      bySection.set(cited, [...(bySection.get(cited) ?? []), told(title)])
+    }
+  }
+  const order = (cited: string): string => cited.replace(/\d+/g, (digits) => digits.padStart(3, '0'))
+  return [
+    '## Rules without a number',
+    '',
+    'What the specifications say without numbering it, above all what is malformed and what a protocol error. Sections are of MQTT 5 unless marked.',
+    '',
+    '| section | tests that hold it |',
+    '| --- | --- |',
+    ...[...bySection].sort(([a], [b]) => (order(a) < order(b) ? -1 : 1)).map(([cited, tests]) => `| ${cited} | ${unique(tests).join('<br>')} |`),
+    '',
+  ]
+}
+
+export function tables(titles: readonly Title[]): string {
+  return [...tableOf(statements5, '5', titles), ...tableOf(statements311, '3.1.1', titles), ...sectionTable(titles)].join('\n')
+}
+
+const begin = '<!-- statements:start -->'
+const end = '<!-- statements:end -->'
+
+/** The page with the part between its marks replaced. */
+export function withTables(page: string, generated: string): string {
+  const from = page.indexOf(begin)
+  const to = page.indexOf(end)
+  if (from < 0 || to < from) throw new Error(`docs/conformance.md has lost its marks ${begin} and ${end}`)
+  return `${page.slice(0, from)}${begin}\n\n${generated}\n${page.slice(to)}`
+}
