@@ -1,6 +1,7 @@
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
 import type { NamespaceProperties } from '../model/registry-resources.ts'
+import { sessionsPerName, unlimitedSessions } from '../model/session-quota.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** Counts every time a limit below took effect; the label is the setting's own name. */
@@ -312,6 +313,16 @@ export const gatewaySettings = {
     outcome: 'the interval is lowered and the client told',
     metric: reached('SESSION_EXPIRY_MAX'),
   },
+  SESSIONS_PER_NAME_MAX: {
+    kind: 'number',
+    default: unlimitedSessions,
+    min: 1,
+    max: unlimitedSessions,
+    unit: 'sessions',
+    about: `Sessions of one authentication name, those without a connection included; ${unlimitedSessions} is any number. With less, a registered client that gives no user name has one`,
+    outcome: 'CONNECT for a further one gets 0x97 (server unavailable in 3.1.1); what is there goes on',
+    metric: reached('SESSIONS_PER_NAME_MAX'),
+  },
   KAFKA_BYTES_WAITING_MAX: {
     kind: 'number',
     default: 33_554_432,
@@ -520,6 +531,7 @@ export function withNamespace(config: GatewayConfig, namespace: NamespacePropert
   return {
     ...narrowed,
     SESSION_EXPIRY_MAX: Math.min(narrowed.SESSION_EXPIRY_MAX, maximumSessionExpiryInHours * 3600),
+    SESSIONS_PER_NAME_MAX: sessionsPerName(namespace, narrowed.SESSIONS_PER_NAME_MAX),
     rules: rulesInForce(limits),
   }
 }

@@ -19,8 +19,8 @@ export interface ConnectionHost extends PublishHost {
   authenticate(credentials: Credentials, internal: boolean): Authentication
   revalidate(credentials: Credentials, principal: Principal): Validity
   maySubscribe(principal: Principal, filter: string): boolean
-  /** Appends Attached; null when no router speaks for the client's shard. */
-  attach(connection: Connection, client: Client, principal: Principal): Attachment | null
+  /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT said whose session it is. */
+  attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
   /** Appends that the session's QoS 2 publish with this packet id is over. */

@@ -167,6 +167,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const phase = this.#phase
     if (phase.is !== 'attaching') return
     const { session } = phase
+    if (answer.reasonCode === ReasonCode.QuotaExceeded) {
+      this.#host.metrics.reached('SESSIONS_PER_NAME_MAX')
+      this.#refuseAttaching(answer.reasonCode, 'the client has as many sessions as it may have')
+      return
+    }
     if (answer.reasonCode !== 0) {
       this.#refuseAttaching(answer.reasonCode, 'the session’s owner refused')
       return
@@ -441,7 +446,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuse(ReasonCode.NotAuthorized, 'the will’s topic may not be published on')
       return
     }
-    const attachment = host.attach(this, client, principal)
+    const attachment = host.attach(this, client, principal, Boolean(packet.username))
     if (!attachment) {
       this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return

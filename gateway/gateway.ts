@@ -8,6 +8,7 @@ import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { sessionsMaxOf } from '../model/session-quota.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { AckOutcome } from '../proto/frames.ts'
@@ -320,7 +321,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#appender.append({ topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now }, done)
   }
 
-  attach(connection: Connection, client: Client, principal: Principal): Attachment | null {
+  attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null {
     const now = this.now()
     const key = Buffer.from(client.clientId)
     const shard = partitionOf(key, this.#options.partitions)
@@ -346,6 +347,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       registryPosition: this.#options.registry.view.position,
       will: client.will,
       attributes: principal.attributes,
+      sessionsMax: sessionsMaxOf({ kind: principal.kind, hasUserName }, this.config.SESSIONS_PER_NAME_MAX),
     })
     this.#connections.set(number, connection)
     this.#attachments.set(number, attachment)

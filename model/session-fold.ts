@@ -18,7 +18,7 @@ import type {
 } from '../schemas/records.ts'
 import { PacketUses } from './packet-uses.ts'
 import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
-import { Session, type Subscription } from './session.ts'
+import { quotaExceeded, Session, type Subscription } from './session.ts'
 import type { SessionQueue } from './session-queue.ts'
 
 export type SessionChange =
@@ -163,6 +163,7 @@ export class SessionFold {
     session.detachedAt = null
     session.will = record.will
     session.attributes = record.attributes
+    if (!isPresent) session.sessionsMax = record.sessionsMax
     this.sessions.set(record.clientId, session)
     changes.push({ kind: 'attached', session, record, attachment, isPresent, replaced, sequence: session.sequence })
     const hadWills = (known?.wills.length ?? 0) > 0
@@ -268,8 +269,9 @@ export class SessionFold {
     const { attached: from, queue } = session
     session.subscriptions = new Map()
     session.resetQueue()
-    // The server ends a connection that stands: its will is sent with the session's end.
-    session.wills = afterEnd(from ? withWillOf(session, from, session.will, at) : session.wills, at)
+    // The server ends a connection that stands: its will is sent with the session's end, unless its CONNECT was never accepted [MQTT-3.1.2-7].
+    const hasWill = from !== null && reason !== quotaExceeded
+    session.wills = afterEnd(hasWill ? withWillOf(session, from, session.will, at) : session.wills, at)
     session.attached = null
     session.will = null
     session.uses = null

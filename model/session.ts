@@ -14,6 +14,9 @@ export interface Subscription extends SubscriptionRequest {
 /** Attributes that came with a credential, for clients that are not in the registry. */
 export type Attributes = Readonly<Record<string, number | string | readonly string[]>>
 
+/** The reason in SessionEnded of a session that its authentication name may not have: its CONNECT was not accepted. */
+export const quotaExceeded = 'QuotaExceeded'
+
 /** Sessions with this expiry interval never expire. */
 export const neverExpires = 0xffff_ffff
 
@@ -43,6 +46,8 @@ export class Session {
   attributes: Attributes
   /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
   judgedAt = 0
+  /** Sessions its authentication name may have, as the attach that began it had it; 0 for any number. Not in snapshots: it is looked at once. */
+  sessionsMax = 0
   queue = new SessionQueue()
   /** Of the client's QoS 2 publishes; null before the first was released. */
   uses: PacketUses | null = null

@@ -5,7 +5,7 @@
 import type { Principal } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
 import type { Orphans } from '../model/inbox-fold.ts'
-import type { Session, Subscription } from '../model/session.ts'
+import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import type { QueueEntry } from '../model/session-queue.ts'
 import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
@@ -15,6 +15,7 @@ import type { Attached, Attachment, GatewayIncarnation, RecordName, Records } fr
 import { ClientSession } from './client-session.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
+import { NameQuota, type NameQuotaOptions } from './name-quota.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
 import type { Member } from './shared-group.ts'
@@ -60,6 +61,7 @@ export interface ClientShardOptions {
   readonly limits: ClientShardLimits
   readonly counters: ClientShardCounters
   readonly now: () => number
+  readonly quota: Pick<NameQuotaOptions, 'ofName' | 'catchUp'>
   judge(): SessionJudge
   /** Offset in `sessions` of a shard that this router has applied. */
   sessionsPosition(shard: number): number
@@ -127,6 +129,7 @@ export class ClientShard {
   readonly #wanting = new Set<ClientSession>()
   #pumpScheduled = false
   readonly #wills: WillPublisher
+  readonly #quota: NameQuota
   #isClosed = false
 
   constructor(options: ClientShardOptions) {
@@ -147,6 +150,17 @@ export class ClientShard {
       },
       onFired: (outcome) => options.counters.willFired(outcome),
       onRefused,
+    })
+    this.#quota = new NameQuota({
+      ...options.quota,
+      now,
+      onAdmitted: (session) => {
+        if (session.attached) this.#answer(session, session.attached)
+      },
+      onRefused: (session) => this.#end(session, overQuota),
+      onFailed: (error) => {
+        if (!this.#isClosed) onRefused(error)
+      },
     })
     this.shard = options.shard
     this.term = options.term
@@ -206,7 +220,7 @@ export class ClientShard {
         if (this.#options.gateways.get(attachment.gateway)?.isReady(this.shard)) this.#doubtful.delete(session)
         else this.#uncertain.add(session)
         this.#connect(session, attachment)
-        this.#answer(session, attachment)
+        this.#admit(session, attachment)
         // What was revoked of the connection before may have come too late for it.
         if (change.isPresent) this.#judge(session, [...session.subscriptions.values()])
         // Its gateway was lost before the log had this: nobody else will ever end it.
@@ -214,7 +228,7 @@ export class ClientShard {
         return
       }
       case 'refused':
-        this.#refuse(change.record)
+        this.#refuse(change.record, notAuthorized)
         return
       case 'detached':
         this.#disconnect(change.session.clientId, change.from)
@@ -228,8 +242,10 @@ export class ClientShard {
         if (change.from) {
           this.#disconnect(change.session.clientId, change.from)
           const [code, reason] = closingOf(change.reason)
-          this.#close(change.from, code, reason)
+          if (change.reason === overQuota) this.#refuse(change.from, quotaExceeded)
+          else this.#close(change.from, code, reason)
         }
+        this.#quota.forget(change.session)
         if (this.#progressed.delete(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
         this.#uncertain.delete(change.session)
         this.#doubtful.delete(change.session)
@@ -284,7 +300,7 @@ export class ClientShard {
       if (told.has(connection) || !client.session.attached) continue
       this.#know(client.session)
       client.restart()
-      this.#answer(client.session, client.session.attached)
+      this.#admit(client.session, client.session.attached)
       this.#want(client)
     }
   }
@@ -338,6 +354,7 @@ export class ClientShard {
     const now = this.#options.now()
     this.#loseUnknown(now)
     if (now - this.#takenAt > staleMs) this.#doubtful.clear()
+    this.#quota.look()
     this.#wills.tick()
     for (const [second, sessions] of this.#expiring) {
       if (second * 1000 > now) continue
@@ -456,14 +473,25 @@ export class ClientShard {
     })
   }
 
-  #refuse(record: Attached): void {
+  /** A session that begins is answered once its name may have it; one that goes on had been let in. */
+  #admit(session: Session, attached: Attachment): void {
+    if (session.sessionsMax > 0 && (session.id === session.epoch || this.#quota.isUndecided(session))) this.#quota.decide(session)
+    else this.#answer(session, attached)
+  }
+
+  /** A session of the authentication name has ended, in whatever shard. */
+  freed(authenticationName: string): void {
+    this.#quota.freed(authenticationName)
+  }
+
+  #refuse(record: Pick<Attached, 'gateway' | 'connection' | 'connectionId'>, reasonCode: number): void {
     this.#options.gateways.get(record.gateway)?.send({
       kind: 'attachAnswer',
       shard: this.shard,
       term: this.term,
       connection: record.connection,
       connectionId: record.connectionId,
-      reasonCode: notAuthorized,
+      reasonCode,
       session: 0,
       epoch: 0,
       sessionPresent: false,

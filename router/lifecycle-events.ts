@@ -2,7 +2,7 @@
  * Life cycle events of sessions, pure: Event Grid's types, subjects and data (LC-01, LC-02, LC-05), derived from what the
  * fold of `sessions` says has changed. The id is made of the record's position, so an event told twice is the same event.
  */
-import type { Session } from '../model/session.ts'
+import { quotaExceeded, type Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import type { LifecycleEvent } from '../schemas/records.ts'
 
@@ -55,5 +55,6 @@ export function lifecycleEvents(namespace: string, shard: number, offset: number
 function reasonOf(endReason: string): string {
   if (endReason === 'SessionOverflow') return 'SessionOverflow'
   if (endReason === 'AuthorizationError') return 'ClientAuthorizationError'
+  if (endReason === quotaExceeded) return 'QuotaExceeded'
   return 'ServerInitiatedDisconnect'
 }

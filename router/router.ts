@@ -10,6 +10,7 @@ import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
+import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
@@ -69,6 +70,7 @@ export class Router {
   readonly #trie = new SubscriptionTrie()
   readonly #choice: SharedChoice
   readonly #tail: SessionsTail
+  readonly #byName: SessionsByName
   readonly #gateways: Gateways
   readonly #payloads: Payloads
   /** Retained messages that are owed: read again only when somebody comes for them. */
@@ -95,6 +97,7 @@ export class Router {
       onApplied: (shard, offset, changes) => this.#applied(shard, offset, changes),
       onUnreadable: (shard, offset, error) => this.#unreadable(topics.sessions, shard, offset, error),
     })
+    this.#byName = new SessionsByName(this.#tail.folds)
     this.#gateways = new Gateways({
       log,
       topic: topics.gateways,
@@ -292,6 +295,7 @@ export class Router {
             willFired: (outcome) => metrics.willsFired.inc({ outcome }),
           },
           now,
+          quota: { ofName: (name) => this.#byName.of(name), catchUp: () => this.#tail.catchUp() },
           judge: () => this.#judge(),
           anotherMember: (filter, left, isAttached) => this.#anotherMember(filter, left, isAttached),
         },
@@ -411,6 +415,7 @@ export class Router {
 
   #applied(shard: number, offset: number, changes: readonly SessionChange[]): void {
     for (const change of changes) {
+      this.#byName.changed(change)
       switch (change.kind) {
         case 'subscribed':
           for (const subscription of change.added) this.#trie.add(change.session, subscription)
@@ -419,6 +424,7 @@ export class Router {
         case 'ended':
           this.#each((owned) => owned.source.letGoAllOf({ shard, session: change.session.id }))
           for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
+          this.#each((owned) => owned.client.freed(change.session.authenticationName))
           break
         case 'unsubscribed':
           for (const { filter } of change.removed) this.#trie.remove(change.session, filter)

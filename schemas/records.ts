@@ -73,6 +73,8 @@ export interface Attached {
   readonly will: Will | null
   /** Attributes that came with the credential. */
   readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
+  /** Sessions that the authentication name may have, one that this begins included; 0 for any number. */
+  readonly sessionsMax: number
 }
 
 export interface Choice {
@@ -341,7 +343,7 @@ export interface SessionEnded {
   /** The attach that was current when this was decided; ignored by the fold when another has come since. */
   readonly epoch: number
   readonly at: number
-  /** SessionExpiry, TransientSession, SessionOverflow, AuthorizationError or Deleted. */
+  /** SessionExpiry, TransientSession, SessionOverflow, AuthorizationError, QuotaExceeded or Deleted. */
   readonly reason: string
   readonly shard: number
   /** Of the router that decided; a lower term than the shard's is ignored. */

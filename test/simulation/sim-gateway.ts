@@ -40,6 +40,7 @@ export interface ConnectOptions {
   readonly expiry?: number
   readonly receiveMaximum?: number
   readonly name?: string
+  readonly sessionsMax?: number
   readonly will?: Will
   /** Called with each delivery to an open connection. */
   onDelivery?(connection: SimConnection, delivery: Delivery): void
@@ -331,6 +332,7 @@ export class SimGateway {
       registryPosition: 0,
       will: options.will ?? null,
       attributes: {},
+      sessionsMax: options.sessionsMax ?? 0,
     }
     connection.attachedAs = attached
     this.#append('sessions', shard, clientId, encodeRecord('Attached', attached), (offset) => connection.attachedAt(offset))

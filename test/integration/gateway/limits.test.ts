@@ -1,6 +1,7 @@
 /** One test per limit of the gateway, by the name of its setting: what happens at it, and that it is counted. */
 import { connect } from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
+import { partitionOf } from '../../../log/partitioner.ts'
 import { testCertificates } from './certificates.ts'
 import { type Environment, type Harness, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
@@ -451,4 +452,38 @@ test('SHUTDOWN_TIMEOUT: with Kafka away the gateway still stops in time', async 
   expect(Date.now() - since).toBeLessThan(10_000)
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8b })
   log.store.setAway(false)
+})
+
+test('SESSIONS_PER_NAME_MAX: the attach carries what the namespace allows [MS-01]; one too many is 0x97, in 3.1.1 0x03, and counted', async () => {
+  const { port, process, put, reached, router } = await start({ SESSIONS_PER_NAME_MAX: '50' })
+  router.answersAttaches = false
+  const refused = async (packet: ReturnType<typeof connectPacket>): Promise<number> => {
+    const client = await open(port, packet.protocolVersion)
+    client.send(packet)
+    await router.until(() => router.of('Attached', packet.clientId).length === 1)
+    const { gateway: _, connection, connectionId } = router.of('Attached', packet.clientId)[0] as { gateway: object; connection: number; connectionId: Buffer }
+    const shard = partitionOf(Buffer.from(packet.clientId), 2)
+    const answer = { session: 0, epoch: 0, sessionPresent: false, uses: Buffer.alloc(0), filters: [] }
+    router.send({ kind: 'attachAnswer', shard, term: 1, connection, connectionId, reasonCode: 0x97, ...answer })
+    const connack = await client.next('connack')
+    await client.closed()
+    return connack.reasonCode
+  }
+  const position = (): number => (process.gateway.status as { registry: { position: number } }).registry.position
+  const narrowed = async (namespace: object): Promise<void> => {
+    const before = position()
+    await put({ 'namespace/default': namespace })
+    await router.until(() => position() > before)
+  }
+  const username = 'u'
+  expect(await refused(connectPacket('a', { username }))).toBe(0x97)
+  // Return code 3 stands for Server unavailable.
+  expect(await refused(connectPacket('b', { username, protocolVersion: 4 }))).toBe(0x88)
+  await refused(connectPacket('c'))
+  await narrowed({ topicSpacesConfiguration: { maximumClientSessionsPerAuthenticationName: 7 } })
+  await refused(connectPacket('d', { username }))
+  await narrowed({ limits: { preset: 'eventgrid' } })
+  await refused(connectPacket('e', { username }))
+  expect(['a', 'b', 'c', 'd', 'e'].map((id) => router.of('Attached', id)[0]?.sessionsMax)).toEqual([50, 50, 0, 7, 1])
+  expect(await reached('SESSIONS_PER_NAME_MAX')).toBe(5)
 })

@@ -21,6 +21,7 @@ export const attached = (clientId: string, but: Partial<Attached> = {}): AnyReco
     registryPosition: 0,
     will: null,
     attributes: {},
+    sessionsMax: 0,
     ...but,
   },
 })
