@@ -2,7 +2,7 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { LogHealth } from '../log/log.ts'
 import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
-import { checkBearer, keyChecker, originOf } from './bearer.ts'
+import { keyChecker, originOf, readBearer } from './bearer.ts'
 import { type Caller, checkRole, findCaller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
 import { addExplainRoute } from './explain-route.ts'
@@ -15,12 +15,15 @@ import { addRetainedRoutes } from './retained-routes.ts'
 import type { Routers } from './routers.ts'
 import { LimitReached } from './rules.ts'
 import { addSessionRoutes } from './session-routes.ts'
+import { looksLikeToken } from './token-verifier.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
 
 export interface ApiOptions {
   readonly registry: Registry
   readonly namespace: string
   readonly key: string
+  /** Finds the bearer of a token of the OIDC issuer; undefined when no issuer is set. Rejects with Problem. */
+  readonly bearerOf?: ((token: string) => Promise<Caller>) | undefined
   readonly config: RegistryConfig
   /** Who knows the sessions. */
   readonly routers: Routers
@@ -100,7 +103,11 @@ export function createApi(options: ApiOptions): FastifyInstance {
     api.addHook('onRequest', async (request) => {
       request.warnings = []
       const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
-      request.caller = checkBearer(request.headers, origin, isProduction, (given) => findCaller(given, isOwnersKey, registry.view, Date.now()))
+      const given = readBearer(request.headers, origin, isProduction)
+      const byKey = findCaller(given, isOwnersKey, registry.view, Date.now())
+      const caller = byKey ?? (looksLikeToken(given) ? await options.bearerOf?.(given) : undefined)
+      if (!caller) throw new Problem(401, 'the key is wrong')
+      request.caller = caller
       const { ns } = request.params as { readonly ns?: string }
       if (ns !== undefined && ns !== namespace) throw new Problem(404, `there is no namespace “${ns}” here, only “${namespace}”`)
       checkRole(request.caller, request.routeOptions.config.role ?? 'owner')

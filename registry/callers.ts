@@ -1,11 +1,11 @@
-/** Who calls the API, by the key: the owner of the deployment, or an API key of the registry with its role. */
+/** Who calls the API: the owner of the deployment, an API key of the registry with its role, or who a token of the OIDC issuer names. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { Problem } from './problem.ts'
 
 export interface Caller {
-  /** As it stands in records: `api-key` is the owner's key file, else `apiKeys/<name>`. */
+  /** As it stands in records: `api-key` is the owner's key file, else `apiKeys/<name>`, or `oidc/<subject>`. */
   readonly by: string
   readonly role: ApiKeyRole
 }
@@ -34,5 +34,5 @@ export function findCaller(given: string, isOwnersKey: (given: string) => boolea
 /** Throws Problem unless the caller's role is the needed one or above. */
 export function checkRole(caller: Caller, needed: ApiKeyRole): void {
   if (apiKeyRoles.indexOf(caller.role) >= apiKeyRoles.indexOf(needed)) return
-  throw new Problem(403, `this takes the role ${needed}; the key (${caller.by}) has the role ${caller.role}`)
+  throw new Problem(403, `this takes the role ${needed}; ${caller.by} has the role ${caller.role}`)
 }

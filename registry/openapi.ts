@@ -293,7 +293,8 @@ export function openApiDocument(namespace: string): object {
     info: {
       title: 'Loggerhead',
       version: '1',
-      description: 'Who may connect, publish and subscribe, and the sessions there are. x-role is the least role that a key needs: reader, operator, owner.',
+      description:
+        'Who may connect, publish and subscribe, and the sessions there are. x-role is the least role that a key or token needs: reader, operator, owner.',
     },
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     security: [{ key: [] }],
@@ -303,6 +304,6 @@ export function openApiDocument(namespace: string): object {
       ...sessionPaths(namespace),
       ...retainedPaths(namespace),
     },
-    components: { schemas, securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    components: { schemas, securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'A key of the API, or a token of the OIDC issuer' } } },
   }
 }

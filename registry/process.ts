@@ -15,6 +15,8 @@ import { seedDevelopmentSamples } from './development-samples.ts'
 import { createMetrics, observeRegistry } from './metrics.ts'
 import { Registry } from './registry.ts'
 import { parseRouterUrls, routersByHttp } from './routers.ts'
+import { callerOf, readOidcSettings } from './token-roles.ts'
+import { TokenVerifier } from './token-verifier.ts'
 
 export interface RegistryProcessOptions {
   readonly config: RegistryConfig
@@ -93,6 +95,8 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
   const key = await readKey(config.API_KEY_FILE)
   const addresses = parseRouterUrls(config.ROUTER_URLS)
   if (!addresses) throw new SettingError('ROUTER_URLS', `“${config.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
+  const oidc = readOidcSettings(config)
+  const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => onLimit('OIDC_TIMEOUT') })
   const internalKey = config.INTERNAL_KEY_FILE === '' ? undefined : (await readFile(config.INTERNAL_KEY_FILE, 'utf8')).trim()
   const log = openLog(metrics)
   const closers: (() => Promise<unknown>)[] = [() => log.close()]
@@ -121,6 +125,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
       registry,
       namespace,
       key,
+      bearerOf: verifier && (async (token) => callerOf(await verifier.verify(token), oidc)),
       config,
       routers: routersByHttp({ addresses, key: internalKey, timeoutMs: config.ROUTER_TIMEOUT, onTimeout: () => onLimit('ROUTER_TIMEOUT') }),
       health: () => log.health(),

@@ -1,14 +1,35 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { OidcIssuer } from '../support/oidc-issuer.ts'
 import { type Stack, startStack } from '../support/stack.ts'
 import { JsClient } from './mqttjs.ts'
 
 /** Live operation from outside: the HTTP API beside real clients, on two routers. */
 describe('live operation', () => {
   let stack: Stack
+  let issuer: OidcIssuer
+  const login = createServer((request, response) => {
+    const answer = issuer.answer(request.url ?? '/')
+    response.writeHead(answer?.status ?? 404, { 'content-type': 'application/json' }).end(answer?.body)
+  })
   beforeAll(async () => {
-    stack = await startStack({ environment: { ROUTERS: '2' } })
+    await new Promise<void>((resolve) => login.listen(0, '127.0.0.1', resolve))
+    issuer = await OidcIssuer.start(`http://127.0.0.1:${(login.address() as AddressInfo).port}/realm`)
+    stack = await startStack({
+      environment: {
+        ROUTERS: '2',
+        OIDC_ISSUER: issuer.issuer,
+        OIDC_AUDIENCE: 'loggerhead',
+        OIDC_ROLE_CLAIM: 'realm_access.roles',
+        OIDC_ROLES: 'operator=fleet',
+      },
+    })
   }, 150_000)
-  afterAll(() => stack?.stop(), 60_000)
+  afterAll(async () => {
+    await stack?.stop()
+    login.close()
+  }, 60_000)
 
   const connect = (clientId: string) =>
     JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
@@ -88,6 +109,17 @@ describe('live operation', () => {
     await publisher.client.publishAsync('op/retained/4', '', { qos: 1, retain: true })
     await until('it is cleared', async () => (await list())?.length === topics.length - 2)
     await publisher.end()
+  }, 60_000)
+
+  test('a token of the OIDC issuer is taken through the front door with its role', async () => {
+    const as = async (token: string, method: string, path: string) =>
+      (await fetch(`${stack.url}/namespaces/default${path}`, { method, headers: { authorization: `Bearer ${token}` } })).status
+    const operator = await issuer.sign({ sub: 'grace', realm_access: { roles: ['fleet', 'other'] } })
+    expect([await as(operator, 'GET', '/sessions'), await as(operator, 'GET', '/apiKeys')]).toEqual([200, 403])
+    expect(await as(await issuer.sign({ realm_access: { roles: ['fleet'] }, aud: 'other' }), 'GET', '/clients')).toBe(401)
+    const client = await connect('op-token')
+    expect(await as(operator, 'POST', '/sessions/op-token:disconnect')).toBe(204)
+    await client.closed()
   }, 60_000)
 
   test('the API tells of itself, takes an import through the front door beyond its bound of a body, and explains', async () => {

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { planTopics, type TopicNames, topicSpecs } from '../../../log/topics.ts'
-import { createApi } from '../../../registry/api.ts'
+import { type ApiOptions, createApi } from '../../../registry/api.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
 import { Registry } from '../../../registry/registry.ts'
 import type { Routers } from '../../../registry/routers.ts'
@@ -25,7 +25,11 @@ export class ApiHarness {
   readonly limits: string[]
   readonly failures: unknown[]
 
-  static async open(environment: Readonly<Record<string, string>> = {}, routers: Routers = { ask: async () => [] }): Promise<ApiHarness> {
+  static async open(
+    environment: Readonly<Record<string, string>> = {},
+    routers: Routers = { ask: async () => [] },
+    bearerOf?: ApiOptions['bearerOf'],
+  ): Promise<ApiHarness> {
     const config = readRegistryConfig({ API_KEY_FILE: 'unused', ...environment })
     const store = new MemoryStore()
     const log = new MemoryLog(store)
@@ -48,6 +52,7 @@ export class ApiHarness {
       registry,
       namespace: 'default',
       key: ownersKey,
+      bearerOf,
       config,
       routers,
       health: () => log.health(),

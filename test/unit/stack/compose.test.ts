@@ -9,7 +9,7 @@ import { readSettings } from '../../../settings/setting.ts'
 import { kafkaVersion } from '../../../stack/kafka/artifacts.ts'
 import { asVariables } from '../../../stack/kafka/docker.ts'
 import { serverProperties } from '../../../stack/kafka/properties.ts'
-import { type ProcessName, readTable } from '../../../stack/setting-tables.ts'
+import { type ProcessName, processes, readTable } from '../../../stack/setting-tables.ts'
 import { type ComposeService, composeText, interpolate, loadCompose, readVariables } from '../../support/compose.ts'
 
 const project = join(import.meta.dirname, '../../..')
@@ -136,7 +136,8 @@ test('two gateways, two routers, and three brokers in the profile cluster', () =
 
 test('every variable that the file reads is known', async () => {
   const read = new Set([...composeText.matchAll(/\$\{(\w+)/g)].map(([, name]) => name as string))
-  const known = new Set([...Object.keys(cluster), ...Object.keys(await readTable(project, 'stack'))])
+  const tables = await Promise.all(processes.map((process) => readTable(project, process)))
+  const known = new Set([...Object.keys(cluster), ...tables.flatMap(Object.keys)])
   expect([...read].filter((name) => !known.has(name))).toEqual([])
   for (const name of Object.keys(cluster)) expect(name === 'COMPOSE_PROFILES' || read.has(name)).toBe(true)
 })
