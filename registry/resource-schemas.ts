@@ -92,8 +92,10 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
   ],
 }
 
-/** What may stand beside `properties` in a body as Azure's management API has it; our own answers can be sent back as they are. */
-const envelope = new Set(['id', 'name', 'type', 'etag', 'location', 'tags', 'systemData', 'sku', 'identity', 'createdAt', 'updatedAt', 'by', 'warnings'])
+/** What may stand beside `properties`: our own answers can be sent back as they are. */
+const envelope = new Set(['id', 'name', 'type', 'etag', 'createdAt', 'updatedAt', 'by', 'warnings'])
+/** What stands there in bodies of Azure's management API: taken out with a warning too. */
+const azureEnvelope = ['location', 'tags', 'sku', 'identity', 'systemData']
 
 type Json = Record<string, unknown>
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -124,10 +126,10 @@ export function readBody(kind: ResourceKind, body: unknown): ReadBody {
   if (!isObject(body)) return { properties: body, warnings: [], unknown: [] }
   const isWrapped = Object.hasOwn(body, 'properties')
   const properties = structuredClone(isWrapped ? body.properties : body)
-  const unknown = isWrapped ? Object.keys(body).filter((field) => field !== 'properties' && !envelope.has(field)) : []
+  const unknown = isWrapped ? Object.keys(body).filter((field) => field !== 'properties' && !envelope.has(field) && !azureEnvelope.includes(field)) : []
   if (!isObject(properties)) return { properties, warnings: [], unknown }
-  const warnings = azureOnly[kind]
-    .filter((path) => takeOut(properties, path))
-    .map((path) => `properties.${path} means something to Azure only and was left out`)
+  const outside = isWrapped ? azureEnvelope.filter((field) => Object.hasOwn(body, field)) : []
+  const inside = azureOnly[kind].filter((path) => takeOut(properties, path)).map((path) => `properties.${path}`)
+  const warnings = [...outside, ...inside].map((path) => `${path} means something to Azure only and was left out`)
   return { properties, warnings, unknown, ...(isWrapped && Object.hasOwn(body, 'name') ? { name: body.name } : {}) }
 }

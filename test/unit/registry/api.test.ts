@@ -120,7 +120,10 @@ test('an answer sent back as it is, wrapped in properties, is accepted; createdA
 test('fields that only Azure knows are left out with a warning; other unknown ones are refused', async () => {
   const put = await send('PUT', 'clients/a', { properties: client({ provisioningState: 'Succeeded' }), systemData: {} })
   expect(put.status).toBe(201)
-  expect(put.json!.warnings).toEqual(['properties.provisioningState means something to Azure only and was left out'])
+  expect(put.json!.warnings).toEqual([
+    'systemData means something to Azure only and was left out',
+    'properties.provisioningState means something to Azure only and was left out',
+  ])
   expect(put.json!.properties.provisioningState).toBeUndefined()
   expect((await send('PUT', 'clients/a', client({ atributes: {} }))).json).toMatchObject({
     status: 400,
