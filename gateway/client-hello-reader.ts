@@ -19,5 +19,6 @@ export function awaitClientHello(socket: Socket, onHello: (hello: Exclude<Client
     socket.destroy()
   }
   socket.on('data', onData)
+  socket.resume()
   socket.on('error', onError)
 }

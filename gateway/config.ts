@@ -1,11 +1,14 @@
+import { parseRange } from '../model/ip-rules.ts'
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
 import type { NamespaceProperties } from '../model/registry-resources.ts'
 import { sessionsPerName, unlimitedSessions } from '../model/session-quota.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
+import { rateSettings } from './rates.ts'
 
 /** Counts every time a limit below took effect; the label is the setting's own name. */
-const reached = (limit: string) => `loggerhead_limit_reached_total{limit="${limit}"}`
+export const reachedMetric = (limit: string): string => `loggerhead_limit_reached_total{limit="${limit}"}`
+const reached = reachedMetric
 
 /** All settings of a gateway. Limits carry their outcome and metric: docs/limits.md is generated from here. */
 export const gatewaySettings = {
@@ -29,6 +32,16 @@ export const gatewaySettings = {
     kind: 'text',
     default: '',
     about: "Origins a browser may connect from, separated by commas; * for any; empty: the listener's own host and clients that send none",
+  },
+  PROXY_PROTOCOL: {
+    kind: 'text',
+    default: '',
+    about: 'Listeners whose connections begin with a PROXY protocol header of version 2, separated by commas: mqtt, mqtts, ws, wss. Needs PROXY_TRUSTED',
+  },
+  PROXY_TRUSTED: {
+    kind: 'text',
+    default: '',
+    about: 'Addresses or ranges (CIDR) of the proxies, separated by commas; on the listeners of PROXY_PROTOCOL everybody else is closed',
   },
   TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate chain of MQTTS and WSS; read again when it changes' },
   TLS_KEY: { kind: 'text', default: '', about: 'PEM file with the private key of TLS_CERT' },
@@ -77,6 +90,36 @@ export const gatewaySettings = {
     about: 'Time for the TLS or WebSocket handshake',
     outcome: 'the socket is closed',
     metric: reached('TLS_HANDSHAKE_TIMEOUT'),
+  },
+  TLS_HANDSHAKES_MAX: {
+    kind: 'number',
+    default: 256,
+    min: 1,
+    max: 100_000,
+    unit: 'handshakes',
+    about: 'TLS handshakes at one time; one address has a quarter of them at most',
+    outcome: 'further sockets wait for their turn, for TLS_HANDSHAKE_TIMEOUT at most',
+    metric: reached('TLS_HANDSHAKES_MAX'),
+  },
+  PROXY_HEADER_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the PROXY protocol header on a listener of PROXY_PROTOCOL',
+    outcome: 'the socket is closed',
+    metric: reached('PROXY_HEADER_TIMEOUT'),
+  },
+  PROXY_HEADER_SIZE_MAX: {
+    kind: 'number',
+    default: 1024,
+    min: 52,
+    max: 65_551,
+    unit: 'bytes',
+    about: 'Size of a PROXY protocol header, its TLVs included',
+    outcome: 'the socket is closed',
+    metric: reached('PROXY_HEADER_SIZE_MAX'),
   },
   CONNECT_TIMEOUT: {
     kind: 'number',
@@ -138,16 +181,7 @@ export const gatewaySettings = {
     outcome: 'a further socket is closed on arrival',
     metric: reached('CONNECTIONS_PER_ADDRESS_MAX'),
   },
-  CONNECTS_PER_SECOND_MAX: {
-    kind: 'number',
-    default: 1000,
-    min: 1,
-    max: 1_000_000,
-    unit: 'connects/s',
-    about: 'CONNECT packets accepted a second, of each namespace',
-    outcome: 'CONNACK 0x9F (server unavailable in 3.1.1) and close',
-    metric: reached('CONNECTS_PER_SECOND_MAX'),
-  },
+  ...rateSettings,
   CLIENT_ID_LENGTH_MAX: {
     kind: 'number',
     default: 256,
@@ -427,10 +461,15 @@ export const gatewaySettings = {
 
 export type GatewaySettings = Values<typeof gatewaySettings>
 
-/** Name of a setting that is a limit. */
-export type LimitName = {
-  [N in keyof typeof gatewaySettings]: (typeof gatewaySettings)[N] extends { readonly outcome: string } ? N : never
-}[keyof typeof gatewaySettings]
+/** Name of a setting that is a limit; rates count by another name (rates.ts). */
+export type LimitName = Exclude<
+  { [N in keyof typeof gatewaySettings]: (typeof gatewaySettings)[N] extends { readonly outcome: string } ? N : never }[keyof typeof gatewaySettings],
+  keyof typeof rateSettings
+>
+
+/** The listeners that clients come in by. */
+export const listenerNames = ['mqtt', 'mqtts', 'ws', 'wss'] as const
+export type ListenerName = (typeof listenerNames)[number]
 
 /** Where a listener listens; `port` 0 is any free one. */
 export interface Endpoint {
@@ -460,6 +499,10 @@ export interface GatewayConfig extends Limits {
   }
   readonly namespaceListeners: readonly NamespaceListener[]
   readonly origins: readonly string[]
+  /** Listeners behind a proxy. */
+  readonly proxied: ReadonlySet<ListenerName>
+  /** Addresses and ranges of the proxies. */
+  readonly proxies: readonly string[]
 }
 
 function port(variable: keyof GatewaySettings, text: string): number | null {
@@ -516,11 +559,30 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   if (values.FIRST_PACKET_SIZE_MAX > values.MAXIMUM_PACKET_SIZE && environment.FIRST_PACKET_SIZE_MAX) {
     throw new SettingError('FIRST_PACKET_SIZE_MAX', `${values.FIRST_PACKET_SIZE_MAX} is above MAXIMUM_PACKET_SIZE ${values.MAXIMUM_PACKET_SIZE}`)
   }
-  const origins = values.WS_ORIGINS.split(',')
-    .map((origin) => origin.trim().toLowerCase())
-    .filter((origin) => origin !== '')
+  const origins = listed(values.WS_ORIGINS.toLowerCase())
   const namespaceListeners = readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1'))
-  return { ...values, rules: openRules, listeners, namespaceListeners, origins }
+  return { ...values, rules: openRules, listeners, namespaceListeners, origins, ...readProxies(values) }
+}
+
+const listed = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+
+function readProxies(values: GatewaySettings): Pick<GatewayConfig, 'proxied' | 'proxies'> {
+  const proxied = new Set<ListenerName>()
+  for (const text of listed(values.PROXY_PROTOCOL)) {
+    const name = listenerNames.find((known) => known === text)
+    if (name === undefined) throw new SettingError('PROXY_PROTOCOL', `“${text}” is not one of ${listenerNames.join(', ')}`)
+    proxied.add(name)
+  }
+  const proxies = listed(values.PROXY_TRUSTED)
+  for (const text of proxies)
+    if (parseRange(text) === null) throw new SettingError('PROXY_TRUSTED', `“${text}” is neither an address nor a range such as 192.0.2.0/24 or 2001:db8::/32`)
+  if (proxied.size > 0 && proxies.length === 0)
+    throw new SettingError('PROXY_TRUSTED', 'is needed with PROXY_PROTOCOL: whoever sends a header names any address')
+  return { proxied, proxies }
 }
 
 /** The settings as the namespace narrows them, and the strict rules it sets. */

@@ -8,9 +8,11 @@ import type { Connection } from './connection.ts'
 import type { Ending } from './disconnection.ts'
 import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
+import type { NamespaceRates } from './rates.ts'
 
 /** What a connection needs of its gateway. */
 export interface ConnectionHost extends PublishHost {
+  readonly rates: NamespaceRates
   now(): number
   readiness(isInternal: boolean): Readiness
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */

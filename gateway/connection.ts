@@ -7,7 +7,7 @@ import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import { PacketUses } from '../model/packet-uses.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
-import type { ConnectPacket, Packet, ProtocolVersion, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import type { ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import type { AckOutcome, LiveSession, Receiver } from '../proto/frames.ts'
@@ -38,6 +38,7 @@ import {
   refuseEverybody,
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
+import { ClientRates } from './rates.ts'
 import type { Transport, TransportListener } from './transport.ts'
 
 /** The router's answer to an Attached record. */
@@ -72,6 +73,7 @@ type Phase =
       readonly knowsFilters: boolean
       readonly publishing: Publishing
       readonly delivering: Delivering
+      readonly rates: ClientRates
       readonly filters: Set<string>
     }
   | { readonly is: 'closed' }
@@ -95,6 +97,9 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #leaving: Ending | null = null
   /** Subscriptions on their way into the log. */
   #subscribing = 0
+  /** When a rate lets the client be read again, and when it may be sent more, ms since the epoch; Infinity: nothing waits for that. */
+  #readAgainAt = Number.POSITIVE_INFINITY
+  #sendAgainAt = Number.POSITIVE_INFINITY
   isFlushScheduled = false
 
   constructor(host: ConnectionHost, transport: Transport, isInternal: boolean) {
@@ -146,8 +151,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   onData(chunk: Buffer): void {
     this.#host.metrics.bytesIn += chunk.length
     if (this.#phase.is === 'closed') return
-    this.#lastReceivedAt = this.#host.now()
+    const now = this.#host.now()
+    this.#lastReceivedAt = now
     this.#input.take(chunk)
+    if (this.#phase.is === 'open') this.#throttle(this.#phase.rates.received(chunk.length, now))
   }
 
   onDrain(): void {
@@ -185,8 +192,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       // What ends with its connection is never sent again on another.
       uses: client.sessionExpiryInterval > 0 || answer.sessionPresent ? PacketUses.decode(answer.uses) : null,
     }
+    const rates = new ClientRates(this.#host.rates)
     this.#phase = {
       is: 'open',
+      rates,
       session,
       sessionId: answer.session,
       knowsFilters: answer.filters !== null,
@@ -197,6 +206,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         this,
         client,
         this.#output,
+        rates,
         // One that was there before may be owed something from an earlier connection, under ids that were used there.
         client.sessionExpiryInterval === 0 && !answer.sessionPresent,
       ),
@@ -351,6 +361,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.close(ended(ReasonCode.QuotaExceeded, `${limit} is reached`))
   }
 
+  onThrottled(waitMs: number): void {
+    if (this.#sendAgainAt !== Number.POSITIVE_INFINITY) return
+    const now = this.#host.now()
+    this.#sendAgainAt = now + waitMs
+    this.#host.setDeadline(this, this.#nextLook(now))
+  }
+
   // --- what the input tells
 
   onPacket(packet: Packet): void {
@@ -372,7 +389,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #takeOpen(phase: Phase & { is: 'open' }, packet: Packet): void {
     switch (packet.type) {
       case 'publish':
-        this.#published(packet, phase.publishing.receive(packet))
+        this.#publish(phase, packet)
         return
       case 'pubrel':
         this.#published(packet, phase.publishing.release(packet.packetId))
@@ -385,9 +402,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         return
       case 'subscribe':
         this.#subscribe(phase, packet)
+        this.#throttle(phase.rates.subscribed(this.#host.now()))
         return
       case 'unsubscribe':
         this.#unsubscribe(phase, packet)
+        this.#throttle(phase.rates.subscribed(this.#host.now()))
         return
       case 'disconnect':
         this.#end(receiveDisconnect(packet, phase.session.client, this.#host.config))
@@ -403,6 +422,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         // [MQTT-3.1.0-2], and AUTH without an authentication method [MQTT-4.12.0-7].
         this.#end(ended(ReasonCode.ProtocolError, `${packet.type} has no place here`))
     }
+  }
+
+  #publish({ publishing, rates }: Phase & { is: 'open' }, packet: PublishPacket): void {
+    const result = publishing.receive(packet)
+    this.#published(packet, result)
+    if (result !== 'wait') this.#throttle(rates.published(this.#host.now()))
   }
 
   #published(packet: Packet, result: PublishResult): void {
@@ -442,6 +467,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { principal } = authentication
+    if (!this.isInternal && !host.rates.mayConnectAs(client.clientId, host.now())) {
+      this.#refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second with this client id')
+      return
+    }
     if (client.will && host.mayPublish(principal, client.will.topic) !== 'allowed') {
       this.#refuse(ReasonCode.NotAuthorized, 'the will’s topic may not be published on')
       return
@@ -540,6 +569,16 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#host.waitFor(this, 'registry')
   }
 
+  /** The client is above a rate: it is not read for so long. */
+  #throttle(waitMs: number): void {
+    if (waitMs === 0 || this.#phase.is !== 'open') return
+    const now = this.#host.now()
+    // What was taken meanwhile makes it later, never earlier.
+    this.#readAgainAt = this.#input.isPausedFor(Pause.rate) ? Math.max(this.#readAgainAt, now + waitMs) : now + waitMs
+    this.#input.pause(Pause.rate)
+    this.#host.setDeadline(this, this.#nextLook(now))
+  }
+
   // --- deadlines
 
   /** When this connection has to be looked at next. */
@@ -551,6 +590,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       keepAliveMs > 0 ? this.#lastReceivedAt + keepAliveMs : Number.POSITIVE_INFINITY,
       this.#progress.stuckSince === null ? Number.POSITIVE_INFINITY : this.#progress.stuckSince + this.#host.config.SLOW_CLIENT_TIMEOUT,
       session.expiresAt,
+      this.#readAgainAt,
+      this.#sendAgainAt,
       nowMs + 600_000,
     )
   }
@@ -565,6 +606,15 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#end(ended(ReasonCode.QuotaExceeded, 'the client does not read'))
       this.transport.destroy()
       return
+    }
+    if (nowMs >= this.#sendAgainAt) {
+      this.#sendAgainAt = Number.POSITIVE_INFINITY
+      if (this.#phase.is === 'open') this.#phase.delivering.onRoom(nowMs)
+    }
+    if (nowMs >= this.#readAgainAt) {
+      this.#readAgainAt = Number.POSITIVE_INFINITY
+      this.#lastReceivedAt = nowMs
+      this.#input.resume(Pause.rate)
     }
     if (this.#input.isPaused) {
       this.#lastReceivedAt = nowMs // what is not read cannot be late

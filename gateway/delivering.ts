@@ -7,6 +7,7 @@ import { Direct, type Flight, Owed, type Waiting } from './outbound.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { Output } from './output.ts'
 import type { Client } from './protocol.ts'
+import type { ClientRates } from './rates.ts'
 import { type AliasUse, TopicAliases } from './topic-aliases.ts'
 
 /** What delivering needs of its connection. */
@@ -19,6 +20,15 @@ export interface DeliveryOwner {
   onDone(number: number, outcome: AckOutcome): void
   /** The client takes too little: the connection ends with 0x97. */
   onOverflow(limit: LimitName): void
+  /** A rate is used up: `onRoom` is to be called after this long, ms. */
+  onThrottled(waitMs: number): void
+}
+
+/** A numbered message that waits for its rate. */
+interface Throttled {
+  readonly message: Outgoing
+  readonly receiver: Receiver
+  readonly packetId: number
 }
 
 /** Retained messages go out while no more than this waits for the network, bytes: above it a socket tells when it has taken all. */
@@ -41,8 +51,13 @@ export class Delivering {
   /** Numbered messages of a session that ends with its connection: they go the way of its direct ones. */
   readonly #lent: Lent | null
   readonly #aliases: TopicAliases | null
+  readonly #rates: ClientRates
+  /** In their order; within the client's Receive Maximum. */
+  #throttled: Throttled[] = []
+  #throttledBytes = 0
 
-  constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, isTransient: boolean) {
+  constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, rates: ClientRates, isTransient: boolean) {
+    this.#rates = rates
     this.#aliases = client.topicAliasMaximum > 0 ? new TopicAliases(client.topicAliasMaximum) : null
     this.#lent = isTransient ? new Lent() : null
     this.#config = config
@@ -74,11 +89,14 @@ export class Delivering {
     this.onRoom(nowMs)
   }
 
-  /** The network or the client has taken something. */
+  /** The network or the client has taken something, or a rate allows more. */
   onRoom(nowMs: number): void {
+    if (this.#throttled.length > 0) this.#sendThrottled(nowMs)
+    if (this.#direct && this.#direct.waiting > 0) this.#advance(nowMs)
     for (let next = this.#pages.first; next; next = this.#pages.first) {
       if (this.#owner.waitingBytes > retainedWaitingMax) return
       if (next.receiver.qos > 0 && this.#direct && !this.#direct.hasRoom) return
+      if (this.#mustWait(nowMs)) return
       this.#pages.shift()
       this.#handOn(next, nowMs)
     }
@@ -168,7 +186,8 @@ export class Delivering {
     else if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
       dropped.slow++
       this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
-    } else {
+    } else if (this.#rates.sendWaitMs(nowMs) > 0) dropped.throttled++
+    else {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
     }
@@ -182,11 +201,32 @@ export class Delivering {
       this.#owner.onDone(receiver.number, AckOutcome.acknowledged)
       return
     }
+    if (this.#throttled.length > 0 || this.#mustWait(nowMs)) {
+      if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
+      else {
+        this.#throttled.push({ message, receiver, packetId })
+        this.#throttledBytes += message.size
+      }
+    } else this.#sendOwed(message, receiver, packetId, nowMs)
+  }
+
+  #sendThrottled(nowMs: number): void {
+    const waiting = this.#throttled
+    let sent = 0
+    for (; sent < waiting.length && !this.#mustWait(nowMs); sent++) {
+      const { message, receiver, packetId } = waiting[sent] as Throttled
+      this.#throttledBytes -= message.size
+      this.#sendOwed(message, receiver, packetId, nowMs)
+    }
+    this.#throttled = waiting.slice(sent)
+  }
+
+  #sendOwed(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
     // What an earlier connection may have brought in part is not ended by its expiry, which bounds the start of a delivery [MQTT-3.3.2-5].
     const isExpired = message.isExpired(nowMs) && !(receiver.qos === 2 && receiver.dup)
     const outcome = isExpired ? AckOutcome.expired : this.#isTooLarge(message, receiver, nowMs) ? AckOutcome.tooLarge : null
     if (outcome !== null) {
-      this.#owed.drop(receiver.number)
+      this.#owed?.drop(receiver.number)
       this.#metrics.deliveriesDropped[outcome === AckOutcome.expired ? 'expired' : 'tooLarge']++
       this.#owner.onDone(receiver.number, outcome)
       return
@@ -210,7 +250,7 @@ export class Delivering {
       this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
       return
     }
-    const packetId = this.#direct.take(receiver.qos === 2 ? 2 : 1)
+    const packetId = this.#mustWait(nowMs) ? null : this.#direct.take(receiver.qos === 2 ? 2 : 1)
     if (packetId !== null) {
       this.#sendDirect(message, receiver, packetId, nowMs)
       return
@@ -221,11 +261,13 @@ export class Delivering {
     if (full) this.#owner.onOverflow(full)
   }
 
-  /** Sends what the window lets through. */
+  /** Sends what the window and the rates let through. */
   #advance(nowMs: number): void {
     const direct = this.#direct
     if (!direct) return
-    for (let next = direct.shift(); next !== null; next = direct.shift()) {
+    while (direct.waiting > 0 && !this.#mustWait(nowMs)) {
+      const next = direct.shift()
+      if (next === null) return
       const { message, receiver }: Waiting = next.waiting
       if (this.#discards(message, receiver, nowMs)) direct.acknowledge(next.packetId)
       else this.#sendDirect(message, receiver, next.packetId, nowMs)
@@ -257,7 +299,7 @@ export class Delivering {
 
   /** A lone message always has room, whatever its size. */
   #isOver(message: Outgoing, bytesMax: number): boolean {
-    const { waitingBytes } = this.#owner
+    const waitingBytes = this.#owner.waitingBytes + this.#throttledBytes
     return waitingBytes > 0 && waitingBytes + message.size > bytesMax
   }
 
@@ -275,7 +317,14 @@ export class Delivering {
     return maximumPacketSize > 0 && message.sizeFor(protocolVersion, receiver, nowMs) > maximumPacketSize
   }
 
+  #mustWait(nowMs: number): boolean {
+    const waitMs = this.#rates.sendWaitMs(nowMs)
+    if (waitMs > 0) this.#owner.onThrottled(waitMs)
+    return waitMs > 0
+  }
+
   #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
+    this.#rates.sent(message.size, nowMs)
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
     this.#owner.onOutput()
   }

@@ -15,7 +15,6 @@ import type { AckOutcome } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
 import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
-import { Admission } from './admission.ts'
 import { Attachment } from './attachment.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
@@ -26,6 +25,7 @@ import { Drain } from './drain.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
+import { NamespaceRates } from './rates.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import type { Transport } from './transport.ts'
 
@@ -71,8 +71,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
-  /** Of CONNECTs; sockets are counted before their namespace is known. */
-  readonly #admission: Admission
+  readonly rates: NamespaceRates
   readonly links: RouterLinks
   readonly deadlines: Deadlines
   registryVersion = 1
@@ -113,7 +112,6 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
     this.#appender = appender
-    this.#admission = new Admission(options.config)
     this.deadlines = new Deadlines(this.now())
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
@@ -125,6 +123,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       linkedRouters: this.links.size,
       registryUnconfirmedMs: options.registry.confirmedMs(),
     }))
+    this.rates = new NamespaceRates(this)
     this.#accepted.gateway = options.config.GATEWAY_ID
     randomBytes(8).copy(this.#messageId)
     this.#unwatch = options.registry.onChange(() => this.#onRegistryChange())
@@ -257,7 +256,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   readiness(isInternal: boolean): Readiness {
     return {
       // The front door's canary has to tell how things are, however large the crowd.
-      rateAllows: isInternal || this.#admission.connect(this.now()),
+      rateAllows: isInternal || this.rates.mayConnect(this.now()),
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),

@@ -5,24 +5,26 @@ import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from 'pino'
 import { WebSocketServer } from 'ws'
+import { AddressSet, rangesOf } from '../model/ip-rules.ts'
 import { Admission } from './admission.ts'
 import { type Arrival, type Choice, hostOfHeader } from './arrivals.ts'
-import type { Endpoint, GatewayConfig, LimitName } from './config.ts'
+import type { Endpoint, GatewayConfig, LimitName, ListenerName } from './config.ts'
 import type { Deadlines, Timed } from './deadlines.ts'
+import { Doorway, type DoorwayHost, type Way } from './doorway.ts'
+import { HandshakeTurns } from './handshake-turns.ts'
 import { HostCertificates } from './host-certificates.ts'
 import { type CertificatePair, followPair, readPair } from './server-certificate.ts'
-import { plainAddress, SocketTransport } from './socket-transport.ts'
+import { SocketTransport } from './socket-transport.ts'
 import { TlsEntrance } from './tls-entrance.ts'
 import type { Transport } from './transport.ts'
 import { WebSocketTransport } from './websocket-transport.ts'
 
 /** What listeners need of the process. */
-export interface ListenerHost {
+export interface ListenerHost extends DoorwayHost {
   readonly config: GatewayConfig
   readonly admission: Admission
   readonly deadlines: Deadlines
   readonly logger: Logger
-  now(): number
   /** Counts a limit that took effect before the namespace was known. */
   reached(limit: LimitName): void
   /** The namespace that every socket of the shared listeners is for; null when hosts have to be told apart. */
@@ -70,20 +72,22 @@ export async function listen(server: Server, setting: string, endpoint: Endpoint
   }
 }
 
-const internalLimits = { CONNECTIONS_MAX: 64, CONNECTIONS_PER_ADDRESS_MAX: 64, CONNECTS_PER_SECOND_MAX: 64 }
+const internalLimits = { CONNECTIONS_MAX: 64, CONNECTIONS_PER_ADDRESS_MAX: 64 }
 
 export class Listeners {
   readonly #host: ListenerHost
   readonly #servers: Server[] = []
   readonly #entrances: TlsEntrance[] = []
   readonly ports: Record<string, number> = {}
-  /** The front door gets in however crowded the others may be. */
-  readonly #internalAdmission = new Admission(internalLimits)
+  readonly #doorway: Doorway
+  readonly #turns: HandshakeTurns
   #unfollow: (() => void) | null = null
   #hostCertificates: HostCertificates | null = null
 
   constructor(host: ListenerHost) {
     this.#host = host
+    this.#doorway = new Doorway(host)
+    this.#turns = new HandshakeTurns(host.config.TLS_HANDSHAKES_MAX)
   }
 
   /** Opens every listener that the settings ask for. Throws ListenError, or what is wrong with the certificate. */
@@ -94,18 +98,20 @@ export class Listeners {
     if (mqtt) await this.#listen('mqtt', 'MQTT_PORT', mqtt, this.#plain(toHome, false))
     if (internal) await this.#listen('internalMqtt', 'INTERNAL_MQTT_PORT', internal, this.#plain(toHome, true))
     const byHost = (request: IncomingMessage): Choice => this.#host.choose({ by: 'host', host: hostOfHeader(request.headers.host) })
-    if (ws) await this.#listen('ws', 'WS_PORT', ws, this.#admitting(this.#webSocket('ws', byHost)))
+    if (ws) await this.#listen('ws', 'WS_PORT', ws, this.#plainWebSocket(byHost))
     for (const { namespace, kind, endpoint } of config.namespaceListeners) {
       const choose = (): Choice => this.#host.choose({ by: 'listener', namespace })
-      const server = kind === 'mqtt' ? this.#plain(() => namespace, false) : this.#admitting(this.#webSocket('ws', choose))
+      const server = kind === 'mqtt' ? this.#plain(() => namespace, false) : this.#plainWebSocket(choose)
       await this.#listen(`${kind}:${namespace}`, 'NAMESPACE_LISTENERS', endpoint, server)
     }
     if (!mqtts && !wss) return
     const pair = readPair(config.TLS_CERT, config.TLS_KEY)
     this.#hostCertificates = new HostCertificates(config.TLS_HOST_CERTS, logger)
     if (mqtts) {
-      const entrance = this.#entrance(pair, (socket, namespace) => this.#host.accept(new SocketTransport(socket, 'tls'), namespace, false))
-      await this.#listen('mqtts', 'MQTTS_PORT', mqtts, this.#secure(entrance))
+      const entrance = this.#entrance(pair, (socket, namespace) =>
+        this.#host.accept(new SocketTransport(socket, 'tls', this.#doorway.addressOf(socket)), namespace, false),
+      )
+      await this.#listen('mqtts', 'MQTTS_PORT', mqtts, this.#secure('mqtts', entrance))
     }
     if (wss) {
       const namespaces = new WeakMap<Duplex, string>()
@@ -114,7 +120,7 @@ export class Listeners {
         namespaces.set(socket, namespace)
         server.emit('connection', socket)
       }
-      await this.#listen('wss', 'WSS_PORT', wss, this.#secure(this.#entrance(pair, onSecure, ['http/1.1'])))
+      await this.#listen('wss', 'WSS_PORT', wss, this.#secure('wss', this.#entrance(pair, onSecure, ['http/1.1'])))
     }
     this.#unfollow = followPair(config.TLS_CERT, config.TLS_KEY, logger, (changed) => {
       for (const entrance of this.#entrances) entrance.renew(changed)
@@ -140,33 +146,35 @@ export class Listeners {
     this.#host.logger.info({ listener: name, host: endpoint.host, port: this.ports[name] }, 'listening')
   }
 
-  /** Counts a socket before anything is read from it, or closes it. */
-  #admit(socket: Socket, admission: Admission = this.#host.admission): boolean {
-    const address = plainAddress(socket.remoteAddress)
-    const refusal = admission.enter(address)
-    if (refusal) {
-      this.#host.reached(refusal)
-      socket.destroy()
-      return false
-    }
-    socket.once('close', () => admission.leave(address))
-    return true
+  /** A server that lets sockets in paused and hands them on when they may speak their protocol. */
+  #server(way: Way, handOn: (socket: Socket) => void): Server {
+    return createTcpServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#doorway.enter(socket, way, () => handOn(socket)))
+  }
+
+  #way(listener: ListenerName, turns: HandshakeTurns | null): Way {
+    const { config, admission } = this.#host
+    return { admission, proxies: config.proxied.has(listener) ? new AddressSet(rangesOf(config.proxies)) : null, turns }
   }
 
   #plain(namespace: () => string, isInternal: boolean): Server {
-    return createTcpServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket, isInternal ? this.#internalAdmission : undefined)) this.#host.accept(new SocketTransport(socket, 'tcp'), namespace(), isInternal)
+    // The front door gets in however crowded the others may be.
+    const way = isInternal ? { admission: new Admission(internalLimits), proxies: null, turns: null } : this.#way('mqtt', null)
+    return this.#server(way, (socket) => {
+      this.#host.accept(new SocketTransport(socket, 'tcp', this.#doorway.addressOf(socket)), namespace(), isInternal)
+      socket.resume()
     })
   }
 
-  #admitting(server: HttpServer): Server {
-    return server.prependListener('connection', (socket: Socket) => this.#admit(socket))
+  #plainWebSocket(choose: (request: IncomingMessage) => Choice): Server {
+    const server = this.#webSocket('ws', choose)
+    return this.#server(this.#way('ws', null), (socket) => {
+      server.emit('connection', socket)
+      socket.resume()
+    })
   }
 
-  #secure(entrance: TlsEntrance): Server {
-    return createTcpServer({ noDelay: true }, (socket) => {
-      if (this.#admit(socket)) entrance.take(socket)
-    })
+  #secure(listener: ListenerName, entrance: TlsEntrance): Server {
+    return this.#server(this.#way(listener, this.#turns), (socket) => entrance.take(socket))
   }
 
   #entrance(pair: CertificatePair, onSecure: (socket: TLSSocket, namespace: string) => void, alpn?: readonly string[]): TlsEntrance {
@@ -179,9 +187,12 @@ export class Listeners {
       only: () => host.onlyNamespace(),
       choose: (name) => host.choose({ by: 'host', host: name }),
       guard: (socket) => this.#limitHandshake(socket),
-      onRefused: (socket, why) => host.onRefused(plainAddress(socket.remoteAddress), why),
+      onRefused: (socket, why) => host.onRefused(this.#doorway.addressOf(socket), why),
       onHandshakeTimeout: () => host.reached('TLS_HANDSHAKE_TIMEOUT'),
-      onSecure,
+      onSecure: (socket, namespace) => {
+        this.#doorway.secured(socket)
+        onSecure(socket, namespace)
+      },
     })
     this.#entrances.push(entrance)
     return entrance
@@ -225,12 +236,12 @@ export class Listeners {
       if (refusal) return refuse(socket, refusal)
       const choice = choose(request)
       if ('refused' in choice) {
-        this.#host.onRefused(plainAddress(request.socket.remoteAddress), choice.refused)
+        this.#host.onRefused(this.#doorway.addressOf(request.socket), choice.refused)
         return refuse(socket, 421)
       }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         waiting.get(socket)?.()
-        this.#host.accept(new WebSocketTransport(webSocket, socket as Socket, kind), choice.namespace, false)
+        this.#host.accept(new WebSocketTransport(webSocket, socket as Socket, kind, this.#doorway.addressOf(socket as Socket)), choice.namespace, false)
       })
     })
     server.on('clientError', (_error, socket) => socket.destroy())

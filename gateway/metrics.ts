@@ -1,9 +1,17 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { gatewaySettings, type LimitName } from './config.ts'
+import { gatewaySettings, type LimitName, reachedMetric } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
+import { type ThrottleType, throttleTypes } from './rates.ts'
 
 /** Limits that take effect before a namespace is known: counted once for all. */
-export const entranceLimits: readonly LimitName[] = ['CONNECTIONS_MAX', 'CONNECTIONS_PER_ADDRESS_MAX', 'TLS_HANDSHAKE_TIMEOUT']
+export const entranceLimits: readonly LimitName[] = [
+  'CONNECTIONS_MAX',
+  'CONNECTIONS_PER_ADDRESS_MAX',
+  'TLS_HANDSHAKES_MAX',
+  'TLS_HANDSHAKE_TIMEOUT',
+  'PROXY_HEADER_TIMEOUT',
+  'PROXY_HEADER_SIZE_MAX',
+]
 
 /** Counts limits that take effect; plain numbers until they are scraped. */
 export class LimitCounts {
@@ -45,10 +53,11 @@ export class GatewayMetrics {
   readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0 }
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
-  readonly deliveriesDropped = { slow: 0, expired: 0, tooLarge: 0, gone: 0 }
+  readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }
   bytesIn = 0
   bytesOut = 0
   readonly #limits: LimitCounts
+  readonly #throttled = new Map<ThrottleType, number>(throttleTypes.map((type) => [type, 0]))
   readonly connects: Counter<'result'>
   readonly disconnections: Counter<'reason'>
   /** Seconds from a CONNECT to its CONNACK. */
@@ -57,7 +66,9 @@ export class GatewayMetrics {
 
   constructor(registry: Registry, levels: () => GatewayLevels) {
     const registers = [registry]
-    const names = Object.entries(gatewaySettings).flatMap(([name, setting]) => ('outcome' in setting ? [name as LimitName] : []))
+    const names = Object.entries(gatewaySettings).flatMap(([name, setting]) =>
+      'metric' in setting && setting.metric === reachedMetric(name) ? [name as LimitName] : [],
+    )
     this.#limits = new LimitCounts(
       registry,
       names.filter((name) => !entranceLimits.includes(name)),
@@ -92,6 +103,7 @@ export class GatewayMetrics {
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
+    counter('loggerhead_throttled_total', 'How often a rate took effect, by Event Grid’s ThrottleType', 'type', () => this.#throttled)
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
       ['in', this.bytesIn],
       ['out', this.bytesOut],
@@ -115,6 +127,11 @@ export class GatewayMetrics {
   /** Counts a limit that took effect. */
   reached(limit: LimitName): void {
     this.#limits.reached(limit)
+  }
+
+  /** Counts a rate that took effect. */
+  throttled(type: ThrottleType): void {
+    this.#throttled.set(type, (this.#throttled.get(type) ?? 0) + 1)
   }
 
   disconnected(reason: DisconnectionReason): void {

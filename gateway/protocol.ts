@@ -89,7 +89,7 @@ export interface Readiness {
 /** May any CONNECT come in now? Null when it may. */
 export function refuseEverybody(readiness: Readiness, limits: Limits): Refused | null {
   if (readiness.stopping) return refuse(limits.SERVER_REFERENCE ? ReasonCode.UseAnotherServer : ReasonCode.ServerUnavailable, 'the gateway is shutting down')
-  if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second', 'CONNECTS_PER_SECOND_MAX')
+  if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second')
   if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
   if (readiness.logIsFull) return refuse(ReasonCode.ServerBusy, 'too much waits for the log', 'KAFKA_BYTES_WAITING_MAX')
   if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE) return refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')

@@ -31,6 +31,7 @@ export class Reception implements ListenerHost {
   readonly #options: ReceptionOptions
   readonly #limits: LimitCounts
   readonly #refused: Counter<'reason'>
+  readonly #proxyRefused: Counter<'reason'>
   #reportedSince = 0
   #reports = 0
 
@@ -48,6 +49,12 @@ export class Reception implements ListenerHost {
       labelNames: ['reason'],
       registers: [options.metrics],
     })
+    this.#proxyRefused = new Counter({
+      name: 'loggerhead_proxy_refused_total',
+      help: 'Connections closed for their PROXY protocol header: untrusted, malformed',
+      labelNames: ['reason'],
+      registers: [options.metrics],
+    })
   }
 
   now(): number {
@@ -56,6 +63,10 @@ export class Reception implements ListenerHost {
 
   reached(limit: LimitName): void {
     this.#limits.reached(limit)
+  }
+
+  proxyRefused(reason: 'untrusted' | 'malformed'): void {
+    this.#proxyRefused.inc({ reason })
   }
 
   onlyNamespace(): string | null {

@@ -22,10 +22,10 @@ export class SocketTransport implements Transport {
   #certificate: X509Certificate | null | undefined
   #graceTimer: NodeJS.Timeout | null = null
 
-  constructor(socket: Socket, kind: 'tcp' | 'tls') {
+  constructor(socket: Socket, kind: 'tcp' | 'tls', remoteAddress: string) {
     this.kind = kind
     this.#socket = socket
-    this.remoteAddress = plainAddress(socket.remoteAddress)
+    this.remoteAddress = remoteAddress
     socket.setNoDelay(true)
     // A peer that vanished without a FIN and asked for no keep alive is found by TCP itself.
     socket.setKeepAlive(true, 60_000)

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
-import { clientCertificate, plainAddress } from './socket-transport.ts'
+import { clientCertificate } from './socket-transport.ts'
 import type { Transport, TransportKind, TransportListener } from './transport.ts'
 
 /** Close codes of RFC 6455. */
@@ -18,11 +18,11 @@ export class WebSocketTransport implements Transport {
   #ending = false
   #graceTimer: NodeJS.Timeout | null = null
 
-  constructor(webSocket: WebSocket, socket: Socket, kind: 'ws' | 'wss') {
+  constructor(webSocket: WebSocket, socket: Socket, kind: 'ws' | 'wss', remoteAddress: string) {
     this.kind = kind
     this.#webSocket = webSocket
     this.#socket = socket
-    this.remoteAddress = plainAddress(socket.remoteAddress)
+    this.remoteAddress = remoteAddress
   }
 
   get certificate(): X509Certificate | null {

@@ -17,6 +17,9 @@ export interface NamespaceLimit {
   readonly least?: number
 }
 
+/** Bytes a second below which not even one read of a socket would fit. */
+export const bytesPerSecondLeast = 16_384
+
 /** The limits a namespace may set, as the API spells them. docs/limits.md has a table made of this. */
 export const namespaceLimits = {
   // What the registry holds.
@@ -44,6 +47,85 @@ export const namespaceLimits = {
   serverTopicAliases: { about: 'Topic aliases set for one client', unit: 'aliases', setting: 'TOPIC_ALIAS_OUTBOUND_MAX', eventgrid: 0 },
   receiveMaximum: { about: 'Publishes of one client without acknowledgement', unit: 'messages', setting: 'RECEIVE_MAXIMUM', eventgrid: 1000, least: 1 },
   inflight: { about: 'Messages on their way to one client', unit: 'messages', setting: 'INFLIGHT_MAX', eventgrid: 100, least: 1 },
+  // Rates; those of the namespace are each gateway's own.
+  connectsPerSecond: { about: 'CONNECT packets a second', unit: 'connects/s', setting: 'CONNECTS_PER_SECOND_MAX', eventgrid: 200, least: 1 },
+  connectsPerSecondPerSession: {
+    about: 'CONNECT packets a second with one client id',
+    unit: 'connects/s',
+    setting: 'SESSION_CONNECTS_PER_SECOND_MAX',
+    eventgrid: 1,
+    least: 1,
+  },
+  inboundPublishesPerSecond: {
+    about: 'Publishes a second from all clients',
+    unit: 'publishes/s',
+    setting: 'PUBLISHES_IN_PER_SECOND_MAX',
+    eventgrid: 1000,
+    least: 1,
+  },
+  inboundPublishesPerSecondPerSession: {
+    about: 'Publishes a second from one client',
+    unit: 'publishes/s',
+    setting: 'SESSION_PUBLISHES_IN_PER_SECOND_MAX',
+    eventgrid: 1000,
+    least: 1,
+  },
+  inboundBytesPerSecond: {
+    about: 'Bytes a second from all clients',
+    unit: 'bytes/s',
+    setting: 'BYTES_IN_PER_SECOND_MAX',
+    eventgrid: 1_048_576,
+    least: bytesPerSecondLeast,
+  },
+  inboundBytesPerSecondPerSession: {
+    about: 'Bytes a second from one client',
+    unit: 'bytes/s',
+    setting: 'SESSION_BYTES_IN_PER_SECOND_MAX',
+    eventgrid: 1_048_576,
+    least: bytesPerSecondLeast,
+  },
+  outboundPublishesPerSecond: {
+    about: 'Messages a second to all clients',
+    unit: 'messages/s',
+    setting: 'PUBLISHES_OUT_PER_SECOND_MAX',
+    eventgrid: 1000,
+    least: 1,
+  },
+  outboundPublishesPerSecondPerSession: {
+    about: 'Messages a second to one client',
+    unit: 'messages/s',
+    setting: 'SESSION_PUBLISHES_OUT_PER_SECOND_MAX',
+    eventgrid: 100,
+    least: 1,
+  },
+  outboundBytesPerSecond: {
+    about: 'Bytes of messages a second to all clients',
+    unit: 'bytes/s',
+    setting: 'BYTES_OUT_PER_SECOND_MAX',
+    eventgrid: 1_048_576,
+    least: bytesPerSecondLeast,
+  },
+  outboundBytesPerSecondPerSession: {
+    about: 'Bytes of messages a second to one client',
+    unit: 'bytes/s',
+    setting: 'SESSION_BYTES_OUT_PER_SECOND_MAX',
+    eventgrid: 1_048_576,
+    least: bytesPerSecondLeast,
+  },
+  subscribesPerSecond: {
+    about: 'SUBSCRIBE and UNSUBSCRIBE packets a second from all clients',
+    unit: 'operations/s',
+    setting: 'SUBSCRIBES_PER_SECOND_MAX',
+    eventgrid: 200,
+    least: 1,
+  },
+  subscribesPerSecondPerSession: {
+    about: 'SUBSCRIBE and UNSUBSCRIBE packets a second from one client',
+    unit: 'operations/s',
+    setting: 'SESSION_SUBSCRIBES_PER_SECOND_MAX',
+    eventgrid: 5,
+    least: 1,
+  },
   sessionExpirySeconds: { about: 'Longest session expiry interval', unit: 's', setting: 'SESSION_EXPIRY_MAX', eventgrid: 28_800 },
 } as const satisfies Readonly<Record<string, NamespaceLimit>>
 

@@ -117,8 +117,8 @@ test('CONNECTIONS_PER_ADDRESS_MAX: one socket more from the same address is clos
 test.each([
   [5, 0x9f],
   [4, 0x88],
-] as const)('CONNECTS_PER_SECOND_MAX: version %i gets %i', async (protocolVersion, reasonCode) => {
-  const { port, reached } = await start({ CONNECTS_PER_SECOND_MAX: '2' })
+] as const)('CONNECTS_PER_SECOND_MAX: version %i gets %i, and it counts as ConnectPacketsPerNamespace', async (protocolVersion, reasonCode) => {
+  const { port, metric } = await start({ CONNECTS_PER_SECOND_MAX: '2' })
   const connects = await Promise.all(
     Array.from({ length: 4 }, async (_, i) => {
       const client = await open(port, protocolVersion)
@@ -128,7 +128,7 @@ test.each([
   )
   expect(connects.filter((code) => code === 0).length).toBeLessThanOrEqual(3)
   expect(connects.filter((code) => code === reasonCode).length).toBeGreaterThanOrEqual(1)
-  expect(await reached('CONNECTS_PER_SECOND_MAX')).toBeGreaterThanOrEqual(1)
+  expect(await metric('loggerhead_throttled_total', { type: 'ConnectPacketsPerNamespace' })).toBeGreaterThanOrEqual(1)
 })
 
 test('CLIENT_ID_LENGTH_MAX: a longer client id is refused with 0x85', async () => {

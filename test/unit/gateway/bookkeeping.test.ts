@@ -16,35 +16,21 @@ import { Parser } from '../../../mqtt/parser.ts'
 import type { Message } from '../../../schemas/records.ts'
 
 describe('admission', () => {
-  const limits = { CONNECTIONS_MAX: 3, CONNECTIONS_PER_ADDRESS_MAX: 2, CONNECTS_PER_SECOND_MAX: 2 }
+  const limits = { CONNECTIONS_MAX: 3, CONNECTIONS_PER_ADDRESS_MAX: 2 }
 
-  test('counts in all and per address, and gives back', () => {
+  test('counts in all, and gives back', () => {
     const admission = new Admission(limits)
-    expect([admission.enter('a'), admission.enter('a'), admission.enter('a'), admission.enter('b'), admission.enter('c')]).toEqual([
-      null,
-      null,
-      'CONNECTIONS_PER_ADDRESS_MAX',
-      null,
-      'CONNECTIONS_MAX',
-    ])
-    admission.leave('a')
-    expect(admission.enter('c')).toBeNull()
-    expect(admission.connections).toBe(3)
+    expect([admission.enter(), admission.enter(), admission.enter(), admission.enter()]).toEqual([true, true, true, false])
+    admission.leave()
+    expect(admission.connections).toBe(2)
+    expect(admission.enter()).toBe(true)
   })
 
-  test('lets a second’s worth of CONNECTs in at once and refills by time', () => {
+  test('counts per address, and gives back', () => {
     const admission = new Admission(limits)
-    expect([0, 0, 0, 499, 500, 500, 10_000, 10_000, 10_000].map((now) => admission.connect(1000 + now))).toEqual([
-      true,
-      true,
-      false,
-      false,
-      true,
-      false,
-      true,
-      true,
-      false,
-    ])
+    expect(['a', 'a', 'a', 'b'].map((address) => admission.place(address))).toEqual([true, true, false, true])
+    admission.unplace('a')
+    expect(['a', 'a'].map((address) => admission.place(address))).toEqual([true, false])
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { gatewaySettings, readGatewayConfig, withinHistory, withNamespace } from '../../../gateway/config.ts'
 import { advertised } from '../../../gateway/process.ts'
+import { rateSettings } from '../../../gateway/rates.ts'
 
 const tls = { TLS_CERT: 'cert.pem', TLS_KEY: 'key.pem' }
 
@@ -81,7 +82,7 @@ describe('a namespace', () => {
 test('every limit says what happens at it and how it is counted', () => {
   for (const [name, setting] of Object.entries(gatewaySettings)) {
     if (!('outcome' in setting)) continue
-    expect(setting.metric).toBe(`loggerhead_limit_reached_total{limit="${name}"}`)
+    expect(setting.metric).toMatch(name in rateSettings ? /^loggerhead_throttled_total\{type="\w+"\}$/ : `loggerhead_limit_reached_total{limit="${name}"}`)
     expect(setting.outcome.length).toBeGreaterThan(10)
   }
 })

@@ -9,6 +9,7 @@ import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
 import { type PublisherSession, Publishing } from '../../../gateway/publishing.ts'
+import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
 import { AppendError, type Appended } from '../../../log/log.ts'
 import type { NamespaceRules } from '../../../model/namespace-limits.ts'
 import { PacketUses } from '../../../model/packet-uses.ts'
@@ -223,6 +224,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     onOutput: () => {},
     onDone: (number: number, outcome: AckOutcome) => void done.push([number, outcome]),
     onOverflow: () => {},
+    onThrottled: () => {},
   }
   const metrics = new GatewayMetrics(new Registry(), () => ({
     connections: 0,
@@ -231,7 +233,15 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     linkedRouters: 0,
     registryUnconfirmedMs: 0,
   }))
-  const delivering = new Delivering(config, metrics, owner, clientOf(5, receiveMaximum), output, isTransient)
+  const delivering = new Delivering(
+    config,
+    metrics,
+    owner,
+    clientOf(5, receiveMaximum),
+    output,
+    new ClientRates(new NamespaceRates({ config, metrics })),
+    isTransient,
+  )
   const deliver = (number: number, but: { dup?: boolean; expiry?: number; now?: number } = {}) =>
     delivering.deliver(
       new Outgoing({
