@@ -33,6 +33,7 @@ export class Histogram {
       p50: this.quantile(0.5),
       p90: this.quantile(0.9),
       p99: this.quantile(0.99),
+      p999: this.quantile(0.999),
       max: this.count === 0 ? null : toMs(this.#max),
     }
   }
@@ -45,6 +46,7 @@ export interface LatencySummary {
   readonly p50: number | null
   readonly p90: number | null
   readonly p99: number | null
+  readonly p999: number | null
   readonly max: number | null
 }
 

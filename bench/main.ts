@@ -1,157 +1,189 @@
 /**
- * `npm run bench`: starts a stack of its own on free ports, puts a few bounded loads on it, and on mosquitto where that
- * is installed, and prints rates, latencies, losses and what each process used: as a table, and as JSON in bench/results/.
+ * `npm run bench`: brings up Loggerhead and other brokers on free ports, puts the same bounded loads on each in turn, and
+ * prints medians of all rounds and ratios: as a table, as JSON and as charts in bench/results/.
  *
- *   npm run bench -- --seconds 5 --only telemetry --alone
+ *   npm run bench                          the quick scenarios against mosquitto and nats-server
+ *   npm run bench:full                     all scenarios and peers, five rounds; goes on where an earlier call stopped
+ *   npm run bench -- --only pairs-20,qos2 --peers mosquitto --rounds 1 --seconds 5
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type StackProcess, startStack } from '../test/support/stack.ts'
-import { Mosquitto } from '../test/wire/mosquitto.ts'
-import { run } from '../test/wire/programs.ts'
-import type { LoadReport } from './load.ts'
-import { useOf } from './process-times.ts'
+import { aedes } from './brokers/aedes.ts'
+import type { Broker, BrokerKind } from './brokers/broker.ts'
+import { type LoggerheadBroker, loggerhead } from './brokers/loggerhead.ts'
+import { mosquitto } from './brokers/mosquitto.ts'
+import { nats } from './brokers/nats.ts'
+import { rabbitmq } from './brokers/rabbitmq.ts'
+import { charts } from './charts.ts'
+import { measureKafkaLimit } from './kafka-limit.ts'
+import { type IdleMeasured, type Measured, measure, measureBareTls, measureIdle } from './measure.ts'
+import { type Results, summarize, table } from './report.ts'
+import { type Scenario, scenarios } from './scenarios.ts'
 
-interface Scenario {
-  readonly name: string
-  readonly about: string
-  /** Options of bench/load.ts. */
-  readonly load: Readonly<Record<string, string | number>>
+const quickPeers: readonly BrokerKind[] = [mosquitto, nats]
+const peers: readonly BrokerKind[] = [...quickPeers, rabbitmq, aedes]
+const folder = join(import.meta.dirname, 'results')
+const say = (text: string) => process.stderr.write(`${text}\n`)
+
+/** Value and key of a 256-byte message on a topic of the load's, as it stands in `messages`. */
+const recordBytes = 420
+
+interface Plan {
+  readonly scenarios: readonly Scenario[]
+  readonly peers: readonly BrokerKind[]
+  readonly withIdle: boolean
+  readonly rounds: number
+  readonly seconds: number
+  /** Goes on with what stands in an unfinished file. */
+  readonly isResumable: boolean
 }
 
-const scenarios: readonly Scenario[] = [
-  { name: 'qos1-one', about: '50 pairs, QoS 1, one in flight', load: { publishers: 50, subscribers: 50, qos: 1, window: 1 } },
-  { name: 'qos1-many', about: '50 pairs, QoS 1, 20 in flight', load: { publishers: 50, subscribers: 50, qos: 1, window: 20 } },
-  { name: 'qos0', about: '50 pairs, QoS 0, 100 a second each', load: { publishers: 50, subscribers: 50, qos: 0, rate: 100 } },
-  { name: 'telemetry', about: '200 publishers for the log, QoS 1, 20 in flight', load: { publishers: 200, subscribers: 0, qos: 1, window: 20 } },
-]
-
-interface Used {
-  /** Microseconds of CPU for each message published. */
-  readonly cpuPerMessage: number
-  /** Share of one core. */
-  readonly cpu: number
-  readonly memory: number
+function oneOf<T extends { readonly name: string }>(option: string, names: string, all: readonly T[]): readonly T[] {
+  return names.split(',').map((name) => {
+    const found = all.find((each) => each.name === name)
+    if (!found) throw new Error(`--${option}: “${name}” is none of ${all.map((each) => each.name).join(', ')}`)
+    return found
+  })
 }
 
-interface Result {
-  readonly broker: string
-  readonly scenario: string
-  readonly about: string
-  readonly report: LoadReport
-  readonly processes: Readonly<Record<string, Used>>
+function planOf(args: readonly string[]): Plan {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: { full: { type: 'boolean', default: false }, only: text, peers: text, rounds: text, seconds: text },
+  })
+  const whole = (name: 'rounds' | 'seconds', initial: number, most: number): number => {
+    const value = Number(values[name] ?? initial)
+    if (!(Number.isInteger(value) && value >= 1 && value <= most)) throw new Error(`--${name}: “${values[name]}” is not a whole number from 1 to ${most}`)
+    return value
+  }
+  const idle = { name: 'idle' }
+  const only = values.only === undefined ? undefined : oneOf('only', values.only, [...scenarios, idle])
+  const chosen = scenarios.filter((scenario) => (only ? only.includes(scenario) : values.full || scenario.isQuick))
+  return {
+    scenarios: chosen,
+    withIdle: only === undefined || only.includes(idle),
+    peers: values.peers === undefined ? (values.full ? peers : quickPeers) : values.peers === 'none' ? [] : oneOf('peers', values.peers, peers),
+    rounds: whole('rounds', values.full ? 5 : 3, 20),
+    seconds: whole('seconds', values.full ? 8 : 5, 60),
+    isResumable: values.full,
+  }
 }
 
-async function measure(broker: string, scenario: Scenario, seconds: number, port: number, pids: Readonly<Record<string, number>>): Promise<Result> {
-  const options = Object.entries({ ...scenario.load, seconds, port }).flatMap(([name, value]) => [`--${name}`, String(value)])
-  const before = new Map(Object.entries(pids).map(([name, pid]) => [name, useOf(pid)]))
-  const since = performance.now()
-  const { code, output, errors } = await run(process.execPath, [join(import.meta.dirname, 'load.ts'), ...options], { deadlineMs: (seconds + 60) * 1_000 })
-  if (code !== 0) throw new Error(`${broker}, ${scenario.about}: the load ended with ${code}: ${errors}`)
-  const elapsed = (performance.now() - since) / 1_000
-  const report = JSON.parse(output) as LoadReport
-  const messages = Math.max(1, report.options.qos === 1 ? report.publish.acknowledged : report.publish.sent)
-  const processes: Record<string, Used> = {}
-  for (const [name, pid] of Object.entries(pids)) {
-    const start = before.get(name)
-    const end = useOf(pid)
-    if (!start || !end) continue
-    const cpu = end.cpu - start.cpu
-    processes[name] = {
-      cpuPerMessage: Math.round((cpu * 10_000_000) / messages) / 10,
-      cpu: Math.round((cpu / elapsed) * 100) / 100,
-      memory: Math.round(end.memory),
+/** What was measured, a line each: a run that was stopped goes on behind its last line. */
+class Journal {
+  readonly #file: string
+  readonly measured: Measured[] = []
+  readonly idle: IdleMeasured[] = []
+
+  constructor(isResumable: boolean, stamp: string) {
+    mkdirSync(folder, { recursive: true })
+    const unfinished = isResumable ? readdirSync(folder).find((name) => name.endsWith('.unfinished.jsonl')) : undefined
+    this.#file = join(folder, unfinished ?? `${stamp}.unfinished.jsonl`)
+    if (!existsSync(this.#file)) return
+    for (const line of readFileSync(this.#file, 'utf8').split('\n')) {
+      if (line === '') continue
+      const entry = JSON.parse(line) as Measured | IdleMeasured
+      if ('scenario' in entry) this.measured.push(entry)
+      else this.idle.push(entry)
     }
+    say(`going on with ${this.#file}: ${this.measured.length} loads are measured already`)
   }
-  return { broker, scenario: scenario.name, about: scenario.about, report, processes }
+
+  has(scenario: string, broker: string, round: number): boolean {
+    return this.measured.some((each) => each.scenario === scenario && each.broker === broker && each.round === round)
+  }
+
+  add(entry: Measured | IdleMeasured): void {
+    if ('scenario' in entry) this.measured.push(entry)
+    else this.idle.push(entry)
+    appendFileSync(this.#file, `${JSON.stringify(entry)}\n`)
+  }
+
+  finish(): void {
+    renameSync(this.#file, this.#file.replace('.unfinished', ''))
+  }
 }
 
-const number = (value: number | null, digits = 0): string =>
-  value === null ? '–' : value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-
-function table(results: readonly Result[]): string {
-  const header = ['broker', 'load', 'msg/s in', 'out', 'PUBACK p50', 'p99', 'delivery p50', 'p99 ms', 'lost', 'repeats', 'disorder', 'CPU µs/msg']
-  const rows = results.map(({ broker, about, report, processes }) => [
-    broker,
-    about,
-    number(report.publish.rate),
-    report.options.subscribers > 0 ? number(report.delivery.rate) : '–',
-    number(report.publish.puback.p50, 1),
-    number(report.publish.puback.p99, 1),
-    number(report.delivery.latency.p50, 1),
-    number(report.delivery.latency.p99, 1),
-    number(report.delivery.lost),
-    number(report.delivery.duplicates),
-    number(report.delivery.outOfOrder),
-    number(
-      Object.values(processes).reduce((sum, each) => sum + each.cpuPerMessage, 0),
-      0,
-    ),
-  ])
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] ?? '').length)))
-  const line = (row: readonly string[]) => row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ')
-  const lines = [line(header), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line), '', 'CPU µs a message and memory MiB of each process:']
-  for (const { broker, about, report, processes } of results) {
-    const used = Object.entries(processes).map(
-      ([name, { cpuPerMessage, cpu, memory }]) => `${name} ${number(cpuPerMessage, 1)} (${Math.round(cpu * 100)} % of a core, ${memory} MiB)`,
-    )
-    lines.push(`  ${broker}, ${about}: ${used.join(', ')}; generator ${Math.round(report.generatorCpu * 100)} % of a core`)
-  }
-  return lines.join('\n')
-}
-
-async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { seconds: { type: 'string', default: '8' }, only: { type: 'string' }, alone: { type: 'boolean', default: false } } })
-  const seconds = Number(values.seconds)
-  if (!(seconds >= 1 && seconds <= 60)) throw new Error(`--seconds: “${values.seconds}” is not from 1 to 60`)
-  const chosen = scenarios.filter(({ name }) => values.only === undefined || name === values.only)
-  if (chosen.length === 0) throw new Error(`--only: “${values.only}” is none of ${scenarios.map(({ name }) => name).join(', ')}`)
-  const results: Result[] = []
-  const say = (text: string) => process.stderr.write(`${text}\n`)
-
-  say('starting a stack of its own …')
-  const stack = await startStack({ kafka: 'own' })
-  try {
-    const pids = Object.fromEntries(Object.entries(await stack.processes()).map(([name, { pid }]: [string, StackProcess]) => [name, pid]))
-    for (const scenario of chosen) {
-      say(`loggerhead: ${scenario.about} …`)
-      results.push(await measure('loggerhead', scenario, seconds, stack.ports.mqtt, pids))
-    }
-  } finally {
-    await stack.stop()
-  }
-  if (Mosquitto.isInstalled && !values.alone) {
-    const mosquitto = await Mosquitto.start()
-    try {
-      for (const scenario of chosen) {
-        say(`mosquitto: ${scenario.about} …`)
-        results.push(await measure('mosquitto', scenario, seconds, mosquitto.endpoint.port, { mosquitto: mosquitto.pid }))
+async function loads(plan: Plan, brokers: readonly Broker[], journal: Journal): Promise<void> {
+  for (let round = 1; round <= plan.rounds; round++) {
+    for (const scenario of plan.scenarios) {
+      for (const broker of brokers) {
+        if (journal.has(scenario.name, broker.name, round) || scenario.without?.[broker.name] !== undefined) continue
+        say(`round ${round}, ${broker.name}: ${scenario.about} …`)
+        journal.add(await measure(broker, scenario, round, plan.seconds))
       }
-    } finally {
-      await mosquitto.stop()
     }
   }
+}
 
-  const [cpu] = cpus()
-  const machine = { cpu: cpu?.model ?? 'unknown', cores: cpus().length, kernel: release(), node: process.version, at: new Date().toISOString() }
-  const folder = join(import.meta.dirname, 'results')
-  mkdirSync(folder, { recursive: true })
-  const file = join(folder, `${machine.at.replaceAll(/[:.]/g, '-')}.json`)
-  writeFileSync(file, `${JSON.stringify({ machine, results }, null, 2)}\n`)
+async function main(args: readonly string[]): Promise<number> {
+  const plan = planOf(args)
+  const at = new Date().toISOString()
+  const stamp = at.replaceAll(/[:.]/g, '-')
+  const journal = new Journal(plan.isResumable, stamp)
+  const missing: Record<string, string> = {}
+  const brokers: Broker[] = []
+  try {
+    for (const kind of [loggerhead, ...plan.peers]) {
+      const why = kind.missing()
+      if (why !== null) {
+        missing[kind.name] = why
+        continue
+      }
+      say(`starting ${kind.name} …`)
+      brokers.push(await kind.start())
+    }
+    const own = brokers[0] as LoggerheadBroker
+    const isTelemetry = plan.scenarios.some(({ name }) => name === 'telemetry')
+    const kafkaLimit = isTelemetry ? await measureKafkaLimit(own.stack.brokers, `${own.stack.prefix}.default.messages-limit`, recordBytes) : null
+    await loads(plan, brokers, journal)
+    let bareTlsPerSecond: number | null = null
+    if (plan.withIdle) {
+      for (const broker of brokers) {
+        if (journal.idle.some((each) => each.broker === broker.name)) continue
+        say(`${broker.name}: idle connections …`)
+        journal.add(await measureIdle(broker, 10_000, 2_000))
+      }
+      const certificates = dirname(own.stack.certificates.ca)
+      const server = { cert: join(certificates, 'server.pem'), key: join(certificates, 'server.key') }
+      bareTlsPerSecond = await measureBareTls(own.tls as NonNullable<Broker['tls']>, server, 2_000)
+    }
+    const [cpu] = cpus()
+    const results: Results = {
+      machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, kernel: release(), node: process.version, at },
+      brokers: brokers.map(({ name, version, durability }) => ({ name, version, durability })),
+      missing,
+      kafkaLimit,
+      rows: summarize(journal.measured),
+      idle: journal.idle,
+      bareTlsPerSecond,
+    }
+    journal.finish()
+    return tell(results, plan, stamp)
+  } finally {
+    for (const broker of brokers.toReversed()) await broker.stop()
+  }
+}
+
+/** Writes and prints the results; 1 when Loggerhead lost or reordered anything at QoS 1 or 2. */
+function tell(results: Results, plan: Plan, stamp: string): number {
+  writeFileSync(join(folder, `${stamp}.json`), `${JSON.stringify(results, null, 2)}\n`)
+  for (const [name, text] of Object.entries(charts(results, plan.scenarios))) writeFileSync(join(folder, `${stamp}-${name}`), text)
+  const { machine } = results
   process.stdout.write(
-    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}; mosquitto answers from memory, Loggerhead from Kafka\n\n${table(results)}\n\n${file}\n`,
+    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(results, plan.scenarios)}\n\n${join(folder, `${stamp}.json`)}\n`,
   )
-  const unclean = results.filter(
-    ({ broker, report }) => broker === 'loggerhead' && report.options.qos === 1 && (report.delivery.lost > 0 || report.delivery.outOfOrder > 0),
-  )
-  for (const { about, report } of unclean) process.stdout.write(`${about}: ${report.delivery.lost} lost, ${report.delivery.outOfOrder} out of order at QoS 1\n`)
+  const isQuality = (name: string): boolean => (scenarios.find((scenario) => scenario.name === name)?.load.qos ?? 1) !== 0
+  const unclean = results.rows.filter((row) => row.broker === 'loggerhead' && isQuality(row.scenario) && (row.lost > 0 || row.disorder > 0))
+  for (const { scenario, lost, disorder } of unclean) process.stdout.write(`${scenario}: ${lost} lost, ${disorder} out of order\n`)
   return unclean.length > 0 ? 1 : 0
 }
 
 try {
-  process.exitCode = await main()
+  process.exitCode = await main(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exitCode = 1

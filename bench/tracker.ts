@@ -1,11 +1,9 @@
-/** Which messages of one publisher came to one subscriber: a bit each, so that a second copy is known for what it is. */
+/** Which messages of one stream came to those who were to get them: a bit each, so that a second copy is known for what it is. */
 export class Tracker {
   readonly #seen: Uint8Array
   readonly #messages: number
-  #highest = -1
   unique = 0
   duplicates = 0
-  outOfOrder = 0
 
   constructor(messages: number) {
     this.#messages = messages
@@ -24,8 +22,6 @@ export class Tracker {
     }
     this.#seen[at] = byte | bit
     this.unique++
-    if (sequence < this.#highest) this.outOfOrder++
-    else this.#highest = sequence
     return true
   }
 
@@ -36,5 +32,24 @@ export class Tracker {
       for (let left = bits & ~(this.#seen[at] ?? 0); left !== 0; left &= left - 1) count++
     }
     return count
+  }
+}
+
+/** What one subscriber gets of one stream: with the others of a shared subscription it has the tracker in common, the order is its own. */
+export class Intake {
+  readonly tracker: Tracker
+  #highest = -1
+  outOfOrder = 0
+
+  constructor(tracker: Tracker) {
+    this.tracker = tracker
+  }
+
+  /** True for a first copy. */
+  take(sequence: number): boolean {
+    if (!this.tracker.take(sequence)) return false
+    if (sequence < this.#highest) this.outOfOrder++
+    else this.#highest = sequence
+    return true
   }
 }
