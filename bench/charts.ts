@@ -21,7 +21,7 @@ function bars(title: string, unit: string, results: Results, scenarios: readonly
   }
   return svg({
     title: { text: title, left: 'center' },
-    legend: { bottom: 0 },
+    legend: { bottom: 0, itemGap: 28 },
     grid: { left: 80, right: 20, top: 50, bottom: 70 },
     xAxis: { type: 'category', data: shown.map(({ name }) => name), axisLabel: { interval: 0 } },
     yAxis: { type: 'log', name: unit, min: 1, logBase: 10 },
