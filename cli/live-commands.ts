@@ -22,6 +22,7 @@ const columns: readonly Column<Json>[] = [
   { title: 'SUBSCRIPTIONS', of: (row) => ((row.properties as Json).subscriptions as readonly unknown[]).length },
   { title: 'QUEUED', of: queued('messages') },
   { title: 'IN FLIGHT', of: queued('inFlight') },
+  { title: 'OLDEST', of: queued('oldestAt') },
 ]
 
 const retainedColumns: readonly Column<Json>[] = [

@@ -149,7 +149,7 @@ export class InboxFold {
     for (const entry of entries) {
       if (entry.offset < highWater) continue
       for (const receiver of entry.receivers) {
-        const session = this.#push(receiver, source, entry)
+        const session = this.#push(receiver, source, entry, record.at)
         if (session) touched.add(session)
       }
     }
@@ -178,6 +178,7 @@ export class InboxFold {
         retain: true, // [MQTT-3.3.1-8] of 3.1.1
         subscriptionIdentifiers: entry.subscriptionIdentifiers,
         group: null,
+        at: record.at,
       })
     }
     if (!record.last) requests.set(request, open)
@@ -273,14 +274,14 @@ export class InboxFold {
     const touched = new Set<Session>()
     for (const { source, receiver, ...entry } of record.entries) {
       // Taken even where the queue holds it: that one may be on its way to the member this one comes back from.
-      const session = this.#push(receiver, source, entry)
+      const session = this.#push(receiver, source, entry, record.at)
       if (session) touched.add(session)
     }
     return [...touched]
   }
 
   /** Puts an entry into its receiver's queue; the session when it is alive. */
-  #push(receiver: IndexReceiver, source: number, entry: Omit<IndexEntry, 'receivers'>): Session | undefined {
+  #push(receiver: IndexReceiver, source: number, entry: Omit<IndexEntry, 'receivers'>, at: number): Session | undefined {
     const session = this.#session(receiver.clientId, receiver.session)
     this.#queueOf(receiver, session).push({
       source,
@@ -291,6 +292,7 @@ export class InboxFold {
       retain: receiver.retain,
       subscriptionIdentifiers: receiver.subscriptionIdentifiers,
       group: receiver.group,
+      at,
     })
     return session
   }

@@ -6,6 +6,10 @@
 export const limitPresets = ['open', 'eventgrid'] as const
 export type LimitPreset = (typeof limitPresets)[number]
 
+/** endSession: the session ends with all it is owed (SE-07). dropOldest: it goes on and misses its oldest messages. */
+export const whenQueueFull = ['endSession', 'dropOldest'] as const
+export type WhenQueueFull = (typeof whenQueueFull)[number]
+
 export interface NamespaceLimit {
   readonly about: string
   readonly unit: string
@@ -127,6 +131,28 @@ export const namespaceLimits = {
     least: 1,
   },
   sessionExpirySeconds: { about: 'Longest session expiry interval', unit: 's', setting: 'SESSION_EXPIRY_MAX', eventgrid: 28_800 },
+  // What a session may be owed while it has no connection.
+  sessionQueueMessages: {
+    about: 'QoS ≥ 1 messages owed to one session without a connection',
+    unit: 'messages',
+    setting: 'SESSION_QUEUE_MESSAGES_MAX',
+    eventgrid: 100,
+    least: 1,
+  },
+  sessionQueueBytes: {
+    about: 'Bytes of the messages owed to one session without a connection',
+    unit: 'bytes',
+    setting: 'SESSION_QUEUE_BYTES_MAX',
+    eventgrid: 1_048_576,
+    least: 1024,
+  },
+  sessionQueueSeconds: {
+    about: 'Time that a message may be owed to a session without a connection',
+    unit: 's',
+    setting: 'SESSION_QUEUE_SECONDS_MAX',
+    eventgrid: 28_800,
+    least: 1,
+  },
 } as const satisfies Readonly<Record<string, NamespaceLimit>>
 
 export type NamespaceLimitName = keyof typeof namespaceLimits
@@ -142,7 +168,7 @@ export type NamespaceRuleName = keyof typeof namespaceRules
 export type NamespaceRules = { readonly [R in NamespaceRuleName]: boolean }
 
 /** A namespace's setting `limits`. */
-export type NamespaceLimits = { readonly preset: LimitPreset } & { readonly [N in NamespaceLimitName]?: number } & {
+export type NamespaceLimits = { readonly preset: LimitPreset; readonly sessionQueueFull?: WhenQueueFull } & { readonly [N in NamespaceLimitName]?: number } & {
   readonly [R in NamespaceRuleName]?: boolean
 }
 

@@ -1,5 +1,13 @@
 /** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
-import { limitNames, limitPresets, type NamespaceLimitName, type NamespaceLimits, type NamespaceRuleName, ruleNames } from './namespace-limits.ts'
+import {
+  limitNames,
+  limitPresets,
+  type NamespaceLimitName,
+  type NamespaceLimits,
+  type NamespaceRuleName,
+  ruleNames,
+  whenQueueFull,
+} from './namespace-limits.ts'
 
 /** Integers, strings and lists of strings; no booleans (spec 1.10). */
 export type AttributeValue = string | number | readonly string[]
@@ -150,7 +158,8 @@ function readLimits(json: Json): NamespaceLimits {
     const value = json[name]
     if (typeof value === 'boolean') limits[name] = value
   }
-  return { preset: limitPresets.find((known) => known === json.preset) ?? 'open', ...limits }
+  const sessionQueueFull = whenQueueFull.find((known) => known === json.sessionQueueFull)
+  return { preset: limitPresets.find((known) => known === json.preset) ?? 'open', ...(sessionQueueFull && { sessionQueueFull }), ...limits }
 }
 
 const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => ResourceProperties[K] | undefined } = {

@@ -25,6 +25,8 @@ export interface QueueEntry {
   readonly subscriptionIdentifiers: readonly number[]
   /** `$share/{group}/{filter}` when its session is only one of those who might have got it. */
   readonly group: string | null
+  /** When it was put here: milliseconds since the epoch, to the second; 0 when that was not noted. */
+  readonly at: number
 }
 
 const noIdentifiers: readonly number[] = []
@@ -35,8 +37,9 @@ const noNumbers = new Float64Array(0)
 const noSizes = new Int32Array(0)
 const noSources = new Uint16Array(0)
 const noFlags = new Uint8Array(0)
+const noTimes = new Uint32Array(0)
 
-/** A ring of parallel arrays: an offline fleet's queues are the largest thing a router holds, some 30 bytes an entry. */
+/** A ring of parallel arrays: an offline fleet's queues are the largest thing a router holds, some 35 bytes an entry. */
 export class SessionQueue {
   /** Number of the next entry. */
   next = 0
@@ -60,6 +63,8 @@ export class SessionQueue {
   #sizes = noSizes
   #sources = noSources
   #flags = noFlags
+  /** Seconds since the epoch. */
+  #times = noTimes
 
   /** Entries that are not done. */
   get length(): number {
@@ -110,6 +115,7 @@ export class SessionQueue {
     this.#sizes[slot] = entry.size
     this.#sources[slot] = entry.source
     this.#flags[slot] = entry.qos | (entry.retain ? 4 : 0)
+    this.#times[slot] = Math.floor(entry.at / 1000)
     if (entry.subscriptionIdentifiers.length > 0) this.#identifiers.set(number, entry.subscriptionIdentifiers)
     if (entry.group !== null) {
       this.#groups.set(number, entry.group)
@@ -134,7 +140,13 @@ export class SessionQueue {
       retain: (flags & 4) !== 0,
       subscriptionIdentifiers: this.#identifiers.get(number) ?? noIdentifiers,
       group: this.#groups.get(number) ?? null,
+      at: (this.#times[slot] as number) * 1000,
     }
+  }
+
+  /** The entry that is not done and has waited longest. */
+  get oldest(): QueueEntry | undefined {
+    return this.get(this.cursor)
   }
 
   /** Marks a number done; false when it was already, or was never given out. */
@@ -203,6 +215,7 @@ export class SessionQueue {
     this.#sizes = noSizes
     this.#sources = noSources
     this.#flags = noFlags
+    this.#times = noTimes
   }
 
   #grow(): void {
@@ -214,6 +227,7 @@ export class SessionQueue {
       sizes: new Int32Array(capacity),
       sources: new Uint16Array(capacity),
       flags: new Uint8Array(capacity),
+      times: new Uint32Array(capacity),
     }
     for (let number = this.cursor; number < this.next - 1; number++) {
       const slot = number & (capacity - 1)
@@ -222,11 +236,13 @@ export class SessionQueue {
       grown.sizes[slot] = this.#sizes[number & from] as number
       grown.sources[slot] = this.#sources[number & from] as number
       grown.flags[slot] = this.#flags[number & from] as number
+      grown.times[slot] = this.#times[number & from] as number
     }
     this.#offsets = grown.offsets
     this.#expiries = grown.expiries
     this.#sizes = grown.sizes
     this.#sources = grown.sources
     this.#flags = grown.flags
+    this.#times = grown.times
   }
 }

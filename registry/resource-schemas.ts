@@ -1,5 +1,5 @@
 /** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
-import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames } from '../model/namespace-limits.ts'
+import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
 
 const description = { type: 'string', maxLength: 4096 }
@@ -61,6 +61,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
         Object.entries<NamespaceLimit>(namespaceLimits).map(([name, { least = 0 }]) => [name, { type: 'integer', minimum: least, maximum: 1_000_000_000 }]),
       ),
       ...Object.fromEntries(ruleNames.map((name) => [name, { type: 'boolean' }])),
+      sessionQueueFull: { enum: whenQueueFull },
     }),
   }),
 }

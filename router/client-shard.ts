@@ -5,6 +5,7 @@
 import type { Principal } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
 import type { Orphans } from '../model/inbox-fold.ts'
+import { anyAge, isOverLimit, oldestToDrop, type QueueLimits, type QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import type { QueueEntry } from '../model/session-queue.ts'
@@ -18,6 +19,7 @@ import type { Gateways } from './gateways.ts'
 import { NameQuota, type NameQuotaOptions } from './name-quota.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
+import { SecondWheel } from './second-wheel.ts'
 import type { Member } from './shared-group.ts'
 import { SharedHandover } from './shared-handover.ts'
 import { WillPublisher } from './will-publisher.ts'
@@ -32,10 +34,6 @@ export interface SessionJudge {
 }
 
 export interface ClientShardLimits {
-  /** Per session: entries. */
-  readonly queueMessagesMax: number
-  /** Per session: bytes of the queued messages. */
-  readonly queueBytesMax: number
   /** Bytes on their way to one gateway above which nothing more is sent to it. */
   readonly gatewayBytesMax: number
 }
@@ -63,6 +61,7 @@ export interface ClientShardOptions {
   readonly now: () => number
   readonly quota: Pick<NameQuotaOptions, 'ofName' | 'catchUp'>
   judge(): SessionJudge
+  queueLimits(): QueueLimitsInForce
   /** Offset in `sessions` of a shard that this router has applied. */
   sessionsPosition(shard: number): number
   /** Another member for what a session leaves of the shared subscription: attached, or any when it is over. */
@@ -82,6 +81,8 @@ const progressPerRecord = 500
 const numbersPerRecord = 65_536
 /** A gateway that the topic `gateways` does not tell of is given this long to appear there, ms. */
 const unknownGatewayMs = 5_000
+/** A queue whose oldest message is too old and kept all the same is looked at again after this, ms. */
+const keptAgainMs = 5_000
 /** An owner that lost the shard without hearing of it is not thought to go on for longer, ms. */
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
@@ -116,9 +117,10 @@ export class ClientShard {
   readonly #takenAt: number
   /** Sessions whose queue may hold, below this number, what their client may no longer read. */
   readonly #rejudged = new WeakMap<Session, number>()
-  /** Sessions without a connection that wait for their expiry, by second; each in one place only. */
-  readonly #expiring = new Map<number, Set<Session>>()
-  readonly #expiringAt = new WeakMap<Session, number>()
+  /** Sessions without a connection that wait for their expiry. */
+  readonly #expiring = new SecondWheel()
+  /** Sessions whose oldest message may have waited too long by then. */
+  readonly #aging = new SecondWheel()
   /** Incarnations with connections that the topic `gateways` did not tell of, and since when. */
   readonly #unknownSince = new Map<number, number>()
   readonly #ending = new WeakSet<Session>()
@@ -183,6 +185,7 @@ export class ClientShard {
       }
     }
     this.rejudge()
+    this.limitsChanged()
     this.#wills.recover(options.fold.sessions.values())
   }
 
@@ -237,6 +240,7 @@ export class ClientShard {
         if (change.record.by === 'router') this.#close(change.from, change.record.reasonCode, change.record.reason)
         this.#awaitExpiry(change.session)
         this.#handover.leave(change.session)
+        this.#checkQueue(change.session)
         return
       case 'ended':
         if (change.from) {
@@ -356,16 +360,12 @@ export class ClientShard {
     if (now - this.#takenAt > staleMs) this.#doubtful.clear()
     this.#quota.look()
     this.#wills.tick()
-    for (const [second, sessions] of this.#expiring) {
-      if (second * 1000 > now) continue
-      this.#expiring.delete(second)
-      for (const session of sessions) {
-        this.#expiringAt.delete(session)
-        if (session.isOver || session.attached) continue
-        if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
-        else this.#awaitExpiry(session)
-      }
+    for (const session of this.#expiring.due(now)) {
+      if (session.isOver || session.attached) continue
+      if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
+      else this.#awaitExpiry(session)
     }
+    for (const session of this.#aging.due(now)) this.#checkQueue(session)
   }
 
   /** Resolves once the journal has all that the queues know now: a snapshot of them must not know more. */
@@ -434,6 +434,7 @@ export class ClientShard {
   #know(session: Session): void {
     this.#uncertain.delete(session)
     this.#doubtful.delete(session)
+    this.#checkQueue(session)
   }
 
   /** An earlier owner may have sent what stands in the queue without living to say so: it carries DUP from now on [MQTT-3.3.1-1]. */
@@ -536,21 +537,48 @@ export class ClientShard {
 
   #awaitExpiry(session: Session): void {
     const at = session.expiresAt
-    if (session.isOver || at === Number.POSITIVE_INFINITY) return
-    const second = Math.ceil(at / 1000)
-    const before = this.#expiringAt.get(session)
-    // Looked at earlier than needed it is put off then; later it must not be.
-    if (before !== undefined && before <= second) return
-    if (before !== undefined) this.#expiring.get(before)?.delete(session)
-    this.#expiringAt.set(session, second)
-    const sessions = this.#expiring.get(second) ?? new Set<Session>()
-    this.#expiring.set(second, sessions)
-    sessions.add(session)
+    if (!session.isOver && at !== Number.POSITIVE_INFINITY) this.#expiring.put(session, at)
   }
 
   #checkQueue(session: Session): void {
-    const { queueMessagesMax, queueBytesMax } = this.#options.limits
-    if (session.queue.length > queueMessagesMax || session.queue.bytes > queueBytesMax) this.#end(session, 'SessionOverflow')
+    if (session.isOver) return
+    const { queue } = session
+    const { connected, offline } = this.#options.queueLimits()
+    const limits = session.attached ? connected : offline
+    const now = this.#options.now()
+    if (isOverLimit(queue, limits, now)) {
+      if (limits.whenFull === 'endSession') {
+        this.#end(session, 'SessionOverflow')
+        return
+      }
+      this.#dropOldest(session, limits, now)
+    }
+    const since = limits.seconds < anyAge ? queue.oldest?.at : 0
+    if (!since) return
+    const due = since + limits.seconds * 1000
+    // What is kept although it is too old is not looked at each second.
+    this.#aging.put(session, due > now ? due : now + keptAgainMs)
+  }
+
+  /** What may be under way stays: the client would take a later message with the packet id of a QoS 2 one for its repeat. */
+  #dropOldest(session: Session, limits: QueueLimits, now: number): void {
+    // What an owner before this one has sent is told first.
+    if (this.#uncertain.has(session)) return
+    const client = this.#clients.get(session.clientId)
+    const { queue } = session
+    const underWay = client?.session === session ? client.nextToSend : 0
+    const isKept = ({ number, qos }: QueueEntry): boolean => number < underWay || queue.isReceived(number) || (qos === 2 && number < queue.sent)
+    const dropped = oldestToDrop(queue, limits, now, isKept)
+    for (const reason of ['tooOld', 'queueFull'] as const) {
+      const numbers = dropped[reason]
+      for (const number of numbers) queue.finish(number)
+      for (let from = 0; from < numbers.length; from += numbersPerRecord) this.#drop(session, numbers.slice(from, from + numbersPerRecord), reason)
+    }
+  }
+
+  /** Other limits hold from now on. */
+  limitsChanged(): void {
+    for (const session of this.#options.fold.sessions.values()) if (session.queue.length > 0) this.#checkQueue(session)
   }
 
   #judge(session: Session, subscriptions: readonly Subscription[]): void {

@@ -1,8 +1,15 @@
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
+import { type WhenQueueFull, whenQueueFull } from '../model/namespace-limits.ts'
+import { anyAge, type QueueLimits } from '../model/queue-limits.ts'
 import { readSettings, SettingError, type Settings } from '../settings/setting.ts'
 
 const MiB = 1024 * 1024
+
+const queueOutcome =
+  'as SESSION_QUEUE_FULL says: the session ends (SessionOverflow), its client is told 0x97 when connected; or its oldest messages are dropped and counted'
+const queueMetric = (reason: string): string =>
+  `loggerhead_sessions_ended_total{reason="SessionOverflow"}, loggerhead_deliveries_dropped_total{reason="${reason}"}`
 
 /** All settings of a router. Limits carry their outcome and metric: docs/limits.md is generated from here. */
 export const routerSettings = {
@@ -29,8 +36,8 @@ export const routerSettings = {
     max: 10_000_000,
     unit: 'messages',
     about: 'QoS ≥ 1 messages owed to one persistent session',
-    outcome: 'the session ends (SessionOverflow); its client is told 0x97 when connected',
-    metric: 'loggerhead_sessions_ended_total{reason="SessionOverflow"}',
+    outcome: queueOutcome,
+    metric: queueMetric('queueFull'),
   },
   SESSION_QUEUE_BYTES_MAX: {
     kind: 'number',
@@ -39,8 +46,25 @@ export const routerSettings = {
     max: 1024 * 1024 * MiB,
     unit: 'bytes',
     about: 'Bytes of the messages owed to one persistent session',
-    outcome: 'the session ends (SessionOverflow); its client is told 0x97 when connected',
-    metric: 'loggerhead_sessions_ended_total{reason="SessionOverflow"}',
+    outcome: queueOutcome,
+    metric: queueMetric('queueFull'),
+  },
+  SESSION_QUEUE_SECONDS_MAX: {
+    kind: 'number',
+    default: anyAge,
+    min: 1,
+    max: anyAge,
+    unit: 's',
+    about: `Time that a message may be owed to one persistent session; ${anyAge} leaves it to HISTORY_WINDOW`,
+    outcome: queueOutcome,
+    metric: queueMetric('tooOld'),
+  },
+  SESSION_QUEUE_FULL: {
+    kind: 'text',
+    default: 'endSession',
+    oneOf: whenQueueFull,
+    about:
+      'What becomes of a persistent session that is owed more than SESSION_QUEUE_MESSAGES_MAX, …_BYTES_MAX or …_SECONDS_MAX: it ends with all it is owed, or it loses its oldest messages',
   },
   GATEWAY_QUEUE_BYTES_MAX: {
     kind: 'number',
@@ -155,8 +179,7 @@ export interface RouterConfig {
   readonly namespace: string
   readonly routerId: string
   readonly partitions: number
-  readonly queueMessagesMax: number
-  readonly queueBytesMax: number
+  readonly queues: QueueLimits
   readonly gatewayQueueBytesMax: number
   readonly gatewaySendBytesMax: number
   readonly gatewayStallMs: number
@@ -183,8 +206,12 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     namespace: values.LOGGERHEAD_NAMESPACE,
     routerId: values.ROUTER_ID,
     partitions: values.KAFKA_PARTITIONS,
-    queueMessagesMax: values.SESSION_QUEUE_MESSAGES_MAX,
-    queueBytesMax: values.SESSION_QUEUE_BYTES_MAX,
+    queues: {
+      messages: values.SESSION_QUEUE_MESSAGES_MAX,
+      bytes: values.SESSION_QUEUE_BYTES_MAX,
+      seconds: values.SESSION_QUEUE_SECONDS_MAX,
+      whenFull: values.SESSION_QUEUE_FULL as WhenQueueFull,
+    },
     gatewayQueueBytesMax: values.GATEWAY_QUEUE_BYTES_MAX,
     gatewaySendBytesMax: values.GATEWAY_SEND_BYTES_MAX,
     gatewayStallMs: values.GATEWAY_STALL,

@@ -22,8 +22,8 @@ export interface RetainedRequestsOptions {
   readonly appender: Appender
   readonly inboxTopic: string
   readonly limits: {
-    /** Entries above which a session's queue overflows: more need not be indexed. */
-    readonly queueMessagesMax: number
+    /** Entries above which the session ends: more need not be indexed. */
+    queueMessagesMax(session: Session): number
     /** Bytes of pages that one gateway may have without having passed them on. */
     readonly gatewayBytesMax: number
   }
@@ -193,7 +193,7 @@ export class RetainedRequests {
         ({ subscriptionIdentifiers }) => 40 + subscriptionIdentifiers.length * 5,
       )
       // The session's end is certain by then: its owner sees the queue.
-      if (job.entries + deliveries.length > this.#options.limits.queueMessagesMax) job.match.end()
+      if (job.entries + deliveries.length > this.#options.limits.queueMessagesMax(job.match.request.session)) job.match.end()
       const isLast = job.match.isDone
       if (isLast) {
         queue.shift()
@@ -217,7 +217,8 @@ export class RetainedRequests {
 
   #index(job: JournalJob, deliveries: readonly RetainedDelivery[], last: boolean, done: () => void): void {
     const { shard, term, inboxTopic, appender, now, onRefused, onSent } = this.#options
-    const { session, at } = job.match.request
+    const { session, at: request } = job.match.request
+    const at = now()
     job.records++
     job.entries += deliveries.length
     const entries: RetainedEntry[] = deliveries.map(({ message, qos, subscriptionIdentifiers }) => ({
@@ -228,9 +229,9 @@ export class RetainedRequests {
       qos,
       subscriptionIdentifiers,
     }))
-    const value = encodeRecord('IndexedRetained', { shard, term, request: at, clientId: session.clientId, session: session.id, last, entries })
+    const value = encodeRecord('IndexedRetained', { shard, term, request, clientId: session.clientId, session: session.id, last, entries, at })
     onSent(deliveries.length)
-    appender.append({ topic: inboxTopic, partition: session.shard, key: null, value, timestamp: now() }, (error) => (error ? onRefused(error) : done()))
+    appender.append({ topic: inboxTopic, partition: session.shard, key: null, value, timestamp: at }, (error) => (error ? onRefused(error) : done()))
   }
 
   /** Sends the session's next page when the last one is confirmed; true when it is to go on in the next turn. */

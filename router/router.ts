@@ -8,6 +8,7 @@ import { principalOfSession } from '../access/principal.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
+import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
@@ -69,6 +70,7 @@ export class Router {
   readonly #options: RouterOptions
   readonly #trie = new SubscriptionTrie()
   readonly #choice: SharedChoice
+  #queueLimits: QueueLimitsInForce
   readonly #tail: SessionsTail
   readonly #byName: SessionsByName
   readonly #gateways: Gateways
@@ -89,6 +91,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
+    this.#queueLimits = this.#limitQueues()
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
       log,
@@ -197,7 +200,7 @@ export class Router {
     this.#watch(this.#gateways.run())
     this.#watch(this.#match(this.#messages))
     this.#watch(this.#deliver(this.#inboxes))
-    registry.onChange(() => this.#rejudge())
+    registry.onChange(() => this.#registryChanged())
     this.#timers.push(
       setInterval(() => this.#each((owned) => owned.writeProgress()), progressMs),
       setInterval(() => this.#tick(), 1_000),
@@ -286,7 +289,7 @@ export class Router {
         client: {
           gateways: this.#gateways,
           payloads: withRetained(this.#payloads, this.#retainedPayloads),
-          limits: { queueMessagesMax: config.queueMessagesMax, queueBytesMax: config.queueBytesMax, gatewayBytesMax: config.gatewaySendBytesMax },
+          limits: { gatewayBytesMax: config.gatewaySendBytesMax },
           counters: {
             delivered: (count) => metrics.delivered.inc(count),
             dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
@@ -296,6 +299,7 @@ export class Router {
           },
           now,
           quota: { ofName: (name) => this.#byName.of(name), catchUp: () => this.#tail.catchUp() },
+          queueLimits: () => this.#queueLimits,
           judge: () => this.#judge(),
           anotherMember: (filter, left, isAttached) => this.#anotherMember(filter, left, isAttached),
         },
@@ -314,7 +318,13 @@ export class Router {
         },
         retained: {
           limits: { bytesMax: config.retainedBytesMax, messageBytesMax: config.retainedMessageBytesMax },
-          requestLimits: { queueMessagesMax: config.queueMessagesMax, gatewayBytesMax: config.gatewaySendBytesMax },
+          requestLimits: {
+            queueMessagesMax: ({ attached }) => {
+              const { messages, whenFull } = attached ? this.#queueLimits.connected : this.#queueLimits.offline
+              return whenFull === 'endSession' ? messages : Number.POSITIVE_INFINITY
+            },
+            gatewayBytesMax: config.gatewaySendBytesMax,
+          },
           counters: {
             retained: (of, messages, bytes) => {
               metrics.retainedMessages.set({ shard: of }, messages)
@@ -461,8 +471,17 @@ export class Router {
     return this.#trie.group(filter)?.next((session) => (this.#owned.has(session.shard) ? session.queue.length : 0), isOther)
   }
 
-  #rejudge(): void {
+  #registryChanged(): void {
     this.#each((owned) => owned.client.rejudge())
+    const before = this.#queueLimits
+    this.#queueLimits = this.#limitQueues()
+    if (isSame(before.connected, this.#queueLimits.connected) && isSame(before.offline, this.#queueLimits.offline)) return
+    this.#each((owned) => owned.client.limitsChanged())
+  }
+
+  #limitQueues(): QueueLimitsInForce {
+    const { config, registry } = this.#options
+    return queueLimitsInForce(config.queues, registry.view.namespace?.properties.limits)
   }
 
   #tick(): void {

@@ -6,7 +6,7 @@ const iso = (at: number): string => new Date(at).toISOString()
 
 /** Queues are folded by the owner of the shard alone: another router says nothing of them. */
 export function reportSession(session: Session, isOwner: boolean): { readonly clientId: string } & Readonly<Record<string, unknown>> {
-  const { clientId, attached, queue, expiryInterval, detachedAt, expiresAt } = session
+  const { clientId, attached, expiryInterval, detachedAt, expiresAt } = session
   return {
     clientId,
     isOwner,
@@ -28,7 +28,18 @@ export function reportSession(session: Session, isOwner: boolean): { readonly cl
     sequenceNumber: session.sequence,
     shard: session.shard,
     subscriptions: [...session.subscriptions.values()],
-    ...(isOwner ? { queue: { messages: queue.length, bytes: queue.bytes, inFlight: attached ? Math.max(0, queue.sent - queue.next + queue.length) : 0 } } : {}),
+    ...(isOwner ? { queue: reportQueue(session) } : {}),
+  }
+}
+
+/** `oldestAt`: since when the message has waited that has waited longest. */
+function reportQueue({ attached, queue }: Session): Readonly<Record<string, unknown>> {
+  const since = queue.oldest?.at
+  return {
+    messages: queue.length,
+    bytes: queue.bytes,
+    inFlight: attached ? Math.max(0, queue.sent - queue.next + queue.length) : 0,
+    ...(since ? { oldestAt: iso(since) } : {}),
   }
 }
 

@@ -113,7 +113,8 @@ export class SharedHandover {
 
   /** `settled` is called once all of it is in the log. */
   #reassign(byShard: ReadonlyMap<number, readonly ReassignedEntry[]>, settled: () => void): void {
-    const { shard, term, counters } = this.#options
+    const { shard, term, counters, now } = this.#options
+    const at = now()
     let waits = 1
     const done = (): void => {
       waits--
@@ -124,7 +125,7 @@ export class SharedHandover {
       const sessionsOffset = this.#options.sessionsPosition(to)
       for (let from = 0; from < entries.length; from += entriesPerRecord) {
         waits++
-        this.#append(to, 'Reassigned', { shard, term, sessionsOffset, entries: entries.slice(from, from + entriesPerRecord) }, done)
+        this.#append(to, 'Reassigned', { shard, term, sessionsOffset, entries: entries.slice(from, from + entriesPerRecord), at }, done)
       }
     }
     done()

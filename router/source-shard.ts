@@ -310,9 +310,10 @@ export class SourceShard {
   #index(shard: number, from: number, to: number, parts: readonly (readonly IndexEntry[])[], done: () => void): void {
     const { appender, inboxTopic, now, onRefused, sessionsPosition } = this.#options
     const sessionsOffset = sessionsPosition(shard)
+    const at = now()
     parts.forEach((entries, part) => {
-      const value = encodeRecord('Indexed', { shard: this.shard, term: this.term, from, to, part, parts: parts.length, sessionsOffset, entries })
-      appender.append({ topic: inboxTopic, partition: shard, key: null, value, timestamp: now() }, (error) => (error ? onRefused(error) : done()))
+      const value = encodeRecord('Indexed', { shard: this.shard, term: this.term, from, to, part, parts: parts.length, sessionsOffset, entries, at })
+      appender.append({ topic: inboxTopic, partition: shard, key: null, value, timestamp: at }, (error) => (error ? onRefused(error) : done()))
     })
   }
 

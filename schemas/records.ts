@@ -124,7 +124,7 @@ export interface Dropped {
   readonly clientId: string
   readonly session: number
   readonly numbers: readonly number[]
-  /** expired, gone, unauthorized, tooLarge, reassigned (to another member of its group) or noMember. */
+  /** expired, gone, unauthorized, tooLarge, queueFull, tooOld, reassigned (to another member of its group), noMember or sessionEnded. */
   readonly reason: string
 }
 
@@ -176,6 +176,8 @@ export interface Indexed {
   /** The receiving shard's `sessions` partition was applied up to here when this was matched. */
   readonly sessionsOffset: number
   readonly entries: readonly IndexEntry[]
+  /** When it was put into the queues; 0 in records from before this was noted. */
+  readonly at: number
 }
 
 export interface RetainedEntry {
@@ -204,6 +206,8 @@ export interface IndexedRetained {
   /** True in the last record of the request: the high-water of the source moves past it. */
   readonly last: boolean
   readonly entries: readonly RetainedEntry[]
+  /** When it was put into the queues; 0 in records from before this was noted. */
+  readonly at: number
 }
 
 /** A CloudEvent of a client's life, Event Grid's types and data (topic `lifecycle`, key: authentication name). */
@@ -301,6 +305,8 @@ export interface Reassigned {
   /** The receiving shard's `sessions` partition was applied up to here when the members were chosen. */
   readonly sessionsOffset: number
   readonly entries: readonly ReassignedEntry[]
+  /** When it was put into the queues; 0 in records from before this was noted. */
+  readonly at: number
 }
 
 /** A whole resource as the API last wrote it (topic `registry`, key: kind/name; a tombstone deletes). */
@@ -384,6 +390,8 @@ export interface QueueEntry {
   readonly subscriptionIdentifiers: readonly number[]
   /** `$share/{group}/{filter}` when it is given to this member of a shared subscription. */
   readonly group: string | null
+  /** When it was put into the queue, to the second; 0 when that was not noted. */
+  readonly at: number
 }
 
 /** A subscription in a snapshot. */

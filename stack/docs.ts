@@ -99,6 +99,8 @@ function namespaceSection(all: readonly Row[]): string[] {
       ([name, { about, unit, eventgrid, setting }]) => `| \`${name}\` | ${about} (${unit}) | ${open(setting)} | \`${eventgrid}\` | \`${setting}\` |`,
     ),
     '',
+    'What becomes of a session that is owed more than `sessionQueueMessages`, `sessionQueueBytes` or `sessionQueueSeconds` is said by `sessionQueueFull` beside them: `endSession` (always in `eventgrid` unless said otherwise) or `dropOldest`; without it, by `SESSION_QUEUE_FULL`.',
+    '',
     'Strict rules stand beside them, each `true` or `false`: all are off in `open` and on in `eventgrid`, as in `{"limits": {"preset": "eventgrid", "publishDeniedDisconnects": false}}`.',
     '',
     '| `limits` | when it is `true` |',

@@ -22,8 +22,8 @@ test('entries are numbered per session in the order of the journal', () => {
   expect(touched).toEqual([['a', 'b'], ['b']])
   expect(owed('a')).toEqual([0, 2])
   expect([...(sessions.sessions.get('b')?.queue.entries() ?? [])]).toEqual([
-    { number: 0, source: 0, offset: 2, size: 100, expiresAt: 0, qos: 2, retain: true, subscriptionIdentifiers: [4], group: null },
-    { number: 1, source: 2, offset: 5, size: 100, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null },
+    { number: 0, source: 0, offset: 2, size: 100, expiresAt: 0, qos: 2, retain: true, subscriptionIdentifiers: [4], group: null, at: 0 },
+    { number: 1, source: 2, offset: 5, size: 100, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null, at: 0 },
   ])
 })
 

@@ -61,11 +61,12 @@ test('settings that nothing narrows are the same object: a namespace without lim
 
 test('what the API takes is what the folds read', () => {
   const { limits } = resourceSchemas.namespace.properties as { limits: { properties: object } }
-  expect(Object.keys(limits.properties)).toEqual(['preset', ...limitNames, ...ruleNames])
+  expect(Object.keys(limits.properties)).toEqual(['preset', ...limitNames, ...ruleNames, 'sessionQueueFull'])
   const asked = {
     preset: 'eventgrid',
     ...Object.fromEntries(limitNames.map((name) => [name, 7])),
     ...Object.fromEntries(ruleNames.map((name) => [name, false])),
+    sessionQueueFull: 'dropOldest',
   }
   expect(readProperties('namespace', 'n', JSON.stringify({ limits: { ...asked, unheardOf: 1 } }))?.limits).toEqual(asked)
   expect(readProperties('namespace', 'n', JSON.stringify({ limits: { preset: 'azure', topicLength: 'long' } }))?.limits).toEqual({ preset: 'open' })

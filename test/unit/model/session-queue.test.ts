@@ -11,6 +11,7 @@ const entry = (offset: number, size = 10) => ({
   retain: offset % 2 === 0,
   subscriptionIdentifiers: offset % 4 === 0 ? [offset, 7] : [],
   group: offset % 6 === 0 ? '$share/g/#' : null,
+  at: offset * 1000,
 })
 
 /** What the queue is meant to do, without a ring. */

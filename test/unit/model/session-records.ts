@@ -89,7 +89,7 @@ export const entry = (offset: number, ...receivers: IndexReceiver[]): IndexEntry
 
 export const indexed = (from: number, to: number, entries: readonly IndexEntry[], but: Partial<Indexed> = {}): AnyRecord => ({
   name: 'Indexed',
-  value: { shard: 0, term: 0, from, to, part: 0, parts: 1, sessionsOffset: 0, entries, ...but },
+  value: { shard: 0, term: 0, from, to, part: 0, parts: 1, sessionsOffset: 0, entries, at: 0, ...but },
 })
 
 export const acknowledged = (clientId: string, session: number, cursor: number, above: readonly number[] = [], sent = cursor, term = 0): AnyRecord => ({

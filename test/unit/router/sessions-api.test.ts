@@ -76,7 +76,7 @@ test('a session is told with its connection, subscriptions and, by the owner of 
     gateway: 'g',
     remoteAddress: '127.0.0.1',
     subscriptions: [{ filter: 't/#', qos: 1 }],
-    queue: { messages: 3, bytes: 30, inFlight: 2 },
+    queue: { messages: 3, bytes: 30, inFlight: 2, oldestAt: '1970-01-01T00:00:01.000Z' },
   })
 })
 

@@ -32,5 +32,5 @@ export function sessionOf(clientId: string, but: { id?: number; shard?: number; 
 /** Owes the session the messages at these offsets of shard 0. */
 export function owe(session: Session, ...offsets: number[]): void {
   for (const offset of offsets)
-    session.queue.push({ source: 0, offset, size: 10, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null })
+    session.queue.push({ source: 0, offset, size: 10, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null, at: offset * 1000 })
 }

@@ -63,7 +63,8 @@ test('QoS 0 that an owner before may have sent does not go to a connection that 
 describe('indexParts', () => {
   const sized = (parts: readonly IndexEntry[][]) =>
     parts.map(
-      (entries) => encodeRecord('Indexed', { shard: 1000, term: 2 ** 40, from: 0, to: 2 ** 40, part: 0, parts: 9, sessionsOffset: 2 ** 40, entries }).length,
+      (entries) =>
+        encodeRecord('Indexed', { shard: 1000, term: 2 ** 40, from: 0, to: 2 ** 40, part: 0, parts: 9, sessionsOffset: 2 ** 40, entries, at: 2 ** 41 }).length,
     )
   const names = (entries: readonly IndexEntry[]) =>
     entries.flatMap(({ offset, receivers }) => receivers.map(({ clientId, subscriptionIdentifiers }) => `${offset} ${clientId} ${subscriptionIdentifiers}`))

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals'
 import avro from 'avsc'
 import fc from 'fast-check'
 import { decodeRecord, encodeRecord, fingerprintOf, recordHeader, recordNames, schemaOf } from '../../../schemas/codec.ts'
-import { canonicalForm, crc64Avro, isUnion, type Schema } from '../../../schemas/fingerprint.ts'
+import { canonicalForm, crc64Avro, headerOf, isUnion, type Schema } from '../../../schemas/fingerprint.ts'
 import { RecordError, UnknownSchema } from '../../../schemas/record-error.ts'
 import type { AnyRecord, RecordName, Records } from '../../../schemas/records.ts'
 
@@ -224,3 +224,17 @@ function typeScriptOf(schema: Schema): string {
   const types: Readonly<Record<string, string>> = { int: 'number', long: 'number', bytes: 'Buffer' }
   return types[schema] ?? schema.replace(/^.*\./, '')
 }
+
+test.each(readdirSync(new URL('earlier/', folder)))('a record written with the schema earlier/%s is read with the defaults of today’s', (file) => {
+  const earlier = JSON.parse(readFileSync(new URL(`earlier/${file}`, folder), 'utf8')) as Definition
+  const header = headerOf(earlier as unknown as Schema)
+  const type = avro.Type.forSchema(earlier as unknown as avro.Schema, { wrapUnions: 'never' } as Parameters<typeof avro.Type.forSchema>[1])
+  const { fields } = schemaOf(earlier.name as RecordName) as unknown as Definition
+  fc.assert(
+    fc.property(valuesOf(earlier as unknown as Schema), (value) => {
+      const read = decodeRecord(Buffer.concat([header, type.toBuffer(value)]))
+      expect([read.name, Object.keys(read.value)]).toEqual([earlier.name, fields.map(({ name }) => name)])
+      expect(read.value).toMatchObject(value as object)
+    }),
+  )
+})
