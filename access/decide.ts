@@ -2,11 +2,13 @@
  * Who may publish and subscribe to what (spec 1.13): groups are who, topic spaces are what, bindings join both.
  * Nothing is allowed without a binding; bindings add up; there is no denying one.
  *
- * Compiled once per change of groups, spaces or bindings; per principal the filters that are left stand in a FilterSet,
+ * Compiled once per change of groups, spaces, bindings or the namespace's settings; per principal the filters that are left stand in a FilterSet,
  * shared by all principals of the same groups where no template has a variable.
  */
+import { rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { figuresPrefix, isReadByBroker, isWrittenByBroker, startsWithDollar } from './broker-topics.ts'
 import { FilterSet, withoutShare } from './cover.ts'
 import { internalTopicPrefix, type Principal } from './principal.ts'
 import { compileQuery, type Predicate, QueryError } from './query.ts'
@@ -14,7 +16,9 @@ import { parseTemplate, substitute, TemplateError, type TopicTemplate } from './
 
 export type Decision =
   /** The binding that allows it (for a filter: one of those that do together). */
-  { readonly allowed: true; readonly binding: string } | { readonly allowed: false; readonly why: string }
+  | { readonly allowed: true; readonly binding: string }
+  /** `isFinal`: whatever the bindings say. */
+  | { readonly allowed: false; readonly why: string; readonly isFinal?: true }
 
 export interface Rules {
   /** The view's rulesPosition when this was compiled: the rules stand until the view's differs. */
@@ -44,12 +48,14 @@ interface Access {
 }
 
 const deny = (why: string): Decision => Object.freeze({ allowed: false, why })
-const reserved = deny('topics that start with “$” are reserved')
+const denyAlways = (why: string): Decision => Object.freeze({ allowed: false, why, isFinal: true })
+const reserved = denyAlways('topics that start with “$” are reserved in this namespace (M5-23)')
+const brokersOwn = denyAlways('this topic is the broker’s own')
 const notPublisher = deny('no permission binding with the permission Publisher covers this topic')
 const notSubscriber = deny('no permission bindings with the permission Subscriber cover all of this filter')
-const outsideCanary = deny(`Loggerhead's own client stays below ${internalTopicPrefix}`)
+const outsideOwn = deny(`Loggerhead's own client stays below ${internalTopicPrefix} and writes below ${figuresPrefix}`)
 const notAFilter = deny('the shared subscription names no filter')
-const canary: Decision = Object.freeze({ allowed: true, binding: '$loggerhead' })
+const own: Decision = Object.freeze({ allowed: true, binding: '$loggerhead' })
 
 const recentMax = 64
 
@@ -91,6 +97,8 @@ class CompiledRules implements Rules {
   readonly #groups: ReadonlyMap<string, Predicate>
   readonly #rules: readonly Rule[]
   readonly #anonymousExists: boolean
+  /** The namespace keeps every topic that starts with `$` (M5-23). */
+  readonly #dollarIsReserved: boolean
   readonly #byPrincipal = new WeakMap<Principal, Access>()
   /** Filter sets of principals without variables, by their groups; as many as there are combinations in use, bounded. */
   readonly #byGroups = new Map<string, Access>()
@@ -100,10 +108,15 @@ class CompiledRules implements Rules {
     this.#groups = readGroups(view)
     this.#rules = readRules(view)
     this.#anonymousExists = view.clientGroups.has(anonymousGroup)
+    this.#dollarIsReserved = rulesInForce(view.namespace?.properties.limits).dollarTopicsRefused
   }
 
   mayPublish(principal: Principal, topic: string): Decision {
-    if (topic.charCodeAt(0) === 0x24 || principal.kind === 'internal') return this.#reserved(principal, topic)
+    if (principal.kind === 'internal') return topic.startsWith(internalTopicPrefix) || topic.startsWith(figuresPrefix) ? own : outsideOwn
+    if (startsWithDollar(topic)) {
+      if (this.#dollarIsReserved) return reserved
+      if (isWrittenByBroker(topic)) return brokersOwn
+    }
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     const known = access.recent.get(topic)
     if (known !== undefined) return known
@@ -116,7 +129,11 @@ class CompiledRules implements Rules {
   maySubscribe(principal: Principal, filter: string): Decision {
     const asked = withoutShare(filter)
     if (asked === undefined) return notAFilter
-    if (asked.charCodeAt(0) === 0x24 || principal.kind === 'internal') return this.#reserved(principal, asked)
+    if (principal.kind === 'internal') return asked.startsWith(internalTopicPrefix) ? own : outsideOwn
+    if (startsWithDollar(asked)) {
+      if (this.#dollarIsReserved) return reserved
+      if (isReadByBroker(asked)) return brokersOwn
+    }
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     return access.subscribe.covers(asked) ?? notSubscriber
   }
@@ -130,11 +147,6 @@ class CompiledRules implements Rules {
       case 'registered':
         return [allGroup, ...[...this.#groups].filter(([, isMember]) => isMember(principal)).map(([name]) => name)]
     }
-  }
-
-  #reserved(principal: Principal, topic: string): Decision {
-    if (principal.kind !== 'internal') return reserved
-    return topic.startsWith(internalTopicPrefix) ? canary : outsideCanary
   }
 
   #resolve(principal: Principal): Access {
@@ -160,7 +172,7 @@ function build(rules: readonly Rule[], principal: Principal): Access {
 
 const compiled = new WeakMap<RegistryView, CompiledRules>()
 
-/** The rules of the view as it stands; the same object while groups, spaces and bindings do not change. */
+/** The rules of the view as it stands; the same object while groups, spaces, bindings and the namespace's settings do not change. */
 export function compileRules(view: RegistryView): Rules {
   const known = compiled.get(view)
   if (known?.position === view.rulesPosition) return known

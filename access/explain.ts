@@ -89,7 +89,10 @@ export function explain(view: RegistryView, name: string, action: ExplainedActio
   const groups = rules.groupsOf(principal)
   const decision = action === 'publish' ? rules.mayPublish(principal, topic) : rules.maySubscribe(principal, topic)
   const considered = consider(view, principal, groups, action, topic)
-  if (!decision.allowed) return { allowed: false, reason: missing(decision.why, groups, considered), ...about, groups, considered }
+  if (!decision.allowed) {
+    const reason = decision.isFinal ? decision.why : missing(decision.why, groups, considered)
+    return { allowed: false, reason, ...about, groups, considered }
+  }
   const by = considered.find(({ binding }) => binding === decision.binding)
   const template = by?.templates.find(({ matches }) => matches)?.template
   return {

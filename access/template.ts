@@ -3,9 +3,10 @@
  * e.g. `machines/${client.authenticationName}/+` or `${client.attributes.site|.factory1}/#`.
  *
  * A variable's value stays inside its level: a value that is empty or holds `/`, `+`, `#` or NUL makes the template match
- * nothing for that client, and so does a missing attribute. A list stands for any of its values; the same variable
+ * nothing for that client, and so do a missing attribute and one that would make the topic start with `$`. A list stands for any of its values; the same variable
  * has the same value in all of one template.
  */
+import { isReadByBroker, startsWithDollar } from './broker-topics.ts'
 import type { Subject } from './query.ts'
 
 export interface TemplateLimits {
@@ -102,7 +103,7 @@ export function parseTemplate(text: string, limits: TemplateLimits = templateLim
   const nul = text.indexOf('\0')
   if (nul !== -1) throw new TemplateError(nul, 'NUL is not allowed [MQTT-4.7.3-2]')
   if (loneSurrogate.test(text)) throw new TemplateError(0, 'this is not well-formed Unicode [MQTT-1.5.4-1]')
-  if (text.startsWith('$') && !text.startsWith('${')) throw new TemplateError(0, 'topics that start with “$” are reserved (TS-09)')
+  if (isReadByBroker(text)) throw new TemplateError(0, 'topics below $share and $loggerhead are reserved (TS-09)')
   const pieces = splitLevels(text)
   if (pieces.length > limits.levelsMax) throw new TemplateError(0, `a topic template has at most ${limits.levelsMax} levels, this one ${pieces.length}`)
   const levels = pieces.map(({ level, start }, index) => parseLevel(level, start, index === pieces.length - 1))
@@ -128,7 +129,12 @@ export function substitute(template: TopicTemplate, subject: Subject): readonly 
     if (values.length * choices.length > expansionsMax) return []
     choices = choices.flatMap((choice) => values.map((value) => new Map([...choice, [variable, value]])))
   }
-  return choices.map((choice) =>
+  const filters = choices.map((choice) =>
     template.levels.map((parts) => parts.map((part) => ('text' in part ? part.text : choice.get(part.variable)! + part.suffix)).join('')),
   )
+  // Nobody gets at such topics by their name or an attribute: the template has to say so.
+  return spellsDollar(template) ? filters : filters.filter(([first]) => !startsWithDollar(first!))
 }
+
+/** The template itself begins with `$`. */
+const spellsDollar = ({ levels }: TopicTemplate): boolean => levels[0]!.slice(0, 1).some((part) => 'text' in part && startsWithDollar(part.text))

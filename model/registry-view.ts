@@ -34,6 +34,9 @@ type Kinds = { readonly [K in ResourceKind]: Map<string, Resource<K>> }
 
 const isKind = (kind: string): kind is ResourceKind => (resourceKinds as readonly string[]).includes(kind)
 
+/** What access/decide.ts makes its rules of. */
+const rulesAreOf: ReadonlySet<ResourceKind> = new Set(['clientGroups', 'topicSpaces', 'permissionBindings', 'namespace'])
+
 /** The registry as of `position`. Mutable: keep no resource map across a change, or compare `position`. */
 export class RegistryView {
   /** Offset after the last record applied: everything below is in. */
@@ -61,7 +64,7 @@ export class RegistryView {
     return this.#position
   }
 
-  /** Position of the last change of groups, spaces or bindings: compiled rules stay good while it stands. */
+  /** Position of the last change of groups, spaces, bindings or the namespace's settings: compiled rules stay good while it stands. */
   get rulesPosition(): number {
     return this.#rulesPosition
   }
@@ -143,7 +146,7 @@ export class RegistryView {
     }
     if (!isKind(kind)) return // a fence, or a kind of a later version
     this.#put(kind, name, record)
-    if (kind === 'clientGroups' || kind === 'topicSpaces' || kind === 'permissionBindings') this.#rulesPosition = this.#position
+    if (rulesAreOf.has(kind)) this.#rulesPosition = this.#position
   }
 
   /** Moves over a gap that compaction left. */

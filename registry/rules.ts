@@ -3,7 +3,7 @@ import { foldThumbprint } from '../access/authenticate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
-import { namespaceLimits, narrow } from '../model/namespace-limits.ts'
+import { namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
@@ -150,7 +150,7 @@ function checkGroup({ name, properties }: Check): Checked {
   return { properties, warnings: [] }
 }
 
-function checkSpace({ properties, limits }: Check): Checked {
+function checkSpace({ view, properties, limits }: Check): Checked {
   const templates = properties.topicTemplates as readonly string[]
   if (templates.length > limits.TOPIC_TEMPLATES_MAX) {
     throw new LimitReached('TOPIC_TEMPLATES_MAX', {
@@ -158,10 +158,12 @@ function checkSpace({ properties, limits }: Check): Checked {
       rule: `at most ${limits.TOPIC_TEMPLATES_MAX} templates, these are ${templates.length}`,
     })
   }
+  const { dollarTopicsRefused } = rulesInForce(view.namespace?.properties.limits)
   const violations = templates.flatMap((template, index): Violation[] => {
     try {
       parseTemplate(template)
-      return []
+      if (!dollarTopicsRefused || !/^\$(?!\{)/.test(template)) return []
+      return [{ field: `properties.topicTemplates[${index}]`, value: template, rule: 'topics that start with “$” are reserved in this namespace (TS-09)' }]
     } catch (error) {
       if (!(error instanceof TemplateError)) throw error
       return [{ field: `properties.topicTemplates[${index}]`, value: template, rule: error.message }]

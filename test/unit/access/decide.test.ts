@@ -1,6 +1,6 @@
 /* biome-ignore-all lint/suspicious/noTemplateCurlyInString: the syntax of templates */
-import { expect, test } from '@jest/globals'
-import { compileRules } from '../../../access/decide.ts'
+import { describe, expect, test } from '@jest/globals'
+import { compileRules, type Rules } from '../../../access/decide.ts'
 import { internalPrincipal, type Principal, principalOfSession } from '../../../access/principal.ts'
 import type { Attributes } from '../../../model/registry-resources.ts'
 import { put, viewOf } from './registry.ts'
@@ -81,34 +81,68 @@ test('PB-02 bindings add up: a filter may be covered by several together', () =>
   expect(compileRules(view).maySubscribe(m1, 'a/#').allowed).toBe(true)
 })
 
-test('TS-09 topics that start with $ are nobody’s, whatever the templates say', () => {
-  const view = viewOf({
-    clientGroups: { $anonymous: {} },
-    topicSpaces: { everything: { topicTemplates: ['#', '+/#', '${client.attributes.x}/#'] } },
-    permissionBindings: {
-      p: allow('$all', 'everything', 'Publisher'),
-      s: allow('$all', 'everything', 'Subscriber'),
-      ap: allow('$anonymous', 'everything', 'Publisher'),
-      as: allow('$anonymous', 'everything', 'Subscriber'),
+describe('TS-09, M5-23: topics that start with $', () => {
+  const templates = ['#', '+/#', '${client.attributes.x}/#', '$SYS/#', '$own/${client.authenticationName}/#', '$$${client.attributes.x}/a']
+  const view = (limits?: object) =>
+    viewOf({
+      clientGroups: { $anonymous: {} },
+      topicSpaces: { everything: { topicTemplates: templates } },
+      permissionBindings: {
+        p: allow('$all', 'everything', 'Publisher'),
+        s: allow('$all', 'everything', 'Subscriber'),
+        ap: allow('$anonymous', 'everything', 'Publisher'),
+        as: allow('$anonymous', 'everything', 'Subscriber'),
+      },
+      ...(limits && { namespace: { n: { limits } } }),
+    })
+  const named = registered('x', { x: '$other' })
+  const publishes = (rules: Rules, topic: string) => [named, anonymous].map((principal) => rules.mayPublish(principal, topic).allowed)
+  const subscribes = (rules: Rules, filter: string) => [named, anonymous].map((principal) => rules.maySubscribe(principal, filter).allowed)
+
+  test.each(['$SYS/x', '$SYS', '$share/g/x', '$share', '$loggerhead/canary/x', '$loggerhead'])(
+    'nobody publishes on %s, whatever the templates say',
+    (topic) => {
+      expect(publishes(compileRules(view()), topic)).toEqual([false, false])
     },
+  )
+
+  test.each(['$share/g/$loggerhead/canary/#', '$loggerhead/canary/#', '$share/g/$share/h/#', '$share/g', '$share/g/'])('nobody subscribes to %s', (filter) => {
+    expect(subscribes(compileRules(view()), filter)).toEqual([false, false])
   })
-  const rules = compileRules(view)
-  for (const principal of [registered('x', { x: '$SYS' }), anonymous]) {
-    for (const topic of ['$SYS/x', '$', '$loggerhead/canary/x']) expect(rules.mayPublish(principal, topic).allowed).toBe(false)
-    for (const filter of ['$SYS/#', '$share/g/$SYS/#', '$loggerhead/canary/#', '$share/g', '$share/g/']) {
-      expect(rules.maySubscribe(principal, filter).allowed).toBe(false)
-    }
-    expect(rules.maySubscribe(principal, '#').allowed).toBe(true)
-  }
+
+  test('the others and the broker’s figures go by the templates that spell them, which a wildcard or an attribute does not', () => {
+    const rules = compileRules(view())
+    expect([publishes(rules, '$own/x/a'), subscribes(rules, '$own/x/#'), subscribes(rules, '$SYS/#'), subscribes(rules, '$share/g/$SYS/broker/+')]).toEqual([
+      [true, false],
+      [true, false],
+      [true, true],
+      [true, true],
+    ])
+    for (const topic of ['$', '$other/a', '$SYSTEM/a', '$$y/a']) expect([topic, publishes(rules, topic)]).toEqual([topic, [false, false]])
+    expect(publishes(rules, '$$$other/a')).toEqual([true, false])
+    expect(subscribes(rules, '#')).toEqual([true, true])
+  })
+
+  test('where the namespace refuses them, all of them are refused: at once, and until it does no longer', () => {
+    const registry = view({ preset: 'eventgrid' })
+    for (const topic of ['$own/x/a', '$SYS/a', '$x']) expect(publishes(compileRules(registry), topic)).toEqual([false, false])
+    for (const filter of ['$own/x/a', '$SYS/#', '$share/g/$SYS/#']) expect(subscribes(compileRules(registry), filter)).toEqual([false, false])
+    expect(subscribes(compileRules(registry), '$share/g/#')).toEqual([true, true])
+    put(registry, 'namespace', 'n', { limits: { preset: 'eventgrid', dollarTopicsRefused: false } })
+    expect(publishes(compileRules(registry), '$own/x/a')).toEqual([true, false])
+    put(registry, 'namespace', 'n', { limits: { preset: 'open', dollarTopicsRefused: true } })
+    expect(publishes(compileRules(registry), '$own/x/a')).toEqual([false, false])
+  })
 })
 
-test('Loggerhead’s own client stays below $loggerhead/canary/', () => {
+test('Loggerhead’s own client stays below $loggerhead/canary/, and writes the figures below $SYS/', () => {
   const rules = compileRules(factory())
   expect(rules.mayPublish(internalPrincipal, '$loggerhead/canary/g/1').allowed).toBe(true)
   expect(rules.maySubscribe(internalPrincipal, '$loggerhead/canary/#').allowed).toBe(true)
   expect(rules.maySubscribe(internalPrincipal, '$share/g/$loggerhead/canary/g/#').allowed).toBe(true)
-  for (const topic of ['$loggerhead/other', '$loggerhead/canary', 'public/x', '$SYS/x']) expect(rules.mayPublish(internalPrincipal, topic).allowed).toBe(false)
-  for (const filter of ['#', '$loggerhead/#', '+/canary/x', 'public/+']) expect(rules.maySubscribe(internalPrincipal, filter).allowed).toBe(false)
+  expect(rules.mayPublish(internalPrincipal, '$SYS/broker/uptime').allowed).toBe(true)
+  for (const topic of ['$loggerhead/other', '$loggerhead/canary', 'public/x', '$SYS']) expect(rules.mayPublish(internalPrincipal, topic).allowed).toBe(false)
+  for (const filter of ['#', '$loggerhead/#', '+/canary/x', 'public/+', '$SYS/#']) expect(rules.maySubscribe(internalPrincipal, filter).allowed).toBe(false)
 })
 
 test('a refusal says why, an allowance by which binding', () => {

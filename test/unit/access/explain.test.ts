@@ -55,7 +55,7 @@ test.each<[string, string, ExplainedAction, string, string]>([
   ['a group the client is not in', 'm1', 'subscribe', 'machines/#', 'the binding “managers-sub” would, but the client is not in its group “managers”'],
   ['an attribute that is missing', 'm1', 'subscribe', 'lines/a/b', 'a template of the space “lines” has a variable that the client has no usable value for'],
   ['no binding at all', 'boss', 'publish', 'somewhere', 'none is bound to its groups (managers)'],
-  ['a reserved topic', 'boss', 'publish', '$SYS/x', 'reserved'],
+  ['a reserved topic', 'boss', 'publish', '$SYS/x', 'this topic is the broker’s own'],
   ['a filter wider than what is bound', 'boss', 'subscribe', '#', 'none of whose templates match'],
   ['a disabled client', 'off', 'publish', 'x', 'the client “off” is Disabled'],
   ['a stranger', 'nobody', 'publish', 'x', 'no client has the name or authentication name “nobody”'],

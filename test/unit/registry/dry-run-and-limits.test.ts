@@ -1,3 +1,4 @@
+/* biome-ignore-all lint/suspicious/noTemplateCurlyInString: the syntax of templates */
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { namespaceLimits } from '../../../model/namespace-limits.ts'
 import { ApiHarness, client } from './harness.ts'
@@ -69,6 +70,17 @@ test('a single value stands over its preset; the deployment’s own limit stands
   expect((await api.send('PUT', '', { body: { limits: { preset: 'azure' } } })).json).toMatchObject({ status: 400, field: 'properties.limits.preset' })
   // What is there already may be changed and deleted.
   expect((await api.send('PUT', 'clientGroups/one', { body: group })).status).toBe(200)
+})
+
+test('TS-09: a topic template that starts with $ is refused where the namespace refuses such topics, and one of the broker’s own always', async () => {
+  const put = (template: string) => api.send('PUT', 'topicSpaces/dollar', { body: { topicTemplates: ['a', template] } })
+  expect((await put('$SYS/#')).status).toBe(201)
+  expect((await put('$share/g/#')).json).toMatchObject({ status: 400, field: 'properties.topicTemplates[1]' })
+  await api.send('PUT', '', { body: { limits: { preset: 'eventgrid' } } })
+  expect((await put('$SYS/#')).json).toMatchObject({ status: 400, field: 'properties.topicTemplates[1]', rule: expect.stringContaining('TS-09') })
+  expect((await put('${client.authenticationName}/#')).status).toBe(200)
+  await api.send('PUT', '', { body: { limits: { preset: 'eventgrid', dollarTopicsRefused: false } } })
+  expect((await put('$own/#')).status).toBe(200)
 })
 
 test('what was asked for in a list is kept in the link to the next page', async () => {
