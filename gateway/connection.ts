@@ -7,7 +7,7 @@ import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import { PacketUses } from '../model/packet-uses.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
-import type { ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import type { AckPacket, ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import type { AckOutcome, LiveSession, Receiver } from '../proto/frames.ts'
@@ -35,7 +35,9 @@ import {
   receiveSubscribe,
   receiveUnsubscribe,
   refusalProperties,
+  refuseAcknowledgement,
   refuseEverybody,
+  refuseUserProperties,
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
 import { ClientRates } from './rates.ts'
@@ -387,6 +389,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   }
 
   #takeOpen(phase: Phase & { is: 'open' }, packet: Packet): void {
+    const refusal = refuseUserProperties(packet, this.#host.config)
+    if (refusal) {
+      this.#apply(refusal)
+      return
+    }
     switch (packet.type) {
       case 'publish':
         this.#publish(phase, packet)
@@ -396,6 +403,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         return
       case 'puback':
         phase.delivering.acknowledge(packet.packetId, this.#host.now())
+        this.#judgeAcknowledgement(packet)
         return
       case 'pingreq':
         this.#write(pingresp)
@@ -414,6 +422,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       case 'pubrec':
         if (!phase.delivering.receive(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#host.now()))
           this.#send({ type: 'pubrel', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
+        this.#judgeAcknowledgement(packet)
         return
       case 'pubcomp':
         phase.delivering.complete(packet.packetId, this.#host.now())
@@ -422,6 +431,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         // [MQTT-3.1.0-2], and AUTH without an authentication method [MQTT-4.12.0-7].
         this.#end(ended(ReasonCode.ProtocolError, `${packet.type} has no place here`))
     }
+  }
+
+  #judgeAcknowledgement(packet: AckPacket): void {
+    const refusal = refuseAcknowledgement(packet, this.#host.config)
+    if (refusal) this.#apply(refusal)
   }
 
   #publish({ publishing, rates }: Phase & { is: 'open' }, packet: PublishPacket): void {
@@ -494,7 +508,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { principal, client, attachment } = phase.session
-    const decision = receiveSubscribe(packet, client.protocolVersion, phase.filters, host.config, (filter) => host.maySubscribe(principal, filter))
+    const decision = receiveSubscribe(packet, client, phase.filters, host.config, (filter) => host.maySubscribe(principal, filter))
     if ('do' in decision) {
       this.#apply(decision)
       return

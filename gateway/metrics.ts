@@ -50,7 +50,7 @@ export interface GatewayLevels {
 export class GatewayMetrics {
   /** Accepted, by QoS. */
   readonly publishes: [number, number, number] = [0, 0, 0]
-  readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0 }
+  readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0, overLimit: 0 }
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
   readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }

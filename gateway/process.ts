@@ -56,8 +56,8 @@ const recordRoom = 1024
 export async function checkPacketSize(log: Log, topic: string, config: GatewayConfig): Promise<void> {
   const settings = await log.topicSettings(topic)
   const most = Number(settings['max.message.bytes'])
-  // The topic stands in the value and again as the key, and may have come as an alias.
-  const needed = config.MAXIMUM_PACKET_SIZE + 2 * config.TOPIC_LENGTH_MAX + config.CLIENT_ID_LENGTH_MAX + recordRoom
+  // The topic stands in the value and again as the key, and may have come as an alias. A character has four bytes at most.
+  const needed = config.MAXIMUM_PACKET_SIZE + 2 * config.TOPIC_LENGTH_MAX + 4 * config.CLIENT_ID_LENGTH_MAX + recordRoom
   if (Number.isFinite(most) && needed > most) {
     throw new SettingError(
       'MAXIMUM_PACKET_SIZE',

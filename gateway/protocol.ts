@@ -3,9 +3,11 @@
  * clock, no log; connection.ts carries the decisions out.
  */
 import type {
+  AckPacket,
   ConnackPacket,
   ConnectPacket,
   DisconnectPacket,
+  Packet,
   ProtocolVersion,
   PublishPacket,
   QoS,
@@ -14,16 +16,19 @@ import type {
   WillPacket,
 } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
-import { hasWildcard, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
+import { messageExcess } from './message-limits.ts'
 
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
 
 /** What CONNACK announces. It stands for the whole connection, whatever the namespace is changed to: the client keeps to it. */
 export interface Announced {
+  readonly maximumQoS: QoS
+  readonly subscriptionIdentifiersAvailable: boolean
   /** QoS 1 and 2 publishes the client may have without acknowledgement. */
   readonly receiveMaximum: number
   /** Bytes. */
@@ -99,9 +104,12 @@ export function refuseEverybody(readiness: Readiness, limits: Limits): Refused |
 /** Is this CONNECT one that can be served at all, whoever sends it? `fresh` is the id for a client without one. */
 export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: string): Refused | { readonly do: 'authenticate'; readonly client: Client } {
   const { properties, protocolVersion } = packet
+  const authenticationProblem = authenticationDataProblem(properties.authenticationData, limits)
+  if (authenticationProblem) return refuse(ReasonCode.QuotaExceeded, authenticationProblem, 'AUTHENTICATION_DATA_BYTES_MAX')
   if (properties.authenticationMethod !== undefined) return refuse(ReasonCode.BadAuthenticationMethod, 'no enhanced authentication is offered')
   const idProblem = clientIdProblem(packet, limits)
   if (idProblem) return idProblem
+  if (limits.rules.userPropertiesOnPublishOnly && properties.userProperties) return refuse(ReasonCode.ImplementationSpecificError, misplacedUserProperties)
   const willProblem = packet.will && refuseWill(packet.will, limits)
   if (willProblem) return willProblem
   const assigned = packet.clientId === ''
@@ -121,8 +129,10 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
       topicAliasMaximum: Math.min(properties.topicAliasMaximum ?? 0, limits.TOPIC_ALIAS_OUTBOUND_MAX), // [MQTT-3.1.2-26], [MQTT-3.1.2-27]
       wantsProblemInformation: properties.requestProblemInformation ?? true,
       wantsResponseInformation: properties.requestResponseInformation ?? false,
-      will: packet.will ? willOf(packet.will) : null,
+      will: packet.will ? willOf(packet.will, limits) : null,
       announced: {
+        maximumQoS: limits.MAXIMUM_QOS as QoS,
+        subscriptionIdentifiersAvailable: !limits.rules.subscriptionIdentifiersRefused,
         receiveMaximum: limits.RECEIVE_MAXIMUM,
         maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
         topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
@@ -134,6 +144,36 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
       },
     },
   }
+}
+
+/** What is wrong with the authentication data of a CONNECT or an AUTH; null when nothing is. */
+export function authenticationDataProblem(data: Buffer | undefined, limits: Limits): string | null {
+  const most = limits.AUTHENTICATION_DATA_BYTES_MAX
+  return data && data.length > most ? `authentication data of ${data.length} bytes; the maximum is ${most}` : null
+}
+
+const misplacedUserProperties = 'this namespace takes user properties on PUBLISH only'
+
+/** User properties where the namespace takes none: whether the connection ends for them. SUBSCRIBE is answered, and UNSUBSCRIBE may have them. */
+export function refuseUserProperties(packet: Packet, limits: Limits): End | null {
+  if (!limits.rules.userPropertiesOnPublishOnly) return null
+  switch (packet.type) {
+    case 'puback':
+    case 'pubrec':
+    case 'pubrel':
+    case 'pubcomp':
+    case 'disconnect':
+    case 'auth':
+      return packet.properties?.userProperties ? end(ReasonCode.ImplementationSpecificError, misplacedUserProperties) : null
+    default:
+      return null
+  }
+}
+
+/** An acknowledgement with an error: whether the connection ends for it, once the delivery is over. */
+export function refuseAcknowledgement({ reasonCode }: AckPacket, limits: Limits): End | null {
+  if (reasonCode < 0x80 || !limits.rules.errorAcknowledgementDisconnects) return null
+  return end(ReasonCode.ImplementationSpecificError, `the client refused a message with ${reasonName(reasonCode)}`)
 }
 
 /** Seconds; null for a persistent MQTT 3.1.1 session, which names none. */
@@ -153,20 +193,42 @@ function clientIdProblem(packet: ConnectPacket, limits: Limits): Refused | null 
     // [MQTT-3.1.3-8] of 3.1.1: without an id only a clean session makes sense.
     return packet.protocolVersion === 4 && !packet.cleanStart ? refuse(ReasonCode.ClientIdentifierNotValid, 'an empty client id needs clean session 1') : null
   }
-  if (Buffer.byteLength(clientId) > limits.CLIENT_ID_LENGTH_MAX) {
-    return refuse(ReasonCode.ClientIdentifierNotValid, `the client id is longer than ${limits.CLIENT_ID_LENGTH_MAX} bytes`, 'CLIENT_ID_LENGTH_MAX')
+  if (characters(clientId, limits.CLIENT_ID_LENGTH_MAX) > limits.CLIENT_ID_LENGTH_MAX) {
+    return refuse(ReasonCode.ClientIdentifierNotValid, `the client id is longer than ${limits.CLIENT_ID_LENGTH_MAX} characters`, 'CLIENT_ID_LENGTH_MAX')
   }
   return null
 }
+
+/** Characters of a text, counted only when it has more than `most` UTF-16 units. */
+const characters = (text: string, most: number): number => (text.length <= most ? text.length : [...text].length)
 
 function refuseWill(will: WillPacket, limits: Limits): Refused | null {
   const problem = topicNameProblem(will.topic)
   if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
-  return limit ? refuse(ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit) : null
+  if (limit) return refuse(ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit)
+  if (will.qos > limits.MAXIMUM_QOS) return refuse(ReasonCode.QoSNotSupported, `a will at QoS ${will.qos}; the maximum is ${limits.MAXIMUM_QOS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-12]
+  const delay = will.properties.willDelayInterval ?? 0
+  if (delay > limits.WILL_DELAY_MAX) {
+    return refuse(ReasonCode.QuotaExceeded, `a will delay of ${delay} s; the maximum is ${limits.WILL_DELAY_MAX} s`, 'WILL_DELAY_MAX')
+  }
+  const excess = messageExcess(will.properties, limits)
+  return excess && refuse(ReasonCode.QuotaExceeded, `a will with ${excess.detail}`, excess.limit)
 }
 
-function willOf(will: WillPacket): Will {
+/** What of a Message Expiry Interval goes into the log, seconds; null for never. */
+function messageExpiry(asked: number | undefined, limits: Limits): number | null {
+  return asked === undefined || (asked === 0 && limits.rules.messageExpiryZeroIsNever) ? null : asked
+}
+
+/** The packet as it goes into the log: without a Message Expiry Interval where that says never. */
+export function withoutExpiryOfZero(packet: PublishPacket, limits: Limits): PublishPacket {
+  if (packet.properties?.messageExpiryInterval !== 0 || !limits.rules.messageExpiryZeroIsNever) return packet
+  const { messageExpiryInterval: _, ...properties } = packet.properties
+  return { ...packet, properties }
+}
+
+function willOf(will: WillPacket, limits: Limits): Will {
   const { properties } = will
   return {
     topic: will.topic,
@@ -174,7 +236,7 @@ function willOf(will: WillPacket): Will {
     qos: will.qos,
     retain: will.retain,
     delaySeconds: properties.willDelayInterval ?? 0,
-    messageExpiryInterval: properties.messageExpiryInterval ?? null,
+    messageExpiryInterval: messageExpiry(properties.messageExpiryInterval, limits),
     payloadFormatIndicator: properties.payloadFormatIndicator ?? null,
     contentType: properties.contentType ?? null,
     responseTopic: properties.responseTopic ?? null,
@@ -190,15 +252,22 @@ export function topicLimit(topic: string, limits: Limits): 'TOPIC_LENGTH_MAX' | 
   return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
 }
 
+/** The same for a filter; of a shared subscription, share name and filter each for itself. */
+function filterLimit(filter: string, limits: Limits): ReturnType<typeof topicLimit> {
+  const shared = parseShared(filter)
+  return shared ? (topicLimit(shared.filter, limits) ?? topicLimit(shared.group, limits)) : topicLimit(filter, limits)
+}
+
 /** Only for a client that asks [MQTT-3.1.2-28], and only as far as its id can stand in a topic. */
 function responseInformation({ clientId, wantsResponseInformation }: Client, limits: Limits): { readonly responseInformation?: string } {
-  if (!wantsResponseInformation || limits.RESPONSE_INFORMATION === '') return {}
+  if (!wantsResponseInformation || limits.RESPONSE_INFORMATION === '' || limits.rules.responseInformationWithheld) return {}
   const isNamed = limits.RESPONSE_INFORMATION.includes('{clientId}')
   return isNamed && hasWildcard(clientId) ? {} : { responseInformation: limits.RESPONSE_INFORMATION.replaceAll('{clientId}', clientId) }
 }
 
 /** CONNACK for a client that is let in: everything that was granted, and what this version does not do. */
 export function acceptance(client: Client, sessionPresent: boolean, limits: Limits): ConnackPacket {
+  const { maximumQoS, ...announced } = client.announced
   return {
     type: 'connack',
     sessionPresent,
@@ -206,9 +275,9 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Limi
     properties: {
       ...client.told,
       ...responseInformation(client, limits),
-      ...client.announced,
+      ...announced,
+      ...(maximumQoS !== 2 && { maximumQoS }), // section 3.2.2.3.4: 2 is said by saying nothing
       wildcardSubscriptionAvailable: true,
-      subscriptionIdentifiersAvailable: true,
       sharedSubscriptionAvailable: true,
     },
   }
@@ -287,8 +356,11 @@ export function resolveTopic(inbound: Inbound, packet: PublishPacket): string | 
 
 /** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
 export function refusePublish(inbound: Inbound, packet: PublishPacket): End | null {
+  const { receiveMaximum, maximumQoS } = inbound.announced
+  if (packet.qos > maximumQoS) {
+    return end(ReasonCode.QoSNotSupported, `a publish at QoS ${packet.qos}; the maximum is ${maximumQoS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-11]
+  }
   if (packet.qos === 2 && inbound.received.has(packet.packetId)) return null
-  const { receiveMaximum } = inbound.announced
   if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= receiveMaximum) {
     return end(ReasonCode.ReceiveMaximumExceeded, `more than ${receiveMaximum} publishes without acknowledgement`, 'RECEIVE_MAXIMUM') // [MQTT-3.3.4-9]
   }
@@ -327,7 +399,7 @@ export interface SubscribeDecision {
 /** `permits` decides one filter; it is asked only for filters that are in order. */
 export function receiveSubscribe(
   packet: SubscribePacket,
-  protocolVersion: ProtocolVersion,
+  { protocolVersion, announced }: Pick<Client, 'protocolVersion' | 'announced'>,
   held: ReadonlySet<string>,
   limits: Limits,
   permits: (filter: string) => boolean,
@@ -336,13 +408,20 @@ export function receiveSubscribe(
   const granted: SubscriptionRequest[] = []
   const reached: LimitName[] = []
   const added = new Set<string>()
+  const { subscriptionIdentifier = null, userProperties } = packet.properties
+  if (subscriptionIdentifier !== null && !announced.subscriptionIdentifiersAvailable) {
+    return end(ReasonCode.SubscriptionIdentifiersNotSupported, 'a subscription identifier, which CONNACK said are not available') // section 3.2.2.3.12
+  }
+  if (userProperties && limits.rules.userPropertiesOnPublishOnly) {
+    return { reasonCodes: packet.filters.map(() => ReasonCode.ImplementationSpecificError), granted, limits: reached }
+  }
   const judge = (filter: string, index: number): number => {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       return ReasonCode.QuotaExceeded
     }
     if (topicFilterProblem(filter)) return ReasonCode.TopicFilterInvalid
-    const limit = topicLimit(filter, limits)
+    const limit = filterLimit(filter, limits)
     if (limit) {
       reached.push(limit)
       return ReasonCode.TopicFilterInvalid
@@ -355,13 +434,16 @@ export function receiveSubscribe(
     return ReasonCode.Success
   }
   for (const [index, request] of packet.filters.entries()) {
+    if (protocolVersion === 4 && limits.rules.sharedSubscription311Disconnects && isShared(request.filter)) {
+      return end(ReasonCode.SharedSubscriptionsNotSupported, 'a shared subscription of MQTT 3.1.1')
+    }
     if (request.noLocal && parseShared(request.filter)) return end(ReasonCode.ProtocolError, 'No Local on a shared subscription') // [MQTT-3.8.3-4]
     const refusal = judge(request.filter, index)
     if (refusal !== ReasonCode.Success) {
       reasonCodes.push(protocolVersion === 5 ? refusal : ReasonCode.UnspecifiedError) // 3.1.1 knows one failure, 0x80
       continue
     }
-    const { qos } = request
+    const qos = Math.min(request.qos, limits.MAXIMUM_QOS) as QoS // [MQTT-3.2.2-10]
     if (!held.has(request.filter)) added.add(request.filter)
     reasonCodes.push(qos)
     granted.push({
@@ -370,7 +452,7 @@ export function receiveSubscribe(
       noLocal: request.noLocal,
       retainAsPublished: request.retainAsPublished,
       retainHandling: request.retainHandling,
-      subscriptionIdentifier: packet.properties.subscriptionIdentifier ?? null,
+      subscriptionIdentifier,
     })
   }
   return { reasonCodes, granted, limits: reached }

@@ -24,6 +24,8 @@ export class PublishAck {
   /** The acknowledgement ends a publish that Receive Maximum counts. */
   isLast = true
   reasonCode = waiting
+  /** Why the publish was refused, for a client that wants to know; null leaves it to the reason code. */
+  detail: string | null = null
   #publisher: Publisher | null = null
 
   readonly done = (error: AppendError | null): void => {
@@ -44,6 +46,7 @@ export class PublishAck {
     ack.packetId = packetId
     ack.isLast = type === AckType.Puback
     ack.reasonCode = waiting
+    ack.detail = null
     return ack
   }
 

@@ -2,14 +2,26 @@ import { isUtf8 } from 'node:buffer'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import type { PacketUses } from '../model/packet-uses.ts'
-import type { PublishPacket } from '../mqtt/packet.ts'
+import type { PublishPacket, PublishProperties } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
+import { messageExcess } from './message-limits.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { Output } from './output.ts'
-import { type Announced, type Client, type End, type Inbound, type Permission, refusedPublish, refusePublish, refuseTopic, resolveTopic } from './protocol.ts'
+import {
+  type Announced,
+  type Client,
+  type End,
+  type Inbound,
+  type Permission,
+  refusedPublish,
+  refusePublish,
+  refuseTopic,
+  resolveTopic,
+  withoutExpiryOfZero,
+} from './protocol.ts'
 import { AckType, PublishAck } from './publish-ack.ts'
 
 /** A topic a client publishes on: what is the same for each of its messages. */
@@ -121,7 +133,6 @@ export class Publishing implements Inbound {
   }
 
   receive(packet: PublishPacket): PublishResult {
-    const host = this.#host
     const refusal = refusePublish(this, packet)
     if (refusal) return refusal
     const name = resolveTopic(this, packet)
@@ -132,7 +143,25 @@ export class Publishing implements Inbound {
     if (alias !== undefined) this.aliases.set(alias, name)
     if (packet.qos === 2 && this.received.has(packet.packetId)) return this.#receivedAgain(packet.packetId)
     if (!topic.allowed) return this.#refused(packet)
-    if (host.config.PAYLOAD_FORMAT_VALIDATION && packet.properties?.payloadFormatIndicator === 1 && !isUtf8(packet.payload)) return this.#unreadable(packet)
+    return packet.properties ? this.#receiveWith(packet.properties, topic, packet) : this.#take(topic, packet)
+  }
+
+  #receiveWith(properties: PublishProperties, topic: PublishTopic, packet: PublishPacket): PublishResult {
+    const { config, metrics } = this.#host
+    if (config.PAYLOAD_FORMAT_VALIDATION && properties.payloadFormatIndicator === 1 && !isUtf8(packet.payload)) {
+      metrics.publishesDropped.payloadFormat++
+      return this.#unfit(packet, ReasonCode.PayloadFormatInvalid, null) // section 3.3.2.3.2
+    }
+    const excess = messageExcess(properties, config)
+    if (excess) {
+      metrics.publishesDropped.overLimit++
+      metrics.reached(excess.limit)
+      return this.#unfit(packet, ReasonCode.QuotaExceeded, excess.detail)
+    }
+    return this.#take(topic, withoutExpiryOfZero(packet, config))
+  }
+
+  #take(topic: PublishTopic, packet: PublishPacket): PublishResult {
     return packet.qos === 0 ? this.#publishAtMostOnce(topic, packet) : this.#append(topic, packet)
   }
 
@@ -228,13 +257,13 @@ export class Publishing implements Inbound {
     return outcome === 'last' ? 'last' : 'taken'
   }
 
-  /** The payload is not the UTF-8 that it is said to be: section 3.3.2.3.2. */
-  #unreadable(packet: PublishPacket): PublishResult {
-    this.#host.metrics.publishesDropped.payloadFormat++
+  /** The message cannot be taken as it is, and the connection stays. */
+  #unfit(packet: PublishPacket, reasonCode: number, detail: string | null): PublishResult {
     if (packet.qos === 0) return 'taken'
     this.unacknowledged++
     const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
-    ack.reasonCode = ReasonCode.PayloadFormatInvalid
+    ack.reasonCode = reasonCode
+    ack.detail = detail
     ack.isLast = true
     this.#acknowledge()
     return 'taken'
@@ -271,7 +300,7 @@ export class Publishing implements Inbound {
 
   #refuse(ack: PublishAck): void {
     const { wantsProblemInformation, maximumPacketSize } = this.#client
-    const reasonString = refusals[ack.reasonCode]
+    const reasonString = ack.detail ?? refusals[ack.reasonCode]
     if (wantsProblemInformation && reasonString !== undefined) {
       const packet = writePacket({ type: ackNames[ack.type], packetId: ack.packetId, reasonCode: ack.reasonCode, properties: { reasonString } }, 5)
       // Not when it makes the packet larger than the client takes [MQTT-3.4.2-2].

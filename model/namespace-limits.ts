@@ -46,6 +46,14 @@ export const namespaceLimits = {
     least: 1,
   },
   subscriptionsPerSession: { about: 'Subscriptions of one session', unit: 'filters', setting: 'SUBSCRIPTIONS_PER_SESSION_MAX', eventgrid: 50, least: 1 },
+  clientIdLength: { about: 'Length of a client id', unit: 'characters', setting: 'CLIENT_ID_LENGTH_MAX', eventgrid: 128, least: 23 },
+  maximumQoS: { about: 'Highest QoS', unit: 'QoS', setting: 'MAXIMUM_QOS', eventgrid: 1 },
+  userPropertiesBytes: { about: 'User properties of one message', unit: 'bytes', setting: 'USER_PROPERTIES_BYTES_MAX', eventgrid: 32_768 },
+  responseTopicLength: { about: 'Length of a response topic', unit: 'bytes', setting: 'RESPONSE_TOPIC_LENGTH_MAX', eventgrid: 256 },
+  correlationDataBytes: { about: 'Size of correlation data', unit: 'bytes', setting: 'CORRELATION_DATA_BYTES_MAX', eventgrid: 256 },
+  contentTypeLength: { about: 'Length of a content type', unit: 'bytes', setting: 'CONTENT_TYPE_LENGTH_MAX', eventgrid: 256 },
+  willDelaySeconds: { about: 'Longest will delay interval', unit: 's', setting: 'WILL_DELAY_MAX', eventgrid: 300 },
+  authenticationDataBytes: { about: 'Size of authentication data', unit: 'bytes', setting: 'AUTHENTICATION_DATA_BYTES_MAX', eventgrid: 8192 },
   keepAliveSeconds: { about: 'Longest keep alive', unit: 's', setting: 'KEEP_ALIVE_MAX', eventgrid: 1160, least: 1 },
   topicAliases: { about: 'Topic aliases a client may set', unit: 'aliases', setting: 'TOPIC_ALIAS_MAXIMUM', eventgrid: 10 },
   serverTopicAliases: { about: 'Topic aliases set for one client', unit: 'aliases', setting: 'TOPIC_ALIAS_OUTBOUND_MAX', eventgrid: 0 },
@@ -159,6 +167,15 @@ export type NamespaceLimitName = keyof typeof namespaceLimits
 
 /** Strict where MQTT allows more: each is off in the preset `open` and on in `eventgrid`. docs/limits.md has a table made of this. */
 export const namespaceRules = {
+  userPropertiesOnPublishOnly: {
+    about: 'A CONNECT, SUBSCRIBE, DISCONNECT, acknowledgement or AUTH with user properties fails: CONNACK and SUBACK 0x83, else the connection ends (M5-03)',
+  },
+  responseInformationWithheld: { about: 'CONNACK carries no Response Information, even when asked (M5-04)' },
+  messageExpiryZeroIsNever: { about: 'A Message Expiry Interval of 0 counts as none: the message never expires (M5-05)' },
+  errorAcknowledgementDisconnects: { about: 'A PUBACK or PUBREC with an error from a client ends its connection, with 0x83 (M5-12)' },
+  sharedSubscription311Disconnects: { about: 'An MQTT 3.1.1 client that subscribes to `$share/…` is disconnected (M5-17)' },
+  subscriptionIdentifiersRefused: { about: 'CONNACK announces no Subscription Identifiers, and one in SUBSCRIBE ends the connection with 0xA1 (M5-18)' },
+  dollarTopicsRefused: { about: 'Every topic that starts with `$` is refused, and so is a topic template that does (M5-23, TS-09)' },
   publishDeniedDisconnects: { about: 'A publish without permission ends the connection, in MQTT 5 after its acknowledgement with 0x87 (PB-03)' },
 } as const satisfies Readonly<Record<string, { readonly about: string }>>
 

@@ -63,6 +63,11 @@ export interface SharedFilter {
   readonly filter: string
 }
 
+/** Whether a filter asks for a shared subscription, in good form or not. */
+export function isShared(filter: string): boolean {
+  return filter.startsWith(sharePrefix) || filter === '$share'
+}
+
 /** The parts of `$share/{group}/{filter}`; null for any other filter. Expects a valid filter. */
 export function parseShared(filter: string): SharedFilter | null {
   if (!filter.startsWith(sharePrefix)) return null

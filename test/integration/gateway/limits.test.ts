@@ -133,9 +133,9 @@ test.each([
 
 test('CLIENT_ID_LENGTH_MAX: a longer client id is refused with 0x85', async () => {
   const { port, reached } = await start({ CLIENT_ID_LENGTH_MAX: '32' })
-  await attached(port, connectPacket('x'.repeat(32)))
+  await attached(port, connectPacket('ü'.repeat(32)))
   const client = await open(port)
-  client.send(connectPacket('ü'.repeat(17)))
+  client.send(connectPacket('ü'.repeat(33)))
   expect(await client.next('connack')).toMatchObject({ reasonCode: 0x85 })
   await client.closed()
   expect(await reached('CLIENT_ID_LENGTH_MAX')).toBe(1)

@@ -39,7 +39,13 @@ const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
   topicAliasMaximum: 0,
   wantsResponseInformation: false,
   will: null,
-  announced: { receiveMaximum: config.RECEIVE_MAXIMUM, maximumPacketSize: 524_288, topicAliasMaximum: 32 },
+  announced: {
+    receiveMaximum: config.RECEIVE_MAXIMUM,
+    maximumPacketSize: 524_288,
+    topicAliasMaximum: 32,
+    maximumQoS: 2,
+    subscriptionIdentifiersAvailable: true,
+  },
   told: {},
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { gatewaySettings, type Limits } from '../../../gateway/config.ts'
 import {
+  type Announced,
   type Client,
   type Inbound,
   receiveConnect,
@@ -18,7 +19,7 @@ import { readSettings } from '../../../settings/setting.ts'
 
 const limited = (environment: Readonly<Record<string, string>>): Limits => ({ ...readSettings(gatewaySettings, environment), rules: openRules })
 const limits = limited({})
-const announced = { receiveMaximum: 1000, maximumPacketSize: 524_288, topicAliasMaximum: 32 }
+const announced: Announced = { receiveMaximum: 1000, maximumPacketSize: 524_288, topicAliasMaximum: 32, maximumQoS: 2, subscriptionIdentifiersAvailable: true }
 const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
   type: 'connect',
   protocolVersion: 5,
@@ -164,6 +165,8 @@ describe('PUBLISH', () => {
 })
 
 describe('SUBSCRIBE and UNSUBSCRIBE', () => {
+  const five = { protocolVersion: 5, announced } as const
+  const four = { protocolVersion: 4, announced } as const
   const packet = (filters: readonly string[], qos: 0 | 1 | 2 = 2): SubscribePacket => ({
     type: 'subscribe',
     packetId: 1,
@@ -172,7 +175,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   })
 
   test('each filter is judged by itself, and what is granted goes into the log whole', () => {
-    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), 5, new Set(), limits, (filter) => filter === 'ok')
+    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, new Set(), limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
       reasonCodes: [2, 0x87, 0x87, 0x8f],
       granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
@@ -181,11 +184,11 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   })
 
   test('3.1.1 knows one failure', () => {
-    expect(receiveSubscribe(packet(['ok', 'no'], 0), 4, new Set(), limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
+    expect(receiveSubscribe(packet(['ok', 'no'], 0), four, new Set(), limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
   })
 
   test('the same filter twice in one packet is one subscription', () => {
-    const decision = receiveSubscribe(packet(['a', 'a', 'b']), 5, new Set(), limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
+    const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, new Set(), limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
     expect(decision).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
   })
 
