@@ -17,8 +17,8 @@ export interface NamespaceInstancesOptions<T> {
   readonly retryMs?: readonly [first: number, last: number]
 }
 
-/** Time for a failed instance to stop, ms. */
-const stopMsMax = 15_000
+/** Time for a failed instance to stop before another takes its place, ms: above every time that stopping may be given. */
+const stopMsMax = 90_000
 
 export class NamespaceInstances<T> {
   readonly #options: NamespaceInstancesOptions<T>
@@ -102,7 +102,19 @@ class Slot<T> {
     for (let wait = retryMs[0]; !over.aborted; wait = Math.min(retryMs[1], 2 * wait)) {
       try {
         const failed = Promise.withResolvers<unknown>()
-        const instance = await start(this.namespace, failed.resolve)
+        const starting = start(this.namespace, failed.resolve)
+        const came = await Promise.race([
+          starting.then((instance) => ({ is: 'up', instance }) as const),
+          failed.promise.then((cause) => ({ is: 'failed', cause }) as const),
+          ended.then(() => ({ is: 'unwanted' }) as const),
+        ])
+        if (came.is !== 'up') {
+          // Should it come up later all the same, it is not wanted any more.
+          starting.then((late) => stop(late, this.#isGone)).catch(() => {})
+          if (came.is === 'unwanted') break
+          throw came.cause
+        }
+        const { instance } = came
         this.instance = instance
         this.trouble = null
         onTried()
@@ -126,7 +138,8 @@ class Slot<T> {
   }
 
   async #stop(stop: () => Promise<void>, onStuck: (error: Error) => void): Promise<void> {
-    const late = setTimeout(() => onStuck(new Error(`the namespace ${this.namespace.name} does not stop`)), stopMsMax)
+    const isFailed = !this.#over.signal.aborted
+    const late = isFailed ? setTimeout(() => onStuck(new Error(`the namespace ${this.namespace.name} does not stop`)), stopMsMax) : undefined
     // What it could not finish is in the log, or was never acknowledged.
     await stop().catch((error: unknown) => this.#options.logger.error({ namespace: this.namespace.name, err: error }, 'the namespace did not stop orderly'))
     clearTimeout(late)

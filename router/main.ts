@@ -2,16 +2,18 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics } from 'prom-client'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
-import { ensureTopics, planTopics, topicSpecs } from '../log/topics.ts'
-import { RegistryFollower } from '../model/registry-follower.ts'
+import { planFor, planTopics } from '../log/topics.ts'
+import { NamespaceDirectory } from '../model/namespace-directory.ts'
+import { NamespaceInstances } from '../model/namespace-instances.ts'
+import { NamespaceMetrics } from '../model/namespace-metrics.ts'
+import { lifeName } from '../model/namespaces.ts'
 import { SettingError } from '../settings/setting.ts'
 import { readRouterConfig } from './config.ts'
-import { createRouterMetrics } from './metrics.ts'
-import { Router } from './router.ts'
+import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts'
 
 const logger = pino({ base: { name: 'router', pid: process.pid } })
 
@@ -26,38 +28,61 @@ function fail(error: unknown, message: string): never {
 
 async function run(): Promise<void> {
   const { values, config, tls } = readRouterConfig(process.env)
-  const prometheus = new Registry()
-  collectDefaultMetrics({ register: prometheus, prefix: 'loggerhead_' })
-  const log = new KafkaLog({ ...kafkaConnection(values), clientId: config.routerId, logger, metrics: prometheus })
+  const metrics = new NamespaceMetrics()
+  collectDefaultMetrics({ register: metrics.process, prefix: 'loggerhead_' })
+  const log = new KafkaLog({ ...kafkaConnection(values), clientId: config.routerId, logger, metrics: metrics.process })
   const plan = planTopics(values, config.namespace, config.profile)
-  await ensureTopics(log, topicSpecs(plan), config.profile)
-  const registry = await RegistryFollower.start({
-    log,
-    topic: plan.names.registry,
-    clock: { now: () => performance.now() },
-    onFailed: (error) => fail(error, 'the registry can no longer be followed'),
-  })
-  const router = new Router({
-    config,
-    log,
-    topics: plan.names,
-    registry,
-    metrics: createRouterMetrics(prometheus),
+  const key = values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()
+  const common = { config, log, tls, key }
+  const home = await openNamespaceRouter({
+    ...common,
+    plan,
     logger,
-    now: Date.now,
-    tls,
+    metricsRegistry: metrics.begin(config.namespace),
     onFailed: (error) => fail(error, 'the router cannot go on and ends, to start anew from the log'),
   })
+  const directory = new NamespaceDirectory(home.registry.view, config.namespace, config.profile === 'production')
+  const others = new NamespaceInstances<NamespaceRouter>({
+    async start(namespace, failed) {
+      const { name, partitions } = namespace
+      const life = lifeName(namespace)
+      const opened = await openNamespaceRouter({
+        ...common,
+        config: { ...config, namespace: name },
+        plan: planFor(plan, life, partitions),
+        life,
+        logger: logger.child({ namespace: name }),
+        metricsRegistry: metrics.begin(name),
+        onFailed: failed,
+      })
+      await opened.router.start()
+      return opened
+    },
+    stop: (opened) => opened.stop(),
+    logger,
+    onStuck: (error) => fail(error, 'the router cannot go on and ends, to start anew from the log'),
+  })
+  const takeNote = (): void => {
+    directory.refresh()
+    others.set(directory.others)
+    metrics.keep(directory.names)
+  }
 
-  const key = values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()
-  const apis = [router.sessionsApi(key), router.retainedApi(key)]
   const server = createServer((request, response) => {
-    if (apis.some((api) => api.handle(request, response))) return
-    if (request.url === '/status') {
-      const status = router.status() as { kafka: { reachable: boolean } }
-      response.setHeader('content-type', 'application/json').end(JSON.stringify({ ok: status.kafka.reachable, ...status }))
+    const asked = namespaceOf(request.url ?? '')
+    if (asked) {
+      const other = others.get(asked.namespace)
+      request.url = asked.rest
+      if (other?.handle(request, response)) return
+      const body = { status: 503, detail: `this router does not serve the namespace ${asked.namespace} now` }
+      response.writeHead(other ? 404 : 503, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    } else if (home.handle(request, response)) return
+    else if (request.url === '/status') {
+      const status = home.router.status() as { kafka: { reachable: boolean } }
+      const body = { ok: status.kafka.reachable, ...status, ...othersStatus(others) }
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
     } else if (request.url === '/metrics') {
-      void prometheus.metrics().then((text) => response.setHeader('content-type', prometheus.contentType).end(text))
+      void metrics.metrics().then((text) => response.setHeader('content-type', metrics.contentType).end(text))
     } else response.writeHead(404).end()
   })
   await new Promise<void>((resolve, reject) => {
@@ -69,19 +94,34 @@ async function run(): Promise<void> {
     server.close()
     // Whatever does not end in time is in the log all the same.
     setTimeout(() => process.exit(0), 5_000).unref()
-    router
-      .close()
-      .then(() => registry.close())
+    Promise.all([home.stop(), others.close()])
       .then(() => log.close())
       .then(
         () => process.exit(0),
         (error) => fail(error, 'could not stop orderly'),
       )
   })
-  await router.start()
+  takeNote()
+  home.registry.onChange(takeNote)
+  await home.router.start()
   const ports = { internal: (server.address() as AddressInfo).port }
   logger.info({ ports }, 'routing')
   process.send?.({ ready: true, ports })
+}
+
+/** `/namespaces/<name>/…` is about another namespace than the home one. */
+function namespaceOf(target: string): { readonly namespace: string; readonly rest: string } | null {
+  const [, namespace, rest] = /^\/namespaces\/([A-Za-z0-9-]+)(\/.*)$/.exec(target) ?? []
+  return namespace === undefined || rest === undefined ? null : { namespace, rest }
+}
+
+/** The namespaces besides the home one, as /status shows them. */
+function othersStatus(others: NamespaceInstances<NamespaceRouter>): { readonly namespaces?: object } {
+  const all = others.all().map(({ namespace, instance, trouble }) => {
+    const status = instance?.router.status()
+    return [namespace.name, status ? { ok: true, ...status } : { ok: false, reason: trouble }] as const
+  })
+  return all.length === 0 ? {} : { namespaces: Object.fromEntries(all) }
 }
 
 run().catch((error) => fail(error, 'the router could not start'))

@@ -1,0 +1,62 @@
+/** A router of one namespace: its topics, its registry, its share of the shards, and what it answers over HTTP. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { Log } from '../log/log.ts'
+import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
+import { RegistryFollower } from '../model/registry-follower.ts'
+import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
+import type { RouterConfig } from './config.ts'
+import { createRouterMetrics } from './metrics.ts'
+import { Router } from './router.ts'
+
+export interface NamespaceRouterOptions {
+  readonly config: RouterConfig
+  readonly plan: TopicPlan
+  /** What gateways know the namespace by; undefined for the home one. */
+  readonly life?: string
+  readonly log: Log
+  readonly logger: Logger
+  readonly metricsRegistry: Registry
+  readonly tls: DeliveryTls | undefined
+  /** The key that the services use among themselves. */
+  readonly key: string | undefined
+  onFailed(error: unknown): void
+}
+
+export interface NamespaceRouter {
+  readonly router: Router
+  readonly registry: RegistryFollower
+  /** Answers when the request is for sessions or retained messages; false when it is for somebody else. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean
+  stop(): Promise<void>
+}
+
+/** Reads the registry and makes the router; it has not started. */
+export async function openNamespaceRouter(options: NamespaceRouterOptions): Promise<NamespaceRouter> {
+  const { config, plan, life, log, logger, tls, key, onFailed } = options
+  await ensureTopics(log, topicSpecs(plan), config.profile)
+  const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed })
+  const router = new Router({
+    config: { ...config, partitions: plan.partitions },
+    log,
+    topics: plan.names,
+    registry,
+    metrics: createRouterMetrics(options.metricsRegistry),
+    logger,
+    now: Date.now,
+    tls,
+    dial: (address, files) => dialDelivery(address, files, life),
+    onFailed,
+  })
+  const apis = [router.sessionsApi(key), router.retainedApi(key)]
+  return {
+    router,
+    registry,
+    handle: (request, response) => apis.some((api) => api.handle(request, response)),
+    async stop() {
+      await router.close()
+      await registry.close()
+    },
+  }
+}
