@@ -141,6 +141,10 @@ export interface Log {
   offsetsAt(topic: string, timestampMs: number): Promise<ReadonlyMap<number, number>>
   /** Makes missing topics; throws TopicMismatch when an existing one differs in partitions. */
   createTopics(specs: readonly TopicSpec[]): Promise<void>
+  /** Whether the topic exists now. */
+  topicExists(topic: string): Promise<boolean>
+  /** Deletes topics with all they hold; those that do not exist are passed over. */
+  deleteTopics(topics: readonly string[]): Promise<void>
   /** Settings of an existing topic as Kafka reports them, and its replicas as `replication.factor`. */
   topicSettings(topic: string): Promise<Readonly<Record<string, string>>>
   partitions(topic: string): Promise<number>

@@ -457,6 +457,16 @@ export class MemoryLog implements Log {
     })
   }
 
+  topicExists(topic: string): Promise<boolean> {
+    return this.#ask(() => this.#store.topics.has(topic))
+  }
+
+  deleteTopics(topics: readonly string[]): Promise<void> {
+    return this.#ask(() => {
+      for (const topic of topics) this.#store.topics.delete(topic)
+    })
+  }
+
   topicSettings(topic: string): Promise<Readonly<Record<string, string>>> {
     return this.#ask(() => {
       const { spec } = this.#topic(topic)

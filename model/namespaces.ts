@@ -8,9 +8,8 @@ import type { RegistryView } from './registry-view.ts'
 export const namespaceStates = ['Creating', 'Active', 'Deleting', 'Deleted'] as const
 export type NamespaceState = (typeof namespaceStates)[number]
 
-/** What the home registry holds of a namespace. */
-export interface NamespaceEntry {
-  readonly name: string
+/** What a record says of a namespace. */
+export interface NamespaceRecord {
   readonly state: NamespaceState
   /** How many namespaces of this name there have been, this one included. */
   readonly life: number
@@ -18,6 +17,11 @@ export interface NamespaceEntry {
   readonly partitions: number
   /** Lower case, without a final dot. */
   readonly hostNames: readonly string[]
+}
+
+/** What the home registry holds of a namespace. */
+export interface NamespaceEntry extends NamespaceRecord {
+  readonly name: string
   /** Milliseconds since the epoch. */
   readonly updatedAt: number
 }

@@ -5,28 +5,25 @@ import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/regi
 import { keyChecker, originOf, readBearer } from './bearer.ts'
 import { type Caller, checkRole, findCaller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
-import { addExplainRoute } from './explain-route.ts'
+import { addExplainRoute, explainAction } from './explain-route.ts'
 import { addImportRoute } from './import-route.ts'
+import { addNamespaceRoutes } from './namespace-routes.ts'
+import type { Namespaces, ServedNamespace } from './namespaces.ts'
 import { openApiDocument } from './openapi.ts'
 import { Problem, problemBody } from './problem.ts'
-import type { Registry } from './registry.ts'
 import { addResourceRoutes } from './resource-routes.ts'
 import { addRetainedRoutes } from './retained-routes.ts'
-import type { Routers } from './routers.ts'
 import { LimitReached } from './rules.ts'
 import { addSessionRoutes } from './session-routes.ts'
 import { looksLikeToken } from './token-verifier.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
 
 export interface ApiOptions {
-  readonly registry: Registry
-  readonly namespace: string
+  readonly namespaces: Namespaces
   readonly key: string
   /** Finds the bearer of a token of the OIDC issuer; undefined when no issuer is set. Rejects with Problem. */
   readonly bearerOf?: ((token: string) => Promise<Caller>) | undefined
   readonly config: RegistryConfig
-  /** Who knows the sessions. */
-  readonly routers: Routers
   readonly health: () => LogHealth
   readonly onRequest: (method: string, kind: string, status: number, seconds: number) => void
   readonly onLimit: (limit: string) => void
@@ -38,11 +35,15 @@ declare module 'fastify' {
   interface FastifyRequest {
     warnings: string[]
     caller: Caller
+    /** The namespace in the path; of a request for none, the one whose key was shown; else the home one. */
+    at: ServedNamespace
   }
   interface FastifyContextConfig {
     kind?: ResourceKind | 'sessions' | 'retainedMessages'
     /** The least that the caller's key must be. */
     role?: ApiKeyRole
+    /** The namespace in the path need not be served, nor be there. */
+    mayBeAway?: true
   }
 }
 
@@ -62,9 +63,30 @@ function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   return reply.code(problem.status).header('content-type', 'application/problem+json').send(problemBody(problem))
 }
 
+/** The namespace that a path's segment names, which may end with an action. */
+function namespaceIn(segment: string): string {
+  return segment.endsWith(explainAction) ? segment.slice(0, -explainAction.length) : segment
+}
+
+/** The first of which something is found, and what. */
+function firstOf<T, F>(all: readonly T[], find: (each: T) => F | undefined): { readonly of: T; readonly found: F } | undefined {
+  for (const of of all) {
+    const found = find(of)
+    if (found !== undefined) return { of, found }
+  }
+  return undefined
+}
+
+/** Why a namespace cannot be asked. */
+export function missing(namespaces: Namespaces, name: string): Problem {
+  if (namespaces.isThere(name)) return new Problem(503, `the namespace “${name}” is not served yet; ask again`, { retryAfter: 2 })
+  return new Problem(404, `there is no namespace “${name}”`)
+}
+
 /** Makes the API; it is not listening yet. */
 export function createApi(options: ApiOptions): FastifyInstance {
-  const { registry, namespace, config } = options
+  const { namespaces, config } = options
+  const { home } = namespaces
   const isOwnersKey = keyChecker(options.key)
   const isProduction = config.LOGGERHEAD_PROFILE === 'production'
   const app = Fastify({
@@ -76,6 +98,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
 
   app.decorateRequest('warnings')
   app.decorateRequest('caller')
+  app.decorateRequest('at')
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const problem = toProblem(error, request.routeOptions.config.kind === undefined ? '' : 'properties')
     if (problem.status === 500) options.onError(error)
@@ -96,7 +119,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     reply.raw.once('close', () => clearTimeout(late))
   })
   // What the API can do is no secret, and tools ask for it without a key.
-  const document = openApiDocument(namespace)
+  const document = openApiDocument(home.name)
   app.get('/openapi.json', async () => document)
 
   app.register(async (api) => {
@@ -104,24 +127,33 @@ export function createApi(options: ApiOptions): FastifyInstance {
       request.warnings = []
       const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
       const given = readBearer(request.headers, origin, isProduction)
-      const byKey = findCaller(given, isOwnersKey, registry.view, Date.now())
-      const caller = byKey ?? (looksLikeToken(given) ? await options.bearerOf?.(given) : undefined)
+      const { ns } = request.params as { readonly ns?: string }
+      const name = ns === undefined ? undefined : namespaceIn(ns)
+      const at = name === undefined ? undefined : namespaces.find(name)
+      request.at = at ?? home
+      // A key of one namespace learns nothing of others, not even whether they are there: to each that does not hold it, it is a wrong one.
+      const held = name === undefined ? namespaces.all() : at ? [at] : []
+      const owner = findCaller(given, isOwnersKey, undefined, Date.now())
+      const holder = owner ? undefined : firstOf(held, (each) => findCaller(given, isOwnersKey, each.registry.view, Date.now()))
+      if (holder) request.at = holder.of
+      const caller = owner ?? holder?.found ?? (looksLikeToken(given) ? await options.bearerOf?.(given) : undefined)
       if (!caller) throw new Problem(401, 'the key is wrong')
       request.caller = caller
-      const { ns } = request.params as { readonly ns?: string }
-      if (ns !== undefined && ns !== namespace) throw new Problem(404, `there is no namespace “${ns}” here, only “${namespace}”`)
+      if (name !== undefined && !at && !request.routeOptions.config.mayBeAway) throw missing(namespaces, name)
       checkRole(request.caller, request.routeOptions.config.role ?? 'owner')
+      const { registry } = request.at
       const age = registry.follower.confirmedMs()
       if (age <= config.REGISTRY_STALE_MAX) return
       options.onLimit('REGISTRY_STALE_MAX')
       const { reason } = options.health()
       throw new Problem(503, `Kafka has not confirmed the registry for ${Math.round(age)} ms${reason ? ` (${reason})` : ''}`, { retryAfter: 2 })
     })
-    for (const kind of resourceKinds) addResourceRoutes(api, kind, options)
+    for (const kind of resourceKinds) if (kind !== 'namespace') addResourceRoutes(api, kind, options)
+    addNamespaceRoutes(api, options)
     addImportRoute(api, options)
-    addExplainRoute(api, options)
-    addSessionRoutes(api, options)
-    addRetainedRoutes(api, options)
+    addExplainRoute(api)
+    addSessionRoutes(api)
+    addRetainedRoutes(api)
   })
   return app
 }

@@ -8,9 +8,11 @@ export interface Caller {
   /** As it stands in records: `api-key` is the owner's key file, else `apiKeys/<name>`, or `oidc/<subject>`. */
   readonly by: string
   readonly role: ApiKeyRole
+  /** An API key is good for the namespace that holds it; the owner's key for the whole deployment. */
+  readonly scope: 'deployment' | 'namespace'
 }
 
-const owner: Caller = Object.freeze({ by: 'api-key', role: 'owner' })
+const owner: Caller = Object.freeze({ by: 'api-key', role: 'owner', scope: 'deployment' })
 
 /** A new key: shown once, never stored. */
 export const makeKey = (): string => `lh_${randomBytes(32).toString('base64url')}`
@@ -18,15 +20,15 @@ export const makeKey = (): string => `lh_${randomBytes(32).toString('base64url')
 /** What is stored of a key. */
 export const hashOf = (key: string): string => createHash('sha256').update(key).digest('hex')
 
-/** The caller who has this key; undefined when nobody has, or its time is over. */
-export function findCaller(given: string, isOwnersKey: (given: string) => boolean, view: RegistryView, now: number): Caller | undefined {
+/** The caller who has this key; undefined when nobody has, or its time is over. Without a view, as for a namespace that is not there, only the owner. */
+export function findCaller(given: string, isOwnersKey: (given: string) => boolean, view: RegistryView | undefined, now: number): Caller | undefined {
   if (isOwnersKey(given)) return owner
-  if (!given.startsWith('lh_')) return undefined
+  if (!given.startsWith('lh_') || !view) return undefined
   const hash = Buffer.from(hashOf(given))
   for (const { name, properties } of view.apiKeys.values()) {
     const stored = Buffer.from(properties.hash)
     if (stored.length !== hash.length || !timingSafeEqual(stored, hash)) continue
-    return properties.expiresAt !== undefined && properties.expiresAt <= now ? undefined : { by: `apiKeys/${name}`, role: properties.role }
+    return properties.expiresAt !== undefined && properties.expiresAt <= now ? undefined : { by: `apiKeys/${name}`, role: properties.role, scope: 'namespace' }
   }
   return undefined
 }
@@ -35,4 +37,10 @@ export function findCaller(given: string, isOwnersKey: (given: string) => boolea
 export function checkRole(caller: Caller, needed: ApiKeyRole): void {
   if (apiKeyRoles.indexOf(caller.role) >= apiKeyRoles.indexOf(needed)) return
   throw new Problem(403, `this takes the role ${needed}; ${caller.by} has the role ${caller.role}`)
+}
+
+/** Throws Problem unless the caller's key is the owner's: what concerns the deployment, no namespace's own key may change. */
+export function checkDeployment(caller: Caller): void {
+  if (caller.scope === 'deployment') return
+  throw new Problem(403, `this takes the key of the deployment’s owner; the key (${caller.by}) is good for its namespace alone`)
 }

@@ -5,8 +5,8 @@ import type { Credentials } from '../access/authenticate.ts'
 import { type ExplainedAction, explain } from '../access/explain.ts'
 import { explainConnect } from '../access/explain-connect.ts'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
-import type { ApiOptions } from './api.ts'
 import { checkRole } from './callers.ts'
+import { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
 
 const secret = { type: 'string', minLength: 1, maxLength: 65_535 }
@@ -78,18 +78,28 @@ function credentialsOf({ client, clientId = '', certificate, password, authentic
   }
 }
 
-export function addExplainRoute(api: FastifyInstance, { registry, namespace }: ApiOptions): void {
-  api.post<{ Body: Asked }>(`/namespaces/${namespace}::explain`, { config: { role: 'reader' }, schema: { body: explainSchema } }, async (request) => {
-    const asked = request.body
-    checkFields(asked)
-    const { action, client = '', topic = '' } = asked
-    if (action === 'connect') {
-      // Who may only read must not find passwords out by asking.
-      if (asked.password !== undefined || asked.authenticationData !== undefined) checkRole(request.caller, 'operator')
-      return explainConnect(registry.view, credentialsOf(asked), { now: Date.now() })
-    }
-    const wrong = action === 'publish' ? topicNameProblem(topic) : topicFilterProblem(topic)
-    if (wrong !== null) throw badRequest([{ field: 'topic', value: topic, rule: wrong }])
-    return explain(registry.view, client, action, topic)
-  })
+/** What the path of a namespace ends with when its rules are to be explained. */
+export const explainAction = ':explain'
+
+export function addExplainRoute(api: FastifyInstance): void {
+  // The action is what stands behind the colon, which no name of a namespace holds.
+  api.post<{ Body: Asked; Params: { readonly ns: string } }>(
+    '/namespaces/:ns',
+    { config: { role: 'reader' }, schema: { body: explainSchema } },
+    async (request) => {
+      if (!request.params.ns.endsWith(explainAction)) throw new Problem(404, 'the one action of a namespace is :explain')
+      const { registry } = request.at
+      const asked = request.body
+      checkFields(asked)
+      const { action, client = '', topic = '' } = asked
+      if (action === 'connect') {
+        // Who may only read must not find passwords out by asking.
+        if (asked.password !== undefined || asked.authenticationData !== undefined) checkRole(request.caller, 'operator')
+        return explainConnect(registry.view, credentialsOf(asked), { now: Date.now() })
+      }
+      const wrong = action === 'publish' ? topicNameProblem(topic) : topicFilterProblem(topic)
+      if (wrong !== null) throw badRequest([{ field: 'topic', value: topic, rule: wrong }])
+      return explain(registry.view, client, action, topic)
+    },
+  )
 }

@@ -36,7 +36,7 @@ function* toText(result: ImportResult): Generator<string> {
 }
 
 export function addImportRoute(api: FastifyInstance, options: ApiOptions): void {
-  const { registry, config, onLimit } = options
+  const { config, onLimit } = options
   let underWay = 0
   // The body is a stream: it is never held whole.
   for (const type of [ndjson, 'application/ndjson', 'application/jsonl']) api.addContentTypeParser(type, (_request, payload, done) => done(null, payload))
@@ -72,6 +72,7 @@ export function addImportRoute(api: FastifyInstance, options: ApiOptions): void 
       if (!validate(properties)) throw badRequest(toViolations((validate.errors ?? []) as unknown as readonly SchemaError[]))
       const command = putCommand({ kind: 'clients', name, properties: properties as Json, limits: config, by: request.caller.by, warnings })
       try {
+        const { registry } = request.at
         const { before } = dryRun ? registry.preview(command) : await registry.change(command)
         return before ? 'updated' : 'created'
       } catch (error) {

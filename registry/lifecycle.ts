@@ -1,4 +1,5 @@
 /** The life cycle events of registry changes: Event Grid's for clients (LC-03, LC-04), and of every change who made it, before and after. */
+import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
 
@@ -73,6 +74,33 @@ function changeEvent(change: Change, source: string): KeyedEvent {
       source,
       subject: `${kind}/${name}`,
       time: change.at,
+      data: JSON.stringify(data),
+    },
+  }
+}
+
+/** A namespace of the deployment began, changed or ended, as written in the home namespace. */
+export interface NamespaceChange {
+  readonly name: string
+  readonly before: NamespaceRecord | undefined
+  readonly after: NamespaceRecord
+  readonly by: string
+  readonly at: number
+  readonly offset: number
+}
+
+/** The event of such a change; `home` is the namespace whose life cycle events tell of it. */
+export function namespaceEvent({ name, before, after, by, at, offset }: NamespaceChange, home: string): KeyedEvent {
+  const shown = ({ state, partitions, hostNames }: NamespaceRecord): object => ({ state, partitions, hostNames })
+  const data = { kind: 'namespaces', name, by, before: before ? shown(before) : null, after: shown(after) }
+  return {
+    key: `namespaces/${name}`,
+    event: {
+      id: `registry-${offset}-change`,
+      type: 'Loggerhead.RegistryResourceChanged',
+      source: `/namespaces/${home}`,
+      subject: `namespaces/${name}`,
+      time: at,
       data: JSON.stringify(data),
     },
   }

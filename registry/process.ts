@@ -4,15 +4,17 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry as Metrics } from 'prom-client'
+import { collectDefaultMetrics, type Registry as Metrics } from 'prom-client'
 import type { Log } from '../log/log.ts'
-import { ensureTopics, type Profile, planTopics, topicSpecs } from '../log/topics.ts'
+import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
+import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
 import { SettingError } from '../settings/setting.ts'
 import { createApi } from './api.ts'
 import type { RegistryConfig } from './config.ts'
 import { seedDevelopmentSamples } from './development-samples.ts'
 import { createMetrics, observeRegistry } from './metrics.ts'
+import { Namespaces } from './namespaces.ts'
 import { Registry } from './registry.ts'
 import { parseRouterUrls, routersByHttp } from './routers.ts'
 import { callerOf, readOidcSettings } from './token-roles.ts'
@@ -31,6 +33,9 @@ export interface RegistryProcess {
   readonly ports: { readonly internal: number }
   close(): Promise<void>
 }
+
+/** At the start the other namespaces are waited for this long, ms: one that cannot start keeps no other from answering. */
+const namespacesStartMs = 10_000
 
 async function readKey(file: string): Promise<string> {
   let key: string
@@ -63,7 +68,8 @@ async function listen(app: FastifyInstance, config: RegistryConfig): Promise<num
   return (app.server.address() as AddressInfo).port
 }
 
-function addStatus(app: FastifyInstance, registry: Registry, log: Log, metrics: Metrics, staleMs: number): void {
+function addStatus(app: FastifyInstance, namespaces: Namespaces, log: Log, metrics: NamespaceMetrics, staleMs: number): void {
+  const { registry } = namespaces.home
   app.get('/status', async (_request, reply) => {
     const { reachable, unreachableMs, reason } = log.health()
     const confirmedMs = registry.follower.confirmedMs()
@@ -78,6 +84,7 @@ function addStatus(app: FastifyInstance, registry: Registry, log: Log, metrics: 
       position: registry.view.position,
       confirmedMs: Math.round(confirmedMs),
       resources: Object.fromEntries(resourceKinds.map((kind) => [kind, registry.view.of(kind).size])),
+      ...namespaces.status(),
     })
   })
   app.get('/metrics', async (_request, reply) => reply.header('content-type', metrics.contentType).send(await metrics.metrics()))
@@ -85,9 +92,9 @@ function addStatus(app: FastifyInstance, registry: Registry, log: Log, metrics: 
 
 /** Brings the registry up: topics, the fence, the view, the samples of the development profile, the API. */
 export async function startRegistry({ config, logger, openLog, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
-  const metrics = new Metrics()
-  collectDefaultMetrics({ register: metrics, prefix: 'loggerhead_' })
-  const { requests, limits } = createMetrics(metrics)
+  const metrics = new NamespaceMetrics()
+  collectDefaultMetrics({ register: metrics.process, prefix: 'loggerhead_' })
+  const { requests, limits } = createMetrics(metrics.process)
   const onLimit = (limit: string) => limits.inc({ limit })
   const profile = config.LOGGERHEAD_PROFILE as Profile
   const namespace = config.LOGGERHEAD_NAMESPACE
@@ -98,43 +105,65 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
   const oidc = readOidcSettings(config)
   const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => onLimit('OIDC_TIMEOUT') })
   const internalKey = config.INTERNAL_KEY_FILE === '' ? undefined : (await readFile(config.INTERNAL_KEY_FILE, 'utf8')).trim()
-  const log = openLog(metrics)
+  const log = openLog(metrics.process)
   const closers: (() => Promise<unknown>)[] = [() => log.close()]
   const close = async () => {
     for (const step of closers.toReversed()) await step()
   }
   try {
-    await ensureTopics(log, topicSpecs(plan), profile)
-    const registry = await Registry.start({
-      log,
-      topics: plan.names,
-      namespace,
-      clock: { now: Date.now },
-      writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
-      requestsMax: config.REGISTRY_REQUESTS_MAX,
-      onLimit,
-      onFailed,
-    })
+    const open = async (name: string, own: TopicPlan, fail: (error: unknown) => void): Promise<Registry> => {
+      await ensureTopics(log, topicSpecs(own), profile)
+      const opened = await Registry.start({
+        log,
+        topics: own.names,
+        namespace: name,
+        clock: { now: Date.now },
+        writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
+        requestsMax: config.REGISTRY_REQUESTS_MAX,
+        onLimit,
+        onFailed: fail,
+      })
+      observeRegistry(metrics.begin(name), opened)
+      return opened
+    }
+    const registry = await open(namespace, plan, onFailed)
     closers.push(() => registry.close())
-    observeRegistry(metrics, registry)
+    const routerOptions = { addresses, key: internalKey, timeoutMs: config.ROUTER_TIMEOUT, onTimeout: () => onLimit('ROUTER_TIMEOUT') }
+    const namespaces = new Namespaces({
+      home: namespace,
+      registry,
+      log,
+      plan,
+      profile,
+      limits: { NAMESPACES_MAX: config.NAMESPACES_MAX, NAMESPACE_SHARDS_MAX: config.NAMESPACE_SHARDS_MAX, partitions: plan.partitions },
+      timeoutMs: config.REGISTRY_WRITE_TIMEOUT,
+      removalDelayMs: config.NAMESPACE_REMOVAL_DELAY,
+      clock: { now: Date.now },
+      logger,
+      routersOf: (name) => routersByHttp(routerOptions, name === namespace ? undefined : name),
+      open: (other, own, fail) => open(other.name, own, fail),
+      onLimit,
+      onStuck: onFailed,
+      onNamespaces: (names) => metrics.keep(names),
+    })
+    closers.push(() => namespaces.close())
     if (profile === 'development') {
       const ca = await readIfThere(join(config.LOGGERHEAD_DATA, 'certificates', 'ca.pem'))
       await seedDevelopmentSamples({ registry, namespace, limits: config, ca })
     }
     const app = createApi({
-      registry,
-      namespace,
+      namespaces,
       key,
       bearerOf: verifier && (async (token) => callerOf(await verifier.verify(token), oidc)),
       config,
-      routers: routersByHttp({ addresses, key: internalKey, timeoutMs: config.ROUTER_TIMEOUT, onTimeout: () => onLimit('ROUTER_TIMEOUT') }),
       health: () => log.health(),
       onLimit,
       onRequest: (method, kind, status, seconds) => requests.observe({ method, kind, status }, seconds),
       onError: (error) => logger.error({ error }, 'a request failed'),
     })
     closers.push(() => app.close())
-    addStatus(app, registry, log, metrics, config.REGISTRY_STALE_MAX)
+    await namespaces.settled(namespacesStartMs)
+    addStatus(app, namespaces, log, metrics, config.REGISTRY_STALE_MAX)
     return { ports: { internal: await listen(app, config) }, close }
   } catch (error) {
     await close()

@@ -6,12 +6,13 @@
  */
 import { type Append, AppendError, type Appender, FencedError, type Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
+import type { NamespaceRecord } from '../model/namespaces.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RegistryEntry } from '../schemas/records.ts'
-import { type Change, lifecycleEvents } from './lifecycle.ts'
+import { type Change, type KeyedEvent, lifecycleEvents, namespaceEvent } from './lifecycle.ts'
 import { Problem } from './problem.ts'
 
 /** What a change writes, decided against the view as it is then: an entry, or null to delete. Throws Problem to refuse. */
@@ -152,6 +153,21 @@ export class Registry {
     await this.follower.reached(await this.#appender.write(toRecord(this.#options.topics.registry, `marker/${name}`, value, at)))
   }
 
+  /** In the home namespace: writes what the deployment knows of a namespace. Rejects with Problem. */
+  async putNamespace(name: string, properties: NamespaceRecord, by: string): Promise<void> {
+    const { clock, topics, namespace } = this.#options
+    const at = clock.now()
+    const before = this.view.namespaces.get(name)
+    const entry = { kind: 'namespaces', name, properties: JSON.stringify(properties), etag: '', createdAt: at, updatedAt: at, by }
+    try {
+      const offset = await this.#appender.write(toRecord(topics.registry, `namespaces/${name}`, encodeRecord('RegistryEntry', entry), at))
+      const event = namespaceEvent({ name, before, after: properties, by, at, offset }, namespace)
+      await Promise.all([this.follower.reached(offset), this.#appendEvent(event, at)])
+    } catch (error) {
+      throw this.#whyNot(error)
+    }
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     for (const waiting of this.#queue.splice(0)) waiting.reject(away('the registry is stopping'))
@@ -212,15 +228,12 @@ export class Registry {
   }
 
   async #tell(change: Change): Promise<void> {
-    const { topics, namespace } = this.#options
-    await Promise.all(
-      lifecycleEvents(change, namespace).map(({ key, event }) =>
-        this.#lifecycle.write({
-          ...toRecord(topics.lifecycle, key, encodeRecord('LifecycleEvent', event), change.at),
-          partition: partitionOf(key, this.#lifecyclePartitions),
-        }),
-      ),
-    )
+    await Promise.all(lifecycleEvents(change, this.#options.namespace).map((event) => this.#appendEvent(event, change.at)))
+  }
+
+  async #appendEvent({ key, event }: KeyedEvent, at: number): Promise<void> {
+    const record = toRecord(this.#options.topics.lifecycle, key, encodeRecord('LifecycleEvent', event), at)
+    await this.#lifecycle.write({ ...record, partition: partitionOf(key, this.#lifecyclePartitions) })
   }
 
   #whyNot(error: unknown): Problem {

@@ -1,12 +1,14 @@
 /** PUT, GET, DELETE and list of one kind of resource. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiKeyRole, ResourceKind } from '../model/registry-resources.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiKeyRole, Resource, ResourceKind } from '../model/registry-resources.ts'
 import type { ApiOptions } from './api.ts'
 import { hashOf, makeKey } from './callers.ts'
+import type { ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
 import { Problem, type Violation } from './problem.ts'
+import type { Command } from './registry.ts'
 import { readBody, resourceSchemas } from './resource-schemas.ts'
-import { deleteCommand, findResource, matchesTag, namesOfKind, notFound, pageOfNames, putCommand, representation } from './resources.ts'
+import { deleteCommand, findResource, matchesTag, namesOfKind, notFound, pageOfNames, putCommand, type Representation, representation } from './resources.ts'
 import { badRequest } from './violations.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -36,11 +38,70 @@ export function readProperties(kind: ResourceKind, name: string, body: unknown, 
   return properties
 }
 
-export function addResourceRoutes(api: FastifyInstance, kind: ResourceKind, options: ApiOptions): void {
-  const { registry, namespace, config } = options
-  const isNamespace = kind === 'namespace'
-  const path = isNamespace ? '/namespaces/:ns' : `/namespaces/:ns/${kind}/:name`
-  const nameOf = (request: FastifyRequest): string => (isNamespace ? namespace : (request.params as { readonly name: string }).name)
+/** One PUT of a resource, on its way. */
+export interface PutOfResource {
+  readonly at: ServedNamespace
+  readonly command: Command
+  /** A key that is made by it: said this once, the log holds its hash alone. */
+  readonly key?: string | undefined
+  readonly show: (resource: Resource, warnings: readonly string[]) => Representation
+}
+
+export interface AskedPut {
+  readonly kind: ResourceKind
+  readonly name: string
+  readonly properties: Json
+  readonly key?: string | undefined
+  /** Those of the request when not given. */
+  readonly warnings?: string[]
+}
+
+/** The command of a request; `key` is that of an API key that it makes. */
+export function commandOf(request: FastifyRequest, { kind, name, properties, key, warnings = request.warnings }: AskedPut, options: ApiOptions): Command {
+  return putCommand({
+    kind,
+    name,
+    properties,
+    limits: options.config,
+    by: request.caller.by,
+    warnings,
+    newKeyHash: key && hashOf(key),
+    ifMatch: request.headers['if-match'],
+    ifNoneMatch: request.headers['if-none-match'],
+  })
+}
+
+export async function carryOutPut(request: FastifyRequest, reply: FastifyReply, { at, command, key, show }: PutOfResource): Promise<object> {
+  const { warnings } = request
+  if (isDryRun(request)) {
+    const { before, after } = at.registry.preview(command)
+    return { dryRun: true, change: before ? 'update' : 'create', ...(after ? show(after, warnings) : {}) }
+  }
+  const { before, after } = await at.registry.change(command)
+  if (!after) throw new Problem(503, 'the change was written but cannot be read; ask again', { retryAfter: 1 })
+  const answer = show(after, warnings)
+  if (key !== undefined && !before) Object.assign(answer.properties, { key })
+  return reply
+    .code(before ? 200 : 201)
+    .header('etag', after.etag)
+    .send(answer)
+}
+
+/** Answers with the resource, or with 304. */
+export function sendResource(request: FastifyRequest, reply: FastifyReply, resource: Resource, show: PutOfResource['show']): object {
+  reply.header('etag', resource.etag)
+  const ifNoneMatch = request.headers['if-none-match']
+  if (ifNoneMatch !== undefined && matchesTag(ifNoneMatch, resource.etag, true)) return reply.code(304).send()
+  return show(resource, [])
+}
+
+export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKind, 'namespace'>, options: ApiOptions): void {
+  const path = `/namespaces/:ns/${kind}/:name`
+  const nameOf = (request: FastifyRequest): string => (request.params as { readonly name: string }).name
+  const showIn =
+    ({ name }: ServedNamespace): PutOfResource['show'] =>
+    (resource, warnings) =>
+      representation(resource, name, warnings)
   const reading = { kind, role: roleOf(kind, true) }
   const writing = { kind, role: roleOf(kind, false) }
 
@@ -51,57 +112,34 @@ export function addResourceRoutes(api: FastifyInstance, kind: ResourceKind, opti
       request.body = readProperties(kind, nameOf(request), request.body, (warnings) => request.warnings.push(...warnings)) as Json
     },
     handler: async (request, reply) => {
-      const { warnings, caller } = request
+      const { at } = request
       const name = nameOf(request)
-      const key = kind === 'apiKeys' && !registry.view.apiKeys.has(name) ? makeKey() : undefined
-      const command = putCommand({
-        kind,
-        name,
-        properties: request.body,
-        limits: config,
-        by: caller.by,
-        warnings,
-        newKeyHash: key && hashOf(key),
-        ifMatch: request.headers['if-match'],
-        ifNoneMatch: request.headers['if-none-match'],
-      })
-      if (isDryRun(request)) {
-        const { before, after } = registry.preview(command)
-        return { dryRun: true, change: before ? 'update' : 'create', ...(after ? representation(after, namespace, warnings) : {}) }
-      }
-      const { before, after } = await registry.change(command)
-      if (!after) throw new Problem(503, 'the change was written but cannot be read; ask again', { retryAfter: 1 })
-      const answer = representation(after, namespace, warnings)
-      // Said this once; the log holds its hash alone.
-      if (key !== undefined && !before) Object.assign(answer.properties, { key })
-      return reply
-        .code(before ? 200 : 201)
-        .header('etag', after.etag)
-        .send(answer)
+      const key = kind === 'apiKeys' && !at.registry.view.apiKeys.has(name) ? makeKey() : undefined
+      const command = commandOf(request, { kind, name, properties: request.body, key }, options)
+      return carryOutPut(request, reply, { at, command, key, show: showIn(at) })
     },
   })
 
   api.get(path, { config: reading }, async (request, reply) => {
-    const resource = findResource(registry.view, kind, nameOf(request))
+    const { at } = request
+    const resource = findResource(at.registry.view, kind, nameOf(request))
     if (!resource) throw notFound(kind, nameOf(request))
-    reply.header('etag', resource.etag)
-    const ifNoneMatch = request.headers['if-none-match']
-    if (ifNoneMatch !== undefined && matchesTag(ifNoneMatch, resource.etag, true)) return reply.code(304).send()
-    return representation(resource, namespace)
+    return sendResource(request, reply, resource, showIn(at))
   })
-  if (isNamespace) return
 
   api.delete(path, { config: writing }, async (request, reply) => {
+    const { registry, name } = request.at
     const command = deleteCommand({ kind, name: nameOf(request), by: request.caller.by, ifMatch: request.headers['if-match'] })
     if (isDryRun(request)) {
       const { before } = registry.preview(command)
-      return { dryRun: true, change: 'delete', ...(before ? representation(before, namespace) : {}) }
+      return { dryRun: true, change: 'delete', ...(before ? representation(before, name) : {}) }
     }
     await registry.change(command)
     return reply.code(204).send()
   })
 
   api.get(`/namespaces/:ns/${kind}`, { config: reading }, async (request) => {
+    const { registry, name: namespace } = request.at
     const { top, after, nextLink } = readPage(request)
     const names = pageOfNames(namesOfKind(registry.view, kind), after, top + 1)
     const page = names.slice(0, top)

@@ -5,6 +5,11 @@ import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, v
 const description = { type: 'string', maxLength: 4096 }
 const object = (properties: object, required: readonly string[] = []) => ({ type: 'object', additionalProperties: false, properties, required })
 
+/** Host names of one namespace. */
+const hostNamesMax = 64
+/** What Azure says of a custom domain besides its name (NS-09): certificates and proofs of ownership that nobody here looks at. */
+export const azureDomainFields = ['identity', 'certificateUrl', 'validationState', 'expectedTxtRecordName', 'expectedTxtRecordValue']
+
 export const resourceSchemas: Readonly<Record<ResourceKind, { readonly properties: object }>> = {
   clients: object(
     {
@@ -46,6 +51,17 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     topicSpacesConfiguration: object({
       maximumSessionExpiryInHours: { type: 'integer', minimum: 1, maximum: 8760 },
       maximumClientSessionsPerAuthenticationName: { type: 'integer', minimum: 1, maximum: 10_000 },
+      customDomains: {
+        type: 'array',
+        maxItems: hostNamesMax,
+        items: object(
+          {
+            fullyQualifiedDomainName: { type: 'string', minLength: 1, maxLength: 254 },
+            ...Object.fromEntries(azureDomainFields.map((field) => [field, {}])),
+          },
+          ['fullyQualifiedDomainName'],
+        ),
+      },
       clientAuthentication: object({
         alternativeAuthenticationNameSources: {
           type: 'array',
@@ -55,6 +71,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
         },
       }),
     }),
+    partitions: { type: 'integer', minimum: 1, maximum: 1024 },
     limits: object({
       preset: { enum: limitPresets },
       ...Object.fromEntries(
@@ -87,7 +104,6 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
     'topicSpacesConfiguration.routeTopicResourceId',
     'topicSpacesConfiguration.routingEnrichments',
     'topicSpacesConfiguration.routingIdentityInfo',
-    'topicSpacesConfiguration.customDomains',
     'topicSpacesConfiguration.clientAuthentication.customJwtAuthentication',
     'topicSpacesConfiguration.clientAuthentication.webhookAuthentication',
   ],

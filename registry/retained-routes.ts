@@ -1,7 +1,6 @@
 /** Retained messages as they are now: listed, looked at and cleared. Each router tells of the shards it owns; all of them together are the whole. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
-import type { ApiOptions } from './api.ts'
 import { readPage } from './paging.ts'
 import { Problem } from './problem.ts'
 import type { RouterAnswer } from './routers.ts'
@@ -40,9 +39,9 @@ function topicOf(request: FastifyRequest): string {
   return topic
 }
 
-export function addRetainedRoutes(api: FastifyInstance, { namespace, routers }: ApiOptions): void {
+export function addRetainedRoutes(api: FastifyInstance): void {
   const config = { kind: 'retainedMessages', role: 'operator' } as const
-  const representation = ({ topic, ...properties }: ToldMessage): object => ({
+  const representation = (namespace: string, { topic, ...properties }: ToldMessage): object => ({
     id: `/namespaces/${namespace}/retainedMessages/${encodeURIComponent(topic)}`,
     name: topic,
     type: 'Loggerhead/namespaces/retainedMessages',
@@ -55,25 +54,25 @@ export function addRetainedRoutes(api: FastifyInstance, { namespace, routers }: 
     const wrong = topicFilter.startsWith('$share/') ? 'must not be a shared one' : topicFilterProblem(topicFilter)
     if (wrong) throw badRequest([{ field: 'topicFilter', value: topicFilter, rule: `a topic filter; this one ${wrong}` }])
     const query = new URLSearchParams({ filter: topicFilter, after, top: String(top + 1) })
-    const answers = whole<{ readonly messages: readonly ToldMessage[] }>(await routers.ask('GET', `/retained?${query}`, request.caller.by))
+    const answers = whole<{ readonly messages: readonly ToldMessage[] }>(await request.at.routers.ask('GET', `/retained?${query}`, request.caller.by))
     const messages = answers.flatMap((answer) => answer.messages).sort((a, b) => (a.topic < b.topic ? -1 : 1))
     const page = messages.slice(0, top)
-    return { value: page.map(representation), ...(messages.length > top ? nextLink(page.at(-1)?.topic ?? '') : {}) }
+    return { value: page.map((message) => representation(request.at.name, message)), ...(messages.length > top ? nextLink(page.at(-1)?.topic ?? '') : {}) }
   })
 
   api.get('/namespaces/:ns/retainedMessages/:topic', { config }, async (request) => {
     const topic = topicOf(request)
     const query = new URLSearchParams({ topic })
-    const answers = whole<{ readonly message: ToldMessage | null }>(await routers.ask('GET', `/retained/message?${query}`, request.caller.by))
+    const answers = whole<{ readonly message: ToldMessage | null }>(await request.at.routers.ask('GET', `/retained/message?${query}`, request.caller.by))
     const message = answers.map((answer) => answer.message).find((each) => each !== null)
     if (!message) throw notThere(topic)
-    return representation(message)
+    return representation(request.at.name, message)
   })
 
   // The owner of the topic's shard publishes what clears it: subscribers see an empty message, as when a client does.
   api.delete('/namespaces/:ns/retainedMessages/:topic', { config }, async (request, reply) => {
     const topic = topicOf(request)
-    const answers = await routers.ask('DELETE', `/retained/message?${new URLSearchParams({ topic })}`, request.caller.by)
+    const answers = await request.at.routers.ask('DELETE', `/retained/message?${new URLSearchParams({ topic })}`, request.caller.by)
     if (answers.some(({ status }) => status === 204)) return reply.code(204).send()
     if (answers.some(({ status }) => status === 404)) throw notThere(topic)
     throw new Problem(503, 'no router owns the shard of this topic now; ask again', { retryAfter: 2 })

@@ -39,10 +39,12 @@ export interface RoutersOptions {
   readonly onTimeout: () => void
 }
 
-export function routersByHttp({ addresses, key, timeoutMs, onTimeout }: RoutersOptions): Routers {
+/** `namespace`: the one that is asked about, when it is not the home one. */
+export function routersByHttp({ addresses, key, timeoutMs, onTimeout }: RoutersOptions, namespace?: string): Routers {
+  const prefix = namespace === undefined ? '' : `/namespaces/${namespace}`
   const askOne = async ({ id, url }: RouterAddress, method: string, path: string, by: string): Promise<RouterAnswer> => {
     try {
-      const answer = await fetch(new URL(path, url), {
+      const answer = await fetch(new URL(`${prefix}${path}`, url), {
         method,
         headers: { 'x-loggerhead-by': by, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) },
         signal: AbortSignal.timeout(timeoutMs),

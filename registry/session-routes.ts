@@ -1,6 +1,5 @@
 /** Sessions as they are now: listed, looked at, ended and disconnected. Every router knows all of them; what one's queue holds, and what happens to it, only the owner of its shard. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiOptions } from './api.ts'
 import { readPage } from './paging.ts'
 import { Problem } from './problem.ts'
 import type { RouterAnswer } from './routers.ts'
@@ -29,9 +28,9 @@ function merged(answers: readonly RouterAnswer[]): readonly ToldSession[] {
   return [...sessions.values()].sort((a, b) => (a.clientId < b.clientId ? -1 : 1))
 }
 
-export function addSessionRoutes(api: FastifyInstance, { namespace, routers }: ApiOptions): void {
+export function addSessionRoutes(api: FastifyInstance): void {
   const config = { kind: 'sessions', role: 'operator' } as const
-  const representation = ({ clientId, isOwner: _, ...properties }: ToldSession): object => ({
+  const representation = (namespace: string, { clientId, isOwner: _, ...properties }: ToldSession): object => ({
     id: `/namespaces/${namespace}/sessions/${encodeURIComponent(clientId)}`,
     name: clientId,
     type: 'Loggerhead/namespaces/sessions',
@@ -44,25 +43,25 @@ export function addSessionRoutes(api: FastifyInstance, { namespace, routers }: A
     const { connected = '', authenticationName = '' } = request.query as Readonly<Record<string, string>>
     if (!['', 'true', 'false'].includes(connected)) throw new Problem(400, 'connected: true or false')
     const query = new URLSearchParams({ top: String(top + 1), after, connected, authenticationName })
-    const answers = await routers.ask('GET', `/sessions?${query}`, request.caller.by)
+    const answers = await request.at.routers.ask('GET', `/sessions?${query}`, request.caller.by)
     const told = answers.filter(({ status }) => status === 200)
     if (told.length === 0) throw unreached(answers)
     const sessions = merged(told)
     const page = sessions.slice(0, top)
-    return { value: page.map(representation), ...(sessions.length > top ? nextLink(page.at(-1)!.clientId) : {}) }
+    return { value: page.map((session) => representation(request.at.name, session)), ...(sessions.length > top ? nextLink(page.at(-1)!.clientId) : {}) }
   })
 
   api.get('/namespaces/:ns/sessions/:id', { config }, async (request) => {
     const clientId = clientIdOf(request)
-    const answers = await routers.ask('GET', `/sessions/${encodeURIComponent(clientId)}`, request.caller.by)
+    const answers = await request.at.routers.ask('GET', `/sessions/${encodeURIComponent(clientId)}`, request.caller.by)
     const told = answers.filter(({ status }) => status === 200).map(({ body }) => body as ToldSession)
     const session = told.find(({ isOwner }) => isOwner) ?? told[0]
-    if (session) return representation(session)
+    if (session) return representation(request.at.name, session)
     throw answers.some(({ status }) => status === 404) ? notThere(clientId) : unreached(answers)
   })
 
   const decide = async (request: FastifyRequest, clientId: string, method: 'DELETE' | 'POST', path: string): Promise<void> => {
-    const answers = await routers.ask(method, path, request.caller.by)
+    const answers = await request.at.routers.ask(method, path, request.caller.by)
     if (answers.some(({ status }) => status === 204)) return
     const answer = answers.find(({ status }) => status !== 0 && status !== 421)
     if (answer?.status === 404) throw notThere(clientId)

@@ -101,6 +101,6 @@ export function callerOf(claims: Claims, { roleClaim, roles }: OidcSettings): Ca
   if (typeof sub !== 'string' || sub === '') throw new Problem(401, 'the token has no subject (claim sub)')
   const values = valuesAt(claims, roleClaim)
   const role = apiKeyRoles.toReversed().find((known) => roles[known].some((value) => values.includes(value)))
-  if (role !== undefined) return { by: nameOf(sub), role }
+  if (role !== undefined) return { by: nameOf(sub), role, scope: 'deployment' }
   throw new Problem(403, `the token gives no role: its claim ${roleClaim.join('.')} has none of the values in OIDC_ROLES`)
 }

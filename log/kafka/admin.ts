@@ -71,6 +71,43 @@ export class Admin {
     }
   }
 
+  async topicExists(topic: string): Promise<boolean> {
+    const cluster = this.#cluster
+    cluster.watch(topic)
+    await cluster.persist('metadata', () => cluster.refresh())
+    const exists = cluster.topic(topic)?.exists ?? false
+    if (!exists) cluster.forget(topic)
+    return exists
+  }
+
+  async deleteTopics(topics: readonly string[]): Promise<void> {
+    const cluster = this.#cluster
+    // One by one: KafkaJS tells only the first error of several.
+    for (const topic of topics) {
+      await cluster.persist(
+        `deleting ${topic}`,
+        () => this.#delete(topic),
+        (error) => error instanceof LinkError || retriable.has(errorType(error) ?? ''),
+      )
+      cluster.forget(topic)
+    }
+  }
+
+  async #delete(topic: string): Promise<void> {
+    if (this.#cluster.nodes().length === 0) await this.#cluster.refresh()
+    const link = await anyBroker(this.#cluster)
+    try {
+      await link.call('deleting topics', this.#cluster.requestTimeoutMs * 2, (broker) =>
+        broker.deleteTopics({ topics: [topic], timeout: this.#cluster.requestTimeoutMs }),
+      )
+    } catch (error) {
+      const type = errorType(error instanceof LinkError ? error.cause : error)
+      if (type === 'UNKNOWN_TOPIC_OR_PARTITION') return
+      if (type === undefined || retriable.has(type)) throw error
+      throw new Error(`Kafka refused to delete the topic ${topic}: ${type}`, { cause: error })
+    }
+  }
+
   async topicSettings(topic: string): Promise<Readonly<Record<string, string>>> {
     return this.#cluster.persist(
       `settings of ${topic}`,

@@ -121,6 +121,12 @@ export class Cluster {
     this.#watched.add(topic)
   }
 
+  /** Asks about the topic no longer. */
+  forget(topic: string): void {
+    this.#watched.delete(topic)
+    this.#topics.delete(topic)
+  }
+
   /** An open connection of this purpose to a broker; the same one until it fails. Rejects with LinkError. */
   link(node: number, purpose: string, clientId?: string): Promise<Link> {
     if (this.closed) return Promise.reject(new LogClosed())

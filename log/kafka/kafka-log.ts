@@ -119,6 +119,14 @@ export class KafkaLog implements Log {
     return this.#admin.createTopics(specs)
   }
 
+  topicExists(topic: string): Promise<boolean> {
+    return this.#admin.topicExists(topic)
+  }
+
+  deleteTopics(topics: readonly string[]): Promise<void> {
+    return this.#admin.deleteTopics(topics)
+  }
+
   topicSettings(topic: string): Promise<Readonly<Record<string, string>>> {
     return this.#admin.topicSettings(topic)
   }

@@ -73,6 +73,7 @@ export interface Broker {
     }[]
     timeout: number
   }): Promise<unknown>
+  deleteTopics(request: { topics: readonly string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: { resources: readonly { type: number; name: string }[] }): Promise<{
     resources: readonly { configEntries: readonly { configName: string; configValue: string | null }[] }[]
   }>

@@ -40,9 +40,9 @@ async function take(follower: Follower, isEnough: (stretches: readonly Stretch[]
 
 const recordsOf = (stretches: readonly Stretch[]): LogRecord[] => stretches.flatMap(({ records }) => records)
 
-async function until(isTrue: () => boolean, deadlineMs = 10_000): Promise<void> {
+async function until(isTrue: () => boolean | Promise<boolean>, deadlineMs = 10_000): Promise<void> {
   const end = Date.now() + deadlineMs
-  while (!isTrue()) {
+  while (!(await isTrue())) {
     if (Date.now() > end) throw new Error('the condition did not come true in time')
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
@@ -351,6 +351,14 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     expect(await log.partitions(name)).toBe(3)
     expect(await log.topicSettings(name)).toMatchObject({ 'cleanup.policy': 'compact', 'max.message.bytes': '123456', 'replication.factor': '1' })
     await expect(log.createTopics([{ ...spec, partitions: 4 }])).rejects.toThrow(TopicMismatch)
+  })
+
+  test('topics are deleted with all they hold, and deleting what is not there does nothing', async () => {
+    const { log, topic } = await withTopic()
+    const missing = `contract-${randomBytes(6).toString('hex')}`
+    expect([await log.topicExists(topic), await log.topicExists(missing)]).toEqual([true, false])
+    await log.deleteTopics([missing, topic])
+    await until(async () => !(await log.topicExists(topic)))
   })
 
   test('members of a group share the partitions in contiguous ranges, and one that leaves gives its own back', async () => {

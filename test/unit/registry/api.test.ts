@@ -8,9 +8,11 @@ import { planTopics, topicSpecs } from '../../../log/topics.ts'
 import { createApi } from '../../../registry/api.ts'
 import { type RegistryConfig, readRegistryConfig } from '../../../registry/config.ts'
 import { seedDevelopmentSamples } from '../../../registry/development-samples.ts'
+import type { Namespaces } from '../../../registry/namespaces.ts'
 import { Registry } from '../../../registry/registry.ts'
 import type { Routers } from '../../../registry/routers.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
+import { namespacesOf } from './namespaces-of.ts'
 
 const key = 'correct-horse-battery'
 const day = 86_400_000
@@ -22,6 +24,7 @@ let app: FastifyInstance
 let limits: string[]
 let routers: Routers
 let failures: unknown[]
+let namespaces: Namespaces
 let clock: { offset: number; now(): number }
 
 async function open(environment: Record<string, string> = {}): Promise<void> {
@@ -34,12 +37,11 @@ async function openWith(config: RegistryConfig): Promise<void> {
   const options = { log, topics: names, namespace: 'default', clock, writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT, requestsMax: config.REGISTRY_REQUESTS_MAX }
   const onLimit = (limit: string) => limits.push(limit)
   registry = await Registry.start({ ...options, onLimit, onFailed: (error) => failures.push(error) })
+  namespaces = namespacesOf({ log, registry, config, routers, onLimit, clock })
   app = createApi({
-    registry,
-    namespace: 'default',
+    namespaces,
     key,
     config,
-    routers,
     health: () => log.health(),
     onLimit,
     onRequest: () => {},
@@ -60,6 +62,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await app.close()
+  await namespaces.close()
   await registry.close()
   await log.close()
 })
@@ -292,7 +295,7 @@ test('XA-01 what is no single, valid CA certificate is refused with what it shou
 })
 
 test('NS-04 the namespace’s own settings are written and read at the namespace', async () => {
-  expect((await send('GET', '')).status).toBe(404)
+  expect((await send('GET', '')).json!.properties).toMatchObject({ topicSpacesConfiguration: { customDomains: [] }, partitions: 4 })
   const body = {
     topicSpacesConfiguration: {
       state: 'Enabled',

@@ -49,7 +49,6 @@ test.each<[string, string, object, readonly string[] | undefined]>([
       'properties.topicsConfiguration',
       'properties.topicSpacesConfiguration.state',
       'properties.topicSpacesConfiguration.routeTopicResourceId',
-      'properties.topicSpacesConfiguration.customDomains',
     ),
   ],
   [

@@ -4,8 +4,10 @@ import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { planTopics, type TopicNames, topicSpecs } from '../../../log/topics.ts'
 import { type ApiOptions, createApi } from '../../../registry/api.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
+import type { Namespaces } from '../../../registry/namespaces.ts'
 import { Registry } from '../../../registry/registry.ts'
 import type { Routers } from '../../../registry/routers.ts'
+import { namespacesOf } from './namespaces-of.ts'
 
 export const ownersKey = 'correct-horse-battery'
 
@@ -21,6 +23,7 @@ export class ApiHarness {
   readonly store: MemoryStore
   readonly topics: TopicNames
   readonly registry: Registry
+  readonly namespaces: Namespaces
   readonly app: FastifyInstance
   readonly limits: string[]
   readonly failures: unknown[]
@@ -48,26 +51,26 @@ export class ApiHarness {
       onLimit,
       onFailed: (error) => failures.push(error),
     })
+    const namespaces = namespacesOf({ log, registry, config, routers, onLimit })
     const app = createApi({
-      registry,
-      namespace: 'default',
+      namespaces,
       key: ownersKey,
       bearerOf,
       config,
-      routers,
       health: () => log.health(),
       onRequest: () => {},
       onLimit,
       onError: (error) => failures.push(error),
     })
-    return new ApiHarness({ log, store, topics: plan.names, registry, app, limits, failures })
+    return new ApiHarness({ log, store, topics: plan.names, registry, namespaces, app, limits, failures })
   }
 
-  private constructor(parts: Pick<ApiHarness, 'log' | 'store' | 'topics' | 'registry' | 'app' | 'limits' | 'failures'>) {
+  private constructor(parts: Pick<ApiHarness, 'log' | 'store' | 'topics' | 'registry' | 'namespaces' | 'app' | 'limits' | 'failures'>) {
     this.log = parts.log
     this.store = parts.store
     this.topics = parts.topics
     this.registry = parts.registry
+    this.namespaces = parts.namespaces
     this.app = parts.app
     this.limits = parts.limits
     this.failures = parts.failures
@@ -91,6 +94,7 @@ export class ApiHarness {
 
   async close(): Promise<void> {
     await this.app.close()
+    await this.namespaces.close()
     await this.registry.close()
     await this.log.close()
   }
