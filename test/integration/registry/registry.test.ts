@@ -45,7 +45,7 @@ test('/status and /metrics answer without the key, and say how current the view 
   const status = (await (await fetch(`http://127.0.0.1:${port}/status`)).json()) as Record<string, unknown>
   expect(status).toMatchObject({ ok: true, kafka: { reachable: true }, resources: { clients: 1, permissionBindings: 4 } })
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-  expect(metrics).toMatch(/^loggerhead_registry_position \d+$/m)
+  expect(metrics).toMatch(/^loggerhead_registry_position\{namespace="default"\} \d+$/m)
   expect(metrics).toContain('loggerhead_limit_reached_total{limit="CLIENTS_MAX"} 0')
   expect((await fetch(`http://127.0.0.1:${port}/namespaces/default/clients`)).status).toBe(401)
 })
