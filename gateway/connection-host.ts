@@ -19,6 +19,10 @@ export interface ConnectionHost extends PublishHost {
   readonly registryIsCurrent: boolean
   freshClientId(): string
   authenticate(credentials: Credentials, internal: boolean): Authentication
+  /** Whether the namespace lets the address in. */
+  mayComeFrom(address: string): boolean
+  /** Changes whenever subscriptions have to be judged again. */
+  readonly rulesPosition: number
   revalidate(credentials: Credentials, principal: Principal): Validity
   maySubscribe(principal: Principal, filter: string): boolean
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT said whose session it is. */

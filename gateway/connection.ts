@@ -62,6 +62,8 @@ interface Session {
   principal: Principal
   /** Milliseconds since the epoch: judge the credentials anew then. */
   expiresAt: number
+  /** Of the rules that its subscriptions were judged by last. */
+  rulesPosition: number
 }
 
 type Phase =
@@ -257,23 +259,43 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#input.resume(Pause[reason])
   }
 
-  /** The registry has changed: judges the credentials again. */
-  rejudge(): void {
+  /** The registry has changed: judges address, credentials and subscriptions again. Answers how many judgements that took. */
+  rejudge(): number {
+    if (!this.isInternal && !this.#host.mayComeFrom(this.transport.remoteAddress)) {
+      this.close(ended(ReasonCode.NotAuthorized, 'the address may no longer connect', DisconnectionReason.IpForbidden))
+      return 1
+    }
     const session = this.#session
-    if (!session) return
+    if (!session) return 1
     const validity = this.#host.revalidate(session.credentials, session.principal)
     if (!validity.ok) {
       // Why is for the log: refusals look alike on the wire.
       this.#host.report(this, 'credentials no longer valid', { clientId: session.client.clientId, why: validity.why })
       this.close(ended(validity.reasonCode, 'the credentials are no longer valid', DisconnectionReason.ClientAuthenticationError))
-      return
+      return 1
     }
     session.expiresAt = validity.expiresAt ?? Number.POSITIVE_INFINITY
-    if (session.principal !== validity.principal) {
-      session.principal = validity.principal
-      if (this.#phase.is === 'open') this.#phase.publishing.forgetDecisions()
+    const isAnother = session.principal !== validity.principal
+    session.principal = validity.principal
+    const phase = this.#phase
+    if (phase.is !== 'open') return 1
+    if (isAnother) phase.publishing.forgetDecisions()
+    this.#host.setDeadline(this, this.#nextLook(this.#host.now()))
+    return 1 + (isAnother || session.rulesPosition !== this.#host.rulesPosition ? this.#rejudgeFilters(phase) : 0)
+  }
+
+  /**
+   * The client learns that it lost a subscription by losing its connection (NS-11): MQTT has no other word for it. The
+   * session's owner takes the subscription away by its own view of the registry, also from sessions without a connection.
+   */
+  #rejudgeFilters({ session, filters }: Phase & { is: 'open' }): number {
+    session.rulesPosition = this.#host.rulesPosition
+    for (const filter of filters) {
+      if (this.#host.maySubscribe(session.principal, filter)) continue
+      this.close(ended(ReasonCode.NotAuthorized, 'a subscription is no longer permitted'))
+      break
     }
-    if (this.#phase.is === 'open') this.#host.setDeadline(this, this.#nextLook(this.#host.now()))
+    return filters.size
   }
 
   /** The gateway ends the connection. */
@@ -495,7 +517,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const now = host.now()
-    const session = { client, credentials, attachment, principal, expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY }
+    const session = {
+      client,
+      credentials,
+      attachment,
+      principal,
+      expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY,
+      rulesPosition: host.rulesPosition,
+    }
     this.#phase = { is: 'attaching', session, since: now, until: now + host.config.ATTACH_TIMEOUT }
     host.setDeadline(this, now + host.config.ATTACH_TIMEOUT)
     this.#input.pause(Pause.attaching)

@@ -7,6 +7,7 @@ import { compileRules, type Rules } from '../access/decide.ts'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
+import { type AddressRule, addressRule } from '../model/ip-rules.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { sessionsMaxOf } from '../model/session-quota.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
@@ -26,6 +27,7 @@ import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
+import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import type { Transport } from './transport.ts'
 
@@ -57,7 +59,7 @@ export interface GatewayOptions {
 const tickMs = 250
 /** How often clients have their turn while they are moved off, ms. */
 const drainTickMs = 20
-/** Connections judged again in one turn of the event loop after a registry change. */
+/** Connections and their filters judged again in one turn of the event loop after a registry change. */
 const rejudgedPerTurn = 200
 /** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
 const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
@@ -75,6 +77,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly links: RouterLinks
   readonly deadlines: Deadlines
   registryVersion = 1
+  /** Whether the namespace lets an address in (NS-07). */
+  #mayComeFrom: AddressRule
   readonly #options: GatewayOptions
   readonly #appender: Appender
   #rules: Rules
@@ -94,7 +98,11 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly #waitingForRegistry = new Set<Connection>()
   #dirty: Connection[] = []
   #flushScheduled = false
-  #rejudging: Iterator<Connection> | null = null
+  readonly #rejudging = new Rejudging<Connection>(
+    () => this.#sockets,
+    (connection) => connection.rejudge(),
+    rejudgedPerTurn,
+  )
   #tick: NodeJS.Timeout | null = null
   /** What is closed once per outage, not once per tick. */
   readonly #closedFor = new Set<string>()
@@ -116,6 +124,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
     this.#rules = compileRules(options.registry.view)
+    this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
     this.metrics = new GatewayMetrics(options.metricsRegistry, () => ({
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
@@ -161,6 +170,11 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** A transport has come through the door of a listener. */
   accept(transport: Transport, isInternal: boolean): void {
+    if (!isInternal && !this.mayComeFrom(transport.remoteAddress)) {
+      this.metrics.ipRefused++
+      transport.destroy()
+      return
+    }
     if (this.#sockets.size >= this.config.NAMESPACE_CONNECTIONS_MAX && !isInternal) {
       this.metrics.reached('NAMESPACE_CONNECTIONS_MAX')
       transport.destroy()
@@ -287,6 +301,14 @@ export class Gateway implements ConnectionHost, LinkHost {
       return { ok: false, reasonCode: 0x87, why: 'the internal listener is for Loggerhead’s own parts' }
     }
     return authentication
+  }
+
+  mayComeFrom(address: string): boolean {
+    return this.#mayComeFrom(address)
+  }
+
+  get rulesPosition(): number {
+    return this.#rules.position
   }
 
   revalidate(credentials: Credentials, principal: Principal): Validity {
@@ -541,23 +563,8 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.registryVersion++
     this.#rules = compileRules(this.#options.registry.view)
     this.config = withNamespace(this.#options.config, this.#options.registry.view.namespace?.properties)
-    const isRunning = this.#rejudging !== null
-    this.#rejudging = [...this.#connections.values()].values()
-    if (!isRunning) this.#rejudge()
-  }
-
-  #rejudge(): void {
-    const connections = this.#rejudging
-    if (!connections) return
-    for (let i = 0; i < rejudgedPerTurn; i++) {
-      const next = connections.next()
-      if (next.done) {
-        this.#rejudging = null
-        return
-      }
-      next.value.rejudge()
-    }
-    setImmediate(() => this.#rejudge())
+    this.#mayComeFrom = addressRule(this.#options.registry.view.namespace?.properties)
+    this.#rejudging.changed()
   }
 
   #lookAround(address: string): void {

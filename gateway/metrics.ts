@@ -54,6 +54,8 @@ export class GatewayMetrics {
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
   readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }
+  /** Sockets from addresses that the namespace does not let in. */
+  ipRefused = 0
   bytesIn = 0
   bytesOut = 0
   readonly #limits: LimitCounts
@@ -104,6 +106,7 @@ export class GatewayMetrics {
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
     counter('loggerhead_throttled_total', 'How often a rate took effect, by Event Grid’s ThrottleType', 'type', () => this.#throttled)
+    counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
       ['in', this.bytesIn],
       ['out', this.bytesOut],

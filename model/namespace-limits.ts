@@ -34,6 +34,7 @@ export const namespaceLimits = {
   permissionBindings: { about: 'Permission bindings', unit: 'bindings', setting: 'PERMISSION_BINDINGS_MAX', eventgrid: 100 },
   caCertificates: { about: 'CA certificates', unit: 'certificates', setting: 'CA_CERTIFICATES_MAX', eventgrid: 10 },
   clientAttributesBytes: { about: 'All attributes of a client as JSON', unit: 'bytes', setting: 'CLIENT_ATTRIBUTES_MAX', eventgrid: 4095 },
+  inboundIpRules: { about: 'Rules for IP addresses', unit: 'rules', setting: 'INBOUND_IP_RULES_MAX', eventgrid: 16 },
   // What a client may do on its connection.
   maximumPacketSize: { about: 'Largest packet a client may send', unit: 'bytes', setting: 'MAXIMUM_PACKET_SIZE', eventgrid: 524_288, least: 1024 },
   topicLength: { about: 'Length of a topic name or filter', unit: 'bytes', setting: 'TOPIC_LENGTH_MAX', eventgrid: 256, least: 16 },

@@ -67,12 +67,23 @@ export interface CaCertificateProperties {
   readonly description?: string
 }
 
-/** Out of the namespace's `topicSpacesConfiguration` (NS-04). */
+/** Which networks the namespace lets in, as they stand beside its `topicSpacesConfiguration` (NS-07). */
+export type NamespaceNetwork = Pick<NamespaceProperties, 'publicNetworkAccess' | 'inboundIpRules'>
+
+/** Out of the namespace's `topicSpacesConfiguration` (NS-04), and what stands beside it. */
 export interface NamespaceProperties {
   readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
   readonly maximumSessionExpiryInHours?: number
   readonly maximumClientSessionsPerAuthenticationName?: number
   readonly limits?: NamespaceLimits
+  readonly publicNetworkAccess?: 'Enabled' | 'Disabled'
+  readonly inboundIpRules?: readonly IpRule[]
+}
+
+/** An address range in CIDR notation that may come in. */
+export interface IpRule {
+  readonly ipMask: string
+  readonly action: 'Allow'
 }
 
 /** What the bearer of an API key may do; each role may what the ones before it may. */
@@ -148,6 +159,17 @@ function readAttributes(value: unknown): Attributes {
   return attributes
 }
 
+/** A rule that cannot be read stays as one that nobody matches: it must not open the door. */
+function readNetwork(json: Json): NamespaceNetwork {
+  const { publicNetworkAccess, inboundIpRules } = json
+  return {
+    ...(publicNetworkAccess === 'Enabled' || publicNetworkAccess === 'Disabled' ? { publicNetworkAccess } : {}),
+    ...(Array.isArray(inboundIpRules)
+      ? { inboundIpRules: inboundIpRules.map((rule) => ({ ipMask: String(object(rule).ipMask), action: 'Allow' as const })) }
+      : {}),
+  }
+}
+
 function readLimits(json: Json): NamespaceLimits {
   const limits: { [N in NamespaceLimitName]?: number } & { [R in NamespaceRuleName]?: boolean } = {}
   for (const name of limitNames) {
@@ -205,6 +227,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
       ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
       ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
       ...(json.limits === undefined ? {} : { limits: readLimits(object(json.limits)) }),
+      ...readNetwork(json),
     }
   },
 }

@@ -213,6 +213,16 @@ export const registrySettings = {
     outcome: refused,
     metric: reached('CA_CERTIFICATES_MAX'),
   },
+  INBOUND_IP_RULES_MAX: {
+    kind: 'number',
+    default: 256,
+    min: 1,
+    max: 10_000,
+    unit: 'rules',
+    about: 'Rules for IP addresses of a namespace',
+    outcome: refused,
+    metric: reached('INBOUND_IP_RULES_MAX'),
+  },
   API_KEYS_MAX: {
     kind: 'number',
     default: 100,

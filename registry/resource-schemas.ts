@@ -72,6 +72,8 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
       }),
     }),
     partitions: { type: 'integer', minimum: 1, maximum: 1024 },
+    publicNetworkAccess: { enum: ['Enabled', 'Disabled'] },
+    inboundIpRules: { type: 'array', items: object({ ipMask: { type: 'string', maxLength: 64 }, action: { enum: ['Allow'] } }, ['ipMask']) },
     limits: object({
       preset: { enum: limitPresets },
       ...Object.fromEntries(
@@ -94,8 +96,6 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
   namespace: [
     'provisioningState',
     'isZoneRedundant',
-    'publicNetworkAccess',
-    'inboundIpRules',
     'privateEndpointConnections',
     'minimumTlsVersionAllowed',
     'topicsConfiguration',

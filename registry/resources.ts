@@ -144,8 +144,13 @@ function readOnlyProperties(resource: Resource): object {
 /** Properties in the nesting the API has (NS-04), without what nobody may see. */
 function apiProperties(resource: Resource): object {
   if (resource.kind === 'namespace') {
-    const { alternativeAuthenticationNameSources, limits, ...settings } = (resource as Resource<'namespace'>).properties
-    return { topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } }, ...(limits ? { limits } : {}) }
+    const { alternativeAuthenticationNameSources, limits, publicNetworkAccess, inboundIpRules, ...settings } = (resource as Resource<'namespace'>).properties
+    return {
+      topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } },
+      ...(limits ? { limits } : {}),
+      ...(publicNetworkAccess ? { publicNetworkAccess } : {}),
+      ...(inboundIpRules ? { inboundIpRules } : {}),
+    }
   }
   if (resource.kind !== 'apiKeys') return resource.properties
   const { hash: _, expiresAt, ...shown } = (resource as Resource<'apiKeys'>).properties

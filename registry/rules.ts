@@ -3,7 +3,8 @@ import { foldThumbprint } from '../access/authenticate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
-import { namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
+import { parseRange } from '../model/ip-rules.ts'
+import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
@@ -17,6 +18,7 @@ export type RegistryLimits = Pick<
   | 'TOPIC_SPACES_MAX'
   | 'PERMISSION_BINDINGS_MAX'
   | 'CA_CERTIFICATES_MAX'
+  | 'INBOUND_IP_RULES_MAX'
   | 'API_KEYS_MAX'
   | 'TOPIC_TEMPLATES_MAX'
   | 'CLIENT_ATTRIBUTES_MAX'
@@ -219,7 +221,21 @@ function checkNamespace({ properties, limits }: Check): Checked {
       ? [`properties.limits.${name}: ${value} is above this deployment's ${setting} and counts as ${most}`]
       : []
   })
+  checkIpRules(properties, limitInForce('inboundIpRules', properties.limits as NamespaceLimits | undefined, limits.INBOUND_IP_RULES_MAX))
   return { properties, warnings }
+}
+
+/** NS-07. */
+function checkIpRules({ inboundIpRules = [] }: { readonly inboundIpRules?: readonly { readonly ipMask: string }[] }, most: number): void {
+  const field = 'properties.inboundIpRules'
+  if (inboundIpRules.length > most)
+    throw new LimitReached('INBOUND_IP_RULES_MAX', { field, rule: `at most ${most} (INBOUND_IP_RULES_MAX), there are ${inboundIpRules.length}` })
+  const violations = inboundIpRules.flatMap(({ ipMask }, index) =>
+    parseRange(ipMask)
+      ? []
+      : [{ field: `${field}[${index}].ipMask`, value: ipMask, rule: 'must be an address or a range such as 192.0.2.0/24 or 2001:db8::/32' }],
+  )
+  if (violations.length > 0) throw invalid(...violations)
 }
 
 const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {

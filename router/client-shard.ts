@@ -596,7 +596,8 @@ export class ClientShard {
       at: this.#options.now(),
       filters: revoked.map(({ filter }) => filter),
     })
-    if (session.attached) this.#close(session.attached, notAuthorized, 'ClientAuthorizationError')
+    // Nobody any more, or somebody who may less.
+    if (session.attached) this.#close(session.attached, notAuthorized, principal ? 'ClientAuthorizationError' : 'ClientAuthenticationError')
   }
 
   #want(client: ClientSession): void {

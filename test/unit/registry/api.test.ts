@@ -320,6 +320,32 @@ test('NS-04 the namespace’s own settings are written and read at the namespace
   })
 })
 
+test('NS-07 the namespace’s rules for addresses are written, read and checked; INBOUND_IP_RULES_MAX bounds them, the preset at 16', async () => {
+  const rules = (count: number) => Array.from({ length: count }, (_, i) => ({ ipMask: `10.0.${i}.0/24`, action: 'Allow' }))
+  const body = {
+    publicNetworkAccess: 'Enabled',
+    inboundIpRules: [
+      { ipMask: '192.0.2.0/24', action: 'Allow' },
+      { ipMask: '2001:db8::/32', action: 'Allow' },
+    ],
+  }
+  expect((await send('PUT', '', body)).json).toMatchObject({ properties: body })
+  expect((await send('GET', '')).json!.properties).toMatchObject(body)
+  for (const ipMask of ['192.0.2.0/33', 'example.com', '']) {
+    const field = 'properties.inboundIpRules[0].ipMask'
+    expect((await send('PUT', '', { inboundIpRules: [{ ipMask, action: 'Allow' }] })).json).toMatchObject({ status: 400, field, value: ipMask })
+  }
+  expect((await send('PUT', '', { inboundIpRules: [{ ipMask: '192.0.2.0/24', action: 'Deny' }] })).json).toMatchObject({ status: 400 })
+  expect((await send('PUT', '', { publicNetworkAccess: 'SecuredByPerimeter' })).json).toMatchObject({ status: 400 })
+  expect((await send('PUT', '', { limits: { preset: 'eventgrid' }, inboundIpRules: rules(16) })).status).toBe(200)
+  expect((await send('PUT', '', { limits: { preset: 'eventgrid' }, inboundIpRules: rules(17) })).json).toMatchObject({
+    status: 400,
+    field: 'properties.inboundIpRules',
+  })
+  expect((await send('PUT', '', { inboundIpRules: rules(257) })).json).toMatchObject({ status: 400, rule: 'at most 256 (INBOUND_IP_RULES_MAX), there are 257' })
+  expect(limits).toContain('INBOUND_IP_RULES_MAX')
+})
+
 test('ETag: a change may ask for the state it saw, or for none', async () => {
   const first = await send('PUT', 'clients/a', client(), { 'if-none-match': '*' })
   expect(first.status).toBe(201)

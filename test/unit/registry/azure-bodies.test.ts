@@ -44,8 +44,6 @@ test.each<[string, string, object, readonly string[] | undefined]>([
       'sku',
       'identity',
       'properties.isZoneRedundant',
-      'properties.publicNetworkAccess',
-      'properties.inboundIpRules',
       'properties.topicsConfiguration',
       'properties.topicSpacesConfiguration.state',
       'properties.topicSpacesConfiguration.routeTopicResourceId',
