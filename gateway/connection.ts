@@ -37,6 +37,7 @@ import {
   refusalProperties,
   refuseAcknowledgement,
   refuseEverybody,
+  refuseSmallPackets,
   refuseUserProperties,
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
@@ -96,6 +97,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   readonly #output = new Output()
   #phase: Phase
   #lastReceivedAt: number
+  /** Bytes the client takes in one packet, as its CONNECT says: holds for a CONNACK that refuses, too. */
+  #maximumPacketSize = Number.POSITIVE_INFINITY
   readonly #progress = new Progress()
   /** How the connection is to end once everything that was read is answered. */
   #leaving: Ending | null = null
@@ -479,6 +482,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #connect(packet: ConnectPacket): void {
     const host = this.#host
+    this.#maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
     const refusal = refuseEverybody(host.readiness(this.isInternal), host.config)
     if (refusal) {
       this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
@@ -490,6 +494,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { client } = decision
+    const tooSmall = refuseSmallPackets(client, host.config)
+    if (tooSmall) {
+      this.#refuse(tooSmall.reasonCode, tooSmall.detail)
+      return
+    }
     this.#input.maximumPacketSize = client.announced.maximumPacketSize
     const credentials: Credentials = {
       clientId: client.clientId,
@@ -733,9 +742,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #send(packet: Packet): void {
     const version = this.#version
     if (version === null) return
-    const maximum = this.#session?.client.maximumPacketSize || Number.POSITIVE_INFINITY
-    const bytes = writePacket(packet, version, maximum)
-    if (bytes.length > 0 && bytes.length <= maximum) this.#write(bytes)
+    const bytes = writePacket(packet, version, this.#maximumPacketSize)
+    if (bytes.length > 0 && bytes.length <= this.#maximumPacketSize) this.#write(bytes) // [MQTT-3.1.2-24]
   }
 
   #write(bytes: Buffer): void {
