@@ -1,16 +1,33 @@
 /**
- * Who a connection is (spec 1.8): X.509 signed by a registered CA with a name that matches, X.509 by thumbprint, and,
- * only while the group `$anonymous` exists, anybody without a certificate who claims no registered name.
+ * Who a connection is (spec 1.8). In this order:
  *
- * The TLS listener lets every certificate pass (its handshake has proved possession of the key, no more):
- * this is the only judge. Refusals all look alike on the wire; `why` is for the log.
- * Tokens, passwords and webhooks become further kinds in `judge`.
+ * 1. An authentication method of MQTT 5 names a kind of token; any other method is the webhook's business, if there is one.
+ * 2. A client of the registry, by user name or by its certificate's names, shows a certificate that is good for it.
+ * 3. A password that is a token of the namespace's issuer stands for what the token says.
+ * 4. Who is no client of the registry is asked about at the namespace's webhook.
+ * 5. Without a webhook, and only while the group `$anonymous` exists, anybody without a certificate who claims no registered name.
+ *
+ * The TLS listener lets every certificate pass (its handshake has proved possession of the key, no more): this is the only
+ * judge. Refusals all look alike on the wire; `why` is for the log.
  */
 import { timingSafeEqual, type X509Certificate } from 'node:crypto'
-import { type AlternativeAuthenticationNameSource, anonymousGroup, type Resource, type ValidationScheme } from '../model/registry-resources.ts'
-import type { CertificateAuthority, RegistryView } from '../model/registry-view.ts'
-import { type CertificateNames, canonicalIp, distinguishedName, isDistinguishedName, namesOf } from './certificate-names.ts'
-import { anonymousName, internalClientIdPrefix, internalName, internalPrincipal, type Principal } from './principal.ts'
+import { anonymousGroup, type Resource } from '../model/registry-resources.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { namesOf } from './certificate-names.ts'
+import { findClient, judgeCertificate } from './client-certificate.ts'
+import type { Evidence, Question, TokenVoucher } from './evidence.ts'
+import {
+  anonymousName,
+  authenticationNameProblem,
+  internalClientIdPrefix,
+  internalName,
+  internalPrincipal,
+  type Principal,
+  type Voucher,
+  vouched,
+} from './principal.ts'
+import { isAudience, looksLikeToken, whyOutsideTime } from './token.ts'
+import { keysOfIssuer } from './verification-key.ts'
 
 /** What a connection has to show for itself. */
 export interface Credentials {
@@ -22,6 +39,8 @@ export interface Credentials {
   readonly authenticationData?: Buffer | undefined
   /** The leaf that the TLS handshake proved possession of. */
   readonly certificate?: X509Certificate | undefined
+  /** What has been found out about the rest since it was asked; it is judged in the place of password and data. */
+  readonly evidence?: Evidence | undefined
 }
 
 export interface AuthenticationContext {
@@ -29,10 +48,14 @@ export interface AuthenticationContext {
   readonly now: number
   /** What Loggerhead's own canary shows as its password; nobody is internal without. */
   readonly internalKey?: string | Buffer | undefined
+  /** Milliseconds that the times in a token may be missed by. */
+  readonly tokenLeewayMs?: number
+  /** What tokens must be for when their issuer's settings do not say. */
+  readonly tokenAudiences?: readonly string[]
 }
 
-/** MQTT 5 CONNACK reason codes; to 3.1.1 both are return code 5. */
-export type RefusalCode = 0x87 | 0x8c
+/** MQTT 5 CONNACK reason codes; to 3.1.1 0x87 and 0x8C are return code 5, 0x88 is 3. */
+export type RefusalCode = 0x87 | 0x88 | 0x8c
 
 export type Authentication =
   | {
@@ -41,22 +64,36 @@ export type Authentication =
       /** Milliseconds since the epoch: judge anew then. */
       readonly expiresAt?: number
     }
-  | { readonly ok: false; readonly reasonCode: RefusalCode; readonly why: string }
+  | {
+      readonly ok: false
+      readonly reasonCode: RefusalCode
+      readonly why: string
+      /** Refused for now: with the answer to this among the credentials the judgement may be another. */
+      readonly question?: Question
+    }
 
 const notAuthorized = (why: string): Authentication => ({ ok: false, reasonCode: 0x87, why })
 const badMethod = (why: string): Authentication => ({ ok: false, reasonCode: 0x8c, why })
+const ask = (question: Question, why: string): Authentication => ({ ok: false, reasonCode: 0x87, why, question })
 
-/** Longest authentication name, characters (CL-02). */
-export const authenticationNameMax = 128
+/** Authentication methods of MQTT 5, as Event Grid calls them (EN-02, OJ-04). */
+export const tokenMethods: ReadonlyMap<string, TokenVoucher> = new Map([
+  ['CUSTOM-JWT', 'customJwt'],
+  ['OAUTH2-JWT', 'oauth2Jwt'],
+])
+
+/** EN-04: what tokens in the place of Entra's are for, unless their issuer's settings say otherwise. */
+const entraAudiences = ['https://eventgrid.azure.net']
 
 /** Judges a connection. Pure: the same view, credentials and time give the same answer. */
 export function authenticate(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Authentication {
-  const { username, clientId } = credentials
+  const { username, clientId, certificate, evidence } = credentials
   if (username === internalName) return judgeInternal(credentials, context)
   if (clientId.startsWith(internalClientIdPrefix)) return notAuthorized(`client ids below ${internalClientIdPrefix} are reserved`)
-  if (credentials.authenticationMethod !== undefined) return badMethod(`the authentication method “${credentials.authenticationMethod}” is not known here`)
-  if (credentials.certificate) return judgeCertificate(view, credentials, credentials.certificate, context.now)
-  return judgeWithoutCertificate(view, username === undefined || username === '' ? anonymousName : username)
+  if (evidence) return judgeEvidence(view, evidence, context)
+  if (credentials.authenticationMethod !== undefined) return judgeMethod(view, credentials, credentials.authenticationMethod, context)
+  if (certificate) return judgeWithCertificate(view, credentials, certificate, context)
+  return judgeWithoutCertificate(view, credentials, context)
 }
 
 function judgeInternal({ clientId, password }: Credentials, { internalKey }: AuthenticationContext): Authentication {
@@ -71,128 +108,122 @@ function isSame(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
-function judgeWithoutCertificate(view: RegistryView, name: string): Authentication {
-  if (view.clientNamed(name)) return notAuthorized(`the client “${name}” is registered and must show its certificate`)
+function judgeMethod(view: RegistryView, credentials: Credentials, method: string, context: AuthenticationContext): Authentication {
+  const voucher = tokenMethods.get(method)
+  if (voucher && view.namespace?.properties[`${voucher}Authentication`]) {
+    const { authenticationData } = credentials
+    if (authenticationData === undefined || authenticationData.length === 0) return ask({ about: 'authenticationData' }, `${method} came without a token`)
+    return askAboutToken(view, voucher, authenticationData, context)
+  }
+  const byWebhook = askWebhook(view, credentials)
+  if (byWebhook) return byWebhook
+  const shown = method.slice(0, 64)
+  return badMethod(voucher ? `${shown} is not set up: the namespace has no ${voucher}Authentication` : `the authentication method “${shown}” is not known here`)
+}
+
+function audiencesFor(view: RegistryView, voucher: TokenVoucher, { tokenAudiences = [] }: AuthenticationContext): readonly string[] {
+  const audiences = view.namespace?.properties[`${voucher}Authentication`]?.audiences ?? []
+  if (audiences.length > 0) return audiences
+  return voucher === 'oauth2Jwt' ? entraAudiences : tokenAudiences
+}
+
+function askAboutToken(view: RegistryView, voucher: TokenVoucher, token: Buffer, context: AuthenticationContext): Authentication {
+  const issuer = view.namespace?.properties[`${voucher}Authentication`]
+  if (!issuer) return notAuthorized(`the namespace has no ${voucher}Authentication`)
+  const question = { about: 'token', voucher, token: token.toString('latin1'), issuer, audiences: audiencesFor(view, voucher, context) } as const
+  return ask(question, 'the token has not been verified')
+}
+
+/** A token in the place of a password, for clients whose version or library knows no authentication method (M3-06). */
+function askAboutPassword(view: RegistryView, { password }: Credentials, context: AuthenticationContext): Authentication | undefined {
+  const namespace = view.namespace?.properties
+  const voucher = namespace?.customJwtAuthentication ? 'customJwt' : namespace?.oauth2JwtAuthentication ? 'oauth2Jwt' : undefined
+  return voucher && password && looksLikeToken(password) ? askAboutToken(view, voucher, password, context) : undefined
+}
+
+function askWebhook(view: RegistryView, credentials: Credentials): Authentication | undefined {
+  const webhook = view.namespace?.properties.webhookAuthentication
+  return webhook && ask({ about: 'webhook', endpointUrl: webhook.endpointUrl, shown: credentials }, 'the webhook has not been asked')
+}
+
+const registered = ({ name, properties: { authenticationName, attributes } }: Resource<'clients'>): Principal => ({
+  clientName: name,
+  authenticationName,
+  attributes,
+  kind: 'registered',
+})
+
+const disabled = ({ properties }: Resource<'clients'>): Authentication => notAuthorized(`the client “${properties.authenticationName}” is disabled`)
+
+function judgeWithCertificate(view: RegistryView, credentials: Credentials, leaf: X509Certificate, context: AuthenticationContext): Authentication {
+  const names = namesOf(leaf)
+  const client = findClient(view, credentials.username, names)
+  if (typeof client === 'string') return askAboutPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? notAuthorized(client)
+  if (client.properties.state !== 'Enabled') return disabled(client)
+  const verdict = judgeCertificate(view, client, leaf, names, context.now)
+  if (verdict.ok) return { ok: true, principal: registered(client), expiresAt: verdict.expiresAt }
+  return askAboutPassword(view, credentials, context) ?? notAuthorized(verdict.why)
+}
+
+function judgeWithoutCertificate(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Authentication {
+  const { username } = credentials
+  const name = username === undefined || username === '' ? anonymousName : username
+  const client = view.clientNamed(name)
+  const byToken = askAboutPassword(view, credentials, context)
+  if (client) return byToken ?? notAuthorized(`the client “${name}” is registered and must show its certificate`)
+  return byToken ?? askWebhook(view, credentials) ?? judgeAnonymous(view, name)
+}
+
+function judgeAnonymous(view: RegistryView, name: string): Authentication {
   if (!view.clientGroups.has(anonymousGroup)) return notAuthorized(`no certificate was shown, and the client group ${anonymousGroup} does not exist`)
-  if (name.startsWith('$')) return notAuthorized('authentication names that start with “$” are reserved')
-  if (name.length > authenticationNameMax) return notAuthorized(`the user name has more than ${authenticationNameMax} characters`)
+  const problem = authenticationNameProblem(name)
+  if (problem) return notAuthorized(`the user name ${problem}`)
   return { ok: true, principal: { clientName: name, authenticationName: name, attributes: {}, kind: 'anonymous' } }
 }
 
-function judgeCertificate(view: RegistryView, credentials: Credentials, leaf: X509Certificate, now: number): Authentication {
-  const names = namesOf(leaf)
-  const found = findClient(view, credentials.username, names)
-  if (typeof found === 'string') return notAuthorized(found)
-  const { authenticationName, state, attributes, clientCertificateAuthentication } = found.properties
-  if (state !== 'Enabled') return notAuthorized(`the client “${authenticationName}” is disabled`)
-  const outside = whyOutsideValidity(leaf, now)
-  if (outside) return notAuthorized(`the client certificate ${outside}`)
-  const principal: Principal = { clientName: found.name, authenticationName, attributes, kind: 'registered' }
-  const { validationScheme, allowedThumbprints = [] } = clientCertificateAuthentication
-  if (validationScheme === 'ThumbprintMatch') {
-    if (!hasThumbprint(leaf, allowedThumbprints)) return notAuthorized(`the certificate's thumbprint is not one that “${authenticationName}” may show`)
-    return { ok: true, principal, expiresAt: leaf.validToDate.getTime() }
+/** Judges what was found out, under the settings as they are now. */
+function judgeEvidence(view: RegistryView, evidence: Evidence, context: AuthenticationContext): Authentication {
+  switch (evidence.about) {
+    case 'fault':
+      return { ok: false, reasonCode: 0x88, why: evidence.why }
+    case 'token':
+      return judgeToken(view, evidence, context)
+    case 'webhook':
+      return judgeWebhook(view, evidence, context)
   }
-  if (!nameMatches[validationScheme](names, authenticationName)) {
-    return notAuthorized(`the certificate does not say “${authenticationName}” where ${validationScheme} looks`)
-  }
-  const issuer = findIssuer(view, leaf, now)
-  if (typeof issuer === 'string') return notAuthorized(issuer)
-  if (leaf.keyUsage && !leaf.keyUsage.some((use) => use === clientAuth || use === anyUse)) {
-    return notAuthorized('the certificate has an extended key usage without clientAuth')
-  }
-  return { ok: true, principal, expiresAt: Math.min(leaf.validToDate.getTime(), issuer.certificate.validToDate.getTime()) }
 }
 
-const clientAuth = '1.3.6.1.5.5.7.3.2'
-const anyUse = '2.5.29.37.0'
-
-/** XA-04: the user name, else the certificate fields the namespace names, in order; an empty field falls to the next. */
-function findClient(view: RegistryView, username: string | undefined, names: CertificateNames): Resource<'clients'> | string {
-  if (username !== undefined && username !== '') return view.clientNamed(username) ?? `no client is registered as “${username}”`
-  const sources = view.namespace?.properties.alternativeAuthenticationNameSources ?? []
-  for (const source of sources) {
-    const candidates = alternativeNames[source](names).filter((name) => name !== '')
-    if (candidates.length === 0) continue
-    const client = candidates.map((name) => view.clientNamed(name)).find((found) => found !== undefined)
-    return client ?? `no client is registered under a name that ${source} gives`
-  }
-  if (sources.length === 0) return 'no user name was given, and the namespace names no alternativeAuthenticationNameSources'
-  return 'no user name was given, and the certificate has none of the fields in alternativeAuthenticationNameSources'
+function judgeToken(view: RegistryView, { voucher, verdict, source }: Evidence & { about: 'token' }, context: AuthenticationContext): Authentication {
+  if (!verdict.ok) return notAuthorized(`${verdict.rule}: ${verdict.why}`)
+  const { claims } = verdict
+  const { tokenLeewayMs = 0, now } = context
+  const issuer = view.namespace?.properties[`${voucher}Authentication`]
+  if (issuer?.tokenIssuer !== claims.issuer) return notAuthorized(`issuer: the namespace does not believe “${claims.issuer}” any more`)
+  if (!isAudience(claims.audiences, audiencesFor(view, voucher, context))) return notAuthorized('audience: the token is for none of the audiences any more')
+  const isKnown =
+    source === undefined
+      ? keysOfIssuer(issuer).some(({ thumbprint }) => thumbprint === claims.verifiedBy)
+      : source === issuer.jwksUrl || source === issuer.openIdConfigurationUrl
+  if (!isKnown) return notAuthorized('kid: the key that verified the token is not the issuer’s any more')
+  const outside = whyOutsideTime(claims, now, tokenLeewayMs)
+  if (outside) return notAuthorized(`time: ${outside}`)
+  return judgeVouched(view, voucher, claims.authenticationName, claims.attributes, claims.expiresAt + tokenLeewayMs)
 }
 
-const alternativeNames: { readonly [S in AlternativeAuthenticationNameSource]: (names: CertificateNames) => readonly string[] } = {
-  ClientCertificateSubject: (names) => [...names.commonNames, distinguishedName(names), names.subject.join(',')],
-  ClientCertificateDns: (names) => names.dns,
-  ClientCertificateUri: (names) => names.uri,
-  ClientCertificateIp: (names) => names.ip,
-  ClientCertificateEmail: (names) => names.email,
+function judgeWebhook(view: RegistryView, { endpointUrl, decision }: Evidence & { about: 'webhook' }, { now }: AuthenticationContext): Authentication {
+  if (view.namespace?.properties.webhookAuthentication?.endpointUrl !== endpointUrl) return notAuthorized('the namespace asks another webhook now, or none')
+  if (decision.decision === 'deny') return notAuthorized(`the webhook denies: ${decision.errorReason}`)
+  const { clientAuthenticationName, attributes, expiresAt } = decision
+  if (expiresAt !== undefined && now >= expiresAt) return notAuthorized(`the webhook's decision was good until ${new Date(expiresAt).toISOString()}`)
+  return judgeVouched(view, 'webhook', clientAuthenticationName, attributes, expiresAt)
 }
 
-const isAmong = (values: readonly string[], name: string): boolean => values.some((value) => value.toLowerCase() === name.toLowerCase())
-
-/** Several entries of one kind: any of them (the CA vouches for them all). */
-const nameMatches: { readonly [S in Exclude<ValidationScheme, 'ThumbprintMatch'>]: (names: CertificateNames, name: string) => boolean } = {
-  SubjectMatchesAuthenticationName: (names, name) => isAmong(names.commonNames, name) || isDistinguishedName(names, name),
-  DnsMatchesAuthenticationName: (names, name) => isAmong(names.dns, name),
-  UriMatchesAuthenticationName: (names, name) => isAmong(names.uri, name),
-  IpMatchesAuthenticationName: (names, name) => isAmong(names.ip, canonicalIp(name) ?? name),
-  EmailMatchesAuthenticationName: (names, name) => isAmong(names.email, name),
-}
-
-/** A thumbprint as compared: hexadecimal digits without separators, lower case. */
-export const foldThumbprint = (thumbprint: string): string => thumbprint.replaceAll(/[:\s-]/g, '').toLowerCase()
-
-/** SHA-1 or SHA-256, told apart by their length. */
-function hasThumbprint(leaf: X509Certificate, allowed: readonly string[]): boolean {
-  const own = [foldThumbprint(leaf.fingerprint), foldThumbprint(leaf.fingerprint256)]
-  return allowed.some((thumbprint) => own.includes(foldThumbprint(thumbprint)))
-}
-
-function whyOutsideValidity(certificate: X509Certificate, now: number): string | undefined {
-  if (now < certificate.validFromDate.getTime()) return `is not valid before ${certificate.validFromDate.toISOString()}`
-  if (now >= certificate.validToDate.getTime()) return `expired at ${certificate.validToDate.toISOString()}`
-  return undefined
-}
-
-/** Signatures that can be forged by a collision. */
-const weakSignature = /md[245]|sha-?1(?!\d)/i
-
-/** The registered CA that signed the leaf itself (XA-01), or why there is none. */
-function findIssuer(view: RegistryView, leaf: X509Certificate, now: number): CertificateAuthority | string {
-  const authorities = view.authoritiesOf(leaf.issuer)
-  if (authorities.length === 0) return `no CA certificate is registered for the issuer “${leaf.issuer.replaceAll('\n', ', ')}”`
-  if (weakSignature.test(leaf.signatureAlgorithm ?? '')) return `the certificate's signature, ${leaf.signatureAlgorithm}, can be forged`
-  let why = 'no registered CA certificate of that name made the signature'
-  for (const authority of authorities) {
-    const { certificate } = authority
-    if (!certificate.ca || !isSignedBy(leaf, certificate)) continue
-    const outside = whyOutsideValidity(certificate, now)
-    if (!outside) return authority
-    why = `the CA certificate “${authority.name}” ${outside}`
-  }
-  return why
-}
-
-/** Verifying costs 0.1 ms; a change in the registry judges every connection again. */
-const verified = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>()
-
-function isSignedBy(leaf: X509Certificate, issuer: X509Certificate): boolean {
-  const issuers = verified.get(leaf) ?? new WeakMap<X509Certificate, boolean>()
-  verified.set(leaf, issuers)
-  const known = issuers.get(issuer)
-  if (known !== undefined) return known
-  const answer = checkSignature(leaf, issuer)
-  issuers.set(issuer, answer)
-  return answer
-}
-
-function checkSignature(leaf: X509Certificate, issuer: X509Certificate): boolean {
-  try {
-    return leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey)
-  } catch {
-    return false // a key or an algorithm that OpenSSL does not take
-  }
+/** A disabled client stays out whoever vouches for its name; an enabled one keeps the case it was registered in (CL-02). */
+function judgeVouched(view: RegistryView, voucher: Voucher, name: string, attributes: Principal['attributes'], expiresAt: number | undefined): Authentication {
+  const client = view.clientNamed(name)
+  if (client && client.properties.state !== 'Enabled') return disabled(client)
+  const principal = vouched(voucher, client?.properties.authenticationName ?? name, attributes, client?.name)
+  return { ok: true, principal, ...(expiresAt === undefined ? {} : { expiresAt }) }
 }
 
 export type Validity =

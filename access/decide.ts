@@ -5,12 +5,13 @@
  * Compiled once per change of groups, spaces, bindings or the namespace's settings; per principal the filters that are left stand in a FilterSet,
  * shared by all principals of the same groups where no template has a variable.
  */
+import type { RoleAssignment } from '../model/client-authentication.ts'
 import { rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { figuresPrefix, isReadByBroker, isWrittenByBroker, startsWithDollar } from './broker-topics.ts'
 import { FilterSet, withoutShare } from './cover.ts'
-import { internalTopicPrefix, type Principal } from './principal.ts'
+import { internalTopicPrefix, type Principal, type Voucher } from './principal.ts'
 import { compileQuery, type Predicate, QueryError } from './query.ts'
 import { parseTemplate, substitute, TemplateError, type TopicTemplate } from './template.ts'
 
@@ -83,19 +84,50 @@ function readTemplates(texts: readonly string[]): readonly TopicTemplate[] {
   })
 }
 
+/** A role as a group: its members are those whose token has the value. */
+interface RoleGroup {
+  readonly name: string
+  readonly voucher: Voucher
+  readonly claim: string
+  readonly value: string
+}
+
+function readRoles(view: RegistryView): readonly { readonly group: RoleGroup; readonly assignment: RoleAssignment }[] {
+  const namespace = view.namespace?.properties
+  return (['customJwt', 'oauth2Jwt'] as const).flatMap((voucher) =>
+    (namespace?.[`${voucher}Authentication`]?.roleAssignments ?? []).map((assignment, index) => {
+      const { claim, value } = assignment
+      return { group: { name: `$role:${voucher}[${index}]`, voucher, claim, value }, assignment }
+    }),
+  )
+}
+
+function hasRole({ kind, attributes }: Principal, { voucher, claim, value }: RoleGroup): boolean {
+  if (kind !== voucher || !Object.hasOwn(attributes, claim)) return false
+  const has = attributes[claim]
+  return typeof has === 'object' ? has.includes(value) : has === value
+}
+
 function readRules(view: RegistryView): readonly Rule[] {
   const spaces = new Map([...view.topicSpaces].map(([name, space]) => [name, readTemplates(space.properties.topicTemplates)]))
-  return [...view.permissionBindings].flatMap(([name, { properties }]) => {
+  const byRole = readRoles(view).flatMap(({ group, assignment: { permission, topicSpaceName } }) => {
+    const allowed: Decision = Object.freeze({ allowed: true, binding: group.name })
+    const templates = topicSpaceName === undefined ? [...spaces.values()].flat() : (spaces.get(topicSpaceName) ?? [])
+    return templates.map((template) => ({ group: group.name, permission, template, allowed }))
+  })
+  const byBinding = [...view.permissionBindings].flatMap(([name, { properties }]) => {
     const allowed: Decision = Object.freeze({ allowed: true, binding: name })
     const { clientGroupName: group, permission } = properties
     return (spaces.get(properties.topicSpaceName) ?? []).map((template) => ({ group, permission, template, allowed }))
   })
+  return [...byBinding, ...byRole]
 }
 
 class CompiledRules implements Rules {
   readonly position: number
   readonly #groups: ReadonlyMap<string, Predicate>
   readonly #rules: readonly Rule[]
+  readonly #roles: readonly RoleGroup[]
   readonly #anonymousExists: boolean
   /** The namespace keeps every topic that starts with `$` (M5-23). */
   readonly #dollarIsReserved: boolean
@@ -107,6 +139,7 @@ class CompiledRules implements Rules {
     this.position = view.rulesPosition
     this.#groups = readGroups(view)
     this.#rules = readRules(view)
+    this.#roles = readRoles(view).map(({ group }) => group)
     this.#anonymousExists = view.clientGroups.has(anonymousGroup)
     this.#dollarIsReserved = rulesInForce(view.namespace?.properties.limits).dollarTopicsRefused
   }
@@ -144,9 +177,16 @@ class CompiledRules implements Rules {
         return []
       case 'anonymous':
         return this.#anonymousExists ? [anonymousGroup] : []
-      case 'registered':
-        return [allGroup, ...[...this.#groups].filter(([, isMember]) => isMember(principal)).map(([name]) => name)]
+      case 'oauth2Jwt':
+        // EN-05: permission bindings are not for them.
+        return this.#rolesOf(principal)
+      default:
+        return [allGroup, ...[...this.#groups].filter(([, isMember]) => isMember(principal)).map(([name]) => name), ...this.#rolesOf(principal)]
     }
+  }
+
+  #rolesOf(principal: Principal): readonly string[] {
+    return this.#roles.filter((role) => hasRole(principal, role)).map(({ name }) => name)
   }
 
   #resolve(principal: Principal): Access {

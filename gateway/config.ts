@@ -74,6 +74,23 @@ export const gatewaySettings = {
     default: '',
     about: 'File with the password of the internal listener’s user $loggerhead; without it that listener lets nobody in',
   },
+  TOKEN_AUDIENCES: {
+    kind: 'text',
+    default: '',
+    about: 'What tokens must be for (aud) when the namespace names no audiences for their issuer: the host names of this deployment, separated by commas',
+  },
+  TOKEN_LEEWAY: { kind: 'number', default: 1000, min: 0, max: 300_000, unit: 'ms', about: 'How much the times in a token (exp, nbf) may be missed by' },
+  OUTGOING_HOSTS: {
+    kind: 'text',
+    default: '',
+    about: 'Hosts that may be asked for issuers’ keys and as webhooks, separated by commas; *.example.com for those below; empty: any, over HTTPS',
+  },
+  OUTGOING_CA: { kind: 'text', default: '', about: 'PEM file with the authorities that sign those hosts’ certificates; empty: the public ones' },
+  WEBHOOK_TOKEN_FILE: {
+    kind: 'text',
+    default: '',
+    about: 'File with the bearer token that the authentication webhook is shown, read again when it changes; goes with OUTGOING_HOSTS',
+  },
   PUBLISH_DENIED_3_1_1: {
     kind: 'text',
     default: 'close',
@@ -191,6 +208,95 @@ export const gatewaySettings = {
     about: 'Length of a client id',
     outcome: 'CONNACK 0x85 and close',
     metric: reached('CLIENT_ID_LENGTH_MAX'),
+  },
+  AUTHENTICATION_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time to find out who a client is: for keys, for a webhook, for the client’s next AUTH',
+    outcome: 'CONNACK 0x88 and close (0x87 when the client did not answer); on an open connection DISCONNECT',
+    metric: reached('AUTHENTICATION_TIMEOUT'),
+  },
+  AUTHENTICATIONS_PENDING_MAX: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 100_000,
+    unit: 'clients',
+    about: 'Clients of one kind of credentials that wait to be known at one time',
+    outcome: 'CONNACK 0x88 and close for a further one',
+    metric: reached('AUTHENTICATIONS_PENDING_MAX'),
+  },
+  VOUCHED_ATTRIBUTES_MAX: {
+    kind: 'number',
+    default: 4096,
+    min: 64,
+    max: 65_536,
+    unit: 'bytes',
+    about: 'Attributes that a token or a webhook gives a client, as JSON',
+    outcome: 'CONNACK 0x87 and close (0x88 when the webhook gave them)',
+    metric: reached('VOUCHED_ATTRIBUTES_MAX'),
+  },
+  ISSUER_KEYS_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time for an issuer’s metadata or key set to be fetched',
+    outcome: 'the keys known before are used; without any CONNACK 0x88',
+    metric: reached('ISSUER_KEYS_TIMEOUT'),
+  },
+  ISSUER_KEYS_BYTES_MAX: {
+    kind: 'number',
+    default: 262_144,
+    min: 1024,
+    max: 16_777_216,
+    unit: 'bytes',
+    about: 'Size of an issuer’s metadata or key set',
+    outcome: 'as when it cannot be fetched',
+    metric: reached('ISSUER_KEYS_BYTES_MAX'),
+  },
+  ISSUER_KEYS_FRESH: { kind: 'number', default: 600_000, min: 1000, max: 86_400_000, unit: 'ms', about: 'Age at which an issuer’s key set is fetched again' },
+  ISSUER_KEYS_BETWEEN: {
+    kind: 'number',
+    default: 30_000,
+    min: 0,
+    max: 3_600_000,
+    unit: 'ms',
+    about: 'Least time between two fetches of one key set, however many tokens name a key that is not in it',
+  },
+  WEBHOOK_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time for the authentication webhook’s decision, its turn included',
+    outcome: 'CONNACK 0x88 and close',
+    metric: reached('WEBHOOK_TIMEOUT'),
+  },
+  WEBHOOK_CONCURRENCY_MAX: {
+    kind: 'number',
+    default: 64,
+    min: 1,
+    max: 10_000,
+    unit: 'requests',
+    about: 'Requests under way to each outside host: the webhook, an issuer',
+    outcome: 'further ones wait for their turn, within WEBHOOK_TIMEOUT',
+    metric: reached('WEBHOOK_CONCURRENCY_MAX'),
+  },
+  WEBHOOK_RESPONSE_MAX: {
+    kind: 'number',
+    default: 65_536,
+    min: 256,
+    max: 16_777_216,
+    unit: 'bytes',
+    about: 'Body of the authentication webhook’s answer',
+    outcome: 'CONNACK 0x88 and close',
+    metric: reached('WEBHOOK_RESPONSE_MAX'),
   },
   TOPIC_LENGTH_MAX: {
     kind: 'number',
@@ -573,7 +679,17 @@ export interface GatewayConfig extends Limits {
   readonly proxied: ReadonlySet<ListenerName>
   /** Addresses and ranges of the proxies. */
   readonly proxies: readonly string[]
+  /** OUTGOING_HOSTS and TOKEN_AUDIENCES, one by one. */
+  readonly outgoingHosts: readonly string[]
+  readonly tokenAudiences: readonly string[]
 }
+
+/** A setting that lists texts, separated by commas. */
+const listed = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
 
 function port(variable: keyof GatewaySettings, text: string): number | null {
   if (text.toLowerCase() === 'off') return null
@@ -629,16 +745,20 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   if (values.FIRST_PACKET_SIZE_MAX > values.MAXIMUM_PACKET_SIZE && environment.FIRST_PACKET_SIZE_MAX) {
     throw new SettingError('FIRST_PACKET_SIZE_MAX', `${values.FIRST_PACKET_SIZE_MAX} is above MAXIMUM_PACKET_SIZE ${values.MAXIMUM_PACKET_SIZE}`)
   }
-  const origins = listed(values.WS_ORIGINS.toLowerCase())
-  const namespaceListeners = readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1'))
-  return { ...values, rules: openRules, listeners, namespaceListeners, origins, ...readProxies(values) }
+  if (values.WEBHOOK_TOKEN_FILE !== '' && values.OUTGOING_HOSTS === '') {
+    throw new SettingError('WEBHOOK_TOKEN_FILE', 'needs OUTGOING_HOSTS: the token goes to hosts that you name, not to any that a namespace’s settings name')
+  }
+  return {
+    ...values,
+    rules: openRules,
+    listeners,
+    namespaceListeners: readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1')),
+    origins: listed(values.WS_ORIGINS.toLowerCase()),
+    outgoingHosts: listed(values.OUTGOING_HOSTS.toLowerCase()),
+    tokenAudiences: listed(values.TOKEN_AUDIENCES),
+    ...readProxies(values),
+  }
 }
-
-const listed = (text: string): readonly string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '')
 
 function readProxies(values: GatewaySettings): Pick<GatewayConfig, 'proxied' | 'proxies'> {
   const proxied = new Set<ListenerName>()

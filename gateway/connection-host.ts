@@ -1,9 +1,10 @@
-import type { Authentication, Credentials, Validity } from '../access/authenticate.ts'
+import type { Credentials, Validity } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import type { SubscriptionRequest } from '../schemas/records.ts'
 import type { Attachment } from './attachment.ts'
+import type { AuthenticatingHost } from './authenticating.ts'
 import type { Connection } from './connection.ts'
 import type { Ending } from './disconnection.ts'
 import type { Client, Readiness } from './protocol.ts'
@@ -11,26 +12,27 @@ import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
 
 /** What a connection needs of its gateway. */
-export interface ConnectionHost extends PublishHost {
+export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   readonly rates: NamespaceRates
   now(): number
   readiness(isInternal: boolean): Readiness
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
   readonly registryIsCurrent: boolean
   freshClientId(): string
-  authenticate(credentials: Credentials, internal: boolean): Authentication
   /** Whether the namespace lets the address in. */
   mayComeFrom(address: string): boolean
   /** Changes whenever subscriptions have to be judged again. */
   readonly rulesPosition: number
   revalidate(credentials: Credentials, principal: Principal): Validity
   maySubscribe(principal: Principal, filter: string): boolean
-  /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT said whose session it is. */
+  /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
   /** Appends that the session's QoS 2 publish with this packet id is over. */
   release(attachment: Attachment, packetId: number, done: Appended): void
+  /** Appends that new credentials give the session these attributes. */
+  reauthenticated(attachment: Attachment, principal: Principal, done: (error: AppendError | null) => void): void
   /** The connection is over; called once for every attachment. */
   detach(attachment: Attachment, ending: Ending): void
   /** A numbered message of the session is done. */

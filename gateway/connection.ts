@@ -2,21 +2,24 @@
  * One client's connection: bytes in and out, phases, deadlines. What is to be done is decided in protocol.ts; what the
  * log, the registry and the routers have to do with it is the host's (gateway.ts).
  */
-import type { Credentials } from '../access/authenticate.ts'
-import type { Principal } from '../access/principal.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { Authentication, Credentials } from '../access/authenticate.ts'
+import { type Principal, voucherOf } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import { PacketUses } from '../model/packet-uses.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
-import type { AckPacket, ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import type { AckPacket, AuthPacket, ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import type { AckOutcome, LiveSession, Receiver } from '../proto/frames.ts'
 import type { Attachment } from './attachment.ts'
+import { Authenticating } from './authenticating.ts'
 import type { LimitName } from './config.ts'
 import type { ConnectionHost } from './connection-host.ts'
 import type { Timed } from './deadlines.ts'
 import { Delivering, type DeliveryOwner } from './delivering.ts'
 import { DisconnectionReason, type Ending, ended, lost } from './disconnection.ts'
+import { receiveAuth } from './exchange.ts'
 import type { HeldMessage } from './held-pages.ts'
 import { Input, type InputOwner, Pause } from './input.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -24,6 +27,7 @@ import { Output } from './output.ts'
 import { Progress } from './progress.ts'
 import {
   acceptance,
+  authenticationDataProblem,
   type Client,
   connackCode,
   type End,
@@ -37,7 +41,6 @@ import {
   refusalProperties,
   refuseAcknowledgement,
   refuseEverybody,
-  refuseSmallPackets,
   refuseUserProperties,
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
@@ -58,7 +61,7 @@ export interface AttachAnswer {
 
 interface Session {
   readonly client: Client
-  readonly credentials: Credentials
+  credentials: Credentials
   readonly attachment: Attachment
   principal: Principal
   /** Milliseconds since the epoch: judge the credentials anew then. */
@@ -69,6 +72,8 @@ interface Session {
 
 type Phase =
   | { readonly is: 'awaitingConnect'; readonly until: number }
+  /** Who it is has to be found out, or the client asked. */
+  | { readonly is: 'authenticating'; readonly client: Client; readonly attempt: Authenticating; readonly since: number; readonly until: number }
   | { readonly is: 'attaching'; readonly session: Session; readonly since: number; readonly until: number }
   | {
       readonly is: 'open'
@@ -80,10 +85,14 @@ type Phase =
       readonly delivering: Delivering
       readonly rates: ClientRates
       readonly filters: Set<string>
+      /** The client shows new credentials [MQTT-4.12.1-1]; the ones before count until they are judged. */
+      renewal: { readonly attempt: Authenticating; readonly until: number } | null
     }
   | { readonly is: 'closed' }
 
 const closed: Phase = { is: 'closed' }
+/** Why is for the log: refusals look alike on the wire. */
+const notBelieved = ended(ReasonCode.NotAuthorized, 'the credentials are not believed', DisconnectionReason.ClientAuthenticationError)
 const pingresp = writePacket({ type: 'pingresp' }, 4)
 /** Time for the last bytes of a connection that is closed, ms. */
 const graceMs = 2000
@@ -97,8 +106,6 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   readonly #output = new Output()
   #phase: Phase
   #lastReceivedAt: number
-  /** Bytes the client takes in one packet, as its CONNECT says: holds for a CONNACK that refuses, too. */
-  #maximumPacketSize = Number.POSITIVE_INFINITY
   readonly #progress = new Progress()
   /** How the connection is to end once everything that was read is answered. */
   #leaving: Ending | null = null
@@ -149,8 +156,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     return this.#phase.is === 'attaching' || this.#phase.is === 'open' ? this.#phase.session : null
   }
 
+  get #client(): Client | null {
+    return this.#phase.is === 'authenticating' ? this.#phase.client : (this.#session?.client ?? null)
+  }
+
   get #version(): ProtocolVersion | null {
-    return this.#session?.client.protocolVersion ?? this.#input.version ?? null
+    return this.#client?.protocolVersion ?? this.#input.version ?? null
   }
 
   // --- what the transport tells
@@ -218,6 +229,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         client.sessionExpiryInterval === 0 && !answer.sessionPresent,
       ),
       filters: new Set(answer.filters),
+      renewal: null,
     }
     this.#host.metrics.connects.inc({ result: 'accepted' })
     const now = this.#host.now()
@@ -304,13 +316,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** The gateway ends the connection. */
   close(ending: Ending): void {
     if (this.#phase.is === 'attaching') this.#refuseAttaching(ending.reasonCode, ending.detail, ending)
+    else if (this.#phase.is === 'authenticating') this.#refuse(connackCode(ending.reasonCode, this.#host.config), ending.detail)
     else if (this.#phase.is === 'open') this.#end(ending)
     else if (this.#phase.is === 'awaitingConnect') this.#drop()
   }
 
   /** The gateway ends the connection as soon as everything that was read is answered; nothing more is read. A CONNECT that is still to come will be refused. */
   leave(ending: Ending): void {
-    if (this.#phase.is === 'attaching') this.close(ending)
+    if (this.#phase.is === 'attaching' || this.#phase.is === 'authenticating') this.close(ending)
     if (this.#phase.is !== 'open') return
     this.#leaving = ending
     this.#input.pause(Pause.leaving)
@@ -342,6 +355,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         if (nowMs < phase.until) return phase.until
         this.#host.metrics.reached('CONNECT_TIMEOUT')
         this.#drop()
+        return null
+      case 'authenticating':
+        if (nowMs < phase.until) return phase.until
+        this.#host.metrics.reached('AUTHENTICATION_TIMEOUT')
+        if (phase.attempt.expected === 'continue') this.#refuse(ReasonCode.NotAuthorized, 'the client did not answer in time')
+        else this.#refuse(ReasonCode.ServerUnavailable, 'who it is was not found out in time')
         return null
       case 'attaching':
         if (nowMs < phase.until) return phase.until
@@ -401,6 +420,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const phase = this.#phase
     if (phase.is === 'open') this.#takeOpen(phase, packet)
     else if (phase.is === 'awaitingConnect' && packet.type === 'connect') this.#connect(packet)
+    else if (phase.is === 'authenticating') this.#takeAuthenticating(phase, packet)
     else if (phase.is === 'awaitingConnect') this.#drop() // [MQTT-3.1.0-1]
   }
 
@@ -408,7 +428,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const version = this.#input.version
     if (error.reasonCode === ReasonCode.PacketTooLarge)
       this.#host.metrics.reached(this.#phase.is === 'awaitingConnect' ? 'FIRST_PACKET_SIZE_MAX' : 'MAXIMUM_PACKET_SIZE')
-    if (this.#phase.is === 'open' || this.#phase.is === 'attaching') this.close(ended(error.reasonCode, error.message))
+    if (this.#phase.is === 'open' || this.#phase.is === 'attaching' || this.#phase.is === 'authenticating') this.close(ended(error.reasonCode, error.message))
     else if (version !== undefined) this.#refuse(error.reasonCode, error.message)
     else this.#drop()
   }
@@ -452,8 +472,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       case 'pubcomp':
         phase.delivering.complete(packet.packetId, this.#host.now())
         return
+      case 'auth':
+        this.#renew(phase, packet)
+        return
       default:
-        // [MQTT-3.1.0-2], and AUTH without an authentication method [MQTT-4.12.0-7].
+        // [MQTT-3.1.0-2]
         this.#end(ended(ReasonCode.ProtocolError, `${packet.type} has no place here`))
     }
   }
@@ -482,7 +505,6 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #connect(packet: ConnectPacket): void {
     const host = this.#host
-    this.#maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
     const refusal = refuseEverybody(host.readiness(this.isInternal), host.config)
     if (refusal) {
       this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
@@ -494,21 +516,39 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { client } = decision
-    const tooSmall = refuseSmallPackets(client, host.config)
-    if (tooSmall) {
-      this.#refuse(tooSmall.reasonCode, tooSmall.detail)
-      return
-    }
     this.#input.maximumPacketSize = client.announced.maximumPacketSize
+    const since = host.now()
+    const { authenticationMethod, authenticationData } = packet.properties
     const credentials: Credentials = {
       clientId: client.clientId,
       username: packet.username,
       password: packet.password && Buffer.from(packet.password),
+      authenticationMethod,
+      authenticationData,
       certificate: this.transport.certificate ?? undefined,
     }
-    const authentication = host.authenticate(credentials, this.isInternal)
+    const owner = {
+      onJudged: (authentication: Authentication, judged: Credentials) => this.#judged(client, since, authentication, judged),
+      onAsked: () => this.#askForData(client),
+    }
+    const attempt = new Authenticating(host, owner, this.isInternal, credentials)
+    const until = since + host.config.AUTHENTICATION_TIMEOUT
+    this.#phase = { is: 'authenticating', client, attempt, since, until }
+    attempt.begin()
+    if (this.#phase.is !== 'authenticating') return
+    host.setDeadline(this, until)
+    if (attempt.expected === 'nothing') this.#input.pause(Pause.authenticating)
+  }
+
+  #judged(client: Client, since: number, authentication: Authentication, credentials: Credentials): void {
+    const host = this.#host
+    if (this.#phase.is !== 'authenticating') return
     if (!authentication.ok) {
-      this.#refuse(authentication.reasonCode, authentication.why)
+      this.#refuse(authentication.reasonCode, authentication.why, undefined, false)
+      return
+    }
+    if (credentials.evidence && !host.registryIsCurrent) {
+      this.#refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
       return
     }
     const { principal } = authentication
@@ -520,12 +560,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuse(ReasonCode.NotAuthorized, 'the will’s topic may not be published on')
       return
     }
-    const attachment = host.attach(this, client, principal, Boolean(packet.username))
+    const attachment = host.attach(this, client, principal, Boolean(credentials.username) || voucherOf(principal) !== '')
     if (!attachment) {
       this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return
     }
-    const now = host.now()
+    const until = host.now() + host.config.ATTACH_TIMEOUT
     const session = {
       client,
       credentials,
@@ -534,9 +574,107 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY,
       rulesPosition: host.rulesPosition,
     }
-    this.#phase = { is: 'attaching', session, since: now, until: now + host.config.ATTACH_TIMEOUT }
-    host.setDeadline(this, now + host.config.ATTACH_TIMEOUT)
+    this.#phase = { is: 'attaching', session, since, until }
+    host.setDeadline(this, until)
     this.#input.pause(Pause.attaching)
+    this.#input.resume(Pause.authenticating)
+  }
+
+  #askForData({ authenticationMethod }: Client): void {
+    if (authenticationMethod === undefined) throw new TypeError('only who names a method is asked') // [MQTT-4.12.0-6]
+    this.#send({ type: 'auth', reasonCode: ReasonCode.ContinueAuthentication, properties: { authenticationMethod } }) // [MQTT-4.12.0-2], [MQTT-4.12.0-5]
+  }
+
+  /** Between CONNECT and CONNACK a client sends AUTH when it is asked, and nothing else. */
+  #takeAuthenticating(phase: Phase & { is: 'authenticating' }, packet: Packet): void {
+    const { client, attempt } = phase
+    if (packet.type === 'disconnect') {
+      this.#drop()
+      return
+    }
+    if (packet.type !== 'auth') {
+      this.#refuse(ReasonCode.ProtocolError, `${packet.type} has no place before CONNACK`)
+      return
+    }
+    const received = receiveAuth(packet, client.authenticationMethod, attempt.expected)
+    const tooMuch = authenticationDataProblem(packet.properties.authenticationData, this.#host.config)
+    if (received.do === 'end') this.#refuse(received.ending.reasonCode, received.ending.detail)
+    else if (tooMuch) this.#refuse(ReasonCode.QuotaExceeded, tooMuch, 'AUTHENTICATION_DATA_BYTES_MAX')
+    else {
+      attempt.continue(received.data)
+      if (this.#phase.is === 'authenticating') this.#input.pause(Pause.authenticating)
+    }
+  }
+
+  /** An AUTH on the open connection: everything else goes on meanwhile. */
+  #renew(phase: Phase & { is: 'open' }, packet: AuthPacket): void {
+    const { session } = phase
+    const { client } = session
+    const received = receiveAuth(packet, client.authenticationMethod, phase.renewal?.attempt.expected ?? 'reauthenticate')
+    if (received.do === 'end') {
+      this.#apply(received)
+      return
+    }
+    const tooMuch = authenticationDataProblem(received.data, this.#host.config)
+    if (tooMuch) {
+      this.#host.metrics.reached('AUTHENTICATION_DATA_BYTES_MAX')
+      this.#end(ended(ReasonCode.QuotaExceeded, tooMuch))
+      return
+    }
+    if (phase.renewal) {
+      phase.renewal.attempt.continue(received.data)
+      return
+    }
+    const owner = {
+      onJudged: (authentication: Authentication, judged: Credentials) => this.#renewed(phase, authentication, judged),
+      onAsked: () => this.#askForData(client),
+    }
+    const { clientId, username, certificate } = session.credentials
+    const { authenticationMethod } = client
+    const attempt = new Authenticating(this.#host, owner, this.isInternal, {
+      clientId,
+      username,
+      certificate,
+      authenticationMethod,
+      authenticationData: received.data,
+    })
+    const now = this.#host.now()
+    phase.renewal = { attempt, until: now + this.#host.config.AUTHENTICATION_TIMEOUT }
+    attempt.begin()
+    if (this.#phase === phase) this.#host.setDeadline(this, this.#nextLook(now))
+  }
+
+  /** The new credentials are judged: they take the place of the old ones, or the connection is over [MQTT-4.12.1-2]. */
+  #renewed(phase: Phase & { is: 'open' }, authentication: Authentication, credentials: Credentials): void {
+    if (this.#phase !== phase) return
+    const { session } = phase
+    const { principal: before } = session
+    if (!authentication.ok) {
+      this.#host.report(this, 'new credentials refused', { clientId: session.client.clientId, why: authentication.why })
+      const fault = ended(ReasonCode.ServerBusy, 'the credentials could not be looked into', DisconnectionReason.ServerError)
+      this.close(authentication.reasonCode === ReasonCode.ServerUnavailable ? fault : notBelieved)
+      return
+    }
+    const { principal } = authentication
+    if (principal.authenticationName !== before.authenticationName || principal.kind !== before.kind) {
+      this.#host.report(this, 'new credentials of somebody else', { clientId: session.client.clientId, authenticationName: principal.authenticationName })
+      this.close(notBelieved)
+      return
+    }
+    const done = (): void => {
+      if (this.#phase !== phase) return
+      phase.renewal = null
+      session.credentials = credentials
+      session.principal = principal
+      session.expiresAt = authentication.expiresAt ?? Number.POSITIVE_INFINITY
+      phase.publishing.forgetDecisions()
+      const { authenticationMethod } = session.client
+      this.#send({ type: 'auth', reasonCode: ReasonCode.Success, properties: { ...(authenticationMethod !== undefined && { authenticationMethod }) } })
+      this.rejudge()
+    }
+    // Routers judge subscriptions by the attributes.
+    if (isDeepStrictEqual({ ...principal.attributes }, { ...before.attributes })) done()
+    else this.#host.reauthenticated(session.attachment, principal, (error) => this.#appended(error, done))
   }
 
   #subscribe(phase: Phase & { is: 'open' }, packet: SubscribePacket): void {
@@ -644,6 +782,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       session.expiresAt,
       this.#readAgainAt,
       this.#sendAgainAt,
+      this.#phase.is === 'open' && this.#phase.renewal ? this.#phase.renewal.until : Number.POSITIVE_INFINITY,
       nowMs + 600_000,
     )
   }
@@ -652,6 +791,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (nowMs >= session.expiresAt) {
       this.rejudge()
       if (this.#phase.is === 'closed') return
+    }
+    if (this.#phase.is === 'open' && this.#phase.renewal && nowMs >= this.#phase.renewal.until) {
+      this.#host.metrics.reached('AUTHENTICATION_TIMEOUT')
+      this.#end(notBelieved)
+      return
     }
     if (this.#progress.isStuck(this.transport.waitingBytes, nowMs, this.#host.config.SLOW_CLIENT_TIMEOUT)) {
       this.#host.metrics.reached('SLOW_CLIENT_TIMEOUT')
@@ -684,12 +828,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#end(decision.ending)
   }
 
-  /** CONNECT is refused before anything stands in the log. */
-  #refuse(reasonCode: number, detail: string, limit?: LimitName): void {
+  /** CONNECT is refused before anything stands in the log. `isTold` false: what is wrong with credentials is not for who shows them. */
+  #refuse(reasonCode: number, detail: string, limit?: LimitName, isTold = true): void {
+    if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
     if (limit) this.#host.metrics.reached(limit)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
     this.#host.report(this, 'connect refused', { reasonCode, detail })
-    this.#send({ type: 'connack', sessionPresent: false, reasonCode, properties: refusalProperties(reasonCode, detail, this.#host.config) })
+    this.#send({ type: 'connack', sessionPresent: false, reasonCode, properties: isTold ? refusalProperties(reasonCode, detail, this.#host.config) : {} })
     this.#phase = closed
     this.#leave()
   }
@@ -704,6 +849,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   /** Without a word: nothing was agreed yet. */
   #drop(): void {
+    if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
     this.#phase = closed
     this.#input.close()
     this.transport.destroy()
@@ -716,7 +862,9 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#send(farewell(ending, phase.session.client, this.#host.config))
     }
     this.#phase = closed
+    if (phase.is === 'authenticating') phase.attempt.cancel()
     if (phase.is === 'open') {
+      phase.renewal?.attempt.cancel()
       phase.publishing.close()
       phase.delivering.close()
       this.#host.metrics.disconnected(ending.reason)
@@ -742,8 +890,9 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #send(packet: Packet): void {
     const version = this.#version
     if (version === null) return
-    const bytes = writePacket(packet, version, this.#maximumPacketSize)
-    if (bytes.length > 0 && bytes.length <= this.#maximumPacketSize) this.#write(bytes) // [MQTT-3.1.2-24]
+    const maximum = this.#client?.maximumPacketSize || Number.POSITIVE_INFINITY
+    const bytes = writePacket(packet, version, maximum)
+    if (bytes.length > 0 && bytes.length <= maximum) this.#write(bytes)
   }
 
   #write(bytes: Buffer): void {

@@ -4,7 +4,8 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Authentication, authenticate, type Credentials, stillValid, type Validity } from '../access/authenticate.ts'
 import { compileRules, type Rules } from '../access/decide.ts'
-import type { Principal } from '../access/principal.ts'
+import type { Evidence, Question } from '../access/evidence.ts'
+import { type Principal, voucherOf } from '../access/principal.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
@@ -23,6 +24,8 @@ import type { ConnectionHost } from './connection-host.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Ending, ended } from './disconnection.ts'
 import { Drain } from './drain.ts'
+import type { EvidenceFinder } from './evidence-finder.ts'
+import { openEvidence } from './evidence-sources.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
@@ -112,6 +115,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   /** Reused for every message: the encoder copies. */
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
   readonly #unwatch: () => void
+  readonly #finder: EvidenceFinder
   #reportedSince = 0
   #reports = 0
 
@@ -126,6 +130,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#rules = compileRules(options.registry.view)
     this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
     this.metrics = new GatewayMetrics(options.metricsRegistry, () => ({
+      authenticationsPending: this.#finder.pending,
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
       kafkaPendingBytes: appender.pendingBytes,
@@ -133,6 +138,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       registryUnconfirmedMs: options.registry.confirmedMs(),
     }))
     this.rates = new NamespaceRates(this)
+    this.#finder = openEvidence(options.config, () => this.now(), this.metrics, options.logger)
     this.#accepted.gateway = options.config.GATEWAY_ID
     randomBytes(8).copy(this.#messageId)
     this.#unwatch = options.registry.onChange(() => this.#onRegistryChange())
@@ -230,6 +236,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     }
     await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
     this.links.closeAll('the gateway has stopped')
+    this.#finder.close()
     this.deadlines.stop()
   }
 
@@ -296,8 +303,8 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   authenticate(credentials: Credentials, internal: boolean): Authentication {
     const { registry, internalKey } = this.#options
-    const authentication = authenticate(registry.view, credentials, { now: this.now(), internalKey: (internal && internalKey) || undefined })
-    if (internal && authentication.ok && authentication.principal.kind !== 'internal') {
+    const authentication = authenticate(registry.view, credentials, { ...this.#judgingNow(), internalKey: (internal && internalKey) || undefined })
+    if (internal && (authentication.ok ? authentication.principal.kind !== 'internal' : authentication.question)) {
       return { ok: false, reasonCode: 0x87, why: 'the internal listener is for Loggerhead’s own parts' }
     }
     return authentication
@@ -312,7 +319,16 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   revalidate(credentials: Credentials, principal: Principal): Validity {
-    return stillValid(this.#options.registry.view, { credentials, principal }, { now: this.now() })
+    return stillValid(this.#options.registry.view, { credentials, principal }, this.#judgingNow())
+  }
+
+  findOut(question: Question, answer: (evidence: Evidence) => void): { cancel(): void } {
+    return this.#finder.findOut(question, answer)
+  }
+
+  #judgingNow() {
+    const { TOKEN_LEEWAY: tokenLeewayMs, tokenAudiences } = this.config
+    return { now: this.now(), tokenLeewayMs, tokenAudiences }
   }
 
   mayPublish(principal: Principal, topic: string): Permission {
@@ -369,6 +385,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       will: client.will,
       attributes: principal.attributes,
       sessionsMax: sessionsMaxOf({ kind: principal.kind, hasUserName }, this.config.SESSIONS_PER_NAME_MAX),
+      vouchedBy: voucherOf(principal),
     })
     this.#connections.set(number, connection)
     this.#attachments.set(number, attachment)
@@ -402,6 +419,18 @@ export class Gateway implements ConnectionHost, LinkHost {
   release(attachment: Attachment, packetId: number, done: Appended): void {
     const at = this.now()
     this.#appendSession(attachment, encodeRecord('Released', { clientId: attachment.clientId, epoch: epochOf(attachment), at, packetId }), at, done)
+  }
+
+  reauthenticated(attachment: Attachment, principal: Principal, done: (error: AppendError | null) => void): void {
+    const at = this.now()
+    const value = encodeRecord('Reauthenticated', {
+      clientId: attachment.clientId,
+      epoch: epochOf(attachment),
+      at,
+      registryPosition: this.#options.registry.view.position,
+      attributes: principal.attributes,
+    })
+    this.#appendSession(attachment, value, at, done)
   }
 
   detach(attachment: Attachment, ending: Ending): void {

@@ -44,6 +44,7 @@ export interface GatewayLevels {
   readonly kafkaPendingBytes: number
   readonly linkedRouters: number
   readonly registryUnconfirmedMs: number
+  readonly authenticationsPending: number
 }
 
 /** Plain numbers on the hot path; prom-client reads them when it is scraped. */
@@ -65,6 +66,12 @@ export class GatewayMetrics {
   /** Seconds from a CONNECT to its CONNACK. */
   readonly connectSeconds: Histogram
   readonly staleFrames: Counter
+  /** What was found out about clients. */
+  readonly authentications: Counter<'about' | 'result'>
+  readonly authenticationSeconds: Histogram<'about'>
+  readonly issuerKeysFetched: Counter<'result'>
+  readonly webhookDecisions: Counter<'decision'>
+  readonly webhookFailures: Counter<'status' | 'error'>
 
   constructor(registry: Registry, levels: () => GatewayLevels) {
     const registers = [registry]
@@ -86,6 +93,37 @@ export class GatewayMetrics {
       name: 'loggerhead_connect_seconds',
       help: 'From CONNECT to CONNACK',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    })
+    this.authentications = new Counter({
+      name: 'loggerhead_authentications_total',
+      help: 'Credentials that had to be looked into, by kind: good, allow, deny, fault or the rule that a token broke',
+      labelNames: ['about', 'result'],
+      registers,
+    })
+    this.authenticationSeconds = new Histogram({
+      name: 'loggerhead_authentication_seconds',
+      help: 'Time that took',
+      labelNames: ['about'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    })
+    this.issuerKeysFetched = new Counter({
+      name: 'loggerhead_issuer_keys_fetched_total',
+      help: 'Key sets of token issuers fetched, by result: fetched or failed',
+      labelNames: ['result'],
+      registers,
+    })
+    this.webhookDecisions = new Counter({
+      name: 'loggerhead_webhook_decisions_total',
+      help: 'Decisions of the authentication webhook',
+      labelNames: ['decision'],
+      registers,
+    })
+    this.webhookFailures = new Counter({
+      name: 'loggerhead_webhook_failures_total',
+      help: 'Requests to the authentication webhook without a decision',
+      labelNames: ['status', 'error'],
       registers,
     })
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })
@@ -124,6 +162,7 @@ export class GatewayMetrics {
     gauge('loggerhead_paused_connections', 'Sockets not read for the moment', (now) => now.pausedConnections)
     gauge('loggerhead_kafka_pending_bytes', 'Bytes waiting for Kafka', (now) => now.kafkaPendingBytes)
     gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
+    gauge('loggerhead_authentications_pending', 'Clients that wait to be known', (now) => now.authenticationsPending)
     gauge('loggerhead_registry_unconfirmed_ms', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs)
   }
 

@@ -17,7 +17,6 @@ import type {
 } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
-import { writePacket } from '../mqtt/writer.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
@@ -57,6 +56,8 @@ export interface Client {
   readonly wantsResponseInformation: boolean
   readonly will: Will | null
   readonly announced: Announced
+  /** Of the CONNECT: what every AUTH and the CONNACK carry [MQTT-4.12.0-5]. */
+  readonly authenticationMethod: string | undefined
   /** What CONNACK has to tell because it differs from what was asked. */
   readonly told: {
     readonly assignedClientIdentifier?: string
@@ -105,9 +106,9 @@ export function refuseEverybody(readiness: Readiness, limits: Limits): Refused |
 /** Is this CONNECT one that can be served at all, whoever sends it? `fresh` is the id for a client without one. */
 export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: string): Refused | { readonly do: 'authenticate'; readonly client: Client } {
   const { properties, protocolVersion } = packet
+  const { authenticationMethod } = properties
   const authenticationProblem = authenticationDataProblem(properties.authenticationData, limits)
   if (authenticationProblem) return refuse(ReasonCode.QuotaExceeded, authenticationProblem, 'AUTHENTICATION_DATA_BYTES_MAX')
-  if (properties.authenticationMethod !== undefined) return refuse(ReasonCode.BadAuthenticationMethod, 'no enhanced authentication is offered')
   const idProblem = clientIdProblem(packet, limits)
   if (idProblem) return idProblem
   if (limits.rules.userPropertiesOnPublishOnly && properties.userProperties) return refuse(ReasonCode.ImplementationSpecificError, misplacedUserProperties)
@@ -138,6 +139,7 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
         maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
         topicAliasMaximum: limits.TOPIC_ALIAS_MAXIMUM,
       },
+      authenticationMethod,
       told: {
         ...(assigned && { assignedClientIdentifier: fresh }), // [MQTT-3.2.2-16]
         ...(keepAlive !== packet.keepAlive && { serverKeepAlive: keepAlive }), // [MQTT-3.2.2-21]
@@ -145,14 +147,6 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
       },
     },
   }
-}
-
-/** A client that takes no packet as large as its CONNACK could be told nothing: neither that it is in, nor anything after that. */
-export function refuseSmallPackets(client: Client, limits: Limits): Refused | null {
-  if (client.maximumPacketSize === 0) return null
-  const { length } = writePacket(acceptance(client, false, limits), client.protocolVersion)
-  if (length <= client.maximumPacketSize) return null
-  return refuse(ReasonCode.PacketTooLarge, `the CONNACK has ${length} bytes, the client's Maximum Packet Size is ${client.maximumPacketSize}`)
 }
 
 /** What is wrong with the authentication data of a CONNECT or an AUTH; null when nothing is. */
@@ -283,6 +277,7 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Limi
     reasonCode: ReasonCode.Success,
     properties: {
       ...client.told,
+      ...(client.authenticationMethod !== undefined && { authenticationMethod: client.authenticationMethod }), // [MQTT-4.12.0-5], [MQTT-4.12.0-6]
       ...responseInformation(client, limits),
       ...announced,
       ...(maximumQoS !== 2 && { maximumQoS }), // section 3.2.2.3.4: 2 is said by saying nothing
@@ -295,7 +290,9 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Limi
 /** What a refused client is told besides the code. Why credentials are refused is for the log only. */
 export function refusalProperties(reasonCode: number, detail: string, limits: Limits): { readonly reasonString?: string; readonly serverReference?: string } {
   if (reasonCode === ReasonCode.UseAnotherServer) return { reasonString: detail, serverReference: limits.SERVER_REFERENCE }
-  return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized ? {} : { reasonString: detail }
+  return reasonCode === ReasonCode.BadUserNameOrPassword || reasonCode === ReasonCode.NotAuthorized || reasonCode === ReasonCode.BadAuthenticationMethod
+    ? {}
+    : { reasonString: detail }
 }
 
 /** The DISCONNECT that ends a connection of MQTT 5. */

@@ -1,4 +1,5 @@
 /** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
+import { type ClientAuthentication, readClientAuthentication } from './client-authentication.ts'
 import {
   limitNames,
   limitPresets,
@@ -71,7 +72,7 @@ export interface CaCertificateProperties {
 export type NamespaceNetwork = Pick<NamespaceProperties, 'publicNetworkAccess' | 'inboundIpRules'>
 
 /** Out of the namespace's `topicSpacesConfiguration` (NS-04), and what stands beside it. */
-export interface NamespaceProperties {
+export interface NamespaceProperties extends ClientAuthentication {
   readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
   readonly maximumSessionExpiryInHours?: number
   readonly maximumClientSessionsPerAuthenticationName?: number
@@ -220,10 +221,12 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
   },
   namespace(json) {
     const configuration = object(json.topicSpacesConfiguration)
-    const named = object(configuration.clientAuthentication).alternativeAuthenticationNameSources
+    const authentication = object(configuration.clientAuthentication)
+    const named = authentication.alternativeAuthenticationNameSources
     const { maximumSessionExpiryInHours, maximumClientSessionsPerAuthenticationName } = configuration
     return {
       alternativeAuthenticationNameSources: texts(named) ? named.filter(isNameSource) : [],
+      ...readClientAuthentication(authentication),
       ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
       ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
       ...(json.limits === undefined ? {} : { limits: readLimits(object(json.limits)) }),

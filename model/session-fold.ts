@@ -9,6 +9,7 @@ import type {
   Attachment,
   Detached,
   PendingWill,
+  Reauthenticated,
   Released,
   SessionEnded,
   Subscribed,
@@ -41,6 +42,8 @@ export type SessionChange =
   | { readonly kind: 'unsubscribed'; readonly session: Session; readonly removed: readonly Subscription[] }
   /** A QoS 2 publish of the session is over: its packet id is free, and `use` was the number of this use. */
   | { readonly kind: 'released'; readonly session: Session; readonly packetId: number; readonly use: number }
+  /** The session's attributes are not what they were. */
+  | { readonly kind: 'reauthenticated'; readonly session: Session }
   /** Follows `detached` when the session ends with its connection; else stands alone. */
   | {
       readonly kind: 'ended'
@@ -102,6 +105,8 @@ export class SessionFold {
         return this.#subscribed(offset, record.value)
       case 'Unsubscribed':
         return this.#unsubscribed(record.value)
+      case 'Reauthenticated':
+        return this.#reauthenticated(record.value)
       case 'Released':
         return this.#released(record.value)
       case 'Detached':
@@ -140,6 +145,7 @@ export class SessionFold {
           attached: null,
           will: record.will,
           attributes: record.attributes,
+          vouchedBy: record.vouchedBy,
         })
     const changes: SessionChange[] = []
     if (known && !known.isOver && !isPresent) {
@@ -164,6 +170,7 @@ export class SessionFold {
     session.will = record.will
     session.attributes = record.attributes
     if (!isPresent) session.sessionsMax = record.sessionsMax
+    session.vouchedBy = record.vouchedBy
     this.sessions.set(record.clientId, session)
     changes.push({ kind: 'attached', session, record, attachment, isPresent, replaced, sequence: session.sequence })
     const hadWills = (known?.wills.length ?? 0) > 0
@@ -209,6 +216,14 @@ export class SessionFold {
    * One of an older connection is ignored like all it says: its client never saw the PUBCOMP and sends PUBREL again. Two for
    * one use do no harm: the client uses the packet id again only after PUBCOMP, when both are folded.
    */
+  #reauthenticated(record: Reauthenticated): readonly SessionChange[] {
+    const session = this.#current(record.clientId, record.epoch)
+    if (!session) return []
+    session.judgedAt = Math.max(session.judgedAt, record.registryPosition)
+    session.attributes = record.attributes
+    return [{ kind: 'reauthenticated', session }]
+  }
+
   #released(record: Released): readonly SessionChange[] {
     const session = this.#current(record.clientId, record.epoch)
     if (!session) return []

@@ -44,6 +44,8 @@ export class Session {
   /** Of this client id's connections that are over: waiting for their delay, or being published. */
   wills: readonly PendingWill[] = noWills
   attributes: Attributes
+  /** Who vouched for the name (access/principal.ts); empty: the registry. */
+  vouchedBy: string
   /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
   judgedAt = 0
   /** Sessions its authentication name may have, as the attach that began it had it; 0 for any number. Not in snapshots: it is looked at once. */
@@ -62,6 +64,7 @@ export class Session {
     readonly attached: Attachment | null
     readonly will: Will | null
     readonly attributes: Attributes
+    readonly vouchedBy: string
   }) {
     this.clientId = begin.clientId
     this.shard = begin.shard
@@ -75,6 +78,7 @@ export class Session {
     this.endedAt = null
     this.will = begin.will
     this.attributes = begin.attributes
+    this.vouchedBy = begin.vouchedBy
   }
 
   /** Empties the queue: its owner reads it anew. */

@@ -38,6 +38,7 @@ export function sessionState(session: Session): SessionState {
     wills: session.wills,
     received: queue.received,
     uses: session.uses?.encode() ?? noUses,
+    vouchedBy: session.vouchedBy,
   }
 }
 
@@ -59,6 +60,7 @@ function sessionOf(state: SessionState, shard: number): Session {
     attached: state.attached,
     will: state.will,
     attributes: state.attributes,
+    vouchedBy: state.vouchedBy,
   })
   session.epoch = state.epoch
   session.detachedAt = state.detachedAt

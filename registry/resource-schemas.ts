@@ -9,6 +9,30 @@ const object = (properties: object, required: readonly string[] = []) => ({ type
 const hostNamesMax = 64
 /** What Azure says of a custom domain besides its name (NS-09): certificates and proofs of ownership that nobody here looks at. */
 export const azureDomainFields = ['identity', 'certificateUrl', 'validationState', 'expectedTxtRecordName', 'expectedTxtRecordValue']
+const url = { type: 'string', minLength: 1, maxLength: 2048 }
+const name = { type: 'string', minLength: 1, maxLength: 256 }
+const tokenIssuer = object(
+  {
+    tokenIssuer: { type: 'string', minLength: 1, maxLength: 2048 },
+    encodedIssuerCertificates: {
+      type: 'array',
+      maxItems: 10,
+      items: object({ kid: name, encodedCertificate: { type: 'string', minLength: 1, maxLength: 65_536 } }, ['kid', 'encodedCertificate']),
+    },
+    audiences: { type: 'array', maxItems: 20, items: { type: 'string', minLength: 1, maxLength: 2048 } },
+    jwksUrl: url,
+    openIdConfigurationUrl: url,
+    roleAssignments: {
+      type: 'array',
+      maxItems: 100,
+      items: object({ claim: { ...name, pattern: '^[A-Za-z0-9_]+$' }, value: name, permission: { enum: ['Publisher', 'Subscriber'] }, topicSpaceName: name }, [
+        'value',
+        'permission',
+      ]),
+    },
+  },
+  ['tokenIssuer'],
+)
 
 export const resourceSchemas: Readonly<Record<ResourceKind, { readonly properties: object }>> = {
   clients: object(
@@ -69,6 +93,9 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
           uniqueItems: true,
           maxItems: alternativeAuthenticationNameSources.length,
         },
+        customJwtAuthentication: tokenIssuer,
+        oauth2JwtAuthentication: tokenIssuer,
+        webhookAuthentication: object({ endpointUrl: url, endpointBaseUrl: url }),
       }),
     }),
     partitions: { type: 'integer', minimum: 1, maximum: 1024 },
@@ -104,8 +131,10 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
     'topicSpacesConfiguration.routeTopicResourceId',
     'topicSpacesConfiguration.routingEnrichments',
     'topicSpacesConfiguration.routingIdentityInfo',
-    'topicSpacesConfiguration.clientAuthentication.customJwtAuthentication',
-    'topicSpacesConfiguration.clientAuthentication.webhookAuthentication',
+    'topicSpacesConfiguration.clientAuthentication.customJwtAuthentication.issuerCertificates',
+    'topicSpacesConfiguration.clientAuthentication.webhookAuthentication.identity',
+    'topicSpacesConfiguration.clientAuthentication.webhookAuthentication.azureActiveDirectoryApplicationIdOrUri',
+    'topicSpacesConfiguration.clientAuthentication.webhookAuthentication.azureActiveDirectoryTenantId',
   ],
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { allGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { baseOf } from './client-authentication-rules.ts'
 import { Problem } from './problem.ts'
 import type { Command } from './registry.ts'
 import { checkDelete, checkPut, type RegistryLimits } from './rules.ts'
@@ -141,12 +142,33 @@ function readOnlyProperties(resource: Resource): object {
   return { issueTimeInUtc: validFromDate.toISOString(), expiryTimeInUtc: validToDate.toISOString() }
 }
 
+/** A query may hold a key, and readers may read this. */
+export function shownWebhook(endpointUrl: string): object {
+  const endpointBaseUrl = baseOf(endpointUrl)
+  return endpointBaseUrl === endpointUrl ? { endpointUrl, endpointBaseUrl } : { endpointBaseUrl }
+}
+
 /** Properties in the nesting the API has (NS-04), without what nobody may see. */
 function apiProperties(resource: Resource): object {
   if (resource.kind === 'namespace') {
-    const { alternativeAuthenticationNameSources, limits, publicNetworkAccess, inboundIpRules, ...settings } = (resource as Resource<'namespace'>).properties
+    const {
+      alternativeAuthenticationNameSources,
+      customJwtAuthentication,
+      oauth2JwtAuthentication,
+      webhookAuthentication,
+      limits,
+      publicNetworkAccess,
+      inboundIpRules,
+      ...settings
+    } = (resource as Resource<'namespace'>).properties
+    const clientAuthentication = {
+      alternativeAuthenticationNameSources,
+      customJwtAuthentication,
+      oauth2JwtAuthentication,
+      webhookAuthentication: webhookAuthentication && shownWebhook(webhookAuthentication.endpointUrl),
+    }
     return {
-      topicSpacesConfiguration: { ...settings, clientAuthentication: { alternativeAuthenticationNameSources } },
+      topicSpacesConfiguration: { ...settings, clientAuthentication },
       ...(limits ? { limits } : {}),
       ...(publicNetworkAccess ? { publicNetworkAccess } : {}),
       ...(inboundIpRules ? { inboundIpRules } : {}),

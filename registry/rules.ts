@@ -1,5 +1,5 @@
 /** Which resources may be written and deleted (spec 1.8 – 1.13): pure, given the registry as it is. */
-import { foldThumbprint } from '../access/authenticate.ts'
+import { foldThumbprint } from '../access/client-certificate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
@@ -8,6 +8,7 @@ import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInFor
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
+import { checkClientAuthentication } from './client-authentication-rules.ts'
 import type { RegistryConfig } from './config.ts'
 import { Problem, type Violation } from './problem.ts'
 
@@ -211,7 +212,7 @@ function checkApiKey({ view, name, properties, now, newKeyHash }: Check): Checke
 }
 
 /** The namespace's settings, with what its limits ask for and do not get. What another process bounds is known there alone. */
-function checkNamespace({ properties, limits }: Check): Checked {
+function checkNamespace({ view, properties, limits }: Check): Checked {
   const asked = (properties.limits ?? {}) as Readonly<Record<string, unknown>>
   const own: Readonly<Record<string, number | undefined>> = limits
   const warnings = Object.entries(namespaceLimits).flatMap(([name, { setting }]) => {
@@ -222,7 +223,13 @@ function checkNamespace({ properties, limits }: Check): Checked {
       : []
   })
   checkIpRules(properties, limitInForce('inboundIpRules', properties.limits as NamespaceLimits | undefined, limits.INBOUND_IP_RULES_MAX))
-  return { properties, warnings }
+  const configuration = properties.topicSpacesConfiguration as Json | undefined
+  const authentication = configuration?.clientAuthentication as Json | undefined
+  if (!authentication) return { properties, warnings }
+  const checked = checkClientAuthentication(authentication, view.namespace?.properties.webhookAuthentication?.endpointUrl)
+  if (checked.violations.length > 0) throw invalid(...checked.violations)
+  const topicSpacesConfiguration = { ...configuration, clientAuthentication: checked.clientAuthentication }
+  return { properties: { ...properties, topicSpacesConfiguration }, warnings: [...warnings, ...checked.warnings] }
 }
 
 /** NS-07. */

@@ -2,7 +2,7 @@
  * The owner of the clients of a shard: answers attaches, ends what was taken over, sends what persistent sessions are
  * owed, keeps their progress in the inbox, and decides expiry, overflow and revocation — each decision a record first.
  */
-import type { Principal } from '../access/principal.ts'
+import type { Principal, SessionIdentity } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
 import type { Orphans } from '../model/inbox-fold.ts'
 import { anyAge, isOverLimit, oldestToDrop, type QueueLimits, type QueueLimitsInForce } from '../model/queue-limits.ts'
@@ -28,7 +28,7 @@ import { WillPublisher } from './will-publisher.ts'
 export interface SessionJudge {
   /** Position in `registry` of the view that judges. */
   readonly position: number
-  principalOf(session: Pick<Session, 'authenticationName'>): Principal | undefined
+  principalOf(session: SessionIdentity): Principal | undefined
   mayReceive(principal: Principal, filter: string): boolean
   mayPublish(principal: Principal, topic: string): boolean
 }
@@ -87,6 +87,8 @@ const keptAgainMs = 5_000
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
+/** Expired messages that one record settles. */
+const settledAtOnce = 1_000
 const noUses = Buffer.alloc(0)
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
 const filtersBytesMax = 64 * 1024
@@ -143,10 +145,12 @@ export class ClientShard {
       topics,
       partitions,
       now,
-      mayPublish: (authenticationName, topic) => {
+      mayPublish: (clientId, { authenticationName, will }) => {
         const judge = options.judge()
-        const principal = judge.principalOf({ authenticationName })
-        return principal !== undefined && judge.mayPublish(principal, topic)
+        const session = options.fold.sessions.get(clientId)
+        // Who took the client id over since lends it nothing.
+        const principal = judge.principalOf(session?.authenticationName === authenticationName ? session : { authenticationName })
+        return principal !== undefined && judge.mayPublish(principal, will.topic)
       },
       onFired: (outcome) => options.counters.willFired(outcome),
       onRefused,
@@ -256,6 +260,9 @@ export class ClientShard {
       case 'subscribed':
         this.#judge(change.session, change.added)
         return
+      case 'reauthenticated':
+        this.#rejudgeWhole(change.session)
+        return
       case 'unsubscribed':
         return
       case 'wills':
@@ -348,7 +355,11 @@ export class ClientShard {
 
   /** The registry changed: what a client may no longer read it no longer gets, offline sessions included. */
   rejudge(): void {
-    for (const session of this.#options.fold.sessions.values()) if (!session.isOver) this.#judge(session, [...session.subscriptions.values()])
+    for (const session of this.#options.fold.sessions.values()) if (!session.isOver) this.#rejudgeWhole(session)
+  }
+
+  #rejudgeWhole(session: Session): void {
+    this.#judge(session, [...session.subscriptions.values()])
   }
 
   /** Once a second: expiries that have come. */
@@ -633,10 +644,10 @@ export class ClientShard {
         batch.release(gateway, { connection: (session.attached as Attachment).connection, number })
         continue
       }
-      // Expiry bounds the start of a delivery: what may have been sent goes through with it [MQTT-4.3.3-7].
-      if (this.#isExpired(entry) && !this.#isHalfDone(client, number)) {
-        this.#giveUp(client, number, 'expired')
-        continue
+      if (this.#isExpired(entry)) {
+        if (this.#giveUp(client, number, 'expired')) continue
+        this.#settleExpired(client, number + 1)
+        return
       }
       const value = this.#options.payloads.get(entry.source, entry.offset, () => {
         client.isReading = false
@@ -689,6 +700,18 @@ export class ClientShard {
     client.finish(number)
     this.#drop(session, [number], reason)
     return true
+  }
+
+  /** Those behind it that are half done and expired share its record. */
+  #settleExpired(client: ClientSession, from: number): void {
+    const { queue } = client.session
+    for (let number = from; number < Math.min(queue.next, from + settledAtOnce); number++) {
+      const entry = queue.get(number)
+      if (!entry || queue.isReceived(number)) continue
+      if (!this.#isExpired(entry) || !this.#isHalfDone(client, number)) return
+      queue.receive(number)
+      this.#options.counters.dropped('expired', 1)
+    }
   }
 
   #drop(session: Session, numbers: readonly number[], reason: string): void {

@@ -21,7 +21,7 @@ export interface WillPublisherOptions {
   readonly partitions: number
   readonly now: () => number
   /** By the registry as of now. */
-  mayPublish(authenticationName: string, topic: string): boolean
+  mayPublish(clientId: string, pending: PendingWill): boolean
   onFired(outcome: 'published' | 'unauthorized'): void
   onRefused(error: Error): void
 }
@@ -145,7 +145,7 @@ export class WillPublisher {
     const { shard, appender, topics, partitions, now, mayPublish } = this.#options
     const { topic } = pending.will
     // Judged again: a right that was taken away since the CONNECT is gone for the will too.
-    if (!mayPublish(pending.authenticationName, topic)) {
+    if (!mayPublish(clientId, pending)) {
       this.#forget(clientId, pending, 'unauthorized')
       return
     }

@@ -75,6 +75,8 @@ export interface Attached {
   readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
   /** Sessions that the authentication name may have, one that this begins included; 0 for any number. */
   readonly sessionsMax: number
+  /** Who vouched for the name when no resource of the registry had to: customJwt, oauth2Jwt or webhook; empty: the registry. */
+  readonly vouchedBy: string
 }
 
 export interface Choice {
@@ -323,6 +325,18 @@ export interface RegistryEntry {
   readonly by: string
 }
 
+/** A client has shown new credentials on its open connection, and they give it other attributes (topic `sessions`). */
+export interface Reauthenticated {
+  readonly clientId: string
+  /** The connection's attach; ignored by the fold when it is no longer the session's. */
+  readonly epoch: number
+  readonly at: number
+  /** Offset of `registry` up to which the decision had read. */
+  readonly registryPosition: number
+  /** All attributes that came with the new credentials. */
+  readonly attributes: Readonly<Record<string, number | string | readonly string[]>>
+}
+
 /** A QoS 2 publish of a client is over, PUBREL came: its packet id may be used again (topic `sessions`). */
 export interface Released {
   readonly clientId: string
@@ -451,6 +465,8 @@ export interface SessionState {
   readonly received: readonly number[]
   /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts). */
   readonly uses: Buffer
+  /** Who vouched for the name when no resource of the registry had to: customJwt, oauth2Jwt or webhook; empty: the registry. */
+  readonly vouchedBy: string
 }
 
 /** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */
@@ -557,6 +573,7 @@ export interface Records {
   MessagesHeld: MessagesHeld
   Progress: Progress
   Reassigned: Reassigned
+  Reauthenticated: Reauthenticated
   RegistryEntry: RegistryEntry
   Released: Released
   Retained: Retained

@@ -333,6 +333,7 @@ export class SimGateway {
       will: options.will ?? null,
       attributes: {},
       sessionsMax: options.sessionsMax ?? 0,
+      vouchedBy: '',
     }
     connection.attachedAs = attached
     this.#append('sessions', shard, clientId, encodeRecord('Attached', attached), (offset) => connection.attachedAt(offset))

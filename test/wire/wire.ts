@@ -1,7 +1,5 @@
 import net from 'node:net'
-import type { Received, Version } from './bytes.ts'
-import { Conduct } from './conduct.ts'
-import { Framer, parse } from './reading.ts'
+import { Framer, parse, type Received, type Version } from './bytes.ts'
 
 /** The server ended the connection while something was expected of it. */
 export class PeerClosed extends Error {
@@ -19,15 +17,11 @@ export interface Endpoint {
 /** The packets whose `type` may be T. */
 type Of<T, R = Received> = R extends { readonly type: infer U } ? (T extends U ? R : never) : never
 
-/**
- * A raw MQTT connection: sends any bytes, hands out what came packet by packet. Nothing is acknowledged by itself.
- * What a server may not send is an error of whatever is waited for next.
- */
+/** A raw MQTT connection: sends any bytes, hands out what came packet by packet. Nothing is acknowledged by itself. */
 export class Wire {
   readonly version: Version
   readonly #socket: net.Socket
   readonly #framer = new Framer()
-  readonly #conduct: Conduct
   readonly #received: Received[] = []
   #ended = false
   #fault: Error | undefined
@@ -36,15 +30,10 @@ export class Wire {
   private constructor(socket: net.Socket, version: Version) {
     this.#socket = socket
     this.version = version
-    this.#conduct = new Conduct(version)
     socket.setNoDelay(true)
     socket.on('data', (chunk: Buffer) => {
       try {
-        for (const [first, body, size] of this.#framer.push(chunk)) {
-          const packet = parse(version, first, body)
-          this.#conduct.received(packet, size)
-          this.#received.push(packet)
-        }
+        for (const [first, body] of this.#framer.push(chunk)) this.#received.push(parse(version, first, body))
       } catch (error) {
         this.#fault ??= error as Error
         socket.destroy()
@@ -94,10 +83,7 @@ export class Wire {
   }
 
   send(...packets: readonly Buffer[]): void {
-    if (this.#socket.destroyed) return
-    const bytes = packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets)
-    this.#conduct.sent(bytes)
-    this.#socket.write(bytes)
+    if (!this.#socket.destroyed) this.#socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets))
   }
 
   /** Packets that came and were not taken yet. */

@@ -46,6 +46,7 @@ const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
     maximumQoS: 2,
     subscriptionIdentifiersAvailable: true,
   },
+  authenticationMethod: undefined,
   told: {},
 })
 
@@ -70,6 +71,7 @@ function publisher(
       kafkaPendingBytes: 0,
       linkedRouters: 0,
       registryUnconfirmedMs: 0,
+      authenticationsPending: 0,
     })),
     registryVersion: 1,
     logIsFull: false,
@@ -238,6 +240,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     kafkaPendingBytes: 0,
     linkedRouters: 0,
     registryUnconfirmedMs: 0,
+    authenticationsPending: 0,
   }))
   const delivering = new Delivering(
     config,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Session } from '../../../model/session.ts'
 import { type SessionChange, SessionFold } from '../../../model/session-fold.ts'
-import type { AnyRecord } from '../../../schemas/records.ts'
+import type { AnyRecord, Attached } from '../../../schemas/records.ts'
 import { attached, detached, sessionEnded, subscribed, termAnnounced, unsubscribed } from './session-records.ts'
 
 /** Applies the records from offset 0 on; what each changed. */
@@ -233,3 +233,16 @@ test('records before the position change nothing', () => {
 function s(filter: string) {
   return { filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null }
 }
+
+test('new credentials on the open connection give the session their attributes; those of a connection that is over do not', () => {
+  const sessions = new SessionFold(0)
+  sessions.apply(10, attached('a', { vouchedBy: 'customJwt', attributes: { type: 'vehicle' } }))
+  const renewed = (epoch: number, attributes: Attached['attributes']): AnyRecord => ({
+    name: 'Reauthenticated',
+    value: { clientId: 'a', epoch, at: 2_000, registryPosition: 7, attributes },
+  })
+  expect(sessions.apply(11, renewed(9, { type: 'late' }))).toEqual([])
+  const session = sessions.sessions.get('a')
+  expect(sessions.apply(12, renewed(10, { type: 'bicycle' }))).toEqual([{ kind: 'reauthenticated', session }])
+  expect(session).toMatchObject({ attributes: { type: 'bicycle' }, vouchedBy: 'customJwt', judgedAt: 7 })
+})

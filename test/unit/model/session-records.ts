@@ -22,6 +22,7 @@ export const attached = (clientId: string, but: Partial<Attached> = {}): AnyReco
     will: null,
     attributes: {},
     sessionsMax: 0,
+    vouchedBy: '',
     ...but,
   },
 })

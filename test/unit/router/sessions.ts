@@ -26,6 +26,7 @@ export function sessionOf(clientId: string, but: { id?: number; shard?: number; 
     attached: but.attached === undefined ? attachment() : but.attached,
     will: null,
     attributes: {},
+    vouchedBy: '',
   })
 }
 

@@ -1,0 +1,131 @@
+/**
+ * Who a connection is by its certificate (spec 1.8): signed by a registered CA, with the name of a client where the client's
+ * validation scheme looks, or with a thumbprint that the client may show.
+ */
+import type { X509Certificate } from 'node:crypto'
+import type { AlternativeAuthenticationNameSource, Resource, ValidationScheme } from '../model/registry-resources.ts'
+import type { CertificateAuthority, RegistryView } from '../model/registry-view.ts'
+import { type CertificateNames, canonicalIp, distinguishedName, isDistinguishedName } from './certificate-names.ts'
+
+/** What a certificate is worth for a client, or why nothing. */
+export type CertificateVerdict =
+  | { readonly ok: true /** Milliseconds since the epoch. */; readonly expiresAt: number }
+  | { readonly ok: false; readonly why: string }
+
+const no = (why: string): CertificateVerdict => ({ ok: false, why })
+
+/** Judges the certificate that an enabled client shows. */
+export function judgeCertificate(
+  view: RegistryView,
+  client: Resource<'clients'>,
+  leaf: X509Certificate,
+  names: CertificateNames,
+  now: number,
+): CertificateVerdict {
+  const { authenticationName, clientCertificateAuthentication } = client.properties
+  const outside = whyOutsideValidity(leaf, now)
+  if (outside) return no(`the client certificate ${outside}`)
+  const { validationScheme, allowedThumbprints = [] } = clientCertificateAuthentication
+  if (validationScheme === 'ThumbprintMatch') {
+    if (!hasThumbprint(leaf, allowedThumbprints)) return no(`the certificate's thumbprint is not one that “${authenticationName}” may show`)
+    return { ok: true, expiresAt: leaf.validToDate.getTime() }
+  }
+  if (!nameMatches[validationScheme](names, authenticationName))
+    return no(`the certificate does not say “${authenticationName}” where ${validationScheme} looks`)
+  const issuer = findIssuer(view, leaf, now)
+  if (typeof issuer === 'string') return no(issuer)
+  if (leaf.keyUsage && !leaf.keyUsage.some((use) => use === clientAuth || use === anyUse))
+    return no('the certificate has an extended key usage without clientAuth')
+  return { ok: true, expiresAt: Math.min(leaf.validToDate.getTime(), issuer.certificate.validToDate.getTime()) }
+}
+
+const clientAuth = '1.3.6.1.5.5.7.3.2'
+const anyUse = '2.5.29.37.0'
+
+/** The client that a certificate is shown for, or why there is none. XA-04: the user name, else the certificate fields the namespace names, in order; an empty field falls to the next. */
+export function findClient(view: RegistryView, username: string | undefined, names: CertificateNames): Resource<'clients'> | string {
+  if (username !== undefined && username !== '') return view.clientNamed(username) ?? `no client is registered as “${username}”`
+  const sources = view.namespace?.properties.alternativeAuthenticationNameSources ?? []
+  for (const source of sources) {
+    const candidates = alternativeNames[source](names).filter((name) => name !== '')
+    if (candidates.length === 0) continue
+    const client = candidates.map((name) => view.clientNamed(name)).find((found) => found !== undefined)
+    return client ?? `no client is registered under a name that ${source} gives`
+  }
+  if (sources.length === 0) return 'no user name was given, and the namespace names no alternativeAuthenticationNameSources'
+  return 'no user name was given, and the certificate has none of the fields in alternativeAuthenticationNameSources'
+}
+
+const alternativeNames: { readonly [S in AlternativeAuthenticationNameSource]: (names: CertificateNames) => readonly string[] } = {
+  ClientCertificateSubject: (names) => [...names.commonNames, distinguishedName(names), names.subject.join(',')],
+  ClientCertificateDns: (names) => names.dns,
+  ClientCertificateUri: (names) => names.uri,
+  ClientCertificateIp: (names) => names.ip,
+  ClientCertificateEmail: (names) => names.email,
+}
+
+const isAmong = (values: readonly string[], name: string): boolean => values.some((value) => value.toLowerCase() === name.toLowerCase())
+
+/** Several entries of one kind: any of them (the CA vouches for them all). */
+const nameMatches: { readonly [S in Exclude<ValidationScheme, 'ThumbprintMatch'>]: (names: CertificateNames, name: string) => boolean } = {
+  SubjectMatchesAuthenticationName: (names, name) => isAmong(names.commonNames, name) || isDistinguishedName(names, name),
+  DnsMatchesAuthenticationName: (names, name) => isAmong(names.dns, name),
+  UriMatchesAuthenticationName: (names, name) => isAmong(names.uri, name),
+  IpMatchesAuthenticationName: (names, name) => isAmong(names.ip, canonicalIp(name) ?? name),
+  EmailMatchesAuthenticationName: (names, name) => isAmong(names.email, name),
+}
+
+/** A thumbprint as compared: hexadecimal digits without separators, lower case. */
+export const foldThumbprint = (thumbprint: string): string => thumbprint.replaceAll(/[:\s-]/g, '').toLowerCase()
+
+/** SHA-1 or SHA-256, told apart by their length. */
+function hasThumbprint(leaf: X509Certificate, allowed: readonly string[]): boolean {
+  const own = [foldThumbprint(leaf.fingerprint), foldThumbprint(leaf.fingerprint256)]
+  return allowed.some((thumbprint) => own.includes(foldThumbprint(thumbprint)))
+}
+
+function whyOutsideValidity(certificate: X509Certificate, now: number): string | undefined {
+  if (now < certificate.validFromDate.getTime()) return `is not valid before ${certificate.validFromDate.toISOString()}`
+  if (now >= certificate.validToDate.getTime()) return `expired at ${certificate.validToDate.toISOString()}`
+  return undefined
+}
+
+/** Signatures that can be forged by a collision. */
+const weakSignature = /md[245]|sha-?1(?!\d)/i
+
+/** The registered CA that signed the leaf itself (XA-01), or why there is none. */
+function findIssuer(view: RegistryView, leaf: X509Certificate, now: number): CertificateAuthority | string {
+  const authorities = view.authoritiesOf(leaf.issuer)
+  if (authorities.length === 0) return `no CA certificate is registered for the issuer “${leaf.issuer.replaceAll('\n', ', ')}”`
+  if (weakSignature.test(leaf.signatureAlgorithm ?? '')) return `the certificate's signature, ${leaf.signatureAlgorithm}, can be forged`
+  let why = 'no registered CA certificate of that name made the signature'
+  for (const authority of authorities) {
+    const { certificate } = authority
+    if (!certificate.ca || !isSignedBy(leaf, certificate)) continue
+    const outside = whyOutsideValidity(certificate, now)
+    if (!outside) return authority
+    why = `the CA certificate “${authority.name}” ${outside}`
+  }
+  return why
+}
+
+/** Verifying costs 0.1 ms; a change in the registry judges every connection again. */
+const verified = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>()
+
+function isSignedBy(leaf: X509Certificate, issuer: X509Certificate): boolean {
+  const issuers = verified.get(leaf) ?? new WeakMap<X509Certificate, boolean>()
+  verified.set(leaf, issuers)
+  const known = issuers.get(issuer)
+  if (known !== undefined) return known
+  const answer = checkSignature(leaf, issuer)
+  issuers.set(issuer, answer)
+  return answer
+}
+
+function checkSignature(leaf: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey)
+  } catch {
+    return false // a key or an algorithm that OpenSSL does not take
+  }
+}

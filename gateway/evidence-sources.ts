@@ -1,0 +1,79 @@
+/** Puts together what finds out about clients, from the settings. */
+import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { SettingError } from '../settings/setting.ts'
+import type { GatewayConfig, LimitName } from './config.ts'
+import { EvidenceFinder } from './evidence-finder.ts'
+import { KeySets } from './key-sets.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import { OutgoingRequests, RequestFailed } from './outgoing-request.ts'
+import { secretFrom, Webhook } from './webhook.ts'
+
+/** The limit behind a kind of RequestFailed. */
+const keyLimits: ReadonlyMap<string, LimitName> = new Map([
+  ['timeout', 'ISSUER_KEYS_TIMEOUT'],
+  ['tooLarge', 'ISSUER_KEYS_BYTES_MAX'],
+])
+const webhookLimits: ReadonlyMap<string, LimitName> = new Map([
+  ['timeout', 'WEBHOOK_TIMEOUT'],
+  ['tooLarge', 'WEBHOOK_RESPONSE_MAX'],
+  ['attributes', 'VOUCHED_ATTRIBUTES_MAX'],
+])
+
+/** Throws SettingError when a file that the settings name cannot be read. */
+export function openEvidence(config: GatewayConfig, now: () => number, metrics: GatewayMetrics, logger: Logger): EvidenceFinder {
+  const requests = outgoingRequests(config)
+  const keySets = new KeySets({
+    requests,
+    now,
+    timeoutMs: config.ISSUER_KEYS_TIMEOUT,
+    bytesMax: config.ISSUER_KEYS_BYTES_MAX,
+    freshMs: config.ISSUER_KEYS_FRESH,
+    betweenMs: config.ISSUER_KEYS_BETWEEN,
+    onFetched: (error) => {
+      metrics.issuerKeysFetched.inc({ result: error ? 'failed' : 'fetched' })
+      const limit = error instanceof RequestFailed ? keyLimits.get(error.kind) : undefined
+      if (limit) metrics.reached(limit)
+      if (error) logger.warn({ why: error.message }, 'an issuer’s keys could not be fetched')
+    },
+  })
+  const webhook = new Webhook({
+    requests,
+    timeoutMs: config.WEBHOOK_TIMEOUT,
+    bytesMax: config.WEBHOOK_RESPONSE_MAX,
+    attributesBytesMax: config.VOUCHED_ATTRIBUTES_MAX,
+    token: secretFrom('WEBHOOK_TOKEN_FILE', config.WEBHOOK_TOKEN_FILE, now),
+    onDecision: (decision) => metrics.webhookDecisions.inc({ decision }),
+    onFailed: (error, status) => {
+      metrics.webhookFailures.inc({ error, status: status === null ? '' : String(status) })
+      const limit = webhookLimits.get(error)
+      if (limit) metrics.reached(limit)
+    },
+  })
+  return new EvidenceFinder({
+    config,
+    requests,
+    now,
+    keySets,
+    webhook,
+    reached: (limit) => metrics.reached(limit),
+    onAnswered: (about, result, ms) => {
+      metrics.authentications.inc({ about, result })
+      metrics.authenticationSeconds.observe({ about }, ms / 1000)
+    },
+  })
+}
+
+function outgoingRequests(config: GatewayConfig): OutgoingRequests {
+  const policy = { hosts: config.outgoingHosts, plainOnLoopback: config.LOGGERHEAD_PROFILE === 'development' }
+  return new OutgoingRequests(policy, config.WEBHOOK_CONCURRENCY_MAX, readAuthorities(config.OUTGOING_CA))
+}
+
+function readAuthorities(file: string): string | undefined {
+  if (file === '') return undefined
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new SettingError('OUTGOING_CA', `cannot read the file “${file}”: ${(error as Error).message}`)
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * The key sets that issuers publish (RFC 7517), by URL, or by the URL of their metadata (OpenID Connect Discovery). Kept for a
+ * while, fetched anew when a token names a key that is not there, but not more often than every so often, whoever asks.
+ */
+import { readKeySet, type VerificationKey } from '../access/verification-key.ts'
+import { type OutgoingRequests, RequestFailed, shownUrl } from './outgoing-request.ts'
+
+export interface KeySetOptions {
+  readonly requests: Pick<OutgoingRequests, 'send'>
+  readonly now: () => number
+  readonly timeoutMs: number
+  readonly bytesMax: number
+  /** Age at which a set is fetched again. */
+  readonly freshMs: number
+  /** Least time between two fetches of one set. */
+  readonly betweenMs: number
+  onFetched(error: Error | null): void
+}
+
+/** Where an issuer's keys come from. */
+export interface KeySource {
+  readonly url: string
+  /** Set when the URL is that of the issuer's metadata: what they have to say of themselves. */
+  readonly issuer?: string
+}
+
+interface Kept {
+  keys: readonly VerificationKey[] | null
+  fetchedAt: number
+  triedAt: number
+  fetching: Promise<void> | null
+  problem: Error | null
+}
+
+/** Sets kept at one time: a namespace has two issuers. */
+const keptMax = 16
+
+export class KeySets {
+  readonly #options: KeySetOptions
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(options: KeySetOptions) {
+    this.#options = options
+  }
+
+  /** The keys of the source, and among them one with this id if there is one. Rejects when none were ever fetched. */
+  async keys(source: KeySource, kid: string | undefined): Promise<readonly VerificationKey[]> {
+    const kept = this.#of(source)
+    const { now, freshMs, betweenMs } = this.#options
+    const isMissing = kept.keys === null || (kid !== undefined && !kept.keys.some((key) => key.kid === kid))
+    const isOld = now() - kept.fetchedAt >= freshMs
+    if ((isMissing || isOld) && now() - kept.triedAt >= betweenMs) this.#fetch(source, kept)
+    // What is there serves on while it is refreshed.
+    if (isMissing && kept.fetching) await kept.fetching
+    if (kept.keys === null) throw kept.problem ?? new Error(`${shownUrl(source.url)} has not been fetched`)
+    return kept.keys
+  }
+
+  #of(source: KeySource): Kept {
+    const name = `${source.issuer ?? ''} ${source.url}`
+    const known = this.#kept.get(name)
+    if (known) return known
+    const [oldest] = this.#kept.keys()
+    if (this.#kept.size >= keptMax && oldest !== undefined) this.#kept.delete(oldest)
+    const kept = { keys: null, fetchedAt: Number.NEGATIVE_INFINITY, triedAt: Number.NEGATIVE_INFINITY, fetching: null, problem: null }
+    this.#kept.set(name, kept)
+    return kept
+  }
+
+  #fetch(source: KeySource, kept: Kept): void {
+    const { now, onFetched } = this.#options
+    kept.triedAt = now()
+    kept.fetching ??= this.#read(source)
+      .then(
+        (keys) => {
+          kept.keys = keys
+          kept.fetchedAt = now()
+          kept.problem = null
+          onFetched(null)
+        },
+        (error: Error) => {
+          kept.problem = error
+          onFetched(error)
+        },
+      )
+      .finally(() => {
+        kept.fetching = null
+      })
+  }
+
+  async #read({ url, issuer }: KeySource): Promise<readonly VerificationKey[]> {
+    const keysUrl = issuer === undefined ? url : await this.#discover(url, issuer)
+    const keys = readKeySet(await this.#json(keysUrl))
+    if (!keys) throw new RequestFailed('content', `${shownUrl(keysUrl)} holds no key set`)
+    return keys
+  }
+
+  async #discover(url: string, issuer: string): Promise<string> {
+    const { issuer: named, jwks_uri: keysUrl } = Object(await this.#json(url)) as Readonly<Record<string, unknown>>
+    // OpenID Connect Discovery 4.3: metadata that speaks of another issuer must not be used.
+    if (named !== issuer) throw new RequestFailed('content', `${shownUrl(url)} is the metadata of another issuer`)
+    if (typeof keysUrl !== 'string') throw new RequestFailed('content', `${shownUrl(url)} names no jwks_uri`)
+    return keysUrl
+  }
+
+  async #json(url: string): Promise<unknown> {
+    const { requests, timeoutMs, bytesMax } = this.#options
+    const { status, body } = await requests.send({ url, method: 'GET', headers: { accept: 'application/json' }, timeoutMs, bytesMax })
+    if (status !== 200) throw new RequestFailed(String(status), `${shownUrl(url)} answered with HTTP ${status}`)
+    try {
+      return JSON.parse(body.toString('utf8'))
+    } catch (cause) {
+      throw new RequestFailed('content', `${shownUrl(url)} answered with something that is no JSON`, cause)
+    }
+  }
+}
