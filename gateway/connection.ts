@@ -41,6 +41,7 @@ import {
   refusalProperties,
   refuseAcknowledgement,
   refuseEverybody,
+  refuseSmallPackets,
   refuseUserProperties,
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
@@ -106,6 +107,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   readonly #output = new Output()
   #phase: Phase
   #lastReceivedAt: number
+  /** Bytes the client takes in one packet, as its CONNECT says: holds for a CONNACK that refuses, too. */
+  #maximumPacketSize = Number.POSITIVE_INFINITY
   readonly #progress = new Progress()
   /** How the connection is to end once everything that was read is answered. */
   #leaving: Ending | null = null
@@ -505,6 +508,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #connect(packet: ConnectPacket): void {
     const host = this.#host
+    this.#maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
     const refusal = refuseEverybody(host.readiness(this.isInternal), host.config)
     if (refusal) {
       this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
@@ -516,6 +520,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { client } = decision
+    const tooSmall = refuseSmallPackets(client, host.config)
+    if (tooSmall) {
+      this.#refuse(tooSmall.reasonCode, tooSmall.detail)
+      return
+    }
     this.#input.maximumPacketSize = client.announced.maximumPacketSize
     const since = host.now()
     const { authenticationMethod, authenticationData } = packet.properties
@@ -890,9 +899,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #send(packet: Packet): void {
     const version = this.#version
     if (version === null) return
-    const maximum = this.#client?.maximumPacketSize || Number.POSITIVE_INFINITY
-    const bytes = writePacket(packet, version, maximum)
-    if (bytes.length > 0 && bytes.length <= maximum) this.#write(bytes)
+    const bytes = writePacket(packet, version, this.#maximumPacketSize)
+    if (bytes.length > 0 && bytes.length <= this.#maximumPacketSize) this.#write(bytes) // [MQTT-3.1.2-24]
   }
 
   #write(bytes: Buffer): void {

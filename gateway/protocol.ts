@@ -17,6 +17,7 @@ import type {
 } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import { writePacket } from '../mqtt/writer.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
@@ -147,6 +148,14 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
       },
     },
   }
+}
+
+/** A client that takes no packet as large as its CONNACK could be told nothing: neither that it is in, nor anything after that. */
+export function refuseSmallPackets(client: Client, limits: Limits): Refused | null {
+  if (client.maximumPacketSize === 0) return null
+  const { length } = writePacket(acceptance(client, false, limits), client.protocolVersion)
+  if (length <= client.maximumPacketSize) return null
+  return refuse(ReasonCode.PacketTooLarge, `the CONNACK has ${length} bytes, the client's Maximum Packet Size is ${client.maximumPacketSize}`)
 }
 
 /** What is wrong with the authentication data of a CONNECT or an AUTH; null when nothing is. */

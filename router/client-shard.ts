@@ -87,8 +87,6 @@ const keptAgainMs = 5_000
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
-/** Expired messages that one record settles. */
-const settledAtOnce = 1_000
 const noUses = Buffer.alloc(0)
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
 const filtersBytesMax = 64 * 1024
@@ -644,10 +642,10 @@ export class ClientShard {
         batch.release(gateway, { connection: (session.attached as Attachment).connection, number })
         continue
       }
-      if (this.#isExpired(entry)) {
-        if (this.#giveUp(client, number, 'expired')) continue
-        this.#settleExpired(client, number + 1)
-        return
+      // Expiry bounds the start of a delivery: what may have been sent goes through with it [MQTT-4.3.3-7].
+      if (this.#isExpired(entry) && !this.#isHalfDone(client, number)) {
+        this.#giveUp(client, number, 'expired')
+        continue
       }
       const value = this.#options.payloads.get(entry.source, entry.offset, () => {
         client.isReading = false
@@ -700,18 +698,6 @@ export class ClientShard {
     client.finish(number)
     this.#drop(session, [number], reason)
     return true
-  }
-
-  /** Those behind it that are half done and expired share its record. */
-  #settleExpired(client: ClientSession, from: number): void {
-    const { queue } = client.session
-    for (let number = from; number < Math.min(queue.next, from + settledAtOnce); number++) {
-      const entry = queue.get(number)
-      if (!entry || queue.isReceived(number)) continue
-      if (!this.#isExpired(entry) || !this.#isHalfDone(client, number)) return
-      queue.receive(number)
-      this.#options.counters.dropped('expired', 1)
-    }
   }
 
   #drop(session: Session, numbers: readonly number[], reason: string): void {

@@ -4,6 +4,8 @@ import type { Endpoint } from '../wire/wire.ts'
 /** What the suite runs against. */
 export interface Broker {
   readonly endpoint: Endpoint
+  /** MQTT over WebSocket, below /mqtt; null when it is somebody else's broker. */
+  readonly webSocketPort: number | null
   stop(): Promise<void>
 }
 
@@ -12,8 +14,8 @@ export async function startBroker(): Promise<Broker> {
   const foreign = process.env.CONFORMANCE_BROKER
   if (foreign) {
     const [host = '127.0.0.1', port = '1883'] = foreign.split(':')
-    return { endpoint: { host, port: Number(port) }, stop: async () => {} }
+    return { endpoint: { host, port: Number(port) }, webSocketPort: null, stop: async () => {} }
   }
   const stack = await startStack()
-  return { endpoint: { host: '127.0.0.1', port: stack.ports.mqtt }, stop: async () => void (await stack.stop()) }
+  return { endpoint: { host: '127.0.0.1', port: stack.ports.mqtt }, webSocketPort: stack.ports.ws, stop: async () => void (await stack.stop()) }
 }

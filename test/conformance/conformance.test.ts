@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, test } from '@jest/globals'
 import { type Broker, startBroker } from './broker.ts'
+import { connackCases } from './connack-cases.ts'
 import { connectCases } from './connect-cases.ts'
 import { exactlyOnceCases } from './exactly-once-cases.ts'
+import { forwardingCases } from './forwarding-cases.ts'
+import { malformedConnectCases, malformedPacketCases } from './malformed-cases.ts'
 import { publishCases } from './publish-cases.ts'
 import { retainedCases } from './retained-cases.ts'
 import { sessionCases } from './session-cases.ts'
@@ -11,7 +14,11 @@ import { willCases } from './will-cases.ts'
 
 const sections: readonly (readonly [string, readonly Case[]])[] = [
   ['CONNECT', connectCases],
+  ['CONNACK', connackCases],
+  ['a CONNECT with', malformedConnectCases],
+  ['the end after', malformedPacketCases],
   ['PUBLISH', publishCases],
+  ['forwarding', forwardingCases],
   ['QoS 2', exactlyOnceCases],
   ['SUBSCRIBE', subscribeCases],
   ['sessions', sessionCases],
@@ -34,7 +41,7 @@ for (const [section, cases] of sections) {
     describe(`${section}, MQTT ${version === 4 ? '3.1.1' : '5'}`, () => {
       for (const each of cases.filter((one) => (one.versions ?? [4, 5]).includes(version))) {
         test(`[${each.clause}] ${each.title}`, async () => {
-          const trial = new Trial(broker.endpoint, version)
+          const trial = new Trial(broker, version)
           try {
             await each.run(trial)
           } finally {

@@ -30,8 +30,8 @@ const texts = (deliveries: readonly mqtt.Delivery[]) => deliveries.map((each) =>
 /** Sections 4.3.3, 4.4, 4.6 and 4.9: QoS 2. */
 export const exactlyOnceCases: readonly Case[] = [
   {
-    clause: 'MQTT-4.3.3-8',
-    title: 'PUBREC answers PUBLISH and PUBCOMP answers PUBREL; PUBRECs come in the order of the publishes [MQTT-4.6.0-3]',
+    clause: 'MQTT-4.3.3-8, -11, MQTT-2.2.1-5, MQTT-4.6.0-3',
+    title: 'PUBREC answers PUBLISH and PUBCOMP answers PUBREL; PUBRECs come in the order of the publishes',
     async run(t) {
       const subscriber = await t.session()
       const topic = t.topic('in')
@@ -102,7 +102,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.3.3-11',
+    clause: 'MQTT-4.3.3-11, MQTT-3.7.2-1',
     title: 'a PUBREL for an unknown packet identifier is answered by PUBCOMP, with 0x92 in version 5',
     async run(t) {
       const wire = await t.session()
@@ -153,8 +153,8 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.3.3-4',
-    title: 'PUBREC is answered by PUBREL, in the order of the PUBRECs [MQTT-4.6.0-4]; nothing comes twice',
+    clause: 'MQTT-4.3.3-1, -2, -4, MQTT-4.6.0-4',
+    title: 'PUBREC is answered by PUBREL, in the order of the PUBRECs; nothing comes twice',
     async run(t) {
       const topic = t.topic('out')
       const kept = await t.persistent(t.name, true)
@@ -178,7 +178,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.3.3-6',
+    clause: 'MQTT-4.3.3-3, -5, -6, MQTT-3.3.1-1, MQTT-4.6.0-1',
     title: 'after PUBREC the next connection brings PUBREL and not the message; without it, the message with DUP and the same identifier',
     async run(t) {
       const topic = t.topic('resume')
@@ -211,7 +211,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.3.3-4',
+    clause: 'MQTT-4.3.3-4, MQTT-4.4.0-2',
     title: 'a PUBREC with an error ends the flow: no PUBREL, and the message does not come again',
     versions: [5],
     async run(t) {
@@ -234,7 +234,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.9.0-1',
+    clause: 'MQTT-4.9.0-1, -2, MQTT-3.3.4-9',
     title: 'the Receive Maximum of the client counts a QoS 2 message until its PUBCOMP',
     versions: [5],
     async run(t) {
@@ -259,7 +259,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.4-9',
+    clause: 'MQTT-3.3.4-7',
     title: 'more QoS 2 publishes without PUBREL than the Receive Maximum of the server end the connection with 0x93',
     versions: [5],
     async run(t) {
@@ -290,7 +290,7 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.13.1-1',
+    clause: 'MQTT-3.6.2-1',
     title: 'PUBREC, PUBCOMP and PUBACK for what is not in flight do no harm',
     async run(t) {
       const wire = await t.session()

@@ -26,7 +26,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.2-2',
+    clause: 'MQTT-3.3.2-2, MQTT-4.7.0-1',
     title: 'a wildcard in a topic name ends the connection',
     async run(t) {
       for (const topic of ['a/#', '+/b', 'a+b', '#']) {
@@ -46,7 +46,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-1.5.4-1',
+    clause: 'MQTT-1.5.4-1, -2, MQTT-3.3.2-1, MQTT-4.7.3-2',
     title: 'a topic name that is not UTF-8 or holds U+0000 ends the connection',
     async run(t) {
       for (const topic of [Buffer.from([0x61, 0xc3, 0x28]), Buffer.from([0x61, 0x00, 0x62])]) {
@@ -66,7 +66,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.6.0-2',
+    clause: 'MQTT-4.6.0-2, MQTT-4.3.2-4, MQTT-2.2.1-5',
     title: 'each QoS 1 PUBLISH is acknowledged by its identifier, in the order they came',
     async run(t) {
       const wire = await t.session()
@@ -78,7 +78,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-2.2.1-5',
+    clause: 'MQTT-4.3.2-5',
     title: 'a packet identifier can be used again once it is acknowledged',
     async run(t) {
       const subscriber = await t.session()
@@ -121,7 +121,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.6.0-6',
+    clause: 'MQTT-4.6.0-5, -6',
     title: 'messages of one topic come in the order they were published',
     async run(t) {
       const subscriber = await t.session()
@@ -136,7 +136,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.4-1',
+    clause: '3.3.3',
     title: 'an empty payload and every byte value arrive as sent',
     async run(t) {
       const subscriber = await t.session()
@@ -204,7 +204,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.2-12',
+    clause: 'MQTT-3.3.2-12, -7',
     title: 'a topic alias stands for its topic, can be given another, and ends with the connection',
     versions: [5],
     async run(t) {
@@ -233,7 +233,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.2-9',
+    clause: 'MQTT-3.3.2-8, -9, MQTT-3.2.2-17',
     title: 'topic alias 0 and one above the Topic Alias Maximum end the connection with 0x94',
     versions: [5],
     async run(t) {
@@ -266,7 +266,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.2.2-11',
+    clause: '3.2.2.3.4',
     title: 'a PUBLISH above the announced Maximum QoS ends the connection with 0x9b',
     versions: [5],
     async run(t) {
@@ -277,7 +277,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.2.2-13',
+    clause: '3.2.2.3.5',
     title: 'a retained PUBLISH where retain is not available ends the connection with 0x9a',
     versions: [5],
     async run(t) {
@@ -337,7 +337,7 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.4.2.1',
+    clause: 'MQTT-4.4.0-2',
     title: 'a PUBACK with an error is an acknowledgement: the message does not come again',
     versions: [5],
     async run(t) {

@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals'
-import type * as mqtt from '../wire/bytes.ts'
+import * as mqtt from '../wire/bytes.ts'
 import { Property, valueFor, valuesFor } from '../wire/bytes.ts'
 import type { Wire } from '../wire/wire.ts'
 import type { Case, Trial } from './trial.ts'
@@ -31,7 +31,7 @@ const receiveSome = async (t: Trial, wire: Wire, count: number): Promise<mqtt.De
 /** Section 3.3.1.3 and 3.8.3.1: retained messages. */
 export const retainedCases: readonly Case[] = [
   {
-    clause: 'MQTT-3.3.1-5',
+    clause: 'MQTT-3.3.1-5, -9, 3.1.1 MQTT-3.3.1-8',
     title: 'the last retained message of a topic is sent to a new subscription, with RETAIN 1',
     async run(t) {
       await t.publish(t.topic('a'), 'first', { retain: true })
@@ -43,7 +43,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.1-5',
+    clause: 'MQTT-3.3.1-9, 3.1.1 MQTT-3.3.1-8',
     title: 'a retained message that was acknowledged just before the SUBSCRIBE has RETAIN 1, too',
     async run(t) {
       for (let i = 0; i < 20; i++) {
@@ -55,7 +55,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.1-6',
+    clause: 'MQTT-3.3.1-6, -7',
     title: 'an empty retained message removes what is retained and is delivered like any other',
     async run(t) {
       await retain(t, ['a'])
@@ -82,7 +82,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.1-9',
+    clause: 'MQTT-3.3.1-9, MQTT-3.8.4-4',
     title: 'a wildcard brings what is retained on every topic it matches, and a subscription made again brings it again',
     async run(t) {
       const topics = ['x', 'x/1', 'x/2', 'x/1/deep', 'y/1']
@@ -99,7 +99,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.1-9',
+    clause: 'MQTT-3.8.4-8',
     title: 'the QoS is the lower of the two, for each of 0 and 1',
     async run(t) {
       await retain(t, ['zero'], { qos: 0 })
@@ -154,7 +154,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.1-12',
+    clause: 'MQTT-3.3.1-12, -13',
     title: 'RETAIN is 0 for who is subscribed, and as published for who asked for that',
     async run(t) {
       const wire = await t.session()
@@ -170,7 +170,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.2-5',
+    clause: 'MQTT-3.3.2-5, -6',
     title: 'what is retained expires, and the interval that is left is told',
     versions: [5],
     async run(t) {
@@ -193,7 +193,7 @@ export const retainedCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.4-3',
+    clause: 'MQTT-3.3.2-17, -18, -20, MQTT-3.3.4-3',
     title: 'properties of what is retained arrive, with the identifier of the subscription',
     versions: [5],
     async run(t) {
@@ -230,6 +230,40 @@ export const retainedCases: readonly Case[] = [
       const again: string[] = []
       while (again.length < topics.length) again.push((await t.receive(kept.wire)).payload.toString())
       expect(new Set(again).size).toBe(topics.length)
+    },
+  },
+  {
+    clause: '3.1.1 MQTT-3.3.1-7',
+    title: 'a retained message at QoS 0 takes the place of one at QoS 1',
+    async run(t) {
+      await retain(t, ['a'])
+      await retain(t, ['a'], { qos: 0, payload: 'newer' })
+      const wire = await t.session()
+      await t.subscribe(wire, t.topic('a'))
+      expect(await t.upToMarker(wire, t.topic('a'))).toMatchObject([{ payload: Buffer.from('newer'), qos: 0, retain: true }])
+    },
+  },
+  {
+    clause: '3.1.1 MQTT-3.1.2-7',
+    title: 'what is retained outlives the session that published it',
+    async run(t) {
+      const publisher = await t.session({ clientId: t.name, clean: true })
+      await t.publishOn(publisher, t.topic('a'), 'kept', { retain: true })
+      publisher.send(mqtt.disconnect(t.version))
+      await publisher.closed()
+      const again = await t.session({ clientId: t.name, clean: true })
+      await t.subscribe(again, t.topic('a'))
+      expect(told([await t.receive(again)])).toEqual(['a kept 1'])
+    },
+  },
+  {
+    clause: '4.8.2',
+    title: 'a shared subscription brings nothing that is retained',
+    async run(t) {
+      await retain(t, ['a'])
+      const wire = await t.session()
+      await t.subscribe(wire, `$share/${t.name}/${t.topic('a')}`)
+      expect(told(await t.upToMarker(wire, t.topic('a')))).toEqual([])
     },
   },
 ]

@@ -24,7 +24,7 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.1.2-5',
+    clause: 'MQTT-3.1.2-5, -23',
     title: 'the subscriptions of a session go on without being made again, after an abrupt end too',
     async run(t) {
       const topic = t.topic('kept')
@@ -57,7 +57,7 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.4.0-1',
+    clause: 'MQTT-4.4.0-1, MQTT-4.3.2-2, -3, MQTT-3.3.1-1, MQTT-4.6.0-1',
     title: 'unacknowledged messages come again on the next connection: DUP, same identifiers, same order',
     async run(t) {
       const topic = t.topic('resend')
@@ -73,7 +73,7 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.4.0-1',
+    clause: 'MQTT-4.3.2-3',
     title: 'messages that were acknowledged do not come again',
     async run(t) {
       const topic = t.topic('done')
@@ -104,7 +104,7 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-4.6.0-1',
+    clause: 'MQTT-4.6.0-5',
     title: 'what waited comes before what is published after the return',
     async run(t) {
       const topic = t.topic('order')
@@ -137,7 +137,7 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.1.2-11.2',
+    clause: 'MQTT-4.1.0-2',
     title: 'a session is gone once its expiry has passed',
     versions: [5],
     async run(t) {

@@ -64,19 +64,21 @@ function told(title: Title): string {
   return `${cell(words.join(': '))} ([${suite(title)}](../${title.file}))`
 }
 
+const isAboutUs = ({ binds, absent }: Statement): boolean => binds === 'server' && absent === undefined
+
 const unique = (lines: readonly string[]): readonly string[] => [...new Set(lines)]
 
 function tableOf(statements: readonly Statement[], version: Version, titles: readonly Title[]): readonly string[] {
   const rows = statements.map((statement) => {
     const tests = unique(titles.filter((title) => holds(title, statement, version)).map(told))
-    return { statement, tests, isOpen: statement.binds === 'server' && tests.length === 0 }
+    return { statement, tests, isOpen: isAboutUs(statement) && tests.length === 0 }
   })
-  const binding = rows.filter(({ statement }) => statement.binds === 'server')
+  const binding = rows.filter(({ statement }) => isAboutUs(statement))
   const open = binding.filter(({ isOpen }) => isOpen)
   return [
     `## MQTT ${version}`,
     '',
-    `${rows.length} statements, of which ${binding.length} concern a server: ${binding.length - open.length} are held by tests, ${open.length} are not${
+    `${rows.length} statements, of which ${binding.length} concern this server: ${binding.length - open.length} are held by tests, ${open.length} are not${
       open.length === 0 ? '' : ` (${open.map(({ statement }) => statement.id).join(', ')})`
     }.`,
     '',
@@ -84,7 +86,7 @@ function tableOf(statements: readonly Statement[], version: Version, titles: rea
     '| --- | --- | --- |',
     ...rows.map(
       ({ statement, tests, isOpen }) =>
-        `| ${statement.id} | ${cell(statement.demands)} | ${isOpen ? '**no test**' : statement.binds === 'client' && tests.length === 0 ? 'client' : tests.join('<br>')} |`,
+        `| ${statement.id} | ${cell(statement.demands)} | ${isOpen ? '**no test**' : tests.join('<br>') || (statement.absent ?? statement.binds)} |`,
     ),
     '',
   ]

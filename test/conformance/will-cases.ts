@@ -44,12 +44,12 @@ const none = async (t: Trial, wire: Wire): Promise<void> =>
 /** Sections 3.1.2.5 and 3.1.3.2: wills. */
 export const willCases: readonly Case[] = [
   {
-    clause: 'MQTT-3.1.2-8',
+    clause: 'MQTT-3.1.2-7, -8, -10, MQTT-3.1.3-1',
     title: 'the will is published once when the connection is lost',
     async run(t) {
       const wire = await mourner(t)
       ;(await mortal(t)).destroy()
-      expect(await t.receive(wire)).toMatchObject({ topic: t.topic('will'), qos: 1, retain: false })
+      expect(await t.receive(wire)).toMatchObject({ topic: t.topic('will'), payload: Buffer.from('gone'), qos: 1, retain: false })
       await none(t, wire)
     },
   },
@@ -72,7 +72,7 @@ export const willCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.1.2-10',
+    clause: 'MQTT-3.1.2-10, MQTT-3.14.4-3',
     title: 'a normal DISCONNECT takes the will back',
     async run(t) {
       const wire = await mourner(t)
@@ -85,7 +85,7 @@ export const willCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.14.4-3',
+    clause: '3.14.2.1',
     title: 'DISCONNECT with 0x04 keeps the will',
     versions: [5],
     async run(t) {
@@ -95,8 +95,8 @@ export const willCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.1.2-14',
-    title: 'a will without the retain flag is not retained, one with it is [MQTT-3.1.2-15]',
+    clause: 'MQTT-3.1.2-14, -15',
+    title: 'a will without the retain flag is not retained, one with it is',
     async run(t) {
       const wire = await mourner(t)
       ;(await mortal(t)).destroy()
@@ -204,6 +204,26 @@ export const willCases: readonly Case[] = [
         ['a', '2'],
         ['b', '1'],
       ])
+    },
+  },
+  {
+    clause: '3.1.1 MQTT-3.1.2-12',
+    title: 'a client without a will that is lost publishes nothing',
+    async run(t) {
+      const wire = await mourner(t)
+      ;(await t.session({ clientId: `${t.name}-mortal` })).destroy()
+      await t.session({ clientId: `${t.name}-mortal` }) // the session's owner has seen the end
+      await none(t, wire)
+    },
+  },
+  {
+    clause: '3.1.3.2.2',
+    title: 'a will of a session that ends with its connection does not wait for its delay',
+    versions: [5],
+    async run(t) {
+      const wire = await mourner(t)
+      ;(await mortal(t, { will: [[Property.willDelayInterval, 3_600]] })).send(disconnect(t, 4))
+      expect((await t.receive(wire)).payload.toString()).toBe('gone')
     },
   },
 ]

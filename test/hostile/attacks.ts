@@ -7,6 +7,7 @@
 import net from 'node:net'
 import { fileURLToPath } from 'node:url'
 import * as mqtt from '../wire/bytes.ts'
+import { Framer } from '../wire/reading.ts'
 
 export interface AttackCounts {
   /** Sockets that were opened, or packets that were sent. */
@@ -70,7 +71,7 @@ const attacks: Readonly<Record<string, Attack>> = {
         socket.write(Buffer.concat([mqtt.connect({ version: 5, clientId: `deaf-${i}` }), mqtt.subscribe(5, 1, [[filter, i % 2]])]))
         // Reads CONNACK and SUBACK, then never again.
         let answers = 0
-        const framer = new mqtt.Framer()
+        const framer = new Framer()
         socket.on('data', (chunk) => {
           for (const [first] of framer.push(chunk)) {
             if (first >> 4 === 2) counts.accepted++

@@ -1,5 +1,6 @@
 import net from 'node:net'
 import * as mqtt from '../wire/bytes.ts'
+import { Framer, parse } from '../wire/reading.ts'
 import type { Endpoint } from '../wire/wire.ts'
 
 export interface ClientOptions {
@@ -86,7 +87,7 @@ export abstract class ReturningClient {
     if (!this.#wanted) return
     const endpoint = this.#options.endpoints[this.#endpoint % this.#options.endpoints.length] as Endpoint
     const socket = net.connect({ ...endpoint })
-    const framer = new mqtt.Framer()
+    const framer = new Framer()
     this.#socket = socket
     socket.setNoDelay(true)
     const patience = setTimeout(() => socket.destroy(), connackMs)
@@ -100,7 +101,7 @@ export abstract class ReturningClient {
     socket.on('data', (chunk: Buffer) => {
       try {
         for (const [first, body] of framer.push(chunk)) {
-          const packet = mqtt.parse(this.version, first, body)
+          const packet = parse(this.version, first, body)
           if (packet.type !== 'connack') {
             this.onPacket(packet)
             continue

@@ -37,7 +37,8 @@ export const Property = {
 } as const
 
 type Kind = 'byte' | 'u16' | 'u32' | 'varint' | 'text' | 'binary' | 'pair'
-const kinds: Readonly<Record<number, Kind>> = {
+/** How each is encoded. */
+export const kinds: Readonly<Record<number, Kind>> = {
   1: 'byte',
   2: 'u32',
   3: 'text',
@@ -128,6 +129,11 @@ export function properties(version: Version, list: Properties = []): Buffer {
   return Buffer.concat([varint(body.length), body])
 }
 
+/** Properties as bytes, with their length before them. */
+export function binaryProperties(list: Buffer): Buffer {
+  return Buffer.concat([varint(list.length), list])
+}
+
 /** Any packet: first byte as given, then the remaining length and the body. */
 export function packet(first: number, ...body: readonly Buffer[]): Buffer {
   const all = Buffer.concat(body)
@@ -202,8 +208,8 @@ export function subscribe(version: Version, id: number, filters: readonly Filter
   )
 }
 
-export function unsubscribe(version: Version, id: number, filters: readonly string[]): Buffer {
-  return packet(0xa2, u16(id), properties(version), ...filters.map(text))
+export function unsubscribe(version: Version, id: number, filters: readonly (string | Buffer)[]): Buffer {
+  return packet(0xa2, u16(id), properties(version), ...filters.map((each) => (Buffer.isBuffer(each) ? binary(each) : text(each))))
 }
 
 const acknowledgement = (first: number, id: number, code: number): Buffer => (code === 0 ? packet(first, u16(id)) : packet(first, u16(id), Buffer.from([code])))
@@ -256,160 +262,6 @@ export interface Farewell extends WithProperties {
 }
 /** What a server may send. */
 export type Received = Connack | Delivery | Acknowledgement | Answers | Pingresp | Farewell
-
-class Reader {
-  at = 0
-  readonly bytes: Buffer
-  constructor(bytes: Buffer) {
-    this.bytes = bytes
-  }
-  get left(): number {
-    return this.bytes.length - this.at
-  }
-  byte(): number {
-    return this.bytes.readUInt8(this.at++)
-  }
-  u16(): number {
-    this.at += 2
-    return this.bytes.readUInt16BE(this.at - 2)
-  }
-  u32(): number {
-    this.at += 4
-    return this.bytes.readUInt32BE(this.at - 4)
-  }
-  take(length: number): Buffer {
-    if (this.left < length) throw new Error(`the packet ends ${length - this.left} bytes early`)
-    this.at += length
-    return this.bytes.subarray(this.at - length, this.at)
-  }
-  text(): string {
-    return this.take(this.u16()).toString('utf8')
-  }
-  varint(): number {
-    let value = 0
-    for (let shift = 0; shift < 28; shift += 7) {
-      const byte = this.byte()
-      value += (byte & 127) * 2 ** shift
-      if (byte < 128) return value
-    }
-    throw new Error('a variable byte integer of more than four bytes')
-  }
-  properties(version: Version): Properties {
-    if (version === 4 || this.left === 0) return []
-    const body = new Reader(this.take(this.varint()))
-    const list: [number, PropertyValue][] = []
-    while (body.left > 0) {
-      const identifier = body.byte()
-      switch (kinds[identifier]) {
-        case 'byte':
-          list.push([identifier, body.byte()])
-          break
-        case 'u16':
-          list.push([identifier, body.u16()])
-          break
-        case 'u32':
-          list.push([identifier, body.u32()])
-          break
-        case 'varint':
-          list.push([identifier, body.varint()])
-          break
-        case 'text':
-          list.push([identifier, body.text()])
-          break
-        case 'binary':
-          list.push([identifier, Buffer.from(body.take(body.u16()))])
-          break
-        case 'pair':
-          list.push([identifier, [body.text(), body.text()]])
-          break
-        default:
-          throw new Error(`the server sent an unknown property ${identifier}`)
-      }
-    }
-    return list
-  }
-}
-
-/** One whole packet from a server. Throws on what the specification does not allow there. */
-export function parse(version: Version, first: number, body: Buffer): Received {
-  const r = new Reader(body)
-  switch (first >> 4) {
-    case 2: {
-      const flags = r.byte()
-      if (flags > 1) throw new Error(`CONNACK flags ${flags}`) // [MQTT-3.2.2-1]
-      return { type: 'connack', sessionPresent: flags === 1, code: r.byte(), properties: r.properties(version) }
-    }
-    case 3: {
-      const qos = (first >> 1) & 3
-      if (qos === 3) throw new Error('PUBLISH at QoS 3') // [MQTT-3.3.1-4]
-      if (qos === 0 && (first & 8) !== 0) throw new Error('DUP at QoS 0') // [MQTT-3.3.1-2]
-      const topic = r.text()
-      if (/[+#]/.test(topic)) throw new Error(`a wildcard in the topic ${topic}`) // [MQTT-3.3.2-2]
-      const id = qos > 0 ? r.u16() : 0
-      if (qos > 0 && id === 0) throw new Error('packet identifier 0') // [MQTT-2.2.1-4]
-      const list = r.properties(version)
-      return { type: 'publish', topic, qos, id, dup: (first & 8) !== 0, retain: (first & 1) !== 0, properties: list, payload: Buffer.from(r.take(r.left)) }
-    }
-    case 4:
-    case 5:
-    case 6:
-    case 7: {
-      const type = (['puback', 'pubrec', 'pubrel', 'pubcomp'] as const)[(first >> 4) - 4] ?? 'puback'
-      if ((first & 15) !== (type === 'pubrel' ? 2 : 0)) throw new Error(`${type} with flags ${first & 15}`) // [MQTT-3.6.1-1]
-      return { type, id: r.u16(), code: r.left > 0 ? r.byte() : 0, properties: r.properties(version) }
-    }
-    case 9:
-    case 11: {
-      const id = r.u16()
-      const list = r.properties(version)
-      return { type: first >> 4 === 9 ? 'suback' : 'unsuback', id, properties: list, codes: [...r.take(r.left)] }
-    }
-    case 13:
-      return { type: 'pingresp' }
-    case 14:
-    case 15: {
-      if (version === 4) throw new Error('DISCONNECT or AUTH from a 3.1.1 server')
-      const code = r.left > 0 ? r.byte() : 0
-      return { type: first >> 4 === 14 ? 'disconnect' : 'auth', code, properties: r.properties(version) }
-    }
-    default:
-      throw new Error(`a server may not send packet type ${first >> 4}`)
-  }
-}
-
-/** Cuts a byte stream into packets. */
-export class Framer {
-  #left: Buffer = Buffer.alloc(0)
-
-  /** Every whole packet so far: first byte and body. */
-  push(chunk: Buffer): [first: number, body: Buffer][] {
-    const bytes = this.#left.length > 0 ? Buffer.concat([this.#left, chunk]) : chunk
-    const packets: [number, Buffer][] = []
-    let at = 0
-    for (;;) {
-      let length = 0
-      let next = at + 1
-      let whole = false
-      for (let shift = 0; shift < 28 && next < bytes.length; shift += 7) {
-        const byte = bytes.readUInt8(next++)
-        length += (byte & 127) * 2 ** shift
-        if (byte < 128) {
-          whole = true
-          break
-        }
-      }
-      if (!whole) {
-        if (next - at > 4) throw new Error('a remaining length of more than four bytes')
-        break
-      }
-      if (bytes.length - next < length) break
-      packets.push([bytes.readUInt8(at), bytes.subarray(next, next + length)])
-      at = next + length
-    }
-    this.#left = bytes.subarray(at)
-    return packets
-  }
-}
 
 /** The first value of a property. */
 export function valueFor(packet: WithProperties, identifier: number): PropertyValue | undefined {

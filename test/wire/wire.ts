@@ -1,5 +1,7 @@
 import net from 'node:net'
-import { Framer, parse, type Received, type Version } from './bytes.ts'
+import type { Received, Version } from './bytes.ts'
+import { Conduct } from './conduct.ts'
+import { Framer, parse } from './reading.ts'
 
 /** The server ended the connection while something was expected of it. */
 export class PeerClosed extends Error {
@@ -17,11 +19,15 @@ export interface Endpoint {
 /** The packets whose `type` may be T. */
 type Of<T, R = Received> = R extends { readonly type: infer U } ? (T extends U ? R : never) : never
 
-/** A raw MQTT connection: sends any bytes, hands out what came packet by packet. Nothing is acknowledged by itself. */
+/**
+ * A raw MQTT connection: sends any bytes, hands out what came packet by packet. Nothing is acknowledged by itself.
+ * What a server may not send is an error of whatever is waited for next.
+ */
 export class Wire {
   readonly version: Version
   readonly #socket: net.Socket
   readonly #framer = new Framer()
+  readonly #conduct: Conduct
   readonly #received: Received[] = []
   #ended = false
   #fault: Error | undefined
@@ -30,10 +36,15 @@ export class Wire {
   private constructor(socket: net.Socket, version: Version) {
     this.#socket = socket
     this.version = version
+    this.#conduct = new Conduct(version)
     socket.setNoDelay(true)
     socket.on('data', (chunk: Buffer) => {
       try {
-        for (const [first, body] of this.#framer.push(chunk)) this.#received.push(parse(version, first, body))
+        for (const [first, body, size] of this.#framer.push(chunk)) {
+          const packet = parse(version, first, body)
+          this.#conduct.received(packet, size)
+          this.#received.push(packet)
+        }
       } catch (error) {
         this.#fault ??= error as Error
         socket.destroy()
@@ -83,7 +94,10 @@ export class Wire {
   }
 
   send(...packets: readonly Buffer[]): void {
-    if (!this.#socket.destroyed) this.#socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets))
+    if (this.#socket.destroyed) return
+    const bytes = packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets)
+    this.#conduct.sent(bytes)
+    this.#socket.write(bytes)
   }
 
   /** Packets that came and were not taken yet. */

@@ -142,7 +142,7 @@ test('a gateway without a router says so', async () => {
   expect(process.gateway.status).toMatchObject({ ok: false, reason: 'no router speaks for shard 0, 1', shardsWithoutRouter: [0, 1] })
 })
 
-test('3.1.1: a publish without permission ends the connection, or is acknowledged and dropped where PUBLISH_DENIED_3_1_1 says so', async () => {
+test('3.1.1: a publish without permission ends the connection, or is acknowledged and dropped where PUBLISH_DENIED_3_1_1 says so [3.1.1 MQTT-3.3.5-2]', async () => {
   const registry = { 'clientGroups/$anonymous': {} }
   const publish: Packet = { type: 'publish', topic: 't', payload: Buffer.alloc(0), qos: 1, dup: false, retain: false, packetId: 1 }
   const closing = await start({}, { registry })

@@ -385,7 +385,7 @@ test('ATTACH_TIMEOUT: without a router’s answer CONNECT gets 0x88, and the att
   expect(await reached('ATTACH_TIMEOUT')).toBe(1)
 })
 
-test('KAFKA_AWAY_REFUSE and KAFKA_AWAY_CLOSE: new clients are refused with 0x88, later the others are closed, and all resumes', async () => {
+test('KAFKA_AWAY_REFUSE and KAFKA_AWAY_CLOSE: new clients are refused with 0x88, later the others are closed, and all resumes [3.1.1 MQTT-4.8.0-2]', async () => {
   const { port, log, reached, process } = await start({ KAFKA_AWAY_REFUSE: '300', KAFKA_AWAY_CLOSE: '900', REGISTRY_STALE: '60000', REGISTRY_LOST: '60000' })
   const inside = await attached(port)
   log.store.setAway(true)

@@ -148,7 +148,7 @@ test('a number sent twice goes out once; one that was acknowledged is acknowledg
   expect(payloads(client)).toEqual(['x'])
 })
 
-test('the packet id derives from the number, over the end of the range', async () => {
+test('the packet id derives from the number, over the end of the range [MQTT-2.2.1-4]', async () => {
   const client = await attached('c', 100)
   const messages = [65_534, 65_535].map((number) => ({
     source: 0,

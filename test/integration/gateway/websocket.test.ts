@@ -56,20 +56,24 @@ const subscribe: Packet = {
   properties: {},
 }
 
-test.each(['ws', 'wss'])('%s: packets across frames and several in a frame arrive, and deliveries come back', async (kind) => {
-  const client = await open(kind === 'ws' ? url : secureUrl)
-  const connect = bytes(connectPacket(`over-${kind}`))
-  for (const byte of connect) client.socket.send(Buffer.from([byte]))
-  await client.next('connack')
-  client.socket.send(Buffer.concat([bytes(subscribe), bytes(publish(1)), bytes(publish(2))]))
-  await client.next('puback', 2)
-  await client.next('publish', 2)
-  expect(harness.router.of('Attached', `over-${kind}`)[0]).toMatchObject({ transport: kind, remoteAddress: '127.0.0.1' })
-  client.socket.close()
-  expect(await client.closed).toBe(1005)
-  await harness.router.until(() => harness.router.of('Detached', `over-${kind}`).length === 1)
-  expect(harness.router.of('Detached', `over-${kind}`)[0]).toMatchObject({ keepWill: true })
-})
+test.each(['ws', 'wss'])(
+  '%s: packets across frames and several in a frame arrive, and deliveries come back, all under the subprotocol mqtt [MQTT-6.0.0-2, -4]',
+  async (kind) => {
+    const client = await open(kind === 'ws' ? url : secureUrl)
+    const connect = bytes(connectPacket(`over-${kind}`))
+    expect(client.socket.protocol).toBe('mqtt')
+    for (const byte of connect) client.socket.send(Buffer.from([byte]))
+    await client.next('connack')
+    client.socket.send(Buffer.concat([bytes(subscribe), bytes(publish(1)), bytes(publish(2))]))
+    await client.next('puback', 2)
+    await client.next('publish', 2)
+    expect(harness.router.of('Attached', `over-${kind}`)[0]).toMatchObject({ transport: kind, remoteAddress: '127.0.0.1' })
+    client.socket.close()
+    expect(await client.closed).toBe(1005)
+    await harness.router.until(() => harness.router.of('Detached', `over-${kind}`).length === 1)
+    expect(harness.router.of('Detached', `over-${kind}`)[0]).toMatchObject({ keepWill: true })
+  },
+)
 
 test('what one turn of the event loop has for a client leaves in one frame', async () => {
   const client = await open(url)
@@ -82,8 +86,13 @@ test('what one turn of the event loop has for a client leaves in one frame', asy
   client.socket.terminate()
 })
 
-test('a text frame is refused with close code 1003', async () => {
+test('a text frame is refused with close code 1003, and all that comes is in binary frames [MQTT-6.0.0-1]', async () => {
   const client = await open(url)
+  const binary: boolean[] = []
+  client.socket.on('message', (_data, isBinary: boolean) => binary.push(isBinary))
+  client.socket.send(bytes(connectPacket('binary')))
+  await client.next('connack')
+  expect(binary).toEqual([true])
   client.socket.send('text')
   expect(await client.closed).toBe(1003)
 })

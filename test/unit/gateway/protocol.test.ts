@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import { gatewaySettings, type Limits } from '../../../gateway/config.ts'
 import {
   type Announced,
+  acceptance,
   type Client,
   type Inbound,
   receiveConnect,
@@ -11,10 +12,12 @@ import {
   refusedPublish,
   refuseEverybody,
   refusePublish,
+  refuseSmallPackets,
   resolveTopic,
 } from '../../../gateway/protocol.ts'
 import { openRules } from '../../../model/namespace-limits.ts'
 import type { ConnectPacket, PublishPacket, SubscribePacket } from '../../../mqtt/packet.ts'
+import { writePacket } from '../../../mqtt/writer.ts'
 import { readSettings } from '../../../settings/setting.ts'
 
 const limited = (environment: Readonly<Record<string, string>>): Limits => ({ ...readSettings(gatewaySettings, environment), rules: openRules })
@@ -83,6 +86,14 @@ describe('CONNECT', () => {
     expect(client.told.serverKeepAlive).toBe(granted === keepAlive ? undefined : granted)
   })
 
+  test('a client that takes no packet as large as its CONNACK is refused [MQTT-3.1.2-24]', () => {
+    const asking = (maximumPacketSize: number) => refuseSmallPackets(clientOf(connect({ properties: { maximumPacketSize } })), limits)
+    const { length } = writePacket(acceptance(clientOf(connect()), true, limits), 5)
+    expect(asking(10)).toMatchObject({ reasonCode: 0x95, detail: `the CONNACK has ${length} bytes, the client's Maximum Packet Size is 10` })
+    expect([asking(length - 1) === null, asking(length) === null]).toEqual([false, true])
+    expect(refuseSmallPackets(clientOf(connect()), limits)).toBeNull()
+  })
+
   test('the window towards the client is the smaller of its wish and the limit', () => {
     expect(clientOf(connect()).receiveMaximum).toBe(500)
     expect(clientOf(connect({ properties: { receiveMaximum: 3 } })).receiveMaximum).toBe(3)
@@ -136,6 +147,11 @@ describe('PUBLISH', () => {
     expect(refusePublish(full, publish())).toMatchObject({ limit: 'RECEIVE_MAXIMUM', ending: { reasonCode: 0x93 } })
     expect(refusePublish(full, publish({ qos: 0 }))).toBeNull()
     expect(refusePublish({ ...full, protocolVersion: 4 }, publish())).toBeNull()
+  })
+
+  test('where no alias is allowed, one ends the connection [MQTT-3.2.2-18]', () => {
+    const state = { ...inbound(), announced: { ...announced, topicAliasMaximum: 0 } }
+    expect(resolveTopic(state, publish({ properties: { topicAlias: 1 } }))).toMatchObject({ do: 'end', ending: { reasonCode: 0x94 } })
   })
 
   test('an alias stands for the topic it was set with', () => {

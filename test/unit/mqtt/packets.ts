@@ -260,3 +260,16 @@ export const serverPacket = (version: ProtocolVersion): fc.Arbitrary<Packet> =>
     fc.constant({ type: 'pingresp' }),
     ...(version === 5 ? [disconnect(version, 'server'), auth('server')] : []),
   ])
+
+/** Packets of MQTT 5 that a server may explain with a reason string and user properties. */
+export const explainedPackets = {
+  connack: connack(5),
+  puback: ack(5, 'puback'),
+  pubrec: ack(5, 'pubrec'),
+  pubrel: ack(5, 'pubrel'),
+  pubcomp: ack(5, 'pubcomp'),
+  suback: suback(5),
+  unsuback: unsuback(5),
+  disconnect: disconnect(5, 'server'),
+  auth: auth('server'),
+} as Readonly<Record<'connack' | 'puback' | 'pubrec' | 'pubrel' | 'pubcomp' | 'suback' | 'unsuback' | 'disconnect' | 'auth', fc.Arbitrary<Packet>>>
