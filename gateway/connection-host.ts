@@ -7,13 +7,16 @@ import type { Attachment } from './attachment.ts'
 import type { AuthenticatingHost } from './authenticating.ts'
 import type { Connection } from './connection.ts'
 import type { Ending } from './disconnection.ts'
+import type { FailedConnects } from './failed-connects.ts'
 import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
+import type { Refusal } from './refusals.ts'
 
 /** What a connection needs of its gateway. */
 export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   readonly rates: NamespaceRates
+  readonly failedConnects: FailedConnects
   now(): number
   readiness(isInternal: boolean): Readiness
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
@@ -44,5 +47,7 @@ export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   setDeadline(connection: Connection, atMs: number): void
   /** The transport is gone. */
   left(connection: Connection): void
+  /** Something was refused: for auditors. */
+  refused(connection: Connection, refusal: Omit<Refusal, 'remoteAddress' | 'transport'>): void
   report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void
 }

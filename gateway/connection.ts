@@ -46,6 +46,7 @@ import {
 } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
 import { ClientRates } from './rates.ts'
+import { RefusedKind } from './refusals.ts'
 import type { Transport, TransportListener } from './transport.ts'
 
 /** The router's answer to an Attached record. */
@@ -89,6 +90,8 @@ type Phase =
       /** The client shows new credentials [MQTT-4.12.1-1]; the ones before count until they are judged. */
       renewal: { readonly attempt: Authenticating; readonly until: number } | null
     }
+  /** The credentials were refused, and the client will hear of it. */
+  | { readonly is: 'refusing'; readonly until: number; readonly name: string; readonly reasonCode: number; readonly why: string }
   | { readonly is: 'closed' }
 
 const closed: Phase = { is: 'closed' }
@@ -321,7 +324,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (this.#phase.is === 'attaching') this.#refuseAttaching(ending.reasonCode, ending.detail, ending)
     else if (this.#phase.is === 'authenticating') this.#refuse(connackCode(ending.reasonCode, this.#host.config), ending.detail)
     else if (this.#phase.is === 'open') this.#end(ending)
-    else if (this.#phase.is === 'awaitingConnect') this.#drop()
+    else if (this.#phase.is === 'awaitingConnect' || this.#phase.is === 'refusing') this.#drop()
   }
 
   /** The gateway ends the connection as soon as everything that was read is answered; nothing more is read. A CONNECT that is still to come will be refused. */
@@ -365,6 +368,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         if (phase.attempt.expected === 'continue') this.#refuse(ReasonCode.NotAuthorized, 'the client did not answer in time')
         else this.#refuse(ReasonCode.ServerUnavailable, 'who it is was not found out in time')
         return null
+      case 'refusing':
+        if (nowMs < phase.until) return phase.until
+        this.#settle()
+        this.#refuse(phase.reasonCode, phase.why, undefined, false)
+        return null
       case 'attaching':
         if (nowMs < phase.until) return phase.until
         this.#host.metrics.reached('ATTACH_TIMEOUT')
@@ -385,6 +393,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (this.#phase.publishing.waiting * 2 > this.#phase.session.client.announced.receiveMaximum) return
     this.#lastReceivedAt = this.#host.now()
     this.#input.resume(Pause.window)
+  }
+
+  onRefused(topic: string): void {
+    this.#refused(RefusedKind.publish, topic)
   }
 
   onReleased(packetId: number, done: Appended): void {
@@ -536,6 +548,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       authenticationData,
       certificate: this.transport.certificate ?? undefined,
     }
+    if (!credentials.certificate && host.failedConnects.isPutOff(this.transport.remoteAddress, packet.username ?? '')) {
+      this.#refuse(ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
+      return
+    }
     const owner = {
       onJudged: (authentication: Authentication, judged: Credentials) => this.#judged(client, since, authentication, judged),
       onAsked: () => this.#askForData(client),
@@ -553,7 +569,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const host = this.#host
     if (this.#phase.is !== 'authenticating') return
     if (!authentication.ok) {
-      this.#refuse(authentication.reasonCode, authentication.why, undefined, false)
+      this.#refuseCredentials(credentials, authentication.reasonCode, authentication.why)
       return
     }
     if (credentials.evidence && !host.registryIsCurrent) {
@@ -566,7 +582,17 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     if (client.will && host.mayPublish(principal, client.will.topic) !== 'allowed') {
-      this.#refuse(ReasonCode.NotAuthorized, 'the will’s topic may not be published on')
+      const why = 'the will’s topic may not be published on'
+      const { authenticationName } = principal
+      host.refused(this, {
+        kind: RefusedKind.connect,
+        authenticationName,
+        clientId: client.clientId,
+        topic: client.will.topic,
+        reasonCode: ReasonCode.NotAuthorized,
+        why,
+      })
+      this.#refuse(ReasonCode.NotAuthorized, why)
       return
     }
     const attachment = host.attach(this, client, principal, Boolean(credentials.username) || voucherOf(principal) !== '')
@@ -659,7 +685,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const { session } = phase
     const { principal: before } = session
     if (!authentication.ok) {
-      this.#host.report(this, 'new credentials refused', { clientId: session.client.clientId, why: authentication.why })
+      const { clientId } = session.client
+      const { reasonCode, why } = authentication
+      this.#host.report(this, 'new credentials refused', { clientId, why })
+      this.#host.refused(this, { kind: RefusedKind.connect, authenticationName: before.authenticationName, clientId, reasonCode, why })
       const fault = ended(ReasonCode.ServerBusy, 'the credentials could not be looked into', DisconnectionReason.ServerError)
       this.close(authentication.reasonCode === ReasonCode.ServerUnavailable ? fault : notBelieved)
       return
@@ -675,6 +704,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       phase.renewal = null
       session.credentials = credentials
       session.principal = principal
+      session.rulesPosition = -1
       session.expiresAt = authentication.expiresAt ?? Number.POSITIVE_INFINITY
       phase.publishing.forgetDecisions()
       const { authenticationMethod } = session.client
@@ -693,7 +723,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { principal, client, attachment } = phase.session
-    const decision = receiveSubscribe(packet, client, phase.filters, host.config, (filter) => host.maySubscribe(principal, filter))
+    const decision = receiveSubscribe(packet, client, phase.filters, host.config, (filter) => {
+      const isAllowed = host.maySubscribe(principal, filter)
+      if (!isAllowed) this.#refused(RefusedKind.subscribe, filter)
+      return isAllowed
+    })
     if ('do' in decision) {
       this.#apply(decision)
       return
@@ -719,6 +753,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#subscribing++
     host.subscribe(attachment, decision.granted, (error) => this.#appended(error, answer))
     if (host.logIsFull) this.#waitForLog()
+  }
+
+  #refused(kind: RefusedKind, topic: string): void {
+    const session = this.#session
+    if (!session) return
+    const { authenticationName } = session.principal
+    const { clientId } = session.client
+    this.#host.refused(this, { kind, authenticationName, clientId, topic, reasonCode: ReasonCode.NotAuthorized, why: 'no permission binding allows it' })
   }
 
   #unsubscribe(phase: Phase & { is: 'open' }, packet: UnsubscribePacket): void {
@@ -848,6 +890,30 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#leave()
   }
 
+  /** Auditors hear of it at once, the client perhaps later: whoever guesses has to wait (failed-connects.ts). */
+  #refuseCredentials({ clientId, username: name = '' }: Credentials, reasonCode: number, why: string): void {
+    const host = this.#host
+    const now = host.now()
+    // That it could not be found out is nobody's failure.
+    const isFailure = reasonCode !== ReasonCode.ServerUnavailable
+    if (isFailure) host.refused(this, { kind: RefusedKind.connect, authenticationName: name, clientId, reasonCode, why })
+    const delayMs = isFailure && !this.isInternal ? host.failedConnects.failed(this.transport.remoteAddress, name, now) : 0
+    if (delayMs === 0) {
+      this.#refuse(reasonCode, why, undefined, false)
+      return
+    }
+    host.metrics.reached('FAILED_CONNECT_DELAY_MAX')
+    host.failedConnects.putOff(this.transport.remoteAddress, name)
+    this.#phase = { is: 'refusing', until: now + delayMs, name, reasonCode, why }
+    host.setDeadline(this, now + delayMs)
+    this.#input.pause(Pause.attaching)
+  }
+
+  /** Nobody has to wait for this refusal any more. */
+  #settle(): void {
+    if (this.#phase.is === 'refusing') this.#host.failedConnects.settled(this.transport.remoteAddress, this.#phase.name)
+  }
+
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
   #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.#session
@@ -859,6 +925,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** Without a word: nothing was agreed yet. */
   #drop(): void {
     if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
+    this.#settle()
     this.#phase = closed
     this.#input.close()
     this.transport.destroy()
@@ -867,6 +934,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #end(ending: Ending): void {
     const phase = this.#phase
     if (phase.is === 'closed') return
+    this.#settle()
     if (phase.is === 'open' && ending.by === 'gateway' && phase.session.client.protocolVersion === 5) {
       this.#send(farewell(ending, phase.session.client, this.#host.config))
     }

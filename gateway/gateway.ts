@@ -18,6 +18,7 @@ import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
 import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
 import { Attachment } from './attachment.ts'
+import { Audit } from './audit.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
@@ -26,10 +27,12 @@ import { type Ending, ended } from './disconnection.ts'
 import { Drain } from './drain.ts'
 import type { EvidenceFinder } from './evidence-finder.ts'
 import { openEvidence } from './evidence-sources.ts'
+import { FailedConnects } from './failed-connects.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
+import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import type { Transport } from './transport.ts'
@@ -47,7 +50,9 @@ export interface GatewayOptions {
   readonly log: Log
   readonly registry: RegistrySource
   /** Names of the topics this gateway writes. */
-  readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string }
+  readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string; readonly lifecycle: string }
+  /** As events name it. */
+  readonly namespace: string
   /** Partitions of `messages` and `sessions`: the number of shards. */
   readonly partitions: number
   /** Password of the internal user; null lets nobody in. */
@@ -77,6 +82,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly metrics: GatewayMetrics
   readonly logger: Logger
   readonly rates: NamespaceRates
+  readonly failedConnects: FailedConnects
+  readonly #audit: Audit
   readonly links: RouterLinks
   readonly deadlines: Deadlines
   registryVersion = 1
@@ -139,6 +146,19 @@ export class Gateway implements ConnectionHost, LinkHost {
     }))
     this.rates = new NamespaceRates(this)
     this.#finder = openEvidence(options.config, () => this.now(), this.metrics, options.logger)
+    this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
+    this.#audit = new Audit({
+      namespace: options.namespace,
+      topic: options.topics.lifecycle,
+      partitions: options.partitions,
+      idOf: (count) => `${this.id}-${this.incarnation}-${count}`,
+      gateway: this.id,
+      now: () => this.now(),
+      refusalsMax: () => this.config.REFUSALS_TOLD_MAX,
+      isLogFull: () => this.logIsFull,
+      append: (record, done) => appender.append(record, done),
+      metrics: this.metrics,
+    })
     this.#accepted.gateway = options.config.GATEWAY_ID
     randomBytes(8).copy(this.#messageId)
     this.#unwatch = options.registry.onChange(() => this.#onRegistryChange())
@@ -178,6 +198,9 @@ export class Gateway implements ConnectionHost, LinkHost {
   accept(transport: Transport, isInternal: boolean): void {
     if (!isInternal && !this.mayComeFrom(transport.remoteAddress)) {
       this.metrics.ipRefused++
+      const { remoteAddress, kind } = transport
+      const nobody = { authenticationName: '', clientId: '', remoteAddress, transport: kind }
+      this.#audit.refused({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: 'the namespace does not let this address in' })
       transport.destroy()
       return
     }
@@ -230,6 +253,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     for (const connection of [...this.#sockets]) connection.close(ending)
     this.#flush()
     const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
+    this.#audit.close()
     const farewell = async (): Promise<void> => {
       await this.#appender.flush()
       if (this.#incarnation !== null) await this.#announce(address, this.#incarnation)
@@ -468,6 +492,11 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.deadlines.remove(connection)
   }
 
+  refused(connection: Connection, refusal: Omit<Refusal, 'remoteAddress' | 'transport'>): void {
+    const { remoteAddress, kind } = connection.transport
+    this.#audit.refused({ ...refusal, remoteAddress, transport: kind })
+  }
+
   report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void {
     const now = this.now()
     if (now - this.#reportedSince >= 1000) {
@@ -477,7 +506,9 @@ export class Gateway implements ConnectionHost, LinkHost {
     }
     // A storm of bad clients must not become a storm of log lines.
     if (++this.#reports > reportsPerSecond) return
-    this.logger.info({ remoteAddress: connection.transport.remoteAddress, transport: connection.transport.kind, ...detail }, event)
+    const shown = Object.entries(detail).map(([name, value]) => [name, typeof value === 'string' ? withoutSecrets(value) : value] as const)
+    const { remoteAddress, kind } = connection.transport
+    this.logger.info({ remoteAddress, transport: kind, ...Object.fromEntries(shown) }, event)
   }
 
   // --- what routers ask
@@ -600,6 +631,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     const now = this.now()
     if (this.#superseded && this.#incarnation !== null)
       void this.#beginAgain(address).catch((error: unknown) => this.logger.fatal({ error }, 'no new incarnation'))
+    this.#audit.tick()
     if (this.#waitingForLog.size > 0) this.#resumeForLog()
     if (this.#waitingForRegistry.size > 0 && this.registryIsCurrent) this.#resumeForRegistry()
     const silent = this.links.shards.silent(now, this.config.SHARD_SILENCE)

@@ -57,6 +57,8 @@ export class GatewayMetrics {
   readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }
   /** Sockets from addresses that the namespace does not let in. */
   ipRefused = 0
+  /** Refusals that are in the log, and those that it did not take. */
+  readonly #audits = { written: 0, lost: 0 }
   bytesIn = 0
   bytesOut = 0
   readonly #limits: LimitCounts
@@ -145,6 +147,7 @@ export class GatewayMetrics {
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
     counter('loggerhead_throttled_total', 'How often a rate took effect, by Event Grid’s ThrottleType', 'type', () => this.#throttled)
     counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
+    counter('loggerhead_audit_records_total', 'Records of what was refused', 'outcome', () => Object.entries(this.#audits))
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
       ['in', this.bytesIn],
       ['out', this.bytesOut],
@@ -169,6 +172,10 @@ export class GatewayMetrics {
   /** Counts a limit that took effect. */
   reached(limit: LimitName): void {
     this.#limits.reached(limit)
+  }
+
+  audited(outcome: 'written' | 'lost'): void {
+    this.#audits[outcome]++
   }
 
   /** Counts a rate that took effect. */

@@ -10,6 +10,7 @@ import { ended } from './disconnection.ts'
 import { Gateway } from './gateway.ts'
 
 export interface NamespaceGatewayOptions {
+  readonly namespace: string
   readonly config: GatewayConfig
   readonly plan: TopicPlan
   readonly log: Log

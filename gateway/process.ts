@@ -100,6 +100,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   const homeName = config.LOGGERHEAD_NAMESPACE
   const home = await openNamespaceGateway({
     ...common,
+    namespace: homeName,
     plan,
     logger,
     metricsRegistry: metrics.begin(homeName),
@@ -113,6 +114,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
       const { name, partitions } = namespace
       const opened = await openNamespaceGateway({
         ...common,
+        namespace: name,
         plan: planFor(plan, lifeName(namespace), partitions),
         logger: logger.child({ namespace: name }),
         metricsRegistry: metrics.begin(name),

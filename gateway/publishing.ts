@@ -59,6 +59,8 @@ export interface PublishHost {
 /** What the connection hears back. */
 export interface PublishOwner {
   readonly principal: Principal
+  /** A publish without permission. */
+  onRefused(topic: string): void
   /** PUBREL came: to be appended. */
   onReleased(packetId: number, done: Appended): void
   /** Acknowledgements stand in the output. */
@@ -142,7 +144,7 @@ export class Publishing implements Inbound {
     const alias = packet.properties?.topicAlias
     if (alias !== undefined) this.aliases.set(alias, name)
     if (packet.qos === 2 && this.received.has(packet.packetId)) return this.#receivedAgain(packet.packetId)
-    if (!topic.allowed) return this.#refused(packet)
+    if (!topic.allowed) return this.#refused(topic, packet)
     return packet.properties ? this.#receiveWith(packet.properties, topic, packet) : this.#take(topic, packet)
   }
 
@@ -240,8 +242,9 @@ export class Publishing implements Inbound {
     return 'taken'
   }
 
-  #refused(packet: PublishPacket): PublishResult {
+  #refused(topic: PublishTopic, packet: PublishPacket): PublishResult {
     this.#host.metrics.publishesDropped.unauthorized++
+    this.#owner.onRefused(topic.name)
     const outcome = refusedPublish(this, packet.qos, this.#host.config)
     if (typeof outcome !== 'string') return outcome
     if (outcome === 'drop') return 'taken'

@@ -31,6 +31,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.sessions, ['Write'], 'attach, subscribe, unsubscribe, detach'),
       topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
       topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
+      topic(names.lifecycle, ['Write'], 'what it refused'),
     ],
     router: [
       startChecks,
@@ -62,7 +63,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
     ],
     analyst: [
       topic(names.messages, ['Read'], 'every accepted PUBLISH'),
-      topic(names.lifecycle, ['Read'], 'who was connected when'),
+      topic(names.lifecycle, ['Read'], 'who was connected when, what changed, what was refused'),
       { resource: 'Group', name: 'analytics', pattern: 'prefixed', operations: ['Read'], why: 'groups of its own' },
     ],
   }

@@ -225,8 +225,8 @@ describe('M5-23: what starts with $', () => {
     five.send(...topics.map((topic, i) => publish(topic, 1, i + 1)), publish('$SYS/x', 0, 0), { type: 'pingreq' })
     await five.next('pingresp')
     expect(five.of('puback').map(({ reasonCode }) => reasonCode)).toEqual(topics.map(() => 0x87))
-    for (const topic of topics) {
-      const four = await attached('four', old)
+    for (const [i, topic] of topics.entries()) {
+      const four = await attached(`four ${i}`, old) // the preset has one connect a second for each client id
       four.send(publish(topic, 0, 0))
       await four.closed()
     }

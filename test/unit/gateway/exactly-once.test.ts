@@ -81,6 +81,7 @@ function publisher(
   }
   const owner = {
     principal: { authenticationName: 'a' } as Principal,
+    onRefused: () => {},
     onReleased: (packetId: number, done: Appended) => void releases.push({ packetId, done }),
     onAcknowledged: () => {},
     onPublishLost: (error: AppendError) => void lost.push(error),

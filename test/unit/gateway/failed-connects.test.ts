@@ -1,0 +1,57 @@
+import { expect, test } from '@jest/globals'
+import { FailedConnects } from '../../../gateway/failed-connects.ts'
+
+function world(limits: { FAILED_CONNECT_DELAY_MAX?: number; FAILED_CONNECTS_REMEMBERED_MAX?: number } = {}) {
+  let forgotten = 0
+  const failed = new FailedConnects({ FAILED_CONNECT_DELAY_MAX: 5000, FAILED_CONNECTS_REMEMBERED_MAX: 100, ...limits }, () => forgotten++)
+  return { failed, forgotten: () => forgotten }
+}
+
+test('the first failures of a name cost nothing, then each doubles the delay, up to the longest', () => {
+  const { failed } = world()
+  expect(Array.from({ length: 10 }, (_, i) => failed.failed(`address ${i}`, 'victim', 0))).toEqual([0, 0, 0, 500, 1000, 2000, 4000, 5000, 5000, 5000])
+})
+
+test('an address that tries many names is slowed down later, and more gently', () => {
+  const { failed } = world()
+  const delays = Array.from({ length: 80 }, (_, i) => failed.failed('address', `name ${i}`, 0))
+  expect(delays.slice(0, 30).every((delay) => delay === 0)).toBe(true)
+  expect(delays[30]).toBeGreaterThan(0)
+  expect(delays[39]).toBe(500)
+  expect(delays[79]).toBe(5000)
+  expect(delays).toEqual(delays.toSorted((a, b) => a - b))
+})
+
+test('failures are forgotten: after a quiet while a name begins anew', () => {
+  const { failed } = world()
+  for (let i = 0; i < 8; i++) failed.failed('address', 'name', 0)
+  expect(failed.failed('address', 'name', 10 * 60_000)).toBe(0)
+})
+
+test('one guess at a time: a pair of address and name is busy until its refusal is out, others are not', () => {
+  const { failed } = world()
+  failed.putOff('address', 'name')
+  expect([failed.isPutOff('address', 'name'), failed.isPutOff('address', 'other'), failed.isPutOff('elsewhere', 'name')]).toEqual([true, false, false])
+  failed.settled('address', 'name')
+  expect(failed.isPutOff('address', 'name')).toBe(false)
+})
+
+test('a name that was not given is nobody’s', () => {
+  const { failed } = world()
+  expect(Array.from({ length: 10 }, (_, i) => failed.failed(`address ${i}`, '', 0)).every((delay) => delay === 0)).toBe(true)
+})
+
+test('FAILED_CONNECT_DELAY_MAX 0 puts nothing off', () => {
+  const { failed } = world({ FAILED_CONNECT_DELAY_MAX: 0 })
+  expect(Array.from({ length: 100 }, () => failed.failed('address', 'name', 0)).every((delay) => delay === 0)).toBe(true)
+})
+
+test('FAILED_CONNECTS_REMEMBERED_MAX: memory is bounded, whatever addresses and names come; who failed longest ago is forgotten and counted', () => {
+  const { failed, forgotten } = world({ FAILED_CONNECTS_REMEMBERED_MAX: 10 })
+  for (let i = 0; i < 8; i++) failed.failed('a', 'victim', 0)
+  for (let i = 0; i < 9; i++) failed.failed(`b${i}`, `other ${i}`, 0)
+  expect(failed.failed('c', 'victim', 0)).toBe(5000)
+  for (let i = 0; i < 10; i++) failed.failed(`d${i}`, `stranger ${i}`, 0)
+  expect(failed.failed('e', 'victim', 0)).toBe(0)
+  expect(forgotten()).toBeGreaterThan(0)
+})
