@@ -36,6 +36,11 @@ export const settings = {
   MQTTS_PORT: { kind: 'text', default: '8883', about: 'MQTT over TLS: a port, or off' },
   WS_PORT: { kind: 'text', default: '8083', about: 'MQTT over WebSocket: a port, or off; off in production unless set' },
   WSS_PORT: { kind: 'text', default: '8084', about: 'MQTT over secure WebSocket: a port, or off' },
+  NAMESPACE_LISTENERS: {
+    kind: 'text',
+    default: '',
+    about: 'Plain listeners of single namespaces, separated by commas, each as namespace=mqtt:port or namespace=ws:port. Further gateways: 10 above each other',
+  },
   HTTP_PORT: { kind: 'number', default: 8080, min: 1, max: 65_535, about: 'the HTTP front door: API, /healthz, /metrics' },
   KAFKA_PORT: { kind: 'number', default: 9092, min: 1, max: 65_535, about: 'where the Kafka that npm start runs listens, on loopback' },
   ...kafkaSettings,
@@ -69,6 +74,8 @@ export interface StackConfig {
   readonly replication: number
   /** The public ports of each gateway, the first first; what is off is missing. */
   readonly listeners: readonly Readonly<Partial<Record<Listener, number>>>[]
+  /** NAMESPACE_LISTENERS as each gateway gets it. */
+  readonly namespaceListeners: readonly string[]
 }
 
 const listenerVariables = { mqtt: 'MQTT_PORT', mqtts: 'MQTTS_PORT', ws: 'WS_PORT', wss: 'WSS_PORT' } as const
@@ -101,6 +108,19 @@ function readListeners(values: Values<typeof settings>, environment: Environment
   })
 }
 
+const namespacePort = /(?<==(?:mqtt|ws):)\d{1,5}(?=\s*(?:,|$))/g
+
+/** What is no listener is left as it is: the gateway's own settings name it. */
+function readNamespaceListeners(values: Values<typeof settings>): readonly string[] {
+  return Array.from({ length: values.GATEWAYS }, (_, k) =>
+    values.NAMESPACE_LISTENERS.replace(namespacePort, (digits) => {
+      const port = Number(digits) + 10 * k
+      if (port > 65_535) throw new SettingError('NAMESPACE_LISTENERS', `${digits} leaves no port for gateway ${k + 1}, which takes ${port}`)
+      return String(port)
+    }),
+  )
+}
+
 function checkDistinct(config: StackConfig): void {
   const taken = new Map<number, string>()
   const take = (variable: string, port: number) => {
@@ -118,6 +138,7 @@ export function publicPorts(config: StackConfig): readonly (readonly [variable: 
   const { values } = config
   return [
     ...config.listeners.flatMap((ports) => Object.entries(ports).map(([listener, port]) => [variableOf(listener as Listener), port] as const)),
+    ...config.namespaceListeners.flatMap((text) => [...text.matchAll(namespacePort)].map(([digits]) => ['NAMESPACE_LISTENERS', Number(digits)] as const)),
     ['HTTP_PORT', values.HTTP_PORT],
     ...(values.KAFKA_BROKERS ? [] : [['KAFKA_PORT', values.KAFKA_PORT] as const]),
   ]
@@ -149,7 +170,14 @@ export function readConfig(environment: Environment): StackConfig {
   }
   if (!values.KAFKA_BROKERS && replication > 1)
     throw new SettingError('KAFKA_REPLICATION', `${replication} copies need as many brokers: npm start runs one, so 1 unless KAFKA_BROKERS is set`)
-  const config = { values, production, dataFolder: resolve(values.LOGGERHEAD_DATA), replication, listeners: readListeners(values, environment, production) }
+  const config = {
+    values,
+    production,
+    dataFolder: resolve(values.LOGGERHEAD_DATA),
+    replication,
+    listeners: readListeners(values, environment, production),
+    namespaceListeners: readNamespaceListeners(values),
+  }
   if (production && !values.TLS_CERT && config.listeners.some((ports) => ports.mqtts !== undefined || ports.wss !== undefined)) {
     throw new SettingError('TLS_CERT', 'is not set: in production the TLS listeners need TLS_CERT and TLS_KEY (or MQTTS_PORT=off and WSS_PORT=off)')
   }

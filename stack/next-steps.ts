@@ -35,6 +35,7 @@ export function nextSteps({ config, brokers, kafka, certificates, apiKeyFile, sh
     if (ports.ws) entry(`WS${of}`, `ws://${host}:${ports.ws}/mqtt`)
     if (ports.wss) entry(`WSS${of}`, `wss://localhost:${ports.wss}/mqtt`)
   }
+  for (const text of config.namespaceListeners.filter((each) => each !== '')) entry('Namespaces', text)
   entry('HTTP', `http://${host}:${config.values.HTTP_PORT}   (API, /healthz, /metrics)`)
   entry('Kafka', `${brokers}   (${kafka}; topics ${config.values.LOGGERHEAD_PREFIX}.${config.values.LOGGERHEAD_NAMESPACE}.*)`)
   entry('Data', `${show(config.dataFolder)}   (the HTTP API's key is in ${show(apiKeyFile)})`)

@@ -116,6 +116,7 @@ export function serviceSpecs(options: ServicesOptions): {
         GRPC_ADVERTISE: `127.0.0.1:${own.grpc}`,
         INTERNAL_MQTT_PORT: String(own.mqtt),
         ...Object.fromEntries(listenerSettings),
+        NAMESPACE_LISTENERS: config.namespaceListeners[index] ?? '',
         TLS_CERT: files.tlsCert,
         TLS_KEY: files.tlsKey,
       },
