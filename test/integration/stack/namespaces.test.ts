@@ -161,6 +161,7 @@ withKafka('two namespaces of one deployment', () => {
     }
     await until('the router serves it', 30_000, async () => (await state()) === true)
     await log.deleteTopics(['messages', 'sessions', 'inbox'].map((topic) => `${stack.prefix}.broken.${topic}`))
+    await until('it is told', 30_000, async () => (await state()) === false)
     const [subscriber, publisher] = [await connect('factory', 'subscriber'), await connect('factory', 'publisher')]
     await subscriber.client.subscribeAsync('on/#', { qos: 1 })
     for (let i = 0; i < 20; i++) {
