@@ -77,7 +77,16 @@ function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<s
       },
     },
     ...(isNamespace
-      ? {}
+      ? {
+          delete: {
+            operationId: 'deleteNamespace',
+            ...write,
+            description:
+              'Ends its clients at once and removes its topics later. Takes the key of the deployment’s owner; the home namespace cannot be deleted.',
+            parameters: [dryRun],
+            responses: { '200': answer('The result of a dry run'), '204': answer('Deleted'), '404': problem('It does not exist'), ...common },
+          },
+        }
       : {
           delete: {
             operationId: `delete${name}`,
@@ -94,7 +103,10 @@ function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<s
           },
         }),
   }
-  if (isNamespace) return { [path]: item }
+  if (isNamespace) {
+    const responses = { '200': answer('A page', pageOf(reference(`${name}Resource`))), ...common }
+    return { '/namespaces': { get: { operationId: 'listNamespaces', ...read, parameters: paging, responses } }, [path]: item }
+  }
   const list = {
     get: { operationId: `list${name}s`, ...read, parameters: paging, responses: { '200': answer('A page', pageOf(reference(`${name}Resource`))), ...common } },
   }

@@ -1,6 +1,8 @@
 /** Two namespaces of one deployment on a real Kafka, over real TLS: the same names in both, and nothing that goes from one to the other. */
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
 import { pino } from 'pino'
@@ -73,6 +75,28 @@ withKafka('two namespaces of one deployment', () => {
     await log?.close()
     await stack?.stop()
   }, 60_000)
+
+  test('the requests of docs/namespaces.md make a namespace that lets the sample client in', async () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/namespaces.md'), 'utf8')
+    const [, script = ''] = /```sh\n(door=[\s\S]*?)```/.exec(page) ?? []
+    const here = script.replaceAll('http://127.0.0.1:8080', stack.url).replaceAll('.data/', `${stack.folder}/`).replaceAll('factory', 'written')
+    await promisify(execFile)('bash', ['-ec', here])
+    const { ca, clientCertificate, clientKey } = stack.certificates
+    const [cert, key] = [readFileSync(clientCertificate, 'utf8'), readFileSync(clientKey, 'utf8')]
+    const sample: IClientOptions = {
+      protocolVersion: 5,
+      username: 'sample_client',
+      servername: 'mqtt.written.example',
+      cert,
+      key,
+      ca: readFileSync(ca),
+      rejectUnauthorized: false,
+    }
+    const client = await until('the sample client is let in', 30_000, () => JsClient.connect(url(), sample).catch(() => undefined))
+    expect(await client.publish('line/1', 'hello')).toBe('done')
+    await client.end()
+    expect((await stack.api('DELETE', '/namespaces/written')).status).toBe(204)
+  })
 
   test('NS-01 the same client ids, topics, retained messages, shared groups and wills stay apart', async () => {
     const clients = {} as Record<Name, { readonly plain: JsClient; readonly member: JsClient }>

@@ -30,6 +30,14 @@ describe('listeners', () => {
     expect(Object.values(readGatewayConfig(off).listeners)).toEqual([null, null, null, null, null])
   })
 
+  test('namespaces may have plain ones of their own', () => {
+    const { namespaceListeners } = readGatewayConfig({ ...tls, NAMESPACE_LISTENERS: 'factory=mqtt:2883, plant-1=ws:0' })
+    expect(namespaceListeners).toEqual([
+      { namespace: 'factory', kind: 'mqtt', endpoint: { host: '127.0.0.1', port: 2883 } },
+      { namespace: 'plant-1', kind: 'ws', endpoint: { host: '127.0.0.1', port: 0 } },
+    ])
+  })
+
   test('the internal one is on loopback wherever the others are', () => {
     expect(readGatewayConfig({ ...tls, LOGGERHEAD_BIND: '0.0.0.0', INTERNAL_MQTT_PORT: '0' }).listeners.internal).toEqual({ host: '127.0.0.1', port: 0 })
   })
@@ -38,6 +46,9 @@ describe('listeners', () => {
 test.each([
   [{ ...tls, MQTT_PORT: '70000' }, 'MQTT_PORT: “70000” is neither a port from 0 to 65535 nor off'],
   [{ ...tls, WS_PORT: 'yes' }, 'WS_PORT'],
+  [{ ...tls, NAMESPACE_LISTENERS: 'factory=tls:2883' }, 'NAMESPACE_LISTENERS: “factory=tls:2883” is not of the form namespace=mqtt:port or namespace=ws:port'],
+  [{ ...tls, NAMESPACE_LISTENERS: 'a_b=mqtt:2883' }, 'NAMESPACE_LISTENERS'],
+  [{ ...tls, NAMESPACE_LISTENERS: 'factory=mqtt:70000' }, 'NAMESPACE_LISTENERS'],
   [{}, 'TLS_CERT: is needed by the TLS listeners'],
   [{ TLS_CERT: 'x' }, 'TLS_KEY'],
   [{ ...tls, GATEWAY_ID: 'a b' }, 'GATEWAY_ID: “a b”'],

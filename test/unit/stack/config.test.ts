@@ -30,6 +30,13 @@ test('production keeps three copies and opens a plain listener only when its por
   expect(readConfig({ ...production, MQTT_PORT: '1883' }).listeners).toEqual([{ mqtt: 1883, mqtts: 8883, wss: 8084 }])
 })
 
+test('plain listeners of namespaces are 10 above each other for further gateways', () => {
+  const two = readConfig({ GATEWAYS: '2', NAMESPACE_LISTENERS: 'factory=mqtt:2883, plant-1=ws:9083' })
+  expect(two.namespaceListeners).toEqual(['factory=mqtt:2883, plant-1=ws:9083', 'factory=mqtt:2893, plant-1=ws:9093'])
+  expect(() => readConfig({ GATEWAYS: '2', NAMESPACE_LISTENERS: 'factory=mqtt:1893' })).toThrow(/NAMESPACE_LISTENERS: 1893 is also the port of MQTT_PORT/)
+  expect(() => readConfig({ GATEWAYS: '2', NAMESPACE_LISTENERS: 'factory=mqtt:65530' })).toThrow(/NAMESPACE_LISTENERS: 65530 leaves no port for gateway 2/)
+})
+
 test.each([
   ['LOGGERHEAD_PROFILE', { LOGGERHEAD_PROFILE: 'staging' }, 'development, production'],
   ['MQTT_PORT', { MQTT_PORT: 'yes' }, '1 to 65535 nor off'],
