@@ -56,5 +56,3 @@ export function decisionsText(rates: readonly Rate[]): string {
   )
   return ['decisions to publish, on one core (10,000 clients, 100 groups, 1,000 templates, 300 bindings):', ...lines].join('\n')
 }
-
-if (import.meta.main) process.stdout.write(`${decisionsText(measureDecisions())}\n`)

@@ -32,7 +32,8 @@ export const foldName = (name: string): string => name.toLowerCase()
 
 type Kinds = { readonly [K in ResourceKind]: Map<string, Resource<K>> }
 
-const isKind = (kind: string): kind is ResourceKind => (resourceKinds as readonly string[]).includes(kind)
+/** The kind as one text for all resources: there may be a million. */
+const kindOf = (kind: string): ResourceKind | undefined => resourceKinds.find((known) => known === kind)
 
 /** What access/decide.ts makes its rules of. */
 const rulesAreOf: ReadonlySet<ResourceKind> = new Set(['clientGroups', 'topicSpaces', 'permissionBindings', 'namespace'])
@@ -43,6 +44,7 @@ export class RegistryView {
   #position = 0
   #rulesPosition = 0
   #unreadable = 0
+  #by = ''
   readonly #kinds: Kinds = {
     clients: new Map(),
     clientGroups: new Map(),
@@ -144,9 +146,11 @@ export class RegistryView {
       this.#namespacesPosition = this.#position
       return
     }
-    if (!isKind(kind)) return // a fence, or a kind of a later version
-    this.#put(kind, name, record)
-    if (rulesAreOf.has(kind)) this.#rulesPosition = this.#position
+    const known = kindOf(kind)
+    if (known === undefined) return // a fence, or a kind of a later version
+    // The entry's name where it is the same: that of the key is a view into a longer text, which would be kept for it.
+    this.#put(known, record.entry?.name === name ? record.entry.name : name, record)
+    if (rulesAreOf.has(known)) this.#rulesPosition = this.#position
   }
 
   /** Moves over a gap that compaction left. */
@@ -166,9 +170,15 @@ export class RegistryView {
       return
     }
     const { etag, createdAt, updatedAt, by } = record.entry
-    const resource: Resource<K> = { kind, name, properties, etag, createdAt, updatedAt, by, offset: record.offset }
+    const resource: Resource<K> = { kind, name, properties, etag, createdAt, updatedAt, by: this.#shared(by), offset: record.offset }
     map.set(name, resource)
     this.#index(resource)
+  }
+
+  /** One text for all that the same writer wrote last. */
+  #shared(by: string): string {
+    if (by !== this.#by) this.#by = by
+    return this.#by
   }
 
   #index(resource: Resource): void {

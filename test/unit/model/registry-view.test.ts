@@ -82,7 +82,7 @@ test('attributes that are no text, integer or list of texts are left out, and no
   const attributes = JSON.parse('{"s":"x","i":1,"l":["a"],"b":true,"f":1.5,"o":{},"m":["a",1],"__proto__":"x","n":null}') as object
   const { properties } = viewOf({ clients: { a: client('a', { attributes }) } }).clients.get('a')!
   expect(Object.keys(properties.attributes).sort()).toEqual(['__proto__', 'i', 'l', 's'])
-  expect(Object.getPrototypeOf(properties.attributes)).toBe(null)
+  expect(Object.getPrototypeOf(properties.attributes)).toBe(Object.prototype)
 })
 
 test('invariant 5: compaction does not change the fold', () => {
