@@ -347,6 +347,8 @@ export class Router {
         return
       }
       this.#owned.set(shard, owned)
+      // The loops have had nothing to hand on before the first shard.
+      this.#aliveAt.match = this.#aliveAt.deliver = now()
       owned.goLive()
       this.#gateways.own(shard, owned.term)
       this.#inboxes?.seek(shard, owned.inboxPosition)
