@@ -18,6 +18,8 @@ export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   now(): number
+  /** Bytes have come: before they are taken it is seen to that the process was not paused meanwhile. */
+  lookForPause(): void
   readiness(isInternal: boolean): Readiness
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
   readonly registryIsCurrent: boolean

@@ -174,6 +174,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   onData(chunk: Buffer): void {
     this.#host.metrics.bytesIn += chunk.length
+    this.#host.lookForPause()
     if (this.#phase.is === 'closed') return
     const now = this.#host.now()
     this.#lastReceivedAt = now
@@ -274,7 +275,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     return phase.delivering.state(phase.session.attachment.connection, phase.sessionId)
   }
 
-  resumeReading(reason: 'log' | 'registry'): void {
+  /** The process was paused: what comes from the client may be of long ago. One that is not let in yet has to come again. */
+  doubt(): void {
+    if (this.#phase.is === 'awaitingConnect' || this.#phase.is === 'authenticating') this.#drop()
+    else if (this.#phase.is !== 'closed') this.#input.pause(Pause.doubt)
+  }
+
+  resumeReading(reason: 'log' | 'registry' | 'doubt'): void {
     // The keep alive was suspended with the reading.
     this.#lastReceivedAt = this.#host.now()
     this.#input.resume(Pause[reason])

@@ -8,6 +8,7 @@ import type { Evidence, Question } from '../access/evidence.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
+import { PauseWatch } from '../log/pause.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { sessionsMaxOf } from '../model/session-quota.ts'
@@ -69,6 +70,8 @@ const tickMs = 250
 const drainTickMs = 20
 /** Connections and their filters judged again in one turn of the event loop after a registry change. */
 const rejudgedPerTurn = 200
+/** A busy event loop, and no client comes back elsewhere so soon; longer gaps are pauses of the process, ms. */
+export const pauseMsMax = 2_000
 /** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
 const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
 /** Log lines about single connections in one second. */
@@ -99,6 +102,11 @@ export class Gateway implements ConnectionHost, LinkHost {
   #connectionNumber = 0
   /** Everybody on a socket. */
   readonly #sockets = new Set<Connection>()
+  readonly #pauses = new PauseWatch(pauseMsMax, performance.now())
+  /** Shards whose owners have not said since a pause which connections are over. */
+  readonly #doubtful = new Set<number>()
+  /** Sockets that were opened while the process was paused come in before the event loop has turned once. */
+  #refusesSockets = false
   /** Attached ones, by connection number, and by shard. */
   readonly #connections = new Map<number, Connection>()
   readonly #byShard: readonly Set<Connection>[]
@@ -196,6 +204,11 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** A transport has come through the door of a listener. */
   accept(transport: Transport, isInternal: boolean): void {
+    this.lookForPause()
+    if (this.#refusesSockets) {
+      transport.destroy()
+      return
+    }
     if (!isInternal && !this.mayComeFrom(transport.remoteAddress)) {
       this.metrics.ipRefused++
       const { remoteAddress, kind } = transport
@@ -294,6 +307,24 @@ export class Gateway implements ConnectionHost, LinkHost {
     if (unconfirmed >= this.config.REGISTRY_STALE) return 'the registry is not current'
     if (shardsWithoutRouter.length > 0) return `no router speaks for shard ${shardsWithoutRouter.join(', ')}`
     return null
+  }
+
+  /**
+   * After a pause nobody knows which connections still stand: clients may have gone on at another gateway. So nothing is
+   * read until the owner of each shard has been told anew what is here, and has ended what is over.
+   */
+  lookForPause(): void {
+    const pausedMs = this.#pauses.look(performance.now())
+    if (pausedMs === 0 || this.#incarnation === null) return
+    this.logger.warn({ pausedMs: Math.round(pausedMs), connections: this.#connections.size }, 'the process was paused')
+    this.metrics.pauses.inc()
+    for (let shard = 0; shard < this.#byShard.length; shard++) this.#doubtful.add(shard)
+    for (const connection of [...this.#sockets]) connection.doubt()
+    this.links.closeAll('the gateway was paused')
+    this.#refusesSockets = true
+    setTimeout(() => {
+      this.#refusesSockets = false
+    }, tickMs).unref()
   }
 
   // --- what connections ask
@@ -526,6 +557,11 @@ export class Gateway implements ConnectionHost, LinkHost {
     if (attachment?.connectionId.equals(connectionId)) this.#detached(attachment, attachment.attached(epoch, this.now()))
   }
 
+  onReconciled(shard: number): void {
+    if (!this.#doubtful.delete(shard)) return
+    for (const connection of [...(this.#byShard[shard] ?? [])]) connection.resumeReading('doubt')
+  }
+
   onSuperseded(incarnation: number): void {
     if (this.#superseded || this.#stopping) return
     this.#superseded = true
@@ -628,6 +664,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   #lookAround(address: string): void {
+    this.lookForPause()
     const now = this.now()
     if (this.#superseded && this.#incarnation !== null)
       void this.#beginAgain(address).catch((error: unknown) => this.logger.fatal({ error }, 'no new incarnation'))

@@ -74,6 +74,7 @@ export class GatewayMetrics {
   readonly issuerKeysFetched: Counter<'result'>
   readonly webhookDecisions: Counter<'decision'>
   readonly webhookFailures: Counter<'status' | 'error'>
+  readonly pauses: Counter
 
   constructor(registry: Registry, levels: () => GatewayLevels) {
     const registers = [registry]
@@ -126,6 +127,11 @@ export class GatewayMetrics {
       name: 'loggerhead_webhook_failures_total',
       help: 'Requests to the authentication webhook without a decision',
       labelNames: ['status', 'error'],
+      registers,
+    })
+    this.pauses = new Counter({
+      name: 'loggerhead_gateway_pauses_total',
+      help: 'Times the process was stopped for longer than its event loop may be busy',
       registers,
     })
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })

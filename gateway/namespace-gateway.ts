@@ -7,7 +7,7 @@ import { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { GatewayConfig } from './config.ts'
 import { ended } from './disconnection.ts'
-import { Gateway } from './gateway.ts'
+import { Gateway, pauseMsMax } from './gateway.ts'
 
 export interface NamespaceGatewayOptions {
   readonly namespace: string
@@ -34,7 +34,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
   const { config, plan, log, clock } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
-  const appender = await log.appender().catch(async (error: unknown) => {
+  const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
     await registry.close()
     throw error
   })

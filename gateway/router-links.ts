@@ -27,6 +27,8 @@ export interface LinkHost {
   onLateAnswer(connection: number, connectionId: Buffer, epoch: number): void
   /** A router knows a later incarnation of this gateway's id. */
   onSuperseded(incarnation: number): void
+  /** The shard's owner has heard on this link which connections stand, and has ended those that are over. */
+  onReconciled(shard: number): void
 }
 
 /** Links at one time. Routers that come back may overlap with what they were. */
@@ -133,6 +135,8 @@ export class RouterLinks {
         return
       case 'ping':
         router.frames.send({ kind: 'pong', nonce: frame.nonce })
+        // It follows what the router had to say to `shardState`.
+        for (const shard of this.shards.ownedBy(router)) this.#host.onReconciled(shard)
         return
       case 'attachAnswer':
       case 'close':

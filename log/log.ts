@@ -68,6 +68,17 @@ export interface Appender {
   close(): Promise<void>
 }
 
+export interface AppenderOptions {
+  /** Fences: a later appender with the same id makes Kafka refuse this one (FencedError). Without it, plain. */
+  readonly transactionalId?: string
+  readonly lingerMs?: number
+  /**
+   * After a pause of the whole process for longer than this, ms, records that Kafka was not sent yet are refused: whoever
+   * wanted them written may have gone on elsewhere. Without it they are sent.
+   */
+  readonly pauseMsMax?: number
+}
+
 export interface FollowOptions {
   readonly topic: string
   /** Where to start in each partition, by partition number. */
@@ -126,8 +137,7 @@ export interface LogHealth {
 }
 
 export interface Log {
-  /** `transactionalId` fences: a later appender with the same id makes Kafka refuse this one (FencedError). Without it, plain. */
-  appender(options?: { readonly transactionalId?: string; readonly lingerMs?: number }): Promise<Appender>
+  appender(options?: AppenderOptions): Promise<Appender>
   follow(options: FollowOptions): Promise<Follower>
   /** Reads what stands in [offset, …) right now without waiting: one answer, up to maxBytes (at least one batch). */
   read(topic: string, partition: number, offset: number, maxBytes?: number): Promise<Stretch>

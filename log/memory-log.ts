@@ -8,6 +8,7 @@ import {
   AppendError,
   type Appended,
   type Appender,
+  type AppenderOptions,
   FencedError,
   type Follower,
   type FollowOptions,
@@ -397,7 +398,7 @@ export class MemoryLog implements Log {
     return stored
   }
 
-  appender(options: { readonly transactionalId?: string; readonly lingerMs?: number } = {}): Promise<Appender> {
+  appender(options: AppenderOptions = {}): Promise<Appender> {
     return this.#ask(() => {
       const appender = new MemoryAppender(this.#store, options.transactionalId)
       this.#appenders.add(appender)

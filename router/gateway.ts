@@ -112,6 +112,11 @@ export class Gateway {
     return this.#now() - this.#lastContact
   }
 
+  /** Silence of so many milliseconds does not count. */
+  forgive(ms: number): void {
+    this.#lastContact = Math.min(this.#now(), this.#lastContact + ms)
+  }
+
   get isLinked(): boolean {
     return this.#isWelcome
   }

@@ -1,9 +1,13 @@
 /** The gateways there are, from the `gateways` topic, and which of their incarnations are over. */
 import type { Follower, Log } from '../log/log.ts'
+import { PauseWatch } from '../log/pause.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { GatewayIncarnation } from '../schemas/records.ts'
 import { Gateway, type GatewayHandlers, type GatewayLimits } from './gateway.ts'
+
+/** Between two ticks: the router itself did not run, ms. */
+const pauseMsMax = 3_000
 
 export interface GatewaysOptions {
   readonly log: Log
@@ -27,12 +31,14 @@ export class Gateways {
   readonly #current = new Map<string, number>()
   readonly #owned = new Map<number, number>()
   readonly #silent = new Set<number>()
+  readonly #pauses: PauseWatch
   #follower: Follower | undefined
   #position = 0
   #ticker: NodeJS.Timeout | undefined
 
   constructor(options: GatewaysOptions) {
     this.#options = options
+    this.#pauses = new PauseWatch(pauseMsMax, options.now())
   }
 
   /** Reads the topic to its end, so that every gateway that is up is known. */
@@ -126,7 +132,10 @@ export class Gateways {
   }
 
   #tick(): void {
+    const pausedMs = this.#pauses.look(this.#options.now())
     for (const gateway of this.all()) {
+      // What this router has slept through is no silence of the gateway's.
+      gateway.forgive(pausedMs)
       const { id, incarnation } = gateway.identity
       if (gateway.silentMs <= this.#options.lostMs) this.#silent.delete(incarnation)
       else {

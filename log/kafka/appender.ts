@@ -1,5 +1,6 @@
 /** Writes records with own producer id and sequences: what was queued while a request was away is the next batch. */
-import { type Append, AppendError, type Appended, type Appender, FencedError, type LogRecord } from '../log.ts'
+import { type Append, AppendError, type Appended, type Appender, type AppenderOptions, FencedError, type LogRecord } from '../log.ts'
+import { PauseWatch } from '../pause.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster, Logger } from './cluster.ts'
 import { KafkaError } from './kafkajs.ts'
@@ -70,12 +71,13 @@ class Sender {
   }
 }
 
-export interface KafkaAppenderOptions {
+/** How often a pause of the process is looked for while nothing is sent, ms. */
+const pauseLookMs = 250
+
+export interface KafkaAppenderOptions extends AppenderOptions {
   readonly cluster: Cluster
   readonly producerIds: ProducerIds
   readonly producer: ProducerIdentity
-  readonly transactionalId?: string
-  readonly lingerMs?: number
   readonly purpose: string
   readonly logger: Logger
   readonly metrics: LogMetrics | null
@@ -96,9 +98,14 @@ export class KafkaAppender implements Appender {
   /** Set once: nothing can be appended any more. */
   #ended: AppendError | null = null
 
+  readonly #pauses: PauseWatch | null
+  readonly #pauseTimer: NodeJS.Timeout | undefined
+
   constructor(options: KafkaAppenderOptions) {
     this.#options = options
     this.#producer = options.producer
+    this.#pauses = options.pauseMsMax === undefined ? null : new PauseWatch(options.pauseMsMax, performance.now())
+    if (this.#pauses) this.#pauseTimer = setInterval(() => this.#lookForPause(), pauseLookMs).unref()
   }
 
   get pendingBytes(): number {
@@ -152,6 +159,7 @@ export class KafkaAppender implements Appender {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#pauseTimer)
     this.#end(new AppendError('the appender was closed here', 'unknown'))
     for (const sender of this.#senders.values()) this.#options.cluster.drop(sender.node, this.#options.purpose)
     this.#options.onClosed()
@@ -204,6 +212,17 @@ export class KafkaAppender implements Appender {
     else setImmediate(send)
   }
 
+  /** Before anything is sent: after a pause the answer to what was sent before it may be the first that is read. */
+  #lookForPause(): void {
+    const pausedMs = this.#pauses?.look(performance.now()) ?? 0
+    if (pausedMs === 0 || this.#ended) return
+    const error = new AppendError(`the process was paused for ${Math.round(pausedMs)} ms: what had not been sent by then is not written any more`, 'refused')
+    for (const lane of this.#all) {
+      const unsent = lane.queue.findIndex((batch) => !batch.sent)
+      if (unsent >= 0) for (const batch of lane.queue.splice(unsent)) this.#tell(lane, batch, error, -1)
+    }
+  }
+
   #send(sender: Sender): void {
     sender.busy = true
     if (sender.link?.usable) {
@@ -249,6 +268,7 @@ export class KafkaAppender implements Appender {
 
   #sendOn(sender: Sender, link: Link): void {
     const { cluster, metrics } = this.#options
+    this.#lookForPause()
     const lanes = this.#take(sender)
     if (lanes.length === 0) {
       sender.busy = false
@@ -372,7 +392,10 @@ export class KafkaAppender implements Appender {
 
   /** The lane's first batch is answered for good. */
   #settle(lane: Lane, error: AppendError | null, baseOffset: number): void {
-    const batch = lane.queue.shift() as Batch
+    this.#tell(lane, lane.queue.shift() as Batch, error, baseOffset)
+  }
+
+  #tell(lane: Lane, batch: Batch, error: AppendError | null, baseOffset: number): void {
     this.#pendingBytes -= batch.recordBytes
     const { callbacks, writer } = batch
     const { metrics } = this.#options

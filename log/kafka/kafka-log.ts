@@ -1,6 +1,6 @@
 /** The event log on Kafka. */
 import type { Registry } from 'prom-client'
-import type { Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../log.ts'
+import type { Appender, AppenderOptions, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../log.ts'
 import { Admin } from './admin.ts'
 import { KafkaAppender } from './appender.ts'
 import { Cluster, type Logger } from './cluster.ts'
@@ -61,7 +61,7 @@ export class KafkaLog implements Log {
       : null
   }
 
-  async appender(options: { readonly transactionalId?: string; readonly lingerMs?: number } = {}): Promise<Appender> {
+  async appender(options: AppenderOptions = {}): Promise<Appender> {
     const producer = await this.#producerIds.take(options.transactionalId)
     const appender = new KafkaAppender({
       ...options,

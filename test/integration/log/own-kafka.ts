@@ -24,6 +24,8 @@ export async function findJava(): Promise<{ readonly java: string; readonly mave
 export interface OwnKafkaOptions {
   readonly more?: (ports: { readonly port: number; readonly controllerPort: number; readonly folder: string }) => Readonly<Record<string, string>>
   readonly javaOptions?: readonly string[]
+  /** 22 characters of base64, for nodes of one cluster. */
+  readonly clusterId?: string
   /** Called with the new folder before the node is prepared. */
   readonly prepare?: (folder: string) => Promise<void>
 }
@@ -62,6 +64,7 @@ export class OwnKafka {
       controllerPort,
       flushEveryAppend: false,
       javaOptions: options.javaOptions ?? [],
+      ...(options.clusterId !== undefined && { clusterId: options.clusterId }),
       more: options.more?.({ port, controllerPort, folder }) ?? {},
     })
     // An archive of classes is for orderly ends: this one is killed.
