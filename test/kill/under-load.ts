@@ -1,0 +1,95 @@
+/** A verifying load on a whole stack while something happens to it, and what came of it. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Stack } from '../support/stack.ts'
+import { readRecords } from '../wire/kafka-log.ts'
+import { seededRandom } from '../wire/random.ts'
+import { Load, type LoadOptions, type Resumed } from './harness.ts'
+import { readPayload } from './publisher.ts'
+import type { Verdict } from './verdict.ts'
+
+export const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
+const seed = Number(process.env.LOGGERHEAD_SEED ?? Date.now() % 1_000_000)
+export const random = seededRandom(seed)
+/** What is wanted on our own Kafka, s. Printed beside what was measured. */
+const targets: Readonly<Record<string, number>> = { 'kill -9 gateway': 3, 'kill -9 router': 5, 'kill -9 kafka': 15 }
+/** Nobody waits longer than this for anything to go on. */
+export const patienceMs = 90_000
+
+const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`
+
+function report(what: string, rounds: readonly Resumed[], verdict: Verdict): void {
+  const worst = (pick: (each: Resumed) => number) => seconds(Math.max(...rounds.map(pick)))
+  const median = (pick: (each: Resumed) => number) => seconds(rounds.map(pick).sort((a, b) => a - b)[rounds.length >> 1] ?? 0)
+  const target = targets[what]
+  process.stderr.write(
+    `${[
+      `${what}, ${rounds.length} times, seed ${seed}${target === undefined ? '' : `, target ${target} s`}`,
+      ...(rounds.length === 0
+        ? []
+        : [
+            `publishing goes on after ${median((r) => r.publishing[0])}, for everybody after ${median((r) => r.publishing[1])} (worst ${worst((r) => r.publishing[1])})`,
+            `delivery goes on after ${median((r) => r.delivery[0])}, everywhere after ${median((r) => r.delivery[1])} (worst ${worst((r) => r.delivery[1])})`,
+          ]),
+      `${verdict.acknowledged} acknowledged, ${verdict.delivered} delivered`,
+      `${verdict.repeatsInLog} repeated in the log, ${verdict.repeatsWithDup} delivered again with DUP, ${verdict.repeatsFromResends} delivered again because published again`,
+    ].join('\n  ')}\n`,
+  )
+}
+
+/** The sequence numbers and message ids of a load as the log holds them. */
+async function inLog(stack: Stack, prefix: string): Promise<{ readonly log: Map<string, number[]>; readonly ids: Map<string, string[]> }> {
+  const log = new Map<string, number[]>()
+  const ids = new Map<string, string[]>()
+  for (const { value } of await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message')) {
+    if (!value.topic.startsWith(`${prefix}/`)) continue
+    const add = <T>(lists: Map<string, T[]>, item: T) => void (lists.get(value.topic)?.push(item) ?? lists.set(value.topic, [item]))
+    add(log, readPayload(value.payload).sequence)
+    add(ids, value.messageId.toString('hex'))
+  }
+  return { log, ids }
+}
+
+async function endpointsOf(stack: Stack): Promise<{ host: string; port: number }[]> {
+  const processes = await stack.processes()
+  return Object.entries(processes).flatMap(([name, { ports }]) =>
+    /^gateway/.test(name) && ports.mqtt !== undefined ? [{ host: '127.0.0.1', port: ports.mqtt }] : [],
+  )
+}
+
+/** What the services said last, for a failure that cannot be had again. */
+function lastWords(stack: Stack): string {
+  const tail = (name: string) => {
+    try {
+      return readFileSync(join(stack.folder, 'logs', `${name}.log`), 'utf8')
+        .trim()
+        .split('\n')
+        .slice(-25)
+        .join('\n')
+    } catch {
+      return 'no log'
+    }
+  }
+  return ['router', 'router-2', 'gateway', 'gateway-2'].map((name) => `--- ${name}\n${tail(name)}`).join('\n')
+}
+
+/** Puts a load on the stack, lets `trouble` happen in it, and judges. */
+export async function underLoad(stack: Stack, what: string, options: Partial<LoadOptions>, trouble: (load: Load) => Promise<Resumed[]>): Promise<Verdict> {
+  const load = await Load.start({ endpoints: await endpointsOf(stack), seed, ...options })
+  try {
+    await load.after(100)
+    const rounds = await trouble(load)
+    await load.after(100, patienceMs)
+    await load.finish(30_000)
+    const { log, ids } = await inLog(stack, load.prefix)
+    const verdict = load.verdict(log, ids)
+    report(what, rounds, verdict)
+    if (verdict.problems.length > 0) process.stderr.write(`${lastWords(stack)}\n`)
+    return verdict
+  } catch (error) {
+    process.stderr.write(`${lastWords(stack)}\n`)
+    throw error
+  } finally {
+    await load.end()
+  }
+}
