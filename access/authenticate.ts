@@ -2,7 +2,7 @@
  * Who a connection is (spec 1.8). In this order:
  *
  * 1. An authentication method of MQTT 5 names a kind of token; any other method is the webhook's business, if there is one.
- * 2. A client of the registry, by user name or by its certificate's names, shows a certificate that is good for it.
+ * 2. A client of the registry, by user name or by its certificate's names, shows a certificate that is good for it, or its password.
  * 3. A password that is a token of the namespace's issuer stands for what the token says.
  * 4. Who is no client of the registry is asked about at the namespace's webhook.
  * 5. Without a webhook, and only while the group `$anonymous` exists, anybody without a certificate who claims no registered name.
@@ -135,7 +135,7 @@ function askAboutToken(view: RegistryView, voucher: TokenVoucher, token: Buffer,
 }
 
 /** A token in the place of a password, for clients whose version or library knows no authentication method (M3-06). */
-function askAboutPassword(view: RegistryView, { password }: Credentials, context: AuthenticationContext): Authentication | undefined {
+function askAboutTokenAsPassword(view: RegistryView, { password }: Credentials, context: AuthenticationContext): Authentication | undefined {
   const namespace = view.namespace?.properties
   const voucher = namespace?.customJwtAuthentication ? 'customJwt' : namespace?.oauth2JwtAuthentication ? 'oauth2Jwt' : undefined
   return voucher && password && looksLikeToken(password) ? askAboutToken(view, voucher, password, context) : undefined
@@ -158,20 +158,49 @@ const disabled = ({ properties }: Resource<'clients'>): Authentication => notAut
 function judgeWithCertificate(view: RegistryView, credentials: Credentials, leaf: X509Certificate, context: AuthenticationContext): Authentication {
   const names = namesOf(leaf)
   const client = findClient(view, credentials.username, names)
-  if (typeof client === 'string') return askAboutPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? notAuthorized(client)
+  if (typeof client === 'string') return askAboutTokenAsPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? notAuthorized(client)
   if (client.properties.state !== 'Enabled') return disabled(client)
   const verdict = judgeCertificate(view, client, leaf, names, context.now)
   if (verdict.ok) return { ok: true, principal: registered(client), expiresAt: verdict.expiresAt }
-  return askAboutPassword(view, credentials, context) ?? notAuthorized(verdict.why)
+  return askPasswordOf(client, credentials) ?? askAboutTokenAsPassword(view, credentials, context) ?? notAuthorized(verdict.why)
+}
+
+function askPasswordOf({ name, properties }: Resource<'clients'>, { password }: Credentials): Authentication | undefined {
+  const { passwordHash: hash, authenticationName } = properties
+  if (hash === undefined || password === undefined) return undefined
+  return ask(
+    { about: 'password', client: name, hash, password, why: `the password is not that of “${authenticationName}”` },
+    'the password has not been checked',
+  )
+}
+
+/** Refuses after as long as a password would have taken: nobody shall learn from the time which names are there. */
+function refuseInTime(view: RegistryView, { password }: Credentials, why: string): Authentication {
+  const hash = view.anyPasswordHash
+  if (hash === undefined || password === undefined) return notAuthorized(why)
+  return ask({ about: 'password', client: undefined, hash, password, why }, why)
 }
 
 function judgeWithoutCertificate(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Authentication {
   const { username } = credentials
   const name = username === undefined || username === '' ? anonymousName : username
   const client = view.clientNamed(name)
-  const byToken = askAboutPassword(view, credentials, context)
-  if (client) return byToken ?? notAuthorized(`the client “${name}” is registered and must show its certificate`)
-  return byToken ?? askWebhook(view, credentials) ?? judgeAnonymous(view, name)
+  if (client) {
+    if (client.properties.state === 'Enabled') {
+      const asked = askPasswordOf(client, credentials) ?? askAboutTokenAsPassword(view, credentials, context)
+      if (asked) return asked
+    }
+    return refuseInTime(view, credentials, whyWithoutCertificate(client))
+  }
+  const asked = askAboutTokenAsPassword(view, credentials, context) ?? askWebhook(view, credentials)
+  if (asked) return asked
+  const judged = judgeAnonymous(view, name)
+  return judged.ok ? judged : refuseInTime(view, credentials, judged.why)
+}
+
+function whyWithoutCertificate({ properties: { authenticationName, state, passwordHash } }: Resource<'clients'>): string {
+  if (state !== 'Enabled') return `the client “${authenticationName}” is disabled`
+  return `the client “${authenticationName}” is registered and must show its certificate${passwordHash === undefined ? '' : ' or its password'}`
 }
 
 function judgeAnonymous(view: RegistryView, name: string): Authentication {
@@ -188,9 +217,19 @@ function judgeEvidence(view: RegistryView, evidence: Evidence, context: Authenti
       return { ok: false, reasonCode: 0x88, why: evidence.why }
     case 'token':
       return judgeToken(view, evidence, context)
+    case 'password':
+      return judgePassword(view, evidence)
     case 'webhook':
       return judgeWebhook(view, evidence, context)
   }
+}
+
+function judgePassword(view: RegistryView, { client: name, hash, isRight, why }: Evidence & { about: 'password' }): Authentication {
+  const client = name === undefined ? undefined : view.clients.get(name)
+  if (!client || !isRight) return notAuthorized(why)
+  if (client.properties.state !== 'Enabled') return disabled(client)
+  if (client.properties.passwordHash !== hash) return notAuthorized(`“${client.properties.authenticationName}” has another password now, or none`)
+  return { ok: true, principal: registered(client) }
 }
 
 function judgeToken(view: RegistryView, { voucher, verdict, source }: Evidence & { about: 'token' }, context: AuthenticationContext): Authentication {

@@ -30,6 +30,8 @@ export type Question =
       readonly issuer: JwtAuthentication
       readonly audiences: readonly string[]
     }
+  /** `client` is its resource's name; none when there is nobody to let in and the check only has to take its time. */
+  | { readonly about: 'password'; readonly client: string | undefined; readonly hash: string; readonly password: Buffer; readonly why: string }
   | { readonly about: 'webhook'; readonly endpointUrl: string; readonly shown: ShownToWebhook }
 
 /** The webhook's answer, read. */
@@ -46,6 +48,8 @@ export type WebhookDecision =
 export type Evidence =
   /** `source`: the URL of the key set with the key; none when it is that of a certificate in the settings. */
   | { readonly about: 'token'; readonly voucher: TokenVoucher; readonly verdict: TokenVerdict; readonly source?: string }
+  /** `why` it is no good if it is not. */
+  | { readonly about: 'password'; readonly client: string | undefined; readonly hash: string; readonly isRight: boolean; readonly why: string }
   | { readonly about: 'webhook'; readonly endpointUrl: string; readonly decision: WebhookDecision }
   /** It could not be found out, through no fault of the client's. */
   | { readonly about: 'fault'; readonly why: string }

@@ -1,9 +1,13 @@
 /** Why a connection is let in or refused: the gateway's own judgement, with what it was judged by. */
 import type { RegistryView } from '../model/registry-view.ts'
-import { type AuthenticationContext, authenticate, type Credentials } from './authenticate.ts'
+import { type Authentication, type AuthenticationContext, authenticate, type Credentials } from './authenticate.ts'
 import { namesOf } from './certificate-names.ts'
 import { compileRules } from './decide.ts'
+import type { Evidence, Question } from './evidence.ts'
+import { verifyPassword } from './password-hash.ts'
 import type { Principal } from './principal.ts'
+import { checkToken } from './token.ts'
+import { keysOfIssuer } from './verification-key.ts'
 
 /** What a certificate says, where authentication looks. */
 export interface ShownCertificate {
@@ -39,14 +43,46 @@ function shown(certificate: NonNullable<Credentials['certificate']>): ShownCerti
 }
 
 const ways: { readonly [K in Principal['kind']]?: string } = {
-  registered: 'its certificate is that of',
+  registered: 'its certificate or password is that of',
   anonymous: 'the client group $anonymous lets in, without a certificate,',
 }
 
-/** Explains what a CONNECT with these credentials would come to now. That the client has the certificate's key is taken for granted. */
-export function explainConnect(view: RegistryView, credentials: Credentials, context: AuthenticationContext): ConnectExplanation {
-  const certificate = credentials.certificate ? { certificate: shown(credentials.certificate) } : {}
+/** What of a question can be answered without asking anybody: the text is why not. */
+async function findOut(question: Question, { now, tokenLeewayMs: leewayMs = 1000 }: AuthenticationContext): Promise<Evidence | string> {
+  switch (question.about) {
+    case 'authenticationData':
+      return 'the gateway would ask for authentication data'
+    case 'webhook':
+      return 'the gateway would ask the webhook, which is not asked for an explanation'
+    case 'password': {
+      const { client, hash, password, why } = question
+      return { about: 'password', client, hash, isRight: client !== undefined && (await verifyPassword(password, hash)), why }
+    }
+    case 'token': {
+      const { voucher, token, issuer, audiences } = question
+      const expected = { tokenIssuer: issuer.tokenIssuer, audiences, keys: keysOfIssuer(issuer), leewayMs, attributesBytesMax: attributesBytesDefault }
+      const verdict = await checkToken(token, expected, now)
+      const published = issuer.jwksUrl ?? issuer.openIdConfigurationUrl
+      if (published === undefined || verdict.ok || (verdict.rule !== 'kid' && verdict.rule !== 'signature')) return { about: 'token', voucher, verdict }
+      return 'issuer, audience and form of the token are right; the gateway would look for its key where the issuer publishes it, which is not done for an explanation'
+    }
+  }
+}
+
+/** The gateways' VOUCHED_ATTRIBUTES_MAX, unless it is set. */
+const attributesBytesDefault = 4096
+
+async function judge(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Promise<Authentication> {
   const judged = authenticate(view, credentials, context)
+  if (judged.ok || !judged.question) return judged
+  const found = await findOut(judged.question, context)
+  return typeof found === 'string' ? { ...judged, why: found } : authenticate(view, { ...credentials, evidence: found }, context)
+}
+
+/** Explains what a CONNECT with these credentials would come to now. That the client has the certificate's key is taken for granted. */
+export async function explainConnect(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Promise<ConnectExplanation> {
+  const certificate = credentials.certificate ? { certificate: shown(credentials.certificate) } : {}
+  const judged = await judge(view, credentials, context)
   if (!judged.ok) return { allowed: false, reason: judged.why, reasonCode: judged.reasonCode, groups: [], ...certificate }
   const { principal, expiresAt } = judged
   const { authenticationName, clientName, kind } = principal

@@ -1,6 +1,6 @@
 /**
- * Finds out what `authenticate` asks: signatures by keys that may have to be fetched, the word of a webhook. A bounded number
- * at a time, each within a deadline; who is not answered costs nobody else anything.
+ * Finds out what `authenticate` asks: signatures by keys that may have to be fetched, passwords, the word of a webhook. A bounded
+ * number at a time, each within a deadline; who is not answered costs nobody else anything.
  */
 import { decodeProtectedHeader } from 'jose'
 import type { Evidence, Question } from '../access/evidence.ts'
@@ -8,6 +8,7 @@ import { checkToken, type TokenVerdict } from '../access/token.ts'
 import { keysOfIssuer } from '../access/verification-key.ts'
 import type { GatewaySettings, LimitName } from './config.ts'
 import type { KeySets } from './key-sets.ts'
+import type { PasswordChecks } from './password-checks.ts'
 import type { Webhook } from './webhook.ts'
 
 export interface EvidenceFinderOptions {
@@ -15,6 +16,7 @@ export interface EvidenceFinderOptions {
   readonly now: () => number
   readonly keySets: KeySets
   readonly webhook: Webhook
+  readonly passwords: PasswordChecks
   readonly requests: { close(): void }
   reached(limit: LimitName): void
   onAnswered(about: string, result: string, ms: number): void
@@ -69,7 +71,7 @@ export class EvidenceFinder {
       return { cancel }
     }
     this.#count(about, 1)
-    this.#find(question)
+    this.#find(question, () => !isOver)
       .catch((error: Error) => fault(error.message))
       .then(done)
       .finally(() => {
@@ -84,8 +86,10 @@ export class EvidenceFinder {
     return count
   }
 
-  #find(question: Question): Promise<Evidence> {
+  #find(question: Question, isWanted: () => boolean): Promise<Evidence> {
     switch (question.about) {
+      case 'password':
+        return this.#password(question, isWanted)
       case 'token':
         return this.#token(question)
       case 'webhook':
@@ -109,6 +113,11 @@ export class EvidenceFinder {
     return { about: 'token', voucher, verdict: this.#counted(await checkToken(token, { ...expected, keys }, now())), source }
   }
 
+  async #password({ client, hash, password, why }: Question & { about: 'password' }, isWanted: () => boolean): Promise<Evidence> {
+    const isRight = await this.#options.passwords.check(password, hash, client === undefined, isWanted)
+    return { about: 'password', client, hash, isRight, why }
+  }
+
   #counted(verdict: TokenVerdict): TokenVerdict {
     if (!verdict.ok && verdict.rule === 'attributes') this.#options.reached('VOUCHED_ATTRIBUTES_MAX')
     return verdict
@@ -127,6 +136,8 @@ function resultOf(evidence: Evidence): string {
       return 'fault'
     case 'token':
       return evidence.verdict.ok ? 'good' : evidence.verdict.rule
+    case 'password':
+      return evidence.isRight ? 'good' : 'wrong'
     case 'webhook':
       return evidence.decision.decision
   }

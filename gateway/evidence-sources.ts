@@ -7,6 +7,7 @@ import { EvidenceFinder } from './evidence-finder.ts'
 import { KeySets } from './key-sets.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { OutgoingRequests, RequestFailed } from './outgoing-request.ts'
+import { PasswordChecks } from './password-checks.ts'
 import { secretFrom, Webhook } from './webhook.ts'
 
 /** The limit behind a kind of RequestFailed. */
@@ -50,7 +51,14 @@ export function openEvidence(config: GatewayConfig, now: () => number, metrics: 
       if (limit) metrics.reached(limit)
     },
   })
+  const passwords = new PasswordChecks({
+    concurrencyMax: config.PASSWORD_CHECKS_MAX,
+    rememberedMax: config.PASSWORDS_REMEMBERED_MAX,
+    onWait: () => metrics.reached('PASSWORD_CHECKS_MAX'),
+    onForgotten: () => metrics.reached('PASSWORDS_REMEMBERED_MAX'),
+  })
   return new EvidenceFinder({
+    passwords,
     config,
     requests,
     now,

@@ -41,6 +41,8 @@ export interface ClientProperties {
     readonly validationScheme: ValidationScheme
     readonly allowedThumbprints?: readonly string[]
   }
+  /** Of the client's password, when it has one (access/password-hash.ts); never answered. */
+  readonly passwordHash?: string
   readonly attributes: Attributes
   readonly description?: string
 }
@@ -174,6 +176,11 @@ function readNetwork(json: Json): NamespaceNetwork {
 /** One for all clients: there may be a million. */
 const withoutThumbprints = Object.fromEntries(validationSchemes.map((validationScheme) => [validationScheme, Object.freeze({ validationScheme })]))
 
+function readPasswordHash(value: unknown): { readonly passwordHash?: string } {
+  const { passwordHash } = object(value)
+  return text(passwordHash) ? { passwordHash } : {}
+}
+
 function readLimits(json: Json): NamespaceLimits {
   const limits: { [N in NamespaceLimitName]?: number } & { [R in NamespaceRuleName]?: boolean } = {}
   for (const name of limitNames) {
@@ -199,6 +206,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
       clientCertificateAuthentication: texts(authentication?.allowedThumbprints)
         ? { validationScheme: scheme, allowedThumbprints: authentication.allowedThumbprints }
         : withoutThumbprints[scheme]!,
+      ...readPasswordHash(json.passwordAuthentication),
       attributes: readAttributes(json.attributes),
       ...described(json),
     }

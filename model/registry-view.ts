@@ -57,6 +57,8 @@ export class RegistryView {
   readonly #clientsByName = new Map<string, Resource<'clients'>>()
   readonly #authoritiesBySubject = new Map<string, readonly CertificateAuthority[]>()
   readonly #authorities = new Map<string, CertificateAuthority>()
+  /** Clients that have a password. */
+  readonly #withPassword = new Set<Resource<'clients'>>()
   readonly #markers = new Set<string>()
   readonly #namespaces = new Map<string, NamespaceEntry>()
   #namespacesPosition = 0
@@ -117,6 +119,11 @@ export class RegistryView {
   /** The client with this authentication name, ignoring case. */
   clientNamed(authenticationName: string): Resource<'clients'> | undefined {
     return this.#clientsByName.get(foldName(authenticationName))
+  }
+
+  /** Some client's password hash, for checks that only have to take their time; undefined when no client has one. */
+  get anyPasswordHash(): string | undefined {
+    return this.#withPassword.values().next().value?.properties.passwordHash
   }
 
   /** Registered CA certificates with this subject, as node:crypto writes it. */
@@ -182,7 +189,10 @@ export class RegistryView {
   }
 
   #index(resource: Resource): void {
-    if (isOf(resource, 'clients')) this.#clientsByName.set(foldName(resource.properties.authenticationName), resource)
+    if (isOf(resource, 'clients')) {
+      this.#clientsByName.set(foldName(resource.properties.authenticationName), resource)
+      if (resource.properties.passwordHash !== undefined) this.#withPassword.add(resource)
+    }
     if (!isOf(resource, 'caCertificates')) return
     let certificate: X509Certificate
     try {
@@ -199,6 +209,7 @@ export class RegistryView {
   #unindex(resource: Resource): void {
     if (isOf(resource, 'clients')) {
       const key = foldName(resource.properties.authenticationName)
+      this.#withPassword.delete(resource)
       if (this.#clientsByName.get(key)?.name === resource.name) this.#clientsByName.delete(key)
     }
     if (!isOf(resource, 'caCertificates')) return

@@ -243,6 +243,13 @@ export const registrySettings = {
     outcome: refused,
     metric: reached('TOPIC_TEMPLATES_MAX'),
   },
+  PASSWORD_HASH_COST: {
+    kind: 'number',
+    default: 14,
+    min: 14,
+    max: 18,
+    about: 'What checking a client’s password costs: 14 is 16 MiB and some 40 ms, each more doubles both; for passwords set from now on',
+  },
   CLIENT_ATTRIBUTES_MAX: {
     kind: 'number',
     default: 4096,

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiOptions } from './api.ts'
 import { type ImportResult, runImport } from './bulk-import.ts'
 import { readLines } from './lines.ts'
+import { withPasswordHashed } from './password-field.ts'
 import { Problem } from './problem.ts'
 import { isDryRun, readProperties } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
@@ -70,7 +71,9 @@ export function addImportRoute(api: FastifyInstance, options: ApiOptions): void 
       const warnings: string[] = []
       const properties = readProperties('clients', name, body, () => {})
       if (!validate(properties)) throw badRequest(toViolations((validate.errors ?? []) as unknown as readonly SchemaError[]))
-      const command = putCommand({ kind: 'clients', name, properties: properties as Json, limits: config, by: request.caller.by, warnings })
+      const { view } = request.at.registry
+      const hashed = await withPasswordHashed(properties as Json, view, name, config.PASSWORD_HASH_COST)
+      const command = putCommand({ kind: 'clients', name, properties: hashed, limits: config, by: request.caller.by, warnings })
       try {
         const { registry } = request.at
         const { before } = dryRun ? registry.preview(command) : await registry.change(command)

@@ -2,6 +2,7 @@
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
+import { shownWebhook } from './resources.ts'
 
 /** One change, as written. */
 export interface Change {
@@ -56,11 +57,12 @@ function clientEvent(change: Change, namespaceName: string, source: string): Key
   })
 }
 
-/** An API key's hash is of use to nobody who reads the log. */
+/** Hashes of keys and passwords, and a URL's query, are of use to nobody who reads the log. */
 function shown(properties: object | undefined): object | null {
-  if (properties === undefined || !('hash' in properties)) return properties ?? null
-  const { hash: _, ...others } = properties
-  return others
+  if (properties === undefined) return null
+  const { hash: _hash, passwordHash: _passwordHash, webhookAuthentication, ...others } = properties as Readonly<Record<string, unknown>>
+  const { endpointUrl } = Object(webhookAuthentication) as { readonly endpointUrl?: string }
+  return endpointUrl === undefined ? others : { ...others, webhookAuthentication: shownWebhook(endpointUrl) }
 }
 
 function changeEvent(change: Change, source: string): KeyedEvent {

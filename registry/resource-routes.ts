@@ -5,6 +5,7 @@ import type { ApiOptions } from './api.ts'
 import { hashOf, makeKey } from './callers.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
+import { withPasswordHashed } from './password-field.ts'
 import { Problem, type Violation } from './problem.ts'
 import type { Command } from './registry.ts'
 import { readBody, resourceSchemas } from './resource-schemas.ts'
@@ -115,7 +116,8 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
       const { at } = request
       const name = nameOf(request)
       const key = kind === 'apiKeys' && !at.registry.view.apiKeys.has(name) ? makeKey() : undefined
-      const command = commandOf(request, { kind, name, properties: request.body, key }, options)
+      const properties = kind === 'clients' ? await withPasswordHashed(request.body, at.registry.view, name, options.config.PASSWORD_HASH_COST) : request.body
+      const command = commandOf(request, { kind, name, properties, key }, options)
       return carryOutPut(request, reply, { at, command, key, show: showIn(at) })
     },
   })

@@ -43,6 +43,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
         validationScheme: { enum: validationSchemes },
         allowedThumbprints: { type: 'array', items: { type: 'string', maxLength: 128 }, minItems: 1, maxItems: 2 },
       }),
+      passwordAuthentication: object({ password: { type: 'string', minLength: 8, maxLength: 1024 } }),
       attributes: {
         type: 'object',
         propertyNames: { pattern: '^[A-Za-z0-9_]+$', maxLength: 256 },

@@ -1,6 +1,6 @@
 /** Requests for resources as commands, and resources as answers. */
 import { randomBytes, X509Certificate } from 'node:crypto'
-import { allGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
+import { allGroup, type Resource, type ResourceKind, type ResourceProperties } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { baseOf } from './client-authentication-rules.ts'
 import { Problem } from './problem.ts'
@@ -142,6 +142,11 @@ function readOnlyProperties(resource: Resource): object {
   return { issueTimeInUtc: validFromDate.toISOString(), expiryTimeInUtc: validToDate.toISOString() }
 }
 
+/** That there is a password, and no more: the same can be sent back and keeps it. */
+export function shownClient({ passwordHash, ...shown }: ResourceProperties['clients']): object {
+  return passwordHash === undefined ? shown : { ...shown, passwordAuthentication: {} }
+}
+
 /** A query may hold a key, and readers may read this. */
 export function shownWebhook(endpointUrl: string): object {
   const endpointBaseUrl = baseOf(endpointUrl)
@@ -174,6 +179,7 @@ function apiProperties(resource: Resource): object {
       ...(inboundIpRules ? { inboundIpRules } : {}),
     }
   }
+  if (resource.kind === 'clients') return shownClient((resource as Resource<'clients'>).properties)
   if (resource.kind !== 'apiKeys') return resource.properties
   const { hash: _, expiresAt, ...shown } = (resource as Resource<'apiKeys'>).properties
   return { ...shown, ...(expiresAt === undefined ? {} : { expirationTimeInUtc: new Date(expiresAt).toISOString() }) }

@@ -5,7 +5,7 @@ import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
-import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
+import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
 import { checkClientAuthentication } from './client-authentication-rules.ts'
@@ -111,11 +111,21 @@ function checkClient({ view, name, properties, limits }: Check): Checked {
       authenticationName,
       state: properties.state ?? 'Enabled',
       clientCertificateAuthentication: { validationScheme, ...(thumbprints ? { allowedThumbprints: thumbprints } : {}) },
+      ...(properties.passwordAuthentication === undefined
+        ? {}
+        : { passwordAuthentication: checkPassword(properties.passwordAuthentication as Json, existing) }),
       attributes,
       ...(properties.description === undefined ? {} : { description: properties.description }),
     },
     warnings: [],
   }
+}
+
+/** The hash that the password was made into, or, when none was sent, the one that stands. */
+function checkPassword({ passwordHash }: Json, existing: Resource<'clients'> | undefined): Json {
+  const hash = (passwordHash as string | undefined) ?? existing?.properties.passwordHash
+  if (hash === undefined) throw invalid({ field: 'properties.passwordAuthentication.password', rule: 'is required: the client has none to keep' })
+  return { passwordHash: hash }
 }
 
 /** XT-01. Stored as upper case hexadecimal digits. */

@@ -23,7 +23,8 @@ export function toViolations(errors: readonly SchemaError[], root: 'properties' 
       if (keyword === 'additionalProperties') return { field: inside(field, params.additionalProperty), rule: 'is no field of this resource' }
       if (keyword === 'enum') return { field, value: data, rule: `must be one of ${(params.allowedValues as readonly unknown[]).join(', ')}` }
       if (propertyName !== undefined) return { field: inside(field, propertyName), rule: `keys hold letters, digits and “_” only: ${message}` }
-      return { field, value: data, rule: message }
+      // What was meant as a password is not sent back.
+      return /(?:^|\.)password$/.test(field) ? { field, rule: message } : { field, value: data, rule: message }
     })
 }
 

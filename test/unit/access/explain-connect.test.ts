@@ -1,8 +1,10 @@
 import { expect, test } from '@jest/globals'
 import { authenticate, type Credentials } from '../../../access/authenticate.ts'
 import { explainConnect } from '../../../access/explain-connect.ts'
+import { hashPassword } from '../../../access/password-hash.ts'
 import { makeAuthority, makeLeaf, now } from './pki.ts'
 import { type Registry, viewOf } from './registry.ts'
+import { audience, makeTokenIssuer } from './tokens.ts'
 
 const fleet = makeAuthority('Fleet CA')
 const other = makeAuthority('Other CA')
@@ -16,11 +18,11 @@ const registry: Registry = {
 const view = viewOf(registry)
 const explained = (credentials: Partial<Credentials>, of = view) => explainConnect(of, { clientId: 'c', ...credentials }, { now })
 
-test('who is let in is told with client, groups, and until when', () => {
+test('who is let in is told with client, groups, and until when', async () => {
   const certificate = makeLeaf(fleet, 'Press-1', { hosts: ['press.test'] })
-  expect(explained({ username: 'press-1', certificate })).toEqual({
+  expect(await explained({ username: 'press-1', certificate })).toEqual({
     allowed: true,
-    reason: 'its certificate is that of “Press-1”',
+    reason: 'its certificate or password is that of “Press-1”',
     reasonCode: 0,
     client: 'm1',
     authenticationName: 'Press-1',
@@ -51,21 +53,51 @@ test.each<[string, Partial<Credentials>, RegExp]>([
   ['XA-04 no user name and no alternative source', { certificate: makeLeaf(fleet, 'Press-1') }, /names no alternativeAuthenticationNameSources/],
   ['a registered name without a certificate', { username: 'press-1' }, /is registered and must show its certificate/],
   ['a stranger', { username: 'nobody' }, /\$anonymous does not exist/],
-])('%s is named as the reason, and it is what the gateway decides', (_, credentials, reason) => {
-  const told = explained(credentials)
+])('%s is named as the reason, and it is what the gateway decides', async (_, credentials, reason) => {
+  const told = await explained(credentials)
   expect(told).toMatchObject({ allowed: false, reason: expect.stringMatching(reason), reasonCode: 0x87, groups: [] })
   expect(authenticate(view, { clientId: 'c', ...credentials }, { now })).toMatchObject({ ok: false, why: told.reason, reasonCode: told.reasonCode })
   expect(told.certificate?.subject).toEqual(credentials.certificate ? [expect.stringMatching(/^CN=/)] : undefined)
 })
 
-test('who comes without a certificate is told that $anonymous lets it in', () => {
+test('who comes without a certificate is told that $anonymous lets it in', async () => {
   const open = viewOf({ ...registry, clientGroups: { $anonymous: {} } })
-  expect(explained({ username: 'guest' }, open)).toEqual({
+  expect(await explained({ username: 'guest' }, open)).toEqual({
     allowed: true,
     reason: 'the client group $anonymous lets in, without a certificate, “guest”',
     reasonCode: 0,
     authenticationName: 'guest',
     kind: 'anonymous',
     groups: ['$anonymous'],
+  })
+})
+
+test('a token is checked with the keys in the namespace’s settings, and a refusal names the rule', async () => {
+  const issuer = makeTokenIssuer({ now })
+  const { tokenIssuer, kid, encodedCertificate } = issuer
+  const settings = (more: object) => ({
+    topicSpacesConfiguration: { clientAuthentication: { customJwtAuthentication: { tokenIssuer, audiences: [audience], ...more } } },
+  })
+  const present = async (more: object, claims: Readonly<Record<string, unknown>> = {}) =>
+    explained(
+      { authenticationMethod: 'CUSTOM-JWT', authenticationData: Buffer.from(await issuer.token(claims)) },
+      viewOf({ namespace: { default: settings(more) } }),
+    )
+  const known = { encodedIssuerCertificates: [{ kid, encodedCertificate }] }
+  expect(await present(known)).toMatchObject({ allowed: true, authenticationName: 'device-1', kind: 'customJwt', groups: ['$all'] })
+  expect(await present(known, { aud: 'elsewhere' })).toMatchObject({ allowed: false, reasonCode: 0x87, reason: expect.stringMatching(/^audience: /) })
+  expect(await present({ jwksUrl: 'https://issuer.example.com/keys' })).toMatchObject({
+    allowed: false,
+    reason: expect.stringContaining('where the issuer publishes it'),
+  })
+})
+
+test('a password is checked', async () => {
+  const passwordHash = await hashPassword(Buffer.from('correct horse'), 14)
+  const withPassword = viewOf({ ...registry, clients: { m1: client({ authenticationName: 'Press-1', passwordAuthentication: { passwordHash } }) } })
+  expect(await explained({ username: 'press-1', password: Buffer.from('correct horse') }, withPassword)).toMatchObject({ allowed: true, client: 'm1' })
+  expect(await explained({ username: 'press-1', password: Buffer.from('wrong') }, withPassword)).toMatchObject({
+    allowed: false,
+    reason: 'the password is not that of “Press-1”',
   })
 })
