@@ -1,5 +1,9 @@
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Stack, startStack, until } from '../support/stack.ts'
+import { readTopic } from '../wire/kafka-log.ts'
 import { type KeyPair, OpensslAuthority } from './certificates.ts'
 import { JsClient } from './mqttjs.ts'
 import { allow, clientBody, put, registerAuthority, registerClient, remove, tlsOptions } from './registered.ts'
@@ -13,7 +17,8 @@ let authority: OpensslAuthority
 const pairs = new Map<string, KeyPair>()
 
 beforeAll(async () => {
-  stack = await startStack()
+  // As talkative as it can be: see “no secret is written down”.
+  stack = await startStack({ environment: { LOG_LEVEL: 'trace' } })
   if (!OpensslAuthority.isInstalled) return
   authority = await OpensslAuthority.make('Access Test CA')
   await registerAuthority(stack, 'access-test-ca', authority)
@@ -276,6 +281,63 @@ installed(title('a change in the registry takes effect within seconds, without a
       await publisher.end()
       await subscriber.end()
     }
+  })
+})
+
+installed(title('no secret is written down'), () => {
+  /** The forms in which a text may stand in a line: as it is, in base64 from each of three beginnings, in hexadecimal. */
+  const formsOf = (secret: string): readonly string[] => {
+    const aligned = [0, 1, 2].map((skipped) => Buffer.from(secret).subarray(skipped).toString('base64').slice(0, -4))
+    return [secret, ...aligned, Buffer.from(secret).toString('hex')]
+  }
+
+  test('passwords, tokens, API keys and private keys that were refused are in no log line of any process and in no record of lifecycle', async () => {
+    await register('locked')
+    const secrets = new Map<string, string>()
+    const secret = (what: string): string => {
+      const text = `${what}-${randomBytes(18).toString('base64url')}`
+      secrets.set(what, text)
+      return text
+    }
+    const token = (what: string): string => {
+      const claims = Buffer.from(JSON.stringify({ iss: 'https://issuer.example', sub: secret(`${what}-subject`), pad: 'x'.repeat(100) })).toString('base64url')
+      const text = `${Buffer.from('{"alg":"RS256","kid":"1"}').toString('base64url')}.${claims}.${randomBytes(32).toString('base64url')}`
+      secrets.set(what, text)
+      return text
+    }
+    const plain = `mqtt://127.0.0.1:${stack.ports.mqtt}`
+    const with5 = (more: object) => JsClient.attempt(plain, { protocolVersion: 5, ...more })
+    const payload = secret('will-payload')
+    expect(await with5({ username: 'locked', password: secret('password'), will: { topic: 't', payload: Buffer.from(payload), qos: 0, retain: false } })).toBe(
+      notAuthorized,
+    )
+    expect(await JsClient.attempt(plain, { protocolVersion: 4, username: 'locked', password: secret('old-password') })).toBe(5)
+    expect(await with5({ username: '$loggerhead', password: secret('internal-key') })).toBe(notAuthorized)
+    expect(await with5({ username: token('token-as-name'), password: 'p' })).toBe(notAuthorized)
+    expect(await with5({ username: 'locked', password: token('token-as-password') })).not.toBe('done')
+    const method = (name: string, data: string) => ({ properties: { authenticationMethod: name, authenticationData: Buffer.from(data) } })
+    expect(await with5(method('CUSTOM-JWT', token('token')))).not.toBe('done')
+    expect(await with5(method('OAUTH2-JWT', token('another-token')))).not.toBe('done')
+    const stranger = await OpensslAuthority.make('Secret Stranger CA')
+    const pair = await stranger.client('locked')
+    stranger.remove()
+    expect(await JsClient.attempt(url(), { ...options('locked'), ...tlsOptions(stack, pair) })).toBe(notAuthorized)
+    const answer = await fetch(`${stack.url}/namespaces/default/clients`, { headers: { authorization: `Bearer ${secret('api-key')}` } })
+    expect(answer.status).toBe(401)
+    // And what lets in: the owner's key, the keys of those who got in.
+    secrets.set('the owner’s key', stack.apiKey)
+    for (const [what, { key }] of [...pairs, ['a stranger', pair] as const]) secrets.set(`the key of ${what}`, key.split('\n')[1] as string)
+
+    const logs = join(stack.folder, 'logs')
+    const written = [stack.output(), ...readdirSync(logs).map((file) => readFileSync(join(logs, file), 'utf8'))]
+    const events = await until('the refusals are in lifecycle', 10_000, async () => {
+      const texts = (await readTopic(stack.brokers, `${stack.prefix}.default.lifecycle`)).map(({ record }) => JSON.stringify(record))
+      return texts.some((text) => text.includes('Loggerhead.ConnectRefused') && text.includes('locked')) ? texts : undefined
+    })
+    expect(written.join('\n')).toContain('connect refused')
+    const all = [...written, ...events].join('\n')
+    const found = [...secrets].filter(([, text]) => formsOf(text).some((form) => all.includes(form))).map(([what]) => what)
+    expect(found).toEqual([])
   })
 })
 
