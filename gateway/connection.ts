@@ -179,7 +179,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const now = this.#host.now()
     this.#lastReceivedAt = now
     this.#input.take(chunk)
-    if (this.#phase.is === 'open') this.#throttle(this.#phase.rates.received(chunk.length, now))
+    if (this.#phase.is === 'open') this.#throttle(this.#phase.rates.received(chunk.length))
   }
 
   onDrain(): void {
@@ -477,11 +477,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         return
       case 'subscribe':
         this.#subscribe(phase, packet)
-        this.#throttle(phase.rates.subscribed(this.#host.now()))
+        this.#throttle(phase.rates.subscribed())
         return
       case 'unsubscribe':
         this.#unsubscribe(phase, packet)
-        this.#throttle(phase.rates.subscribed(this.#host.now()))
+        this.#throttle(phase.rates.subscribed())
         return
       case 'disconnect':
         this.#end(receiveDisconnect(packet, phase.session.client, this.#host.config))
@@ -511,7 +511,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #publish({ publishing, rates }: Phase & { is: 'open' }, packet: PublishPacket): void {
     const result = publishing.receive(packet)
     this.#published(packet, result)
-    if (result !== 'wait') this.#throttle(rates.published(this.#host.now()))
+    if (result !== 'wait') this.#throttle(rates.published())
   }
 
   #published(packet: Packet, result: PublishResult): void {
@@ -584,7 +584,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { principal } = authentication
-    if (!this.isInternal && !host.rates.mayConnectAs(client.clientId, host.now())) {
+    if (!this.isInternal && !host.rates.mayConnectAs(client.clientId)) {
       this.#refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second with this client id')
       return
     }

@@ -96,7 +96,7 @@ export class Delivering {
     for (let next = this.#pages.first; next; next = this.#pages.first) {
       if (this.#owner.waitingBytes > retainedWaitingMax) return
       if (next.receiver.qos > 0 && this.#direct && !this.#direct.hasRoom) return
-      if (this.#mustWait(nowMs)) return
+      if (this.#mustWait()) return
       this.#pages.shift()
       this.#handOn(next, nowMs)
     }
@@ -186,7 +186,7 @@ export class Delivering {
     else if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
       dropped.slow++
       this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
-    } else if (this.#rates.sendWaitMs(nowMs) > 0) dropped.throttled++
+    } else if (this.#rates.sendWaitMs() > 0) dropped.throttled++
     else {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
@@ -201,7 +201,7 @@ export class Delivering {
       this.#owner.onDone(receiver.number, AckOutcome.acknowledged)
       return
     }
-    if (this.#throttled.length > 0 || this.#mustWait(nowMs)) {
+    if (this.#throttled.length > 0 || this.#mustWait()) {
       if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
       else {
         this.#throttled.push({ message, receiver, packetId })
@@ -213,7 +213,7 @@ export class Delivering {
   #sendThrottled(nowMs: number): void {
     const waiting = this.#throttled
     let sent = 0
-    for (; sent < waiting.length && !this.#mustWait(nowMs); sent++) {
+    for (; sent < waiting.length && !this.#mustWait(); sent++) {
       const { message, receiver, packetId } = waiting[sent] as Throttled
       this.#throttledBytes -= message.size
       this.#sendOwed(message, receiver, packetId, nowMs)
@@ -250,7 +250,7 @@ export class Delivering {
       this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
       return
     }
-    const packetId = this.#mustWait(nowMs) ? null : this.#direct.take(receiver.qos === 2 ? 2 : 1)
+    const packetId = this.#mustWait() ? null : this.#direct.take(receiver.qos === 2 ? 2 : 1)
     if (packetId !== null) {
       this.#sendDirect(message, receiver, packetId, nowMs)
       return
@@ -265,7 +265,7 @@ export class Delivering {
   #advance(nowMs: number): void {
     const direct = this.#direct
     if (!direct) return
-    while (direct.waiting > 0 && !this.#mustWait(nowMs)) {
+    while (direct.waiting > 0 && !this.#mustWait()) {
       const next = direct.shift()
       if (next === null) return
       const { message, receiver }: Waiting = next.waiting
@@ -317,14 +317,14 @@ export class Delivering {
     return maximumPacketSize > 0 && message.sizeFor(protocolVersion, receiver, nowMs) > maximumPacketSize
   }
 
-  #mustWait(nowMs: number): boolean {
-    const waitMs = this.#rates.sendWaitMs(nowMs)
+  #mustWait(): boolean {
+    const waitMs = this.#rates.sendWaitMs()
     if (waitMs > 0) this.#owner.onThrottled(waitMs)
     return waitMs > 0
   }
 
   #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
-    this.#rates.sent(message.size, nowMs)
+    this.#rates.sent(message.size)
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
     this.#owner.onOutput()
   }

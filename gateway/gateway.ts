@@ -332,7 +332,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   readiness(isInternal: boolean): Readiness {
     return {
       // The front door's canary has to tell how things are, however large the crowd.
-      rateAllows: isInternal || this.rates.mayConnect(this.now()),
+      rateAllows: isInternal || this.rates.mayConnect(),
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),

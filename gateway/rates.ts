@@ -90,7 +90,36 @@ export interface RatesHost {
   /** As the namespace narrows it: asked each time. */
   readonly config: Rates
   readonly metrics: { throttled(type: ThrottleType): void }
+  now(): number
 }
+
+/** What has a rate for each client, and one for all. */
+const kinds = {
+  publishesIn: {
+    own: ['SESSION_PUBLISHES_IN_PER_SECOND_MAX', 'IncomingPublishPacketsPerConnection'],
+    all: ['PUBLISHES_IN_PER_SECOND_MAX', 'IncomingPublishPacketsPerNamespace'],
+  },
+  bytesIn: {
+    own: ['SESSION_BYTES_IN_PER_SECOND_MAX', 'InboundBandwidthPerConnection'],
+    all: ['BYTES_IN_PER_SECOND_MAX', 'InboundBandwidthPerNamespace'],
+  },
+  publishesOut: {
+    own: ['SESSION_PUBLISHES_OUT_PER_SECOND_MAX', 'OutboundPublishPacketsPerConnection'],
+    all: ['PUBLISHES_OUT_PER_SECOND_MAX', 'OutboundPublishPacketsPerNamespace'],
+  },
+  bytesOut: {
+    own: ['SESSION_BYTES_OUT_PER_SECOND_MAX', 'OutboundBandwidthPerConnection'],
+    all: ['BYTES_OUT_PER_SECOND_MAX', 'OutboundBandwidthPerNamespace'],
+  },
+  subscribes: {
+    own: ['SESSION_SUBSCRIBES_PER_SECOND_MAX', 'SubscribeOperationsPerConnection'],
+    all: ['SUBSCRIBES_PER_SECOND_MAX', 'SubscribeOperationsPerNamespace'],
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<'own' | 'all', readonly [keyof Rates, ThrottleType]>>>>
+type Kind = keyof typeof kinds
+
+/** Made when they are needed first: most connections have no rate. */
+type Buckets = { [K in Kind]?: TokenBucket }
 
 /** Client ids whose last connects are remembered. */
 const clientIdsMax = 65_536
@@ -98,11 +127,7 @@ const clientIdsMax = 65_536
 /** All clients of the namespace on this gateway. */
 export class NamespaceRates {
   readonly host: RatesHost
-  readonly publishesIn = new TokenBucket()
-  readonly bytesIn = new TokenBucket()
-  readonly publishesOut = new TokenBucket()
-  readonly bytesOut = new TokenBucket()
-  readonly subscribes = new TokenBucket()
+  readonly buckets: Buckets = {}
   readonly #connects = new TokenBucket()
   /** Forgotten is as if it had not connected for a second: the one used longest ago goes first. */
   #byClientId: LRUCache<string, TokenBucket> | null = null
@@ -112,18 +137,18 @@ export class NamespaceRates {
   }
 
   /** True when one more CONNECT fits into this second. */
-  mayConnect(nowMs: number): boolean {
-    return this.#connects.tryTake(this.host.config.CONNECTS_PER_SECOND_MAX, nowMs) || this.#refused('ConnectPacketsPerNamespace')
+  mayConnect(): boolean {
+    return this.#connects.tryTake(this.host.config.CONNECTS_PER_SECOND_MAX, this.host.now()) || this.#refused('ConnectPacketsPerNamespace')
   }
 
   /** The same for one client id. Asked about clients that are who they say, or one could use up another's. */
-  mayConnectAs(clientId: string, nowMs: number): boolean {
+  mayConnectAs(clientId: string): boolean {
     const rate = this.host.config.SESSION_CONNECTS_PER_SECOND_MAX
     if (rate >= unlimited) return true
     this.#byClientId ??= new LRUCache({ max: clientIdsMax })
     const bucket = this.#byClientId.get(clientId) ?? new TokenBucket()
     this.#byClientId.set(clientId, bucket)
-    return bucket.tryTake(rate, nowMs) || this.#refused('ConnectPacketsPerSession')
+    return bucket.tryTake(rate, this.host.now()) || this.#refused('ConnectPacketsPerSession')
   }
 
   #refused(type: ThrottleType): false {
@@ -132,70 +157,56 @@ export class NamespaceRates {
   }
 }
 
-/** One connection, within its namespace. What it answers is in ms: for how long the client is neither read nor written to. */
+/** One connection, within its namespace. What it answers is in ms: for how long the client is not read, or not sent anything. */
 export class ClientRates {
   readonly #namespace: NamespaceRates
-  readonly #publishesIn = new TokenBucket()
-  readonly #bytesIn = new TokenBucket()
-  readonly #publishesOut = new TokenBucket()
-  readonly #bytesOut = new TokenBucket()
-  readonly #subscribes = new TokenBucket()
+  #buckets: Buckets | null = null
 
   constructor(namespace: NamespaceRates) {
     this.#namespace = namespace
   }
 
-  published(nowMs: number): number {
-    const { host, publishesIn } = this.#namespace
-    const { SESSION_PUBLISHES_IN_PER_SECOND_MAX, PUBLISHES_IN_PER_SECOND_MAX } = host.config
-    return Math.max(
-      this.#counted('IncomingPublishPacketsPerConnection', this.#publishesIn.take(1, SESSION_PUBLISHES_IN_PER_SECOND_MAX, nowMs)),
-      this.#counted('IncomingPublishPacketsPerNamespace', publishesIn.take(1, PUBLISHES_IN_PER_SECOND_MAX, nowMs)),
-    )
+  published(): number {
+    return this.#take('publishesIn', 1)
   }
 
-  received(bytes: number, nowMs: number): number {
-    const { host, bytesIn } = this.#namespace
-    const { SESSION_BYTES_IN_PER_SECOND_MAX, BYTES_IN_PER_SECOND_MAX } = host.config
-    return Math.max(
-      this.#counted('InboundBandwidthPerConnection', this.#bytesIn.take(bytes, SESSION_BYTES_IN_PER_SECOND_MAX, nowMs)),
-      this.#counted('InboundBandwidthPerNamespace', bytesIn.take(bytes, BYTES_IN_PER_SECOND_MAX, nowMs)),
-    )
+  received(bytes: number): number {
+    return this.#take('bytesIn', bytes)
   }
 
-  subscribed(nowMs: number): number {
-    const { host, subscribes } = this.#namespace
-    const { SESSION_SUBSCRIBES_PER_SECOND_MAX, SUBSCRIBES_PER_SECOND_MAX } = host.config
-    return Math.max(
-      this.#counted('SubscribeOperationsPerConnection', this.#subscribes.take(1, SESSION_SUBSCRIBES_PER_SECOND_MAX, nowMs)),
-      this.#counted('SubscribeOperationsPerNamespace', subscribes.take(1, SUBSCRIBES_PER_SECOND_MAX, nowMs)),
-    )
+  subscribed(): number {
+    return this.#take('subscribes', 1)
   }
 
   /** A message goes out. */
-  sent(bytes: number, nowMs: number): void {
-    const { host, publishesOut, bytesOut } = this.#namespace
-    const { config } = host
-    this.#publishesOut.take(1, config.SESSION_PUBLISHES_OUT_PER_SECOND_MAX, nowMs)
-    publishesOut.take(1, config.PUBLISHES_OUT_PER_SECOND_MAX, nowMs)
-    this.#bytesOut.take(bytes, config.SESSION_BYTES_OUT_PER_SECOND_MAX, nowMs)
-    bytesOut.take(bytes, config.BYTES_OUT_PER_SECOND_MAX, nowMs)
+  sent(bytes: number): void {
+    this.#take('publishesOut', 1, false)
+    this.#take('bytesOut', bytes, false)
   }
 
   /** How long until a message may go out; counts when it may not. */
-  sendWaitMs(nowMs: number): number {
-    const { host, publishesOut, bytesOut } = this.#namespace
-    const { config } = host
-    return Math.max(
-      this.#counted('OutboundPublishPacketsPerConnection', this.#publishesOut.waitMs(config.SESSION_PUBLISHES_OUT_PER_SECOND_MAX, nowMs)),
-      this.#counted('OutboundPublishPacketsPerNamespace', publishesOut.waitMs(config.PUBLISHES_OUT_PER_SECOND_MAX, nowMs)),
-      this.#counted('OutboundBandwidthPerConnection', this.#bytesOut.waitMs(config.SESSION_BYTES_OUT_PER_SECOND_MAX, nowMs)),
-      this.#counted('OutboundBandwidthPerNamespace', bytesOut.waitMs(config.BYTES_OUT_PER_SECOND_MAX, nowMs)),
-    )
+  sendWaitMs(): number {
+    return Math.max(this.#take('publishesOut', 0), this.#take('bytesOut', 0))
   }
 
-  #counted(type: ThrottleType, waitMs: number): number {
-    if (waitMs > 0) this.#namespace.host.metrics.throttled(type)
-    return waitMs
+  #take(kind: Kind, amount: number, isCounted = true): number {
+    const { host, buckets } = this.#namespace
+    const { own, all } = kinds[kind]
+    const ownRate = host.config[own[0]]
+    const rateOfAll = host.config[all[0]]
+    if (ownRate >= unlimited && rateOfAll >= unlimited) return 0
+    const now = host.now()
+    this.#buckets ??= {}
+    const ownMs = charge(this.#buckets, kind, amount, ownRate, now)
+    const allMs = charge(buckets, kind, amount, rateOfAll, now)
+    if (isCounted && ownMs > 0) host.metrics.throttled(own[1])
+    if (isCounted && allMs > 0) host.metrics.throttled(all[1])
+    return Math.max(ownMs, allMs)
   }
+}
+
+function charge(buckets: Buckets, kind: Kind, amount: number, rate: number, nowMs: number): number {
+  if (rate >= unlimited) return 0
+  buckets[kind] ??= new TokenBucket()
+  return buckets[kind].take(amount, rate, nowMs)
 }

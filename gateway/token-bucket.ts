@@ -9,12 +9,12 @@ export class TokenBucket {
   #tokens = 0
   #at = Number.NEGATIVE_INFINITY
 
-  /** Takes `amount`; answers for how long nothing more should be taken, ms: 0 while the bucket owes nothing. */
+  /** Takes `amount`, none to ask only; answers for how long nothing more should be taken, ms: 0 while the bucket owes nothing. */
   take(amount: number, ratePerSecond: number, nowMs: number): number {
     if (ratePerSecond >= unlimited) return 0
     this.#refill(ratePerSecond, nowMs)
     this.#tokens -= amount
-    return this.#debtMs(ratePerSecond)
+    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / ratePerSecond)
   }
 
   /** Takes one when there is a whole one; false when there is not. */
@@ -26,20 +26,9 @@ export class TokenBucket {
     return true
   }
 
-  /** How long until it owes nothing, ms. */
-  waitMs(ratePerSecond: number, nowMs: number): number {
-    if (ratePerSecond >= unlimited) return 0
-    this.#refill(ratePerSecond, nowMs)
-    return this.#debtMs(ratePerSecond)
-  }
-
   /** A clock that is set back gives nothing and takes nothing. */
   #refill(ratePerSecond: number, nowMs: number): void {
     this.#tokens = Math.min(ratePerSecond, this.#tokens + (Math.max(0, nowMs - this.#at) * ratePerSecond) / 1000)
     this.#at = nowMs
-  }
-
-  #debtMs(ratePerSecond: number): number {
-    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / ratePerSecond)
   }
 }

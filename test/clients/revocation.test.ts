@@ -128,7 +128,7 @@ const changes: readonly (readonly [
 async function reasonsOf(devices: readonly Device[]): Promise<readonly (string | undefined)[]> {
   const events = await readRecords(stack.brokers, `${stack.prefix}.default.lifecycle`, 'LifecycleEvent')
   return devices.map(({ name }) => {
-    const last = events.filter(({ value }) => value.subject === `clients/${name}/sessions/${name}`).at(-1)
+    const last = events.filter(({ value }) => value.type.endsWith('SessionDisconnected') && value.subject === `clients/${name}/sessions/${name}`).at(-1)
     return last && (JSON.parse(last.value.data) as { disconnectionReason?: string }).disconnectionReason
   })
 }

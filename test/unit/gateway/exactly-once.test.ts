@@ -249,7 +249,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     owner,
     clientOf(5, receiveMaximum),
     output,
-    new ClientRates(new NamespaceRates({ config, metrics })),
+    new ClientRates(new NamespaceRates({ config, metrics, now: () => 0 })),
     isTransient,
   )
   const deliver = (number: number, but: { dup?: boolean; expiry?: number; now?: number } = {}) =>

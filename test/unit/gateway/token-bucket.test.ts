@@ -7,8 +7,8 @@ test('a second’s worth comes at once, then it owes: the wait is what the debt 
   expect([1, 2, 3, 4].map(() => bucket.take(1, 4, 1000))).toEqual([0, 0, 0, 0])
   expect(bucket.take(1, 4, 1000)).toBe(250)
   expect(bucket.take(2, 4, 1000)).toBe(750)
-  expect(bucket.waitMs(4, 1500)).toBe(250)
-  expect(bucket.waitMs(4, 1750)).toBe(0)
+  expect(bucket.take(0, 4, 1500)).toBe(250)
+  expect(bucket.take(0, 4, 1750)).toBe(0)
   expect(bucket.take(1, 4, 1750)).toBe(250)
 })
 
@@ -38,14 +38,14 @@ test('a clock that is set back neither gives nor takes', () => {
   const bucket = new TokenBucket()
   expect(bucket.take(4, 4, 10_000)).toBe(0)
   expect(bucket.take(1, 4, 5_000)).toBe(250)
-  expect(bucket.waitMs(4, 5_250)).toBe(0)
+  expect(bucket.take(0, 4, 5_250)).toBe(0)
 })
 
 test('a rate that changes counts from the next question on, and the largest is none at all', () => {
   const bucket = new TokenBucket()
   bucket.take(10, 2, 0)
-  expect(bucket.waitMs(2, 0)).toBe(4000)
-  expect(bucket.waitMs(8, 0)).toBe(1000)
+  expect(bucket.take(0, 2, 0)).toBe(4000)
+  expect(bucket.take(0, 8, 0)).toBe(1000)
   expect(bucket.take(1_000_000, unlimited, 0)).toBe(0)
   expect(bucket.tryTake(unlimited, 0)).toBe(true)
 })
@@ -58,7 +58,7 @@ test('whoever waits as told never has more than the rate in the mean, beyond the
       let taken = 0
       let largest = 0
       for (const [amount, pauseMs] of steps) {
-        now += bucket.waitMs(rate, now) + pauseMs
+        now += bucket.take(0, rate, now) + pauseMs
         bucket.take(amount, rate, now)
         taken += amount
         largest = Math.max(largest, amount)
