@@ -48,7 +48,7 @@ function position(longitude: number, latitude: number): string {
 }
 
 installed(title('the sample scenarios'), () => {
-  test('getting_started: sample_client gets its own hello world back', async () => {
+  test('TR-01: getting_started: sample_client gets its own hello world back', async () => {
     await register('sample_client', { type: 'sample-client' })
     await put(stack, 'topicSpaces/samples', { topicTemplates: ['sample/#'] })
     await allow(stack, 'samplesPub', '$all', 'samples', 'Publisher')

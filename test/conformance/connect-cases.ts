@@ -159,7 +159,7 @@ export const connectCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.2.2-16, MQTT-3.1.3-7',
-    title: 'assigned client ids are distinct and can be used again',
+    title: 'M5-15: assigned client ids are distinct and can be used again',
     versions: [5],
     async run(t) {
       const first = await t.connect({ clientId: '', clean: true, expiry: 60 })
@@ -206,7 +206,7 @@ export const connectCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.4-3, MQTT-3.14.2-1, -2, MQTT-3.14.4-1, -2',
-    title: 'a second connection takes the session over and the first is closed',
+    title: 'SE-03: a second connection takes the session over and the first is closed',
     async run(t) {
       const first = await t.session({ clientId: t.name })
       await t.session({ clientId: t.name })
@@ -339,7 +339,7 @@ export const connectCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.2-24, -25',
-    title: "a packet above the client's Maximum Packet Size is not sent, and the next one comes",
+    title: "M5-08: a packet above the client's Maximum Packet Size is not sent, and the next one comes",
     versions: [5],
     async run(t) {
       const wire = await t.session({ properties: [[Property.maximumPacketSize, 200]] })

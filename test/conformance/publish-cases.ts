@@ -122,7 +122,7 @@ export const publishCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-4.6.0-5, -6',
-    title: 'messages of one topic come in the order they were published',
+    title: 'M5-16: messages of one topic come in the order they were published',
     async run(t) {
       const subscriber = await t.session()
       const topic = t.topic('ordered')
@@ -151,7 +151,7 @@ export const publishCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.2-4, -15, -16, -17, -18, -20',
-    title: 'payload format, content type, response topic, correlation data and user properties in their order arrive unaltered',
+    title: 'M5-04, M5-09, M5-10: payload format, content type, response topic, correlation data and user properties in their order arrive unaltered',
     versions: [5],
     async run(t) {
       const subscriber = await t.session()
@@ -289,7 +289,7 @@ export const publishCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.4-9',
-    title: "no more unacknowledged QoS 1 messages than the client's Receive Maximum, while QoS 0 goes on",
+    title: "M5-08: no more unacknowledged QoS 1 messages than the client's Receive Maximum, while QoS 0 goes on",
     versions: [5],
     async run(t) {
       const wire = await t.session({ properties: [[Property.receiveMaximum, 2]] })

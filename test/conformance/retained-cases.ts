@@ -32,7 +32,7 @@ const receiveSome = async (t: Trial, wire: Wire, count: number): Promise<mqtt.De
 export const retainedCases: readonly Case[] = [
   {
     clause: 'MQTT-3.3.1-5, -9, 3.1.1 MQTT-3.3.1-8',
-    title: 'the last retained message of a topic is sent to a new subscription, with RETAIN 1',
+    title: 'M5-14, M3-04: the last retained message of a topic is sent to a new subscription, with RETAIN 1',
     async run(t) {
       await t.publish(t.topic('a'), 'first', { retain: true })
       await retain(t, ['a'])
@@ -56,7 +56,7 @@ export const retainedCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.1-6, -7',
-    title: 'an empty retained message removes what is retained and is delivered like any other',
+    title: 'M5-14, M3-04: an empty retained message removes what is retained and is delivered like any other',
     async run(t) {
       await retain(t, ['a'])
       const live = await t.session()
@@ -114,7 +114,7 @@ export const retainedCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.1-10',
-    title: 'Retain Handling 1 brings what is retained to a new subscription only',
+    title: 'M5-21: Retain Handling 1 brings what is retained to a new subscription only',
     versions: [5],
     async run(t) {
       await retain(t, ['a'])
@@ -155,7 +155,7 @@ export const retainedCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.1-12, -13',
-    title: 'RETAIN is 0 for who is subscribed, and as published for who asked for that',
+    title: 'M5-21: RETAIN is 0 for who is subscribed, and as published for who asked for that',
     async run(t) {
       const wire = await t.session()
       await t.subscribe(wire, t.topic('a'))

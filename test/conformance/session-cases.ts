@@ -7,7 +7,7 @@ import type { Case } from './trial.ts'
 export const sessionCases: readonly Case[] = [
   {
     clause: 'MQTT-4.5.0-1',
-    title: 'QoS 1 messages wait for a session that is away, in order, and come once',
+    title: 'M3-02: QoS 1 messages wait for a session that is away, in order, and come once',
     async run(t) {
       const topic = t.topic('away')
       const first = await t.persistent(t.name, true)

@@ -228,7 +228,7 @@ export const subscribeCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.8.3-3',
-    title: 'No Local keeps own messages away, and only own ones',
+    title: 'M5-21: No Local keeps own messages away, and only own ones',
     versions: [5],
     async run(t) {
       const wire = await t.session()
@@ -241,7 +241,7 @@ export const subscribeCases: readonly Case[] = [
   },
   {
     clause: '4.8.2',
-    title: 'a message goes to one member of a group, to every group, and besides to those who subscribe for themselves',
+    title: 'M5-17: a message goes to one member of a group, to every group, and besides to those who subscribe for themselves',
     async run(t) {
       const members = [await t.session(), await t.session()]
       const [first, second] = members as [Wire, Wire]

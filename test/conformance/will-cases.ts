@@ -45,7 +45,7 @@ const none = async (t: Trial, wire: Wire): Promise<void> =>
 export const willCases: readonly Case[] = [
   {
     clause: 'MQTT-3.1.2-7, -8, -10, MQTT-3.1.3-1',
-    title: 'the will is published once when the connection is lost',
+    title: 'M5-13, M3-03: the will is published once when the connection is lost',
     async run(t) {
       const wire = await mourner(t)
       ;(await mortal(t)).destroy()
@@ -122,7 +122,7 @@ export const willCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.3-9',
-    title: 'a will that waits for its delay is cancelled by a connection that goes on with the session',
+    title: 'M5-13: a will that waits for its delay is cancelled by a connection that goes on with the session',
     versions: [5],
     async run(t) {
       const wire = await mourner(t)
@@ -178,7 +178,7 @@ export const willCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.3-10',
-    title: 'the will’s properties arrive as they were, user properties in their order',
+    title: 'M5-13: the will’s properties arrive as they were, user properties in their order',
     versions: [5],
     async run(t) {
       const wire = await mourner(t)

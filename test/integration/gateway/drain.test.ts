@@ -30,7 +30,7 @@ const publish = (packetId: number, qos: 1 | 2 = 1): Packet => ({
   packetId,
 })
 
-test('clients are sent to the Server Reference with 0x9C (section 4.11), 3.1.1 clients are closed, and no door is open meanwhile', async () => {
+test('M5-22: clients are sent to the Server Reference with 0x9C (section 4.11), 3.1.1 clients are closed, and no door is open meanwhile', async () => {
   const { port, router, process } = await start(elsewhere)
   const five = await RawClient.attached(port, connectPacket('five'))
   const four = await RawClient.attached(port, connectPacket('four', { protocolVersion: 4 }))

@@ -13,8 +13,13 @@ const subscribe = (filter: string, qos: 0 | 1 | 2 = 1, packetId = 1) =>
 const publish = (topic: string, payload: string, qos: 0 | 1 = 1, packetId = qos === 0 ? 0 : 1) =>
   ({ type: 'publish', topic, payload: Buffer.from(payload), qos, dup: false, retain: false, packetId }) as const
 
-test.each([4, 5] as const)('a QoS 1 publish of version %i is acknowledged and reaches a subscriber', async (protocolVersion) => {
-  const subscriber = await RawClient.attached(harness.port, connectPacket(`sub-${protocolVersion}`, { protocolVersion }))
+test.each([
+  [4, 4],
+  [4, 5],
+  [5, 4],
+  [5, 5],
+] as const)('TR-04: a QoS 1 publish of version %i is acknowledged and reaches a subscriber of version %i', async (protocolVersion, ofSubscriber) => {
+  const subscriber = await RawClient.attached(harness.port, connectPacket(`sub-${ofSubscriber}`, { protocolVersion: ofSubscriber }))
   subscriber.send(subscribe(`a/${protocolVersion}/+`))
   expect(await subscriber.next('suback')).toMatchObject({ packetId: 1, reasonCodes: [1] })
   const publisher = await RawClient.attached(harness.port, connectPacket(`pub-${protocolVersion}`, { protocolVersion }))

@@ -55,7 +55,7 @@ const subscribe = (filters: readonly string[]) =>
 const publish = (topic: string, packetId: number) =>
   ({ type: 'publish', topic, payload: Buffer.alloc(0), qos: 1, dup: false, retain: false, packetId }) as const
 
-test('a client with a certificate of the registered CA is who it says, and may what the registry says', async () => {
+test('TR-01, TR-03: a client with a certificate of the registered CA is who it says, and may what the registry says', async () => {
   const client = await open(certificates.client('device'))
   client.send(connectPacket('device-1', { username: 'device' }))
   expect(await client.next('connack')).toMatchObject({ reasonCode: 0 })
@@ -90,7 +90,7 @@ test('without a certificate the group $anonymous lets in, over TLS as well', asy
   client.destroy()
 })
 
-test('TLS below 1.2 is not spoken', async () => {
+test('TR-03: TLS below 1.2 is not spoken', async () => {
   await expect(open({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' })).rejects.toThrow()
 })
 

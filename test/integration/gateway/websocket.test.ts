@@ -57,7 +57,7 @@ const subscribe: Packet = {
 }
 
 test.each(['ws', 'wss'])(
-  '%s: packets across frames and several in a frame arrive, and deliveries come back, all under the subprotocol mqtt [MQTT-6.0.0-2, -4]',
+  'TR-02: %s: packets across frames and several in a frame arrive, and deliveries come back, all under the subprotocol mqtt [MQTT-6.0.0-2, -4]',
   async (kind) => {
     const client = await open(kind === 'ws' ? url : secureUrl)
     const connect = bytes(connectPacket(`over-${kind}`))

@@ -102,7 +102,7 @@ test('XT-01 a thumbprint matches by SHA-1 or SHA-256 and needs no CA', () => {
   expect(judge(half, { username: 'Truck-1', certificate: self }).ok).toBe(false)
 })
 
-test('XA-04 without a user name the certificate names the client, by the sources of the namespace in order', () => {
+test('XA-04, SE-02 without a user name the certificate names the client, by the sources of the namespace in order', () => {
   const view = factory()
   expect(why(judge(view, { certificate: truck }))).toContain('names no alternativeAuthenticationNameSources')
   const sources = (...alternativeAuthenticationNameSources: string[]) =>

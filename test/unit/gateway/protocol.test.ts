@@ -163,7 +163,7 @@ describe('PUBLISH', () => {
     expect(resolveTopic(state, publish({ properties: { topicAlias: 33 } }))).toMatchObject({ ending: { reasonCode: 0x94 } })
   })
 
-  test('without permission version 5 is told, 3.1.1 closed or acknowledged, QoS 0 dropped', () => {
+  test('M5-11: without permission version 5 is told, 3.1.1 closed or acknowledged, QoS 0 dropped', () => {
     expect(refusedPublish(inbound(), 1, limits)).toBe('nack')
     expect(refusedPublish(inbound(), 0, limits)).toBe('drop')
     expect(refusedPublish(inbound(4), 1, limits)).toMatchObject({ ending: { reason: 'ClientAuthorizationError' } })
@@ -190,7 +190,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     properties: { subscriptionIdentifier: 9 },
   })
 
-  test('each filter is judged by itself, and what is granted goes into the log whole', () => {
+  test('M5-11, PB-04: each filter is judged by itself, and what is granted goes into the log whole', () => {
     const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, new Set(), limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
       reasonCodes: [2, 0x87, 0x87, 0x8f],

@@ -26,7 +26,7 @@ describe('planRecord', () => {
     expect(plan.indexed.size).toBe(0)
   })
 
-  test('owes a persistent session by its shard, connected or not, and keeps no QoS 0 for who is away', () => {
+  test('SE-09: owes a persistent session by its shard, connected or not, and keeps no QoS 0 for who is away', () => {
     const plan = emptyPlan()
     const away = sessionOf('away', { shard: 1, id: 5, attached: null })
     planRecord(plan, record, { ...qos1, expiresAt: 9_000 }, [
