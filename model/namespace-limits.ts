@@ -35,6 +35,15 @@ export const namespaceLimits = {
   caCertificates: { about: 'CA certificates', unit: 'certificates', setting: 'CA_CERTIFICATES_MAX', eventgrid: 10 },
   clientAttributesBytes: { about: 'All attributes of a client as JSON', unit: 'bytes', setting: 'CLIENT_ATTRIBUTES_MAX', eventgrid: 4095 },
   inboundIpRules: { about: 'Rules for IP addresses', unit: 'rules', setting: 'INBOUND_IP_RULES_MAX', eventgrid: 16 },
+  // What is retained.
+  retainedMessages: { about: 'Retained messages, an equal share of them in each shard', unit: 'messages', setting: 'RETAINED_MESSAGES_MAX', eventgrid: 10_000 },
+  retainedMessageBytes: {
+    about: 'Size of one retained message with its topic and properties',
+    unit: 'bytes',
+    setting: 'RETAINED_MESSAGE_BYTES_MAX',
+    eventgrid: 65_536,
+    least: 1024,
+  },
   // What a client may do on its connection.
   maximumPacketSize: { about: 'Largest packet a client may send', unit: 'bytes', setting: 'MAXIMUM_PACKET_SIZE', eventgrid: 524_288, least: 1024 },
   topicLength: { about: 'Length of a topic name or filter', unit: 'bytes', setting: 'TOPIC_LENGTH_MAX', eventgrid: 256, least: 16 },

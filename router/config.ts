@@ -144,6 +144,16 @@ export const routerSettings = {
     outcome: 'a larger message is delivered and not retained; the one it replaces is cleared',
     metric: 'loggerhead_not_retained_total{reason="tooLarge"}',
   },
+  RETAINED_MESSAGES_MAX: {
+    kind: 'number',
+    default: 10_000_000,
+    min: 0,
+    max: 10_000_000_000,
+    unit: 'messages',
+    about: 'Retained messages of a namespace, of which each shard has an equal share; 0: none',
+    outcome: 'a message on a topic that has none yet is delivered and not retained',
+    metric: 'loggerhead_not_retained_total{reason="full"}',
+  },
   SHARED_STREAMS_MAX: {
     kind: 'number',
     default: 100_000,
@@ -192,6 +202,8 @@ export interface RouterConfig {
   /** Of one shard. */
   readonly retainedBytesMax: number
   readonly retainedMessageBytesMax: number
+  /** Of all shards. */
+  readonly retainedMessagesMax: number
   readonly repeatsRemembered: number
 }
 
@@ -223,6 +235,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     snapshotRecords: values.SNAPSHOT_RECORDS,
     retainedBytesMax: values.RETAINED_BYTES_MAX,
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
+    retainedMessagesMax: values.RETAINED_MESSAGES_MAX,
     repeatsRemembered: values.REPEATS_REMEMBERED,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }

@@ -3,6 +3,7 @@
  * `retained` for the next owner. Kafka's fence keeps a former owner from writing there.
  */
 import type { Appender, Log } from '../log/log.ts'
+import { limitInForce, type NamespaceLimits } from '../model/namespace-limits.ts'
 import { RetainedIndex } from '../model/retained-index.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
@@ -27,9 +28,23 @@ export interface RetainedCounters {
   notRetained(reason: 'full' | 'tooLarge'): void
 }
 
+/** Of one shard. What is there stays when they become narrower. */
 export interface RetainedLimits {
   readonly bytesMax: number
   readonly messageBytesMax: number
+  readonly messagesMax: number
+}
+
+/** The limits of a shard, `partitions` of which share what the namespace may retain. */
+export function retainedLimits(
+  config: Omit<RetainedLimits, 'bytesMax'>,
+  limits: NamespaceLimits | undefined,
+  partitions: number,
+): Omit<RetainedLimits, 'bytesMax'> {
+  return {
+    messageBytesMax: limitInForce('retainedMessageBytes', limits, config.messageBytesMax),
+    messagesMax: Math.ceil(limitInForce('retainedMessages', limits, config.messagesMax) / partitions),
+  }
 }
 
 export interface RetainedStoreOptions {
@@ -37,7 +52,8 @@ export interface RetainedStoreOptions {
   /** Fenced: the shard's own. */
   readonly appender: Appender
   readonly topic: string
-  readonly limits: RetainedLimits
+  /** As the namespace narrows them now. */
+  limits(): RetainedLimits
   readonly counters: RetainedCounters
   readonly now: () => number
   onRefused(error: Error): void
@@ -105,7 +121,8 @@ export class RetainedStore {
    * seen to already is known by its position. Returns whether `done` will be called, once Kafka has it.
    */
   take(topic: string, offset: number, value: Buffer, done: () => void): boolean {
-    const { limits, counters } = this.#options
+    const { counters } = this.#options
+    const limits = this.#options.limits()
     const known = this.index.get(topic)
     if (known && known.offset >= offset) return false
     const { payload } = decodeMessage(value)
@@ -114,7 +131,8 @@ export class RetainedStore {
       this.#clear(topic, done)
       return true
     }
-    const reason = value.length > limits.messageBytesMax ? 'tooLarge' : this.#hasRoom(topic, value.length) ? null : 'full'
+    const hasRoom = (known || this.index.size < limits.messagesMax) && this.#hasRoom(topic, value.length)
+    const reason = value.length > limits.messageBytesMax ? 'tooLarge' : hasRoom ? null : 'full'
     if (reason !== null) {
       counters.notRetained(reason)
       if (!known) return false
@@ -153,7 +171,7 @@ export class RetainedStore {
   #hasRoom(topic: string, size: number): boolean {
     const known = this.index.get(topic)
     const after = this.#bytes + costOf(topic, size) - (known ? costOf(topic, known.value.length) : 0)
-    return after <= this.#options.limits.bytesMax
+    return after <= this.#options.limits().bytesMax
   }
 
   #put(topic: string, offset: number, value: Buffer, expiresAt: number, retainedOffset: number | null): RetainedMessage {

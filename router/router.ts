@@ -23,6 +23,7 @@ import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
 import { RetainedApi } from './retained-api.ts'
+import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { SharedChoice } from './shared-choice.ts'
@@ -71,6 +72,7 @@ export class Router {
   readonly #trie = new SubscriptionTrie()
   readonly #choice: SharedChoice
   #queueLimits: QueueLimitsInForce
+  #retainedLimits: RetainedLimits
   readonly #tail: SessionsTail
   readonly #byName: SessionsByName
   readonly #gateways: Gateways
@@ -92,6 +94,7 @@ export class Router {
   constructor(options: RouterOptions) {
     this.#options = options
     this.#queueLimits = this.#limitQueues()
+    this.#retainedLimits = this.#limitRetained()
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
       log,
@@ -317,7 +320,7 @@ export class Router {
           },
         },
         retained: {
-          limits: { bytesMax: config.retainedBytesMax, messageBytesMax: config.retainedMessageBytesMax },
+          limits: () => this.#retainedLimits,
           requestLimits: {
             queueMessagesMax: ({ attached }) => {
               const { messages, whenFull } = attached ? this.#queueLimits.connected : this.#queueLimits.offline
@@ -475,6 +478,7 @@ export class Router {
 
   #registryChanged(): void {
     this.#each((owned) => owned.client.rejudge())
+    this.#retainedLimits = this.#limitRetained()
     const before = this.#queueLimits
     this.#queueLimits = this.#limitQueues()
     if (isSame(before.connected, this.#queueLimits.connected) && isSame(before.offline, this.#queueLimits.offline)) return
@@ -484,6 +488,12 @@ export class Router {
   #limitQueues(): QueueLimitsInForce {
     const { config, registry } = this.#options
     return queueLimitsInForce(config.queues, registry.view.namespace?.properties.limits)
+  }
+
+  #limitRetained(): RetainedLimits {
+    const { config, registry } = this.#options
+    const { retainedBytesMax: bytesMax, retainedMessageBytesMax: messageBytesMax, retainedMessagesMax: messagesMax, partitions } = config
+    return { bytesMax, ...retainedLimits({ messageBytesMax, messagesMax }, registry.view.namespace?.properties.limits, partitions) }
   }
 
   #tick(): void {

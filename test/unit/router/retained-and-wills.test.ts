@@ -149,6 +149,36 @@ test('RETAINED_BYTES_MAX: what no longer fits is delivered and not retained', as
   expect(connection.received.map(({ topic }) => topic)).toEqual(['first', 'end'])
 })
 
+test('RETAINED_MESSAGES_MAX: a topic more is delivered and not retained, one that is retained may be replaced', async () => {
+  const { gateway } = await given({ RETAINED_MESSAGES_MAX: '2', KAFKA_PARTITIONS: '1' })
+  for (const text of ['1', '2', '3', '1 again']) await gateway.publish(text.slice(0, 1), text, kept)
+  await later()
+  const connection = await connected(gateway, 'c', { expiry: 0 })
+  await connection.subscribe('+')
+  await received(connection, 2)
+  await gateway.publish('e', 'end')
+  await received(connection, 3)
+  expect(connection.texts.toSorted()).toEqual(['1 again', '2', 'end'])
+})
+
+test('M5-14: a namespace narrows size and number of retained messages at once; what is retained stays', async () => {
+  const { gateway } = await given({ KAFKA_PARTITIONS: '1' })
+  await gateway.publish('a', 'x'.repeat(2_000), kept)
+  await gateway.publish('b', 'b', kept)
+  await later()
+  await world.register('namespace', 'default', { limits: { preset: 'open', retainedMessages: 2, retainedMessageBytes: 1024 } })
+  await gateway.publish('c', 'c', kept)
+  await gateway.publish('b', 'y'.repeat(2_000), kept)
+  await gateway.publish('d', 'd', kept)
+  await later()
+  const connection = await connected(gateway, 'c', { expiry: 0 })
+  await connection.subscribe('+')
+  await received(connection, 2)
+  await gateway.publish('e', 'end')
+  await received(connection, 3)
+  expect(connection.received.map(({ topic }) => topic).toSorted()).toEqual(['a', 'd', 'e'])
+})
+
 test('a new owner writes under its own epoch before it reads what is retained, so that Kafka refuses the former', async () => {
   const { gateway } = await given()
   await gateway.publish('a', 'x', kept)
