@@ -122,6 +122,14 @@ export const settings = {
     outcome: '/healthz answers 503 with the hop that failed',
     metric: 'loggerhead_door_canary_rounds_total{result="failed"}',
   },
+  SYS_TOPICS_INTERVAL: {
+    kind: 'number',
+    default: 0,
+    min: 0,
+    max: 86_400,
+    unit: 's',
+    about: "how often the broker's figures are published as retained topics below $SYS/broker; 0: never",
+  },
   HEALTH_FRESH: { kind: 'number', default: 1000, min: 0, max: 60_000, unit: 'ms', about: 'how old a result /healthz may answer with' },
 } as const satisfies Settings
 
@@ -192,6 +200,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const canaries = parseCanaries('CANARY_ADDRESSES', values.CANARY_ADDRESSES)
   if (canaries.length > 0 && values.INTERNAL_KEY_FILE === '') {
     throw new SettingError('INTERNAL_KEY_FILE', 'is not set, and the canary needs the key in it to connect to the gateways in CANARY_ADDRESSES')
+  }
+  if (values.SYS_TOPICS_INTERVAL > 0 && canaries.length === 0) {
+    throw new SettingError('SYS_TOPICS_INTERVAL', `${values.SYS_TOPICS_INTERVAL} needs CANARY_ADDRESSES, the gateways through which the figures are published`)
   }
   return {
     values,

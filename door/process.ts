@@ -9,10 +9,11 @@ import { canaryTopics, type PartitionOf } from './canary-topics.ts'
 import { followCertificate, readCertificate } from './certificate.ts'
 import type { DoorConfig } from './config.ts'
 import { createDoor } from './door.ts'
+import { FiguresPublisher } from './figures-publisher.ts'
 import { HealthCheck } from './health.ts'
 import { createMetrics } from './metrics.ts'
 import { ReverseProxy } from './proxy.ts'
-import { askStatus } from './status-client.ts'
+import { askFigures, askStatus } from './status-client.ts'
 
 /** Time for the services' own words when a canary has failed or is late, ms; at most a third of its deadline. */
 const statusTimeoutMax = 1000
@@ -77,13 +78,14 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
     upstreamTimeoutMs: values.DOOR_UPSTREAM_TIMEOUT,
     now,
   })
+  const key = (): Buffer => Buffer.from(readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim())
   const statusTimeoutMs = Math.min(statusTimeoutMax, Math.floor(values.HEALTH_DEADLINE / 3))
   const canaries = config.canaries.map(
     (address) =>
       new CanaryClient({
         address,
         topics: canaryTopics(address.gateway, values.KAFKA_PARTITIONS, partitionOf),
-        key: () => Buffer.from(readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()),
+        key,
         now,
       }),
   )
@@ -101,6 +103,17 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
     now,
     metrics,
   })
+  const figures =
+    values.SYS_TOPICS_INTERVAL === 0
+      ? null
+      : new FiguresPublisher({
+          addresses: config.canaries,
+          key,
+          ask: async () => (await Promise.all(config.gateways.map((upstream) => askFigures(upstream, statusTimeoutMs)))).filter((told) => told !== null),
+          intervalMs: values.SYS_TOPICS_INTERVAL * 1000,
+          now,
+          logger,
+        })
   const options = {
     production: config.production,
     proxy,
@@ -122,6 +135,7 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
   let unfollow = (): void => {}
   const close = async (): Promise<void> => {
     unfollow()
+    figures?.close()
     for (const canary of canaries) canary.close()
     await Promise.all(servers.filter((server) => server.listening).map(stop))
     proxy.close()

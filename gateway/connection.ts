@@ -352,6 +352,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const { bytes } = this.#output
     if (bytes === 0) return
     this.#host.metrics.bytesOut += bytes
+    this.#host.metrics.packetsOut += this.#output.packets
     this.transport.write(this.#output.take())
     if (this.#phase.is !== 'open') return
     const now = this.#host.now()
@@ -439,6 +440,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   // --- what the input tells
 
   onPacket(packet: Packet): void {
+    this.#host.metrics.packetsIn++
     const phase = this.#phase
     if (phase.is === 'open') this.#takeOpen(phase, packet)
     else if (phase.is === 'awaitingConnect' && packet.type === 'connect') this.#connect(packet)

@@ -95,6 +95,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly #options: GatewayOptions
   readonly #appender: Appender
   #rules: Rules
+  readonly #startedAt: number
   #incarnation: number | null = null
   #stopping = false
   /** Called when the clients that are being moved off have to go at once; null while none are. */
@@ -139,7 +140,8 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
     this.#appender = appender
-    this.deadlines = new Deadlines(this.now())
+    this.#startedAt = this.now()
+    this.deadlines = new Deadlines(this.#startedAt)
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
     this.#rules = compileRules(options.registry.view)
@@ -298,6 +300,25 @@ export class Gateway implements ConnectionHost, LinkHost {
       routers: this.links.status,
       shardsWithoutRouter,
       registry: { confirmedMs: unconfirmed, position: this.#options.registry.view.position },
+      figures: this.#figures,
+    }
+  }
+
+  /** What the front door tells below $SYS/broker (door/figures.ts). */
+  get #figures(): Readonly<Record<string, unknown>> {
+    const { packetsIn, packetsOut, publishes, publishesDropped, deliveries, bytesIn, bytesOut } = this.metrics
+    const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
+    return {
+      version: this.#options.version,
+      uptimeSeconds: (this.now() - this.#startedAt) / 1000,
+      clientsConnected: this.#connections.size,
+      packetsReceived: packetsIn,
+      packetsSent: packetsOut,
+      publishesReceived: sum(publishes),
+      publishesSent: sum(deliveries),
+      publishesDropped: sum(Object.values(publishesDropped)),
+      bytesReceived: bytesIn,
+      bytesSent: bytesOut,
     }
   }
 

@@ -59,6 +59,9 @@ export class GatewayMetrics {
   ipRefused = 0
   /** Refusals that are in the log, and those that it did not take. */
   readonly #audits = { written: 0, lost: 0 }
+  /** Control packets, of every type. */
+  packetsIn = 0
+  packetsOut = 0
   bytesIn = 0
   bytesOut = 0
   readonly #limits: LimitCounts
@@ -154,6 +157,10 @@ export class GatewayMetrics {
     counter('loggerhead_throttled_total', 'How often a rate took effect, by Event Grid’s ThrottleType', 'type', () => this.#throttled)
     counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
     counter('loggerhead_audit_records_total', 'Records of what was refused', 'outcome', () => Object.entries(this.#audits))
+    counter('loggerhead_packets_total', 'Control packets of MQTT', 'direction', () => [
+      ['in', this.packetsIn],
+      ['out', this.packetsOut],
+    ])
     counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
       ['in', this.bytesIn],
       ['out', this.bytesOut],

@@ -52,7 +52,7 @@ export class Outgoing {
     const encoded = this.#encode(version, nowMs)
     if (receiver.subscriptionIdentifiers.length > 0 || encoded.payload.length > copiedMax || alias.topicAlias > 0) {
       output.push(publishHeader(encoded, form(receiver, packetId, alias)))
-      if (encoded.payload.length > 0) output.push(encoded.payload)
+      if (encoded.payload.length > 0) output.append(encoded.payload)
       return
     }
     const { packet, packetIdAt } = this.#formOf(encoded, receiver)

@@ -32,20 +32,32 @@ export class Output {
   #start = 0
   #end = 0
   #bytes = 0
+  #packets = 0
+
+  /** Packets gathered and not yet taken. */
+  get packets(): number {
+    return this.#packets
+  }
 
   /** Bytes gathered and not yet taken. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Adds bytes by reference: they must not change until they are out. */
-  push(part: Buffer): void {
+  /** Adds a packet, or its beginning, by reference: the bytes must not change until they are out. */
+  push(packet: Buffer): void {
+    this.#packets++
+    this.append(packet)
+  }
+
+  /** Adds the rest of the packet before, by reference. */
+  append(part: Buffer): void {
     this.#closePiece()
     this.#parts.push(part)
     this.#bytes += part.length
   }
 
-  /** Room for a small piece (at most 64 bytes), to be filled at once from `offset` in `buffer`. */
+  /** Room for a small packet (at most 64 bytes), to be filled at once from `offset` in `buffer`. */
   piece(size: number): { readonly buffer: Buffer; readonly offset: number } {
     const offset = slab.reserve(size)
     if (this.#open !== slab.buffer || this.#end !== offset) {
@@ -55,6 +67,7 @@ export class Output {
     }
     this.#end = offset + size
     this.#bytes += size
+    this.#packets++
     place.buffer = slab.buffer
     place.offset = offset
     return place
@@ -75,6 +88,7 @@ export class Output {
     const parts = this.#parts
     this.#parts = []
     this.#bytes = 0
+    this.#packets = 0
     return parts
   }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { connectAsync, type MqttClient } from 'mqtt'
 import { type Stack, startStack, until } from '../../support/stack.ts'
 
 /** The front door and its canary before a whole stack, on the real Kafka. */
@@ -15,12 +16,14 @@ const withKafka = process.env.KAFKA_BROKERS ? describe : describe.skip
 
 withKafka('the front door of a stack with two gateways', () => {
   let stack: Stack
+  let client: MqttClient | undefined
 
   beforeAll(async () => {
-    stack = await startStack({ environment: { GATEWAYS: '2', DOOR_UPSTREAM_TIMEOUT: '1000', HEALTH_FRESH: '0' } })
+    stack = await startStack({ environment: { GATEWAYS: '2', DOOR_UPSTREAM_TIMEOUT: '1000', HEALTH_FRESH: '0', SYS_TOPICS_INTERVAL: '1' } })
   }, 120_000)
 
   afterAll(async () => {
+    await client?.endAsync()
     await stack?.stop()
   }, 30_000)
 
@@ -51,6 +54,33 @@ withKafka('the front door of a stack with two gateways', () => {
         { id: 'gateway-2', ms: expect.any(Number) },
       ],
     })
+  })
+
+  test('SYS_TOPICS_INTERVAL: who has a topic space for it reads the figures of both gateways, and nobody gets them through a wildcard', async () => {
+    const reader = await connectAsync(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5 })
+    client = reader
+    const topics = new Map<string, string>()
+    reader.on('message', (topic, payload) => topics.set(topic, payload.toString()))
+    await reader.subscribeAsync('#', { qos: 1 })
+    await expect(reader.subscribeAsync('$SYS/broker/#', { qos: 1 })).rejects.toThrow('Not authorized')
+    await stack.api('PUT', '/namespaces/default/topicSpaces/figures', { topicTemplates: ['$SYS/broker/#'] })
+    await stack.api('PUT', '/namespaces/default/permissionBindings/figures', {
+      clientGroupName: '$anonymous',
+      topicSpaceName: 'figures',
+      permission: 'Subscriber',
+    })
+    await until('the permission has reached the gateway', 10_000, () => reader.subscribeAsync('$SYS/broker/clients/connected').then(Boolean, () => false))
+    expect([...topics.keys()].filter((topic) => topic.startsWith('$') && topic !== '$SYS/broker/clients/connected')).toEqual([])
+    await reader.subscribeAsync('$SYS/broker/#')
+    await until(
+      `figures of both gateways, got ${[...topics.keys()]}`,
+      10_000,
+      () => topics.has('$SYS/broker/gateways/gateway-2/uptime') && topics.has('$SYS/broker/gateways/gateway/uptime'),
+    )
+    await until('this client is counted', 10_000, () => Number(topics.get('$SYS/broker/clients/connected')) >= 1)
+    expect(topics.get('$SYS/broker/version')).toMatch(/^Loggerhead \d/)
+    expect(topics.get('$SYS/broker/uptime')).toMatch(/^\d+ seconds$/)
+    expect(Number(topics.get('$SYS/broker/messages/received'))).toBeGreaterThan(0)
   })
 
   test('a router that hangs is named when HEALTH_DEADLINE is up', async () => {
