@@ -114,10 +114,10 @@ export class Listeners {
       await this.#listen('mqtts', 'MQTTS_PORT', mqtts, this.#secure('mqtts', entrance))
     }
     if (wss) {
-      const namespaces = new WeakMap<Duplex, string>()
-      const server = this.#webSocket('wss', ({ socket }) => ({ namespace: namespaces.get(socket) ?? config.LOGGERHEAD_NAMESPACE }))
+      const choices = new WeakMap<Duplex, Choice>()
+      const server = this.#webSocket('wss', ({ socket }) => choices.get(socket) ?? { refused: 'the namespace of the TLS connection is not known' })
       const onSecure = (socket: TLSSocket, namespace: string): void => {
-        namespaces.set(socket, namespace)
+        choices.set(socket, { namespace })
         server.emit('connection', socket)
       }
       await this.#listen('wss', 'WSS_PORT', wss, this.#secure('wss', this.#entrance(pair, onSecure, ['http/1.1'])))

@@ -1,4 +1,5 @@
 /** Two namespaces behind one set of listeners: which one a client gets to, and that nothing goes from one to the other. */
+import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,6 +7,7 @@ import { join } from 'node:path'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { WebSocket } from 'ws'
+import { until } from '../../support/stack.ts'
 import { testCertificates } from './certificates.ts'
 import { type Harness, type NamespaceHarness, openRegistry, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
@@ -200,4 +202,49 @@ test('the clients of a namespace that is deleted are closed with 0x98 Administra
   here.send({ type: 'pingreq' })
   await here.next('pingresp')
   here.destroy()
+})
+
+test('in production who names no known host is refused before the handshake, as soon as there has been a second namespace (NS-02, NS-09)', async () => {
+  const strict = await startHarness(
+    { LOGGERHEAD_PROFILE: 'production', KAFKA_REPLICATION: '3', MQTT_PORT: 'off', MQTTS_PORT: '0', WS_PORT: '0', TLS_HANDSHAKE_TIMEOUT: '500', ...home.server },
+    { registry: registry(home.ca) },
+  )
+  try {
+    const { mqtts, ws } = strict.process.ports
+    const attempt = (servername: string) =>
+      new Promise<string>((resolve) => {
+        const socket = connect({ port: mqtts, host: '127.0.0.1', rejectUnauthorized: false, ...(servername && { servername }) })
+        socket.once('secureConnect', () => resolve('let in')).once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+        socket.once('close', () => resolve('closed'))
+      })
+    expect([await attempt('anything.example'), await attempt('')]).toEqual(['let in', 'let in'])
+    await strict.put({ 'namespaces/default': { state: 'Active', life: 1, partitions: 2, hostNames: [homeHost] } })
+    await strict.put({ 'namespaces/factory': { state: 'Deleted', life: 1, partitions: 1, hostNames: [] } })
+    await until('the gateway knows', 10_000, async () => (await attempt('anything.example')) !== 'let in')
+    expect(await attempt('anything.example')).toBe('ERR_SSL_TLSV1_UNRECOGNIZED_NAME')
+    expect(await attempt('')).toMatch(/^ERR_SSL_.*MISSING_EXTENSION/)
+    expect(await attempt(homeHost)).toBe('let in')
+    const upgrade = new WebSocket(`ws://127.0.0.1:${ws}/mqtt`, 'mqtt')
+    const [response] = (await once(upgrade, 'unexpected-response').then(([, answer]) => [answer])) as [{ readonly statusCode: number }]
+    expect(response.statusCode).toBe(421)
+    expect(await strict.metric('loggerhead_namespace_refused_total', { reason: 'unknownHost' })).toBeGreaterThanOrEqual(3)
+  } finally {
+    await strict.stop()
+  }
+})
+
+test('TLS_HANDSHAKE_TIMEOUT ends a ClientHello that does not come to its end; what is none is closed at once', async () => {
+  const slow = await startHarness({ MQTTS_PORT: '0', TLS_HANDSHAKE_TIMEOUT: '500', ...home.server }, { registry: registry(home.ca) })
+  try {
+    await slow.put({ 'namespaces/default': { state: 'Active', life: 1, partitions: 2, hostNames: [homeHost] } })
+    const begun = (bytes: readonly number[]) => {
+      const socket = connectTcp({ port: slow.process.ports.mqtts as number, host: '127.0.0.1' }).on('error', () => {})
+      socket.write(Buffer.from(bytes))
+      return once(socket.resume(), 'close')
+    }
+    await Promise.all([begun([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), begun([0x10, 12, 0, 4])])
+    expect(await slow.reached('TLS_HANDSHAKE_TIMEOUT')).toBe(1)
+  } finally {
+    await slow.stop()
+  }
 })
