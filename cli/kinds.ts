@@ -17,6 +17,19 @@ const property =
 const name: Column<Json> = { title: 'NAME', of: (row) => row.name }
 const description: Column<Json> = { title: 'DESCRIPTION', of: property('description') }
 
+/** Of the list of namespaces. */
+export const namespaceColumns: readonly Column<Json>[] = [
+  name,
+  { title: 'PARTITIONS', of: property('partitions') },
+  {
+    title: 'HOST NAMES',
+    of: (row) => {
+      const { customDomains = [] } = ((row.properties as Json | undefined)?.topicSpacesConfiguration ?? {}) as { readonly customDomains?: readonly Json[] }
+      return customDomains.map(({ fullyQualifiedDomainName }) => fullyQualifiedDomainName).join(' ')
+    },
+  },
+]
+
 /** What a resource refers to stands before it. */
 export const kinds: readonly Kind[] = [
   { command: 'namespace', kind: 'namespace', about: 'settings of the namespace', columns: [] },

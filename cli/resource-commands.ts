@@ -9,7 +9,7 @@ import { carryOut, planApply } from './apply.ts'
 import { Failure } from './failure.ts'
 import { type ImportCounts, importProgress } from './import-progress.ts'
 import { readText } from './input.ts'
-import { type Kind, kindNamed, kinds } from './kinds.ts'
+import { type Kind, kindNamed, kinds, namespaceColumns } from './kinds.ts'
 import { readManifests } from './manifests.ts'
 import { planText } from './plan.ts'
 import { surroundings } from './surroundings.ts'
@@ -53,6 +53,26 @@ function targetOf(what: string, named: string | undefined): { readonly kind: Kin
   return { kind, name: slash === -1 ? named : what.slice(slash + 1) }
 }
 
+/** Namespaces are listed and deleted beside each other, not each within itself as its settings are. */
+function addNamespaces(group: Command): void {
+  group
+    .command('list')
+    .description('all namespaces of the deployment')
+    .action(async (_options: object, command: Command) => {
+      const { api, show } = surroundings(command)
+      show(await api.listAll('/namespaces'), namespaceColumns)
+    })
+  group
+    .command('delete <name>')
+    .description('end a namespace with everything inside')
+    .option('--dry-run', 'check it and change nothing')
+    .action(async (name: string, { dryRun }: { readonly dryRun?: boolean }, command: Command) => {
+      const { api, note } = surroundings(command)
+      await api.call('DELETE', `/namespaces/${encodeURIComponent(name)}${dryRun ? '?dryRun=true' : ''}`)
+      note(dryRun ? `the namespace ${name} would be deleted` : `the namespace ${name} is deleted`)
+    })
+}
+
 function addKind(program: Command, kind: Kind): void {
   const isNamespace = kind.kind === 'namespace'
   const group = program
@@ -62,7 +82,8 @@ function addKind(program: Command, kind: Kind): void {
   const argument = isNamespace ? '' : ' <name>'
   const nameOf = (args: readonly unknown[]): string => (isNamespace ? '' : String(args[0]))
 
-  if (!isNamespace) {
+  if (isNamespace) addNamespaces(group)
+  else {
     group
       .command('list')
       .description(`all ${kind.about}`)
@@ -110,7 +131,7 @@ export function addResourceCommands(program: Command): void {
     .option('--dry-run', 'check it and change nothing')
     .action((what: string, named: string | undefined, { dryRun }: { readonly dryRun?: boolean }, command: Command) => {
       const { kind, name } = targetOf(what, named)
-      if (kind.kind === 'namespace') throw new Failure('the namespace itself cannot be deleted')
+      if (kind.kind === 'namespace') throw new Failure('a namespace is deleted with: namespace delete <name>')
       if (name === undefined || name === '') throw new Failure(`which of the ${kind.about}? Give a name`)
       return remove(kind, name, dryRun ?? false, command)
     })

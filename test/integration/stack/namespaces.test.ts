@@ -95,7 +95,15 @@ withKafka('two namespaces of one deployment', () => {
     const client = await until('the sample client is let in', 30_000, () => JsClient.connect(url(), sample).catch(() => undefined))
     expect(await client.publish('line/1', 'hello')).toBe('done')
     await client.end()
-    expect((await stack.api('DELETE', '/namespaces/written')).status).toBe(204)
+    const loggerhead = async (...args: readonly string[]) => {
+      const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, '../../../cli/main.ts'), '--url', stack.url, ...args], {
+        env: { ...process.env, LOGGERHEAD_API_KEY: stack.apiKey },
+      })
+      return stdout
+    }
+    expect((await loggerhead('namespace', 'list')).split('\n').find((line) => line.startsWith('written'))).toMatch(/^written +4 +mqtt\.written\.example *$/)
+    await loggerhead('namespace', 'delete', 'written')
+    expect((await stack.api('GET', '/namespaces/written')).status).toBe(404)
   })
 
   test('NS-01 the same client ids, topics, retained messages, shared groups and wills stay apart', async () => {
