@@ -6,6 +6,8 @@ export interface Broker {
   readonly endpoint: Endpoint
   /** MQTT over WebSocket, below /mqtt; null when it is somebody else's broker. */
   readonly webSocketPort: number | null
+  /** Has something published on a topic that begins with $, if it can; a client of this suite may not be allowed to. */
+  stirDollarTopics(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -14,8 +16,13 @@ export async function startBroker(): Promise<Broker> {
   const foreign = process.env.CONFORMANCE_BROKER
   if (foreign) {
     const [host = '127.0.0.1', port = '1883'] = foreign.split(':')
-    return { endpoint: { host, port: Number(port) }, webSocketPort: null, stop: async () => {} }
+    return { endpoint: { host, port: Number(port) }, webSocketPort: null, stirDollarTopics: async () => {}, stop: async () => {} }
   }
   const stack = await startStack()
-  return { endpoint: { host: '127.0.0.1', port: stack.ports.mqtt }, webSocketPort: stack.ports.ws, stop: async () => void (await stack.stop()) }
+  return {
+    endpoint: { host: '127.0.0.1', port: stack.ports.mqtt },
+    webSocketPort: stack.ports.ws,
+    stirDollarTopics: () => stack.untilHealthy(), // a message on each $loggerhead/canary/… goes round for that
+    stop: async () => void (await stack.stop()),
+  }
 }

@@ -281,7 +281,7 @@ export const connectCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.2-29',
-    title: 'Request Problem Information 0 keeps reason strings and user properties out of acknowledgements',
+    title: 'Request Problem Information 0 keeps reason strings and user properties out of acknowledgements, of what is refused too',
     versions: [5],
     async run(t) {
       const wire = await t.session({ properties: [[Property.requestProblemInformation, 0]] })
@@ -292,6 +292,15 @@ export const connectCases: readonly Case[] = [
       answers.push((await wire.expect('suback')).properties)
       wire.send(mqtt.publish({ version: 5, topic: t.topic('b'), qos: 1, id: 3 }))
       answers.push((await wire.expect('puback')).properties)
+      wire.send(
+        mqtt.publish({ version: 5, topic: '$SYS/no', qos: 1, id: 4 }),
+        mqtt.publish({ version: 5, topic: '$SYS/no', qos: 2, id: 5 }),
+        mqtt.pubrel(6),
+        mqtt.pubrec(7),
+      )
+      const refusals = [await wire.find('puback'), await wire.find('pubrec'), await wire.find('pubcomp'), await wire.find('pubrel')]
+      if (t.isOwn) expect(refusals.map(({ code }) => code)).toEqual([0x87, 0x87, 0x92, 0x92])
+      answers.push(...refusals.map(({ properties }) => properties))
       const problems: number[] = [Property.reasonString, Property.userProperty]
       expect(answers.flat().filter(([identifier]) => problems.includes(identifier))).toEqual([])
     },
@@ -328,7 +337,7 @@ export const connectCases: readonly Case[] = [
     async run(t) {
       const { wire, connack } = await t.connect()
       const maximum = valueFor(connack, Property.maximumPacketSize)
-      if (maximum === undefined || Number(maximum) > 8 * 1024 * 1024) return // nothing announced: nothing to exceed here
+      if (!t.isOwn && (maximum === undefined || Number(maximum) > 8 * 1024 * 1024)) return // nothing announced: nothing to exceed here
       const topic = t.topic('big')
       const around = mqtt.publish({ version: 5, topic, payload: '', qos: 1, id: 1 }).length + 3
       wire.send(mqtt.publish({ version: 5, topic, payload: Buffer.alloc(Number(maximum) - around, 120), qos: 1, id: 1 }))
@@ -411,6 +420,32 @@ export const connectCases: readonly Case[] = [
       wire.wire.send(mqtt.disconnect(5, 0, [[Property.sessionExpiryInterval, 0]]))
       await wire.wire.closed()
       expect((await t.persistent(t.name, false)).connack.sessionPresent).toBe(false)
+    },
+  },
+  {
+    clause: '3.14.2.2.2',
+    title: 'DISCONNECT may give a session a longer expiry',
+    versions: [5],
+    async run(t) {
+      const { wire } = await t.connect({ clientId: t.name, clean: true, expiry: 1 })
+      wire.send(mqtt.disconnect(5, 0, [[Property.sessionExpiryInterval, 300]]))
+      await wire.closed()
+      await new Promise((resolve) => setTimeout(resolve, 2_100)) // the time that passes is what is tested
+      expect((await t.persistent(t.name, false)).connack.sessionPresent).toBe(true)
+    },
+  },
+  {
+    clause: 'MQTT-3.4.2-2, MQTT-3.5.2-2, MQTT-3.14.2-3, MQTT-3.1.2-24',
+    title: 'a client with little room gets reason codes without what explains them',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session({ properties: [[Property.maximumPacketSize, 40]] })
+      wire.send(mqtt.publish({ version: 5, topic: '$SYS/no', qos: 1, id: 4 }), mqtt.publish({ version: 5, topic: '$SYS/no', qos: 2, id: 5 }))
+      const refusals = [await wire.find('puback'), await wire.find('pubrec')]
+      if (t.isOwn) expect(refusals.map(({ code }) => code)).toEqual([0x87, 0x87])
+      wire.send(mqtt.subscribe(5, 1, [[t.topic('a/#/misplaced, and with a name that makes an explanation long'), 1]]))
+      const end = await wire.closed() // the reader refuses what is larger than 40 bytes
+      if (t.isOwn) expect(end).toMatchObject([{ type: 'disconnect', code: 0x81 }])
     },
   },
 ]

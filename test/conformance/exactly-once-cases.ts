@@ -299,4 +299,21 @@ export const exactlyOnceCases: readonly Case[] = [
       await t.roundTrip(wire)
     },
   },
+  {
+    clause: 'MQTT-4.9.0-2, MQTT-4.4.0-2',
+    title: 'a PUBACK or PUBREC with an error makes room for the next message',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session({ properties: [[Property.receiveMaximum, 1]] })
+      await t.subscribe(wire, [[t.topic('a'), 2]])
+      const publisher = await t.session()
+      await exactlyOnce(t, publisher, t.topic('a'), 'at 2', 1)
+      for (const payload of ['at 1', 'last']) await t.publishOn(publisher, t.topic('a'), payload)
+      wire.send(mqtt.pubrec((await wire.find('publish')).id, 0x97))
+      const second = await wire.find('publish')
+      expect(second).toMatchObject({ payload: Buffer.from('at 1'), qos: 1 })
+      wire.send(mqtt.puback(second.id, 0x97))
+      expect((await t.receive(wire)).payload.toString()).toBe('last')
+    },
+  },
 ]

@@ -209,7 +209,7 @@ export const publishCases: readonly Case[] = [
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
-      if (Number(valueFor(connack, Property.topicAliasMaximum) ?? 0) === 0) return // this server takes no aliases
+      if (!t.isOwn && Number(valueFor(connack, Property.topicAliasMaximum) ?? 0) === 0) return // this server takes no aliases
       const subscriber = await t.session()
       const [a, b] = [t.topic('alias/a'), t.topic('alias/b')]
       await t.subscribe(subscriber, [
@@ -266,28 +266,6 @@ export const publishCases: readonly Case[] = [
     },
   },
   {
-    clause: '3.2.2.3.4',
-    title: 'a PUBLISH above the announced Maximum QoS ends the connection with 0x9b',
-    versions: [5],
-    async run(t) {
-      const { wire, connack } = await t.connect()
-      if (valueFor(connack, Property.maximumQoS) === undefined) return // QoS 2 is offered
-      wire.send(mqtt.publish({ version: 5, topic: t.topic('a'), qos: 2, id: 1 }))
-      await t.refused(wire, [0x9b])
-    },
-  },
-  {
-    clause: '3.2.2.3.5',
-    title: 'a retained PUBLISH where retain is not available ends the connection with 0x9a',
-    versions: [5],
-    async run(t) {
-      const { wire, connack } = await t.connect()
-      if (valueFor(connack, Property.retainAvailable) !== 0) return // retained messages are offered
-      wire.send(mqtt.publish({ version: 5, topic: t.topic('a'), qos: 1, id: 1, retain: true }))
-      await t.refused(wire, [0x9a])
-    },
-  },
-  {
     clause: 'MQTT-3.3.4-9',
     title: "M5-08: no more unacknowledged QoS 1 messages than the client's Receive Maximum, while QoS 0 goes on",
     versions: [5],
@@ -321,7 +299,7 @@ export const publishCases: readonly Case[] = [
     async run(t) {
       const { wire, connack } = await t.connect()
       const maximum = Number(valueFor(connack, Property.receiveMaximum) ?? 65_535)
-      if (maximum > 5_000) return // too large to be exceeded in one go
+      if (!t.isOwn && maximum > 5_000) return // too large to be exceeded in one go
       const burst = Array.from({ length: maximum * 3 }, (_, i) => mqtt.publish({ version: 5, topic: t.topic('burst'), payload: 'x', qos: 1, id: i + 1 }))
       wire.send(...burst)
       const acknowledged: number[] = []

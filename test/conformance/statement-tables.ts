@@ -60,7 +60,7 @@ const suite = ({ file }: Title): string => file.split('/')[1] ?? ''
 function told(title: Title): string {
   const words = title.path
     .map((each) => each.replace(/ ?\[[^\]]*(?:MQTT-|\d\.\d)[^\]]*\] ?/g, ' ').trim())
-    .map((each) => each.replace(/, MQTT (?:3\.1\.1|5)$/, ''))
+    .map((each) => each.replace(/, MQTT (?:3\.1\.1|5)$/, '').replace(/ +(?=[,;:.])/g, ''))
   return `${cell(words.join(': '))} ([${suite(title)}](../${title.file}))`
 }
 

@@ -8,7 +8,7 @@ interface WillOptions {
   readonly clientId?: string
   readonly topic?: string
   readonly payload?: string
-  readonly qos?: 0 | 1
+  readonly qos?: 0 | 1 | 2
   readonly retain?: boolean
   readonly clean?: boolean
   /** Seconds; MQTT 5 only. */
@@ -115,9 +115,12 @@ export const willCases: readonly Case[] = [
     clause: 'MQTT-3.1.2-12',
     title: 'the will has the QoS it was given',
     async run(t) {
-      const wire = await mourner(t)
-      ;(await mortal(t, { qos: 0 })).destroy()
-      expect(await t.receive(wire)).toMatchObject({ qos: 0 })
+      const wire = await t.session()
+      await t.subscribe(wire, [[t.topic('will'), 2]])
+      for (const qos of [0, 1, 2] as const) {
+        ;(await mortal(t, { qos, clientId: `${t.name}-mortal-${qos}` })).destroy()
+        expect(await t.receive(wire)).toMatchObject({ qos })
+      }
     },
   },
   {
