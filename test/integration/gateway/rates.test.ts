@@ -1,5 +1,5 @@
 /** One test per rate, by the name of its setting: what happens above it, and that it counts under Event Grid's ThrottleType (spec 1.20). */
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { type Environment, type Harness, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
@@ -101,28 +101,51 @@ test.each([
   expect(await throttled(running, type)).toBeGreaterThanOrEqual(1)
 })
 
-test.each([
-  ['SESSION_PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerConnection'],
-  ['PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerNamespace'],
-  ['SESSION_BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerConnection'],
-  ['BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerNamespace'],
-])('%s: QoS 1 above it waits and comes in order, QoS 0 is dropped and counted, and it counts as %s', async (setting, rate, type) => {
-  const running = await start({ [setting]: rate })
-  const subscriber = await attached(running.port, 'subscriber')
+describe.each([
+  ['ends with its connection', 0],
+  ['is kept', 600],
+] as const)('to a session that %s', (_what, sessionExpiryInterval) => {
+  async function subscribed(running: Harness): Promise<RawClient> {
+    const subscriber = await RawClient.attached(running.port, connectPacket('subscriber', { properties: { sessionExpiryInterval } }))
+    clients.push(subscriber)
+    subscriber.send(subscribe(1, 1))
+    await subscriber.next('suback')
+    return subscriber
+  }
+
+  test.each([
+    ['SESSION_PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerConnection'],
+    ['PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerNamespace'],
+    ['SESSION_BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerConnection'],
+    ['BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerNamespace'],
+  ])('%s %s: QoS 1 above it waits and comes in order, QoS 0 is dropped and counted, and it counts as %s', async (setting, rate, type) => {
+    const running = await start({ [setting]: rate })
+    const subscriber = await subscribed(running)
+    const publisher = await attached(running.port, 'publisher')
+    const payload = (i: number) => Buffer.from(String(i).padEnd(2000))
+    const ms = await lasts(async () => {
+      publisher.send(...Array.from({ length: 15 }, (_, i) => publish(1, i + 1, payload(i))))
+      await publisher.next('puback', 15)
+      publisher.send(publish(0, 0, 'lost'), publish(1, 16, payload(15)))
+      await subscriber.next('publish', 16)
+    })
+    expect(subscriber.of('publish').map((message) => Number.parseInt(message.payload.toString(), 10))).toEqual(Array.from({ length: 16 }, (_, i) => i))
+    expect(ms).toBeGreaterThanOrEqual(300)
+    expect(await running.metric('loggerhead_deliveries_dropped_total', { reason: 'throttled' })).toBe(1)
+    expect(await throttled(running, type)).toBeGreaterThanOrEqual(1)
+  })
+})
+
+test('OUTBOUND_OWED_BYTES_MAX bounds what waits for a rate: more of it ends the connection with 0x97', async () => {
+  const running = await start({ SESSION_PUBLISHES_OUT_PER_SECOND_MAX: '1', OUTBOUND_OWED_BYTES_MAX: '4096' })
+  const subscriber = await RawClient.attached(running.port, connectPacket('subscriber', { properties: { sessionExpiryInterval: 600 } }))
+  clients.push(subscriber)
   subscriber.send(subscribe(1, 1))
   await subscriber.next('suback')
   const publisher = await attached(running.port, 'publisher')
-  const payload = (i: number) => Buffer.from(String(i).padEnd(2000))
-  const ms = await lasts(async () => {
-    publisher.send(...Array.from({ length: 15 }, (_, i) => publish(1, i + 1, payload(i))))
-    await publisher.next('puback', 15)
-    publisher.send(publish(0, 0, 'lost'), publish(1, 16, payload(15)))
-    await subscriber.next('publish', 16)
-  })
-  expect(subscriber.of('publish').map((message) => Number.parseInt(message.payload.toString(), 10))).toEqual(Array.from({ length: 16 }, (_, i) => i))
-  expect(ms).toBeGreaterThanOrEqual(300)
-  expect(await running.metric('loggerhead_deliveries_dropped_total', { reason: 'throttled' })).toBe(1)
-  expect(await throttled(running, type)).toBeGreaterThanOrEqual(1)
+  publisher.send(...Array.from({ length: 8 }, (_, i) => publish(1, i + 1, Buffer.alloc(2000))))
+  expect(await subscriber.next('disconnect')).toMatchObject({ reasonCode: 0x97 })
+  expect(await running.reached('OUTBOUND_OWED_BYTES_MAX')).toBe(1)
 })
 
 test.each([
