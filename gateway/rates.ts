@@ -87,7 +87,7 @@ export type Rates = Values<typeof rateSettings>
 
 /** What throttling needs of the gateway. */
 export interface RatesHost {
-  /** As the namespace narrows it: asked each time. */
+  /** As the namespace narrows it: another object when it is another. */
   readonly config: Rates
   readonly metrics: { throttled(type: ThrottleType): void }
   now(): number
@@ -118,6 +118,27 @@ const kinds = {
 } as const satisfies Readonly<Record<string, Readonly<Record<'own' | 'all', readonly [keyof Rates, ThrottleType]>>>>
 type Kind = keyof typeof kinds
 
+/** What is in force of a kind. */
+interface Limit {
+  readonly own: number
+  readonly all: number
+  readonly isNone: boolean
+}
+
+function limitsOf(config: Rates): Readonly<Record<Kind, Limit>> {
+  const limit = ({ own, all }: (typeof kinds)[Kind]): Limit => {
+    const [ownRate, rateOfAll] = [config[own[0]], config[all[0]]]
+    return { own: ownRate, all: rateOfAll, isNone: ownRate >= unlimited && rateOfAll >= unlimited }
+  }
+  return {
+    publishesIn: limit(kinds.publishesIn),
+    bytesIn: limit(kinds.bytesIn),
+    publishesOut: limit(kinds.publishesOut),
+    bytesOut: limit(kinds.bytesOut),
+    subscribes: limit(kinds.subscribes),
+  }
+}
+
 /** Made when they are needed first: most connections have no rate. */
 type Buckets = { [K in Kind]?: TokenBucket }
 
@@ -128,12 +149,27 @@ const clientIdsMax = 65_536
 export class NamespaceRates {
   readonly host: RatesHost
   readonly buckets: Buckets = {}
+  /** As `#config` has them: settings are too many to look into for every message. */
+  #limits: Readonly<Record<Kind, Limit>>
+  #config: Rates
   readonly #connects = new TokenBucket()
   /** Forgotten is as if it had not connected for a second: the one used longest ago goes first. */
   #byClientId: LRUCache<string, TokenBucket> | null = null
 
   constructor(host: RatesHost) {
     this.host = host
+    this.#config = host.config
+    this.#limits = limitsOf(host.config)
+  }
+
+  /** What is in force of the kind now. */
+  limit(kind: Kind): Limit {
+    const { config } = this.host
+    if (config !== this.#config) {
+      this.#config = config
+      this.#limits = limitsOf(config)
+    }
+    return this.#limits[kind]
   }
 
   /** True when one more CONNECT fits into this second. */
@@ -190,17 +226,15 @@ export class ClientRates {
   }
 
   #take(kind: Kind, amount: number, isCounted = true): number {
+    const limit = this.#namespace.limit(kind)
+    if (limit.isNone) return 0
     const { host, buckets } = this.#namespace
-    const { own, all } = kinds[kind]
-    const ownRate = host.config[own[0]]
-    const rateOfAll = host.config[all[0]]
-    if (ownRate >= unlimited && rateOfAll >= unlimited) return 0
     const now = host.now()
     this.#buckets ??= {}
-    const ownMs = charge(this.#buckets, kind, amount, ownRate, now)
-    const allMs = charge(buckets, kind, amount, rateOfAll, now)
-    if (isCounted && ownMs > 0) host.metrics.throttled(own[1])
-    if (isCounted && allMs > 0) host.metrics.throttled(all[1])
+    const ownMs = charge(this.#buckets, kind, amount, limit.own, now)
+    const allMs = charge(buckets, kind, amount, limit.all, now)
+    if (isCounted && ownMs > 0) host.metrics.throttled(kinds[kind].own[1])
+    if (isCounted && allMs > 0) host.metrics.throttled(kinds[kind].all[1])
     return Math.max(ownMs, allMs)
   }
 }
