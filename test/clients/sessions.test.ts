@@ -101,8 +101,8 @@ describe('a session and two gateways', () => {
     const got: mqtt.Delivery[] = []
     while (got.length < 4) got.push(await receive(wire))
     expect(got.map((each) => each.payload.toString())).toEqual(['1', '2', '3', '4'])
+    // The fourth may have been on its way to the connection that died: a repeat or not.
     expect(got.slice(0, 3).map((each) => [each.dup, each.id])).toEqual(sent.map((each) => [true, each.id]))
-    expect(got[3]).toMatchObject({ dup: false })
   })
 
   test('what was published while the client was away waits for it at either gateway', async () => {
