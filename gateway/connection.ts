@@ -91,7 +91,7 @@ type Phase =
       renewal: { readonly attempt: Authenticating; readonly until: number } | null
     }
   /** The credentials were refused, and the client will hear of it. */
-  | { readonly is: 'refusing'; readonly until: number; readonly name: string; readonly reasonCode: number; readonly why: string }
+  | { readonly is: 'refusing'; readonly until: number; readonly reasonCode: number; readonly why: string }
   | { readonly is: 'closed' }
 
 const closed: Phase = { is: 'closed' }
@@ -120,6 +120,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** When a rate lets the client be read again, and when it may be sent more, ms since the epoch; Infinity: nothing waits for that. */
   #readAgainAt = Number.POSITIVE_INFINITY
   #sendAgainAt = Number.POSITIVE_INFINITY
+  /** The name of an attempt that others have to wait for (failed-connects.ts). */
+  #heldName: string | null = null
   isFlushScheduled = false
 
   constructor(host: ConnectionHost, transport: Transport, isInternal: boolean) {
@@ -378,7 +380,6 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         return null
       case 'refusing':
         if (nowMs < phase.until) return phase.until
-        this.#settle()
         this.#refuse(phase.reasonCode, phase.why, undefined, false)
         return null
       case 'attaching':
@@ -557,7 +558,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       authenticationData,
       certificate: this.transport.certificate ?? undefined,
     }
-    if (!credentials.certificate && host.failedConnects.isPutOff(this.transport.remoteAddress, packet.username ?? '')) {
+    if (!credentials.certificate && !this.#mayGuess(packet.username ?? '', since)) {
       this.#refuse(ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
       return
     }
@@ -581,6 +582,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuseCredentials(credentials, authentication.reasonCode, authentication.why)
       return
     }
+    this.#settle()
     if (credentials.evidence && !host.registryIsCurrent) {
       this.#refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
       return
@@ -891,6 +893,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** CONNECT is refused before anything stands in the log. `isTold` false: what is wrong with credentials is not for who shows them. */
   #refuse(reasonCode: number, detail: string, limit?: LimitName, isTold = true): void {
     if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
+    this.#settle()
     if (limit) this.#host.metrics.reached(limit)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
     this.#host.report(this, 'connect refused', { reasonCode, detail })
@@ -912,15 +915,23 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     host.metrics.reached('FAILED_CONNECT_DELAY_MAX')
-    host.failedConnects.putOff(this.transport.remoteAddress, name)
-    this.#phase = { is: 'refusing', until: now + delayMs, name, reasonCode, why }
+    if (this.#heldName === null && host.failedConnects.hold(this.transport.remoteAddress, name)) this.#heldName = name
+    this.#phase = { is: 'refusing', until: now + delayMs, reasonCode, why }
     host.setDeadline(this, now + delayMs)
     this.#input.pause(Pause.attaching)
   }
 
-  /** Nobody has to wait for this refusal any more. */
+  #mayGuess(name: string, nowMs: number): boolean {
+    const attempt = this.#host.failedConnects.begin(this.transport.remoteAddress, name, nowMs)
+    if (attempt === 'held') this.#heldName = name
+    return attempt !== 'busy'
+  }
+
+  /** Nobody has to wait for this attempt any more. */
   #settle(): void {
-    if (this.#phase.is === 'refusing') this.#host.failedConnects.settled(this.transport.remoteAddress, this.#phase.name)
+    if (this.#heldName === null) return
+    this.#host.failedConnects.settled(this.transport.remoteAddress, this.#heldName)
+    this.#heldName = null
   }
 
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */

@@ -117,7 +117,7 @@ test('FAILED_CONNECT_DELAY_MAX: who guesses waits for the refusal, one guess at 
   expect(guess.packets).toEqual([])
   // Its end makes room for the next guess.
   guess.destroy()
-  await running.router.until(() => !running.process.gateway.failedConnects.isPutOff('127.0.0.1', 'victim'))
+  await running.router.until(() => running.process.gateway.failedConnects.begin('127.0.0.1', 'victim', Date.now()) === 'held')
 })
 
 test.each([5, 4] as const)('FAILED_CONNECT_DELAY_MAX: the refusal that was put off comes in the end (version %i)', async (version) => {

@@ -28,12 +28,20 @@ test('failures are forgotten: after a quiet while a name begins anew', () => {
   expect(failed.failed('address', 'name', 10 * 60_000)).toBe(0)
 })
 
-test('one guess at a time: a pair of address and name is busy until its refusal is out, others are not', () => {
+test('attempts are free until there were failures, then one at a time for an address and a name, until it is settled', () => {
   const { failed } = world()
-  failed.putOff('address', 'name')
-  expect([failed.isPutOff('address', 'name'), failed.isPutOff('address', 'other'), failed.isPutOff('elsewhere', 'name')]).toEqual([true, false, false])
+  const begin = (address: string, name: string) => failed.begin(address, name, 0)
+  expect([begin('address', 'name'), begin('address', 'name')]).toEqual(['free', 'free'])
+  for (let i = 0; i < 3; i++) failed.failed('elsewhere', 'name', 0)
+  expect([begin('address', 'name'), begin('address', 'name'), begin('another', 'name'), begin('address', 'other')]).toEqual(['held', 'busy', 'held', 'free'])
   failed.settled('address', 'name')
-  expect(failed.isPutOff('address', 'name')).toBe(false)
+  expect([begin('address', 'name'), begin('another', 'name')]).toEqual(['held', 'busy'])
+})
+
+test('an attempt that was free and failed is held while its refusal is put off, unless another one is', () => {
+  const { failed } = world()
+  expect([failed.hold('address', 'name'), failed.hold('address', 'name')]).toEqual([true, false])
+  expect(failed.begin('address', 'name', 0)).toBe('busy')
 })
 
 test('a name that was not given is nobody’s', () => {
