@@ -642,7 +642,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuse(ReasonCode.ProtocolError, `${packet.type} has no place before CONNACK`)
       return
     }
-    const received = receiveAuth(packet, client.authenticationMethod, attempt.expected)
+    const misplaced = refuseUserProperties(packet, this.#host.config)
+    const received = misplaced ?? receiveAuth(packet, client.authenticationMethod, attempt.expected)
     const tooMuch = authenticationDataProblem(packet.properties.authenticationData, this.#host.config)
     if (received.do === 'end') this.#refuse(received.ending.reasonCode, received.ending.detail)
     else if (tooMuch) this.#refuse(ReasonCode.QuotaExceeded, tooMuch, 'AUTHENTICATION_DATA_BYTES_MAX')

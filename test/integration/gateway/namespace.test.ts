@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { NamespaceLimits } from '../../../model/namespace-limits.ts'
 import type { ConnectPacket, PublishPacket, QoS } from '../../../mqtt/packet.ts'
+import { audience, makeTokenIssuer } from '../../unit/access/tokens.ts'
 import { type Environment, type Harness, openRegistry, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
 
@@ -190,6 +191,21 @@ describe('the preset eventgrid', () => {
     expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x83 })
     await harness.router.until(() => harness.router.of('Detached', 'c').length === 1)
     expect(harness.router.of('Detached', 'c')[0]).toMatchObject({ keepWill: true, reasonCode: 0x83 })
+  })
+
+  test('M5-03: user properties on an AUTH before CONNACK make the CONNECT fail', async () => {
+    const { tokenIssuer, kid, encodedCertificate } = makeTokenIssuer()
+    const customJwtAuthentication = { tokenIssuer, audiences: [audience], encodedIssuerCertificates: [{ kid, encodedCertificate }] }
+    const settings = { limits: { preset: 'eventgrid' }, topicSpacesConfiguration: { clientAuthentication: { customJwtAuthentication } } }
+    harness = await startHarness({}, { registry: { ...openRegistry, 'namespace/default': settings } })
+    const client = await RawClient.open(harness.port)
+    clients.push(client)
+    const properties = { authenticationMethod: 'CUSTOM-JWT' }
+    client.send(connectPacket('c', { properties }))
+    await client.next('auth')
+    client.send({ type: 'auth', reasonCode: 0x18, properties: { ...properties, authenticationData: Buffer.from('x'), userProperties: [['a', 'b']] } })
+    expect(await client.next('connack')).toMatchObject({ reasonCode: 0x83 })
+    await client.closed()
   })
 
   test('M5-17: an MQTT 3.1.1 client that subscribes to $share is disconnected; in open it shares', async () => {

@@ -102,6 +102,25 @@ test('XT-01 a thumbprint matches by SHA-1 or SHA-256 and needs no CA', () => {
   expect(judge(half, { username: 'Truck-1', certificate: self }).ok).toBe(false)
 })
 
+test('XT-02 one certificate serves many clients, told apart by their user names', () => {
+  const shared = makeLeaf(makeAuthority('nobody'), 'whatever')
+  const view = factory(scheme('ThumbprintMatch', [shared.fingerprint256]))
+  put(view, 'clients', 't2', { authenticationName: 'Truck-2', ...scheme('ThumbprintMatch', [shared.fingerprint256]) })
+  for (const username of ['Truck-1', 'Truck-2']) {
+    expect(judge(view, { username, certificate: shared })).toMatchObject({ ok: true, principal: { authenticationName: username } })
+  }
+})
+
+test('XT-03 without a user name, a certificate that is known by its thumbprint names the client by the alternative sources', () => {
+  const self = makeLeaf(makeAuthority('nobody'), 'Truck-1')
+  const view = factory(scheme('ThumbprintMatch', [self.fingerprint]))
+  expect(judge(view, { certificate: self }).ok).toBe(false)
+  put(view, 'namespace', 'default', {
+    topicSpacesConfiguration: { clientAuthentication: { alternativeAuthenticationNameSources: ['ClientCertificateSubject'] } },
+  })
+  expect(judge(view, { certificate: self })).toMatchObject({ ok: true, principal: { authenticationName: 'Truck-1' } })
+})
+
 test('XA-04, SE-02 without a user name the certificate names the client, by the sources of the namespace in order', () => {
   const view = factory()
   expect(why(judge(view, { certificate: truck }))).toContain('names no alternativeAuthenticationNameSources')

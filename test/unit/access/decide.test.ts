@@ -71,6 +71,35 @@ test.each<[string, keyof typeof people, string, boolean]>([
   expect(compileRules(factory()).maySubscribe(people[name], filter).allowed).toBe(expected)
 })
 
+test('PB-05 the machines of an area and those who manage them: each group publishes where the other reads, and in its own area only', () => {
+  const rules = compileRules(
+    viewOf({
+      clientGroups: {
+        Area1Machines: { query: 'attributes.area = "area1" and attributes.type = "machine"' },
+        Area1Mgmt: { query: 'attributes.area = "area1" and attributes.type = "mgmt"' },
+      },
+      topicSpaces: { Area1Telemetry: { topicTemplates: ['areas/area1/machines/#'] }, Area1Commands: { topicTemplates: ['areas/area1/mgmt/#'] } },
+      permissionBindings: {
+        'machines-pub': allow('Area1Machines', 'Area1Telemetry', 'Publisher'),
+        'machines-sub': allow('Area1Machines', 'Area1Commands', 'Subscriber'),
+        'mgmt-pub': allow('Area1Mgmt', 'Area1Commands', 'Publisher'),
+        'mgmt-sub': allow('Area1Mgmt', 'Area1Telemetry', 'Subscriber'),
+      },
+    }),
+  )
+  const may = (principal: Principal) =>
+    ['areas/area1/machines/1', 'areas/area1/mgmt/1'].map((topic) => [rules.mayPublish(principal, topic).allowed, rules.maySubscribe(principal, topic).allowed])
+  expect(may(registered('machine', { area: 'area1', type: 'machine' }))).toEqual([
+    [true, false],
+    [false, true],
+  ])
+  expect(may(registered('mgmt', { area: 'area1', type: 'mgmt' }))).toEqual([
+    [false, true],
+    [true, false],
+  ])
+  expect(may(registered('stranger', { area: 'area2', type: 'machine' })).flat()).not.toContain(true)
+})
+
 test('PB-02 bindings add up: a filter may be covered by several together', () => {
   const view = viewOf({
     topicSpaces: { parent: { topicTemplates: ['a'] }, children: { topicTemplates: ['a/+/#'] } },

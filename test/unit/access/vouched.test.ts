@@ -72,7 +72,7 @@ test('EN-02 EN-04 OAUTH2-JWT: tokens in the place of Entra’s are for https://e
   expect(why(await present(view, await issuer.token(), 'OAUTH2-JWT'))).toContain('audience')
 })
 
-test('EN-05 roles in a claim stand for permissions, by topic space; permission bindings are not for OAUTH2-JWT', () => {
+test('EN-05 PB-07 roles in a claim stand for permissions, by topic space; permission bindings are not for OAUTH2-JWT', () => {
   const roleAssignments = [
     { value: 'Publishers', permission: 'Publisher' },
     { claim: 'scp', value: 'read', permission: 'Subscriber', topicSpaceName: 'one' },

@@ -61,6 +61,14 @@ test.each(['clientGroups', 'topicSpaces', 'topicTemplatesPerTopicSpace', 'permis
   },
 )
 
+test('CL-06: a namespace holds as many clients as its preset or its own number says', async () => {
+  expect(namespaceLimits.clients.eventgrid).toBe(10_000)
+  await api.send('PUT', '', { body: { limits: { preset: 'eventgrid', clients: 1 } } })
+  expect((await api.send('PUT', 'clients/one', { body: client() })).status).toBe(201)
+  expect((await api.send('PUT', 'clients/two', { body: client() })).json).toMatchObject({ status: 400, rule: expect.stringContaining('at most 1 clients') })
+  expect((await api.send('PUT', 'clients/one', { body: client() })).status).toBe(200)
+})
+
 test('a single value stands over its preset; the deployment’s own limit stands over both, with a warning', async () => {
   const put = await api.send('PUT', '', { body: { limits: { preset: 'eventgrid', clientGroups: 1, topicSpaces: 5000 } } })
   expect(put.json.warnings).toEqual(['properties.limits.topicSpaces: 5000 is above this deployment’s TOPIC_SPACES_MAX and counts as 1000'.replace('’', "'")])
