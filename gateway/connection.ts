@@ -33,6 +33,7 @@ import {
   type End,
   explanation,
   farewell,
+  notInLog,
   publishDenied,
   receiveConnect,
   receiveDisconnect,
@@ -746,24 +747,21 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
-    const answer = (): void =>
-      this.#send({
-        type: 'suback',
-        packetId,
-        reasonCodes: decision.reasonCodes,
-        ...explanation(
-          packet.filters.map(({ filter }) => filter),
-          decision.reasonCodes,
-          client,
-        ),
-      })
+    const filters = packet.filters.map(({ filter }) => filter)
+    const answer = (reasonCodes: readonly number[]): void =>
+      this.#send({ type: 'suback', packetId, reasonCodes, ...explanation(filters, reasonCodes, client) })
     if (decision.granted.length === 0) {
-      answer()
+      answer(decision.reasonCodes)
       return
     }
-    for (const { filter } of decision.granted) phase.filters.add(filter)
+    const added = decision.granted.map(({ filter }) => filter).filter((filter) => !phase.filters.has(filter))
+    for (const filter of added) phase.filters.add(filter)
     this.#subscribing++
-    host.subscribe(attachment, decision.granted, (error) => this.#appended(error, answer))
+    host.subscribe(attachment, decision.granted, (error) => {
+      // What was refused is not there, and says so.
+      if (error?.outcome === 'refused') for (const filter of added) phase.filters.delete(filter)
+      this.#appended(error, (isInLog) => answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes)))
+    })
     if (host.logIsFull) this.#waitForLog()
   }
 
@@ -780,26 +778,35 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const decision = receiveUnsubscribe(packet, phase.filters, phase.knowsFilters, host.config)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
-    const answer = (): void =>
-      this.#send({ type: 'unsuback', packetId, reasonCodes: decision.reasonCodes, ...explanation(packet.filters, decision.reasonCodes, phase.session.client) })
+    const { client } = phase.session
+    const answer = (reasonCodes: readonly number[]): void =>
+      this.#send({ type: 'unsuback', packetId, reasonCodes, ...explanation(packet.filters, reasonCodes, client) })
     if (decision.filters.length === 0) {
-      answer()
+      answer(decision.reasonCodes)
       return
     }
-    for (const filter of decision.filters) phase.filters.delete(filter)
+    const removed = decision.filters.filter((filter) => phase.filters.delete(filter))
     this.#subscribing++
-    host.unsubscribe(phase.session.attachment, decision.filters, (error) => this.#appended(error, answer))
+    host.unsubscribe(phase.session.attachment, decision.filters, (error) => {
+      if (error?.outcome === 'refused') for (const filter of removed) phase.filters.add(filter)
+      // UNSUBACK of 3.1.1 can only say yes: there the connection ends.
+      if (error && client.protocolVersion === 4) this.#appended(error, null)
+      else this.#appended(error, (isInLog) => answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes)))
+    })
     if (host.logIsFull) this.#waitForLog()
   }
 
-  #appended(error: AppendError | null, answer: () => void): void {
+  /** `answer` says yes or no; null when no cannot be said. What may be in the log or not is for the next connection to find out. */
+  #appended(error: AppendError | null, answer: ((isInLog: boolean) => void) | null): void {
     this.#subscribing--
     if (!this.isOpen) return
-    if (error) this.#logFailed(error)
-    else {
-      answer()
-      this.#leaveWhenAnswered()
+    if (error && (error.outcome === 'unknown' || !answer)) {
+      this.#logFailed(error)
+      return
     }
+    if (error) this.#host.report(this, 'append refused', { error: error.message })
+    answer?.(error === null)
+    this.#leaveWhenAnswered()
   }
 
   #logFailed(error: AppendError): void {

@@ -329,6 +329,11 @@ export function explanation(
   return { properties: { reasonString: problems.join('; ') } }
 }
 
+/** The answer to a SUBSCRIBE or UNSUBSCRIBE that the log refused: what would have been done was not. */
+export function notInLog(reasonCodes: readonly number[]): readonly number[] {
+  return reasonCodes.map((code) => (code < 0x80 && code !== ReasonCode.NoSubscriptionExisted ? ReasonCode.ImplementationSpecificError : code))
+}
+
 /** What CONNACK may say (table 3-1); DISCONNECT has reason codes that it lacks. */
 const connackCodes: ReadonlySet<number> = new Set([
   0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,

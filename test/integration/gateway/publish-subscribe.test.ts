@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Harness, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
 
@@ -113,4 +113,59 @@ test('a second connection with the same client id ends the first with 0x8E', asy
   await harness.router.until(() => harness.router.of('Detached', 'twice').length === 1)
   expect(harness.router.of('Detached', 'twice')[0]).toMatchObject({ reason: 'SessionTakenOver', reasonCode: 0x8e })
   second.destroy()
+})
+
+describe('a subscription that the log refuses', () => {
+  const long = `long/${'x'.repeat(600)}`
+  /** The journal of sessions takes no record of more bytes, as when an operator has lowered max.message.bytes. */
+  const refuseAbove = (bytes: number): void => {
+    const settings = harness.log.store.topics.get(harness.plan.names.sessions)?.spec.settings as Record<string, string>
+    settings['max.message.bytes'] = `${bytes}`
+  }
+  afterEach(() => refuseAbove(1_000_000))
+  const unsubscribe = (packetId: number, ...filters: string[]) => ({ type: 'unsubscribe', packetId, filters, properties: {} }) as const
+
+  test.each([
+    [5, '0x83'],
+    [4, '0x80'],
+  ] as const)('is answered with a failure in version %i, %s, and the connection goes on', async (protocolVersion, code) => {
+    const client = await RawClient.attached(harness.port, connectPacket(`refused-${protocolVersion}`, { protocolVersion }))
+    refuseAbove(400)
+    client.send(subscribe(long, 1, 1))
+    expect(await client.next('suback')).toMatchObject({ packetId: 1, reasonCodes: [Number(code)] })
+    client.send(subscribe('short', 1, 2))
+    expect(await client.next('suback', 2)).toMatchObject({ packetId: 2, reasonCodes: [1] })
+    refuseAbove(1_000_000)
+    // It may be asked for again, and is there then.
+    client.send(subscribe(long, 1, 3))
+    expect(await client.next('suback', 3)).toMatchObject({ packetId: 3, reasonCodes: [1] })
+    client.send(publish(long, 'here', 1, 4))
+    expect((await client.next('publish')).payload.toString()).toBe('here')
+    client.destroy()
+  })
+
+  test('goes on when it is its end that was refused: 0x83 in version 5, and the filter is held', async () => {
+    const client = await RawClient.attached(harness.port, connectPacket('kept'))
+    client.send(subscribe(long))
+    await client.next('suback')
+    refuseAbove(400)
+    client.send(unsubscribe(2, long, 'never'))
+    expect(await client.next('unsuback')).toMatchObject({ packetId: 2, reasonCodes: [0x83, 0x11] })
+    client.send(publish(long, 'still', 1, 3))
+    expect((await client.next('publish')).payload.toString()).toBe('still')
+    refuseAbove(1_000_000)
+    client.send(unsubscribe(4, long))
+    expect(await client.next('unsuback', 2)).toMatchObject({ packetId: 4, reasonCodes: [0] })
+    client.destroy()
+  })
+
+  test('ends an MQTT 3.1.1 connection whose UNSUBSCRIBE was refused: its UNSUBACK can only say yes', async () => {
+    const client = await RawClient.attached(harness.port, connectPacket('cannot say no', { protocolVersion: 4 }))
+    client.send(subscribe(long))
+    await client.next('suback')
+    refuseAbove(400)
+    client.send(unsubscribe(2, long))
+    await client.closed()
+    expect(client.of('unsuback')).toEqual([])
+  })
 })
