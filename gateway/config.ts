@@ -574,6 +574,28 @@ export const gatewaySettings = {
     outcome: 'the interval is lowered and the client told',
     metric: reached('SESSION_EXPIRY_MAX'),
   },
+  TAKEOVER_BURST: {
+    kind: 'number',
+    default: 3,
+    min: 1,
+    max: 1000,
+    unit: 'takeovers',
+    about: 'Takeovers of connections of one client id on this gateway, in quick succession, that hold up nobody',
+    outcome: 'the next CONNECT with the client id waits for its CONNACK, as TAKEOVER_INTERVAL says',
+    metric: reached('TAKEOVER_BURST'),
+  },
+  TAKEOVER_INTERVAL: {
+    kind: 'number',
+    default: 10_000,
+    min: 0,
+    max: 30_000,
+    unit: 'ms',
+    about:
+      'Time in which one client id may be taken over once more after TAKEOVER_BURST, so that two clients with one id do not chase each other; 0 for no such limit',
+    outcome:
+      'CONNECT waits until that time has passed; a second one with the same client id takes the first one’s place, which gets 0x9F (server unavailable in 3.1.1)',
+    metric: reached('TAKEOVER_INTERVAL'),
+  },
   SESSIONS_PER_NAME_MAX: {
     kind: 'number',
     default: unlimitedSessions,

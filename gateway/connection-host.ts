@@ -12,11 +12,15 @@ import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
 import type { Refusal } from './refusals.ts'
+import type { Takeovers } from './takeovers.ts'
 
 /** What a connection needs of its gateway. */
 export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
+  readonly takeovers: Takeovers
+  /** By client id: connections whose CONNECT waits because of takeovers. */
+  readonly waiting: Map<string, Connection>
   now(): number
   /** Bytes have come: before they are taken it is seen to that the process was not paused meanwhile. */
   lookForPause(): void

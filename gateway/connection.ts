@@ -73,10 +73,20 @@ interface Session {
   rulesPosition: number
 }
 
+/** Who a client is. */
+interface Judged {
+  readonly principal: Principal
+  readonly credentials: Credentials
+  /** Milliseconds since the epoch: judge the credentials anew then. */
+  readonly expiresAt: number
+}
+
 type Phase =
   | { readonly is: 'awaitingConnect'; readonly until: number }
   /** Who it is has to be found out, or the client asked. */
   | { readonly is: 'authenticating'; readonly client: Client; readonly attempt: Authenticating; readonly since: number; readonly until: number }
+  /** Its client id is fought over. */
+  | { readonly is: 'waiting'; readonly client: Client; readonly judged: Judged; readonly since: number; readonly until: number }
   | { readonly is: 'attaching'; readonly session: Session; readonly since: number; readonly until: number }
   | {
       readonly is: 'open'
@@ -331,15 +341,17 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   /** The gateway ends the connection. */
   close(ending: Ending): void {
+    const clientId = this.#session?.client.clientId
+    if (clientId !== undefined && ending.reason === DisconnectionReason.SessionTakenOver) this.#host.takeovers.taken(clientId, this.#host.now())
     if (this.#phase.is === 'attaching') this.#refuseAttaching(ending.reasonCode, ending.detail, ending)
-    else if (this.#phase.is === 'authenticating') this.#refuse(connackCode(ending.reasonCode, this.#host.config), ending.detail)
+    else if (this.#phase.is === 'authenticating' || this.#phase.is === 'waiting') this.#refuse(connackCode(ending.reasonCode, this.#host.config), ending.detail)
     else if (this.#phase.is === 'open') this.#end(ending)
     else if (this.#phase.is === 'awaitingConnect' || this.#phase.is === 'refusing') this.#drop()
   }
 
   /** The gateway ends the connection as soon as everything that was read is answered; nothing more is read. A CONNECT that is still to come will be refused. */
   leave(ending: Ending): void {
-    if (this.#phase.is === 'attaching' || this.#phase.is === 'authenticating') this.close(ending)
+    if (this.#phase.is === 'attaching' || this.#phase.is === 'authenticating' || this.#phase.is === 'waiting') this.close(ending)
     if (this.#phase.is !== 'open') return
     this.#leaving = ending
     this.#input.pause(Pause.leaving)
@@ -383,6 +395,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         if (nowMs < phase.until) return phase.until
         this.#refuse(phase.reasonCode, phase.why, undefined, false)
         return null
+      case 'waiting':
+        if (nowMs < phase.until) return phase.until
+        this.#goOn(phase)
+        return this.#phase.is === 'attaching' ? this.#phase.until : null
       case 'attaching':
         if (nowMs < phase.until) return phase.until
         this.#host.metrics.reached('ATTACH_TIMEOUT')
@@ -607,20 +623,21 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuse(ReasonCode.NotAuthorized, why)
       return
     }
+    const judged = { principal, credentials, expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY }
+    const waitMs = this.isInternal ? 0 : host.takeovers.waitMs(client.clientId, host.now())
+    if (waitMs > 0) this.#wait(client, since, judged, waitMs)
+    else this.#attach(client, since, judged)
+  }
+
+  #attach(client: Client, since: number, { principal, credentials, expiresAt }: Judged): void {
+    const host = this.#host
     const attachment = host.attach(this, client, principal, Boolean(credentials.username) || voucherOf(principal) !== '')
     if (!attachment) {
       this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return
     }
     const until = host.now() + host.config.ATTACH_TIMEOUT
-    const session = {
-      client,
-      credentials,
-      attachment,
-      principal,
-      expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY,
-      rulesPosition: host.rulesPosition,
-    }
+    const session = { client, credentials, attachment, principal, expiresAt, rulesPosition: host.rulesPosition }
     this.#phase = { is: 'attaching', session, since, until }
     host.setDeadline(this, until)
     this.#input.pause(Pause.attaching)
@@ -726,7 +743,48 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     // Routers judge subscriptions by the attributes.
     if (isDeepStrictEqual({ ...principal.attributes }, { ...before.attributes })) done()
-    else this.#host.reauthenticated(session.attachment, principal, (error) => this.#appended(error, done))
+    else this.#host.reauthenticated(session.attachment, principal, (error) => this.#appended(error, error ? null : done))
+  }
+
+  /** One CONNECT waits for each client id: the newest, as with sessions. */
+  #wait(client: Client, since: number, judged: Judged, waitMs: number): void {
+    const { metrics, waiting } = this.#host
+    const { clientId } = client
+    metrics.reached('TAKEOVER_BURST')
+    this.#host.report(this, 'connect waits', { clientId, waitMs, why: 'the client id is taken over again and again' })
+    const older = waiting.get(clientId)
+    if (older) metrics.reached('TAKEOVER_INTERVAL')
+    older?.close(ended(ReasonCode.ConnectionRateExceeded, 'another connection with this client id waits'))
+    waiting.set(clientId, this)
+    const until = this.#host.now() + waitMs
+    this.#phase = { is: 'waiting', client, judged, since, until }
+    this.#host.setDeadline(this, until)
+    this.#input.pause(Pause.attaching)
+    this.#input.resume(Pause.authenticating)
+  }
+
+  /** It has waited long enough; what was true of it and of the gateway may not be any more. */
+  #goOn({ client, judged, since }: Phase & { is: 'waiting' }): void {
+    const host = this.#host
+    this.rejudge()
+    if (this.#phase.is !== 'waiting') return
+    this.#waitOver(client.clientId)
+    // It was counted when it came.
+    const refusal = refuseEverybody({ ...host.readiness(true), rateAllows: true }, host.config)
+    if (refusal) {
+      this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
+      return
+    }
+    const validity = host.revalidate(judged.credentials, judged.principal)
+    if (!validity.ok) {
+      this.#refuse(validity.reasonCode, validity.why)
+      return
+    }
+    this.#attach(client, since, { ...judged, principal: validity.principal, expiresAt: validity.expiresAt ?? Number.POSITIVE_INFINITY })
+  }
+
+  #waitOver(clientId: string): void {
+    if (this.#host.waiting.get(clientId) === this) this.#host.waiting.delete(clientId)
   }
 
   #subscribe(phase: Phase & { is: 'open' }, packet: SubscribePacket): void {
@@ -748,8 +806,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
     const filters = packet.filters.map(({ filter }) => filter)
-    const answer = (reasonCodes: readonly number[]): void =>
-      this.#send({ type: 'suback', packetId, reasonCodes, ...explanation(filters, reasonCodes, client) })
+    const answer = (reasonCodes: readonly number[]): void => this.#send({ type: 'suback', packetId, reasonCodes, ...explanation(filters, reasonCodes, client) })
     if (decision.granted.length === 0) {
       answer(decision.reasonCodes)
       return
@@ -903,6 +960,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
     this.#settle()
     if (limit) this.#host.metrics.reached(limit)
+    if (this.#phase.is === 'waiting') this.#waitOver(this.#phase.client.clientId)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
     this.#host.report(this, 'connect refused', { reasonCode, detail })
     this.#send({ type: 'connack', sessionPresent: false, reasonCode, properties: isTold ? refusalProperties(reasonCode, detail, this.#host.config) : {} })
@@ -963,6 +1021,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const phase = this.#phase
     if (phase.is === 'closed') return
     this.#settle()
+    if (phase.is === 'waiting') this.#waitOver(phase.client.clientId)
     if (phase.is === 'open' && ending.by === 'gateway' && phase.session.client.protocolVersion === 5) {
       this.#send(farewell(ending, phase.session.client, this.#host.config))
     }

@@ -36,6 +36,7 @@ import { NamespaceRates } from './rates.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
+import { Takeovers } from './takeovers.ts'
 import type { Transport } from './transport.ts'
 
 /** The registry as the gateway sees it. */
@@ -87,6 +88,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly #audit: Audit
+  readonly takeovers: Takeovers
+  readonly waiting = new Map<string, Connection>()
   readonly links: RouterLinks
   readonly deadlines: Deadlines
   registryVersion = 1
@@ -169,6 +172,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       append: (record, done) => appender.append(record, done),
       metrics: this.metrics,
     })
+    this.takeovers = new Takeovers(() => this.config)
     this.#accepted.gateway = options.config.GATEWAY_ID
     randomBytes(8).copy(this.#messageId)
     this.#unwatch = options.registry.onChange(() => this.#onRegistryChange())

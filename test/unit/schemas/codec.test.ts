@@ -22,7 +22,12 @@ function valuesOf(schema: Schema, named = new Map<string, Schema>()): fc.Arbitra
       case 'array':
         return fc.array(valuesOf(attribute(schema, 'items') as Schema, named), { maxLength: 4 })
       case 'map':
-        return fc.dictionary(fc.string({ minLength: 1 }), valuesOf(attribute(schema, 'values') as Schema, named), { maxKeys: 4, noNullPrototype: true })
+        // avsc makes the prototype of the map of a key “__proto__”.
+        return fc.dictionary(
+          fc.string({ minLength: 1 }).filter((key) => key !== '__proto__'),
+          valuesOf(attribute(schema, 'values') as Schema, named),
+          { maxKeys: 4, noNullPrototype: true },
+        )
       case 'fixed': {
         const size = attribute(schema, 'size') as number
         return fc.uint8Array({ minLength: size, maxLength: size }).map((bytes) => Buffer.from(bytes))
