@@ -24,6 +24,8 @@ export interface RouterProcess {
   readonly router: Router
   readonly log: ProcessLog
   readonly failures: Error[]
+  /** What it counts. */
+  readonly figures: Registry
   kill(): void
   stop(): Promise<void>
 }
@@ -125,12 +127,13 @@ export class World {
     const launched: { -readonly [K in keyof LaunchedRouter]: LaunchedRouter[K] } = { ready: Promise.resolve(), isReady: false, process: undefined, kill }
     const start = async (): Promise<void> => {
       const registry = await RegistryFollower.start({ log, topic: this.topics.registry, clock: { now: this.now } })
+      const figures = new Registry()
       const router = new Router({
         config: readRouterConfig({ ROUTER_ID: id, ...this.#environment }).config,
         log,
         topics: this.topics,
         registry,
-        metrics: createRouterMetrics(new Registry()),
+        metrics: createRouterMetrics(figures),
         logger: pino({ level: process.env.SIM_LOG ?? 'silent' }),
         now: this.now,
         dial,
@@ -148,7 +151,7 @@ export class World {
         await this.until(() => isClosed, `router ${id} stops`)
         isDead = true
       }
-      launched.process = { id, router, log, failures, kill, stop }
+      launched.process = { id, router, log, failures, figures, kill, stop }
       await router.start()
       launched.isReady = true
     }

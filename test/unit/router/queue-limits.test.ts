@@ -76,6 +76,22 @@ describe('endSession', () => {
   })
 })
 
+test('sessions that end are counted by Event Grid’s reasons [SE-08]', async () => {
+  const { gateway, router } = await given({ SESSION_QUEUE_MESSAGES_MAX: '2' })
+  await away(gateway, 'a')
+  await publish(gateway, 3)
+  await world.until(() => ends().length === 1, 'it overflows')
+  const transient = gateway.connect('t', { expiry: 0, cleanStart: true })
+  await world.until(() => transient.phase === 'open', 'it is open')
+  transient.close('ConnectionLost')
+  const expiring = gateway.connect('e', { expiry: 1 })
+  await world.until(() => expiring.phase === 'open', 'it is open')
+  expiring.close('ConnectionLost')
+  await world.pass(4_000)
+  const ended = (await router.figures.getSingleMetric('loggerhead_sessions_ended_total')?.get())?.values ?? []
+  expect(Object.fromEntries(ended.map(({ labels, value }) => [labels.reason, value]))).toEqual({ SessionOverflow: 1, TransientSession: 1, SessionExpiry: 1 })
+})
+
 describe('dropOldest', () => {
   const dropOldest = { SESSION_QUEUE_FULL: 'dropOldest', SESSION_QUEUE_MESSAGES_MAX: '3' }
 
