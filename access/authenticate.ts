@@ -11,6 +11,7 @@
  * judge. Refusals all look alike on the wire; `why` is for the log.
  */
 import { timingSafeEqual, type X509Certificate } from 'node:crypto'
+import type { JwtAuthentication } from '../model/client-authentication.ts'
 import { anonymousGroup, type Resource } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { namesOf } from './certificate-names.ts'
@@ -121,10 +122,14 @@ function judgeMethod(view: RegistryView, credentials: Credentials, method: strin
   return badMethod(voucher ? `${shown} is not set up: the namespace has no ${voucher}Authentication` : `the authentication method “${shown}” is not known here`)
 }
 
-function audiencesFor(view: RegistryView, voucher: TokenVoucher, { tokenAudiences = [] }: AuthenticationContext): readonly string[] {
-  const audiences = view.namespace?.properties[`${voucher}Authentication`]?.audiences ?? []
-  if (audiences.length > 0) return audiences
+/** What tokens of an issuer must be for. */
+export function audiencesOf(issuer: JwtAuthentication | undefined, voucher: TokenVoucher, tokenAudiences: readonly string[]): readonly string[] {
+  if (issuer && issuer.audiences.length > 0) return issuer.audiences
   return voucher === 'oauth2Jwt' ? entraAudiences : tokenAudiences
+}
+
+function audiencesFor(view: RegistryView, voucher: TokenVoucher, { tokenAudiences = [] }: AuthenticationContext): readonly string[] {
+  return audiencesOf(view.namespace?.properties[`${voucher}Authentication`], voucher, tokenAudiences)
 }
 
 function askAboutToken(view: RegistryView, voucher: TokenVoucher, token: Buffer, context: AuthenticationContext): Authentication {

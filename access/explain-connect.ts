@@ -1,4 +1,5 @@
 /** Why a connection is let in or refused: the gateway's own judgement, with what it was judged by. */
+import type { JwtAuthentication } from '../model/client-authentication.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { type Authentication, type AuthenticationContext, authenticate, type Credentials } from './authenticate.ts'
 import { namesOf } from './certificate-names.ts'
@@ -45,34 +46,40 @@ function shown(certificate: NonNullable<Credentials['certificate']>): ShownCerti
 const ways: { readonly [K in Principal['kind']]?: string } = {
   registered: 'its certificate or password is that of',
   anonymous: 'the client group $anonymous lets in, without a certificate,',
+  customJwt: 'the token is that of',
+  oauth2Jwt: 'the token is that of',
 }
 
-/** What of a question can be answered without asking anybody: the text is why not. */
-async function findOut(question: Question, { now, tokenLeewayMs: leewayMs = 1000 }: AuthenticationContext): Promise<Evidence | string> {
+const keySetOf = ({ jwksUrl, openIdConfigurationUrl }: JwtAuthentication): string | undefined => jwksUrl ?? openIdConfigurationUrl
+
+export interface ExplainContext extends AuthenticationContext {
+  /** Most bytes of the attributes that a token gives, as JSON. */
+  readonly attributesBytesMax: number
+}
+
+/** What of a question can be answered without asking anybody; else the text is who would be asked. */
+async function findOut(question: Question, { now, tokenLeewayMs: leewayMs = 0, attributesBytesMax }: ExplainContext): Promise<Evidence | string> {
   switch (question.about) {
     case 'authenticationData':
-      return 'the gateway would ask for authentication data'
+      return 'the gateway asks the client for authentication data in an AUTH packet'
     case 'webhook':
-      return 'the gateway would ask the webhook, which is not asked for an explanation'
+      return `the gateway asks the webhook ${question.endpointUrl} about this client, and its answer decides`
     case 'password': {
       const { client, hash, password, why } = question
       return { about: 'password', client, hash, isRight: client !== undefined && (await verifyPassword(password, hash)), why }
     }
     case 'token': {
       const { voucher, token, issuer, audiences } = question
-      const expected = { tokenIssuer: issuer.tokenIssuer, audiences, keys: keysOfIssuer(issuer), leewayMs, attributesBytesMax: attributesBytesDefault }
-      const verdict = await checkToken(token, expected, now)
-      const published = issuer.jwksUrl ?? issuer.openIdConfigurationUrl
+      const verdict = await checkToken(token, { tokenIssuer: issuer.tokenIssuer, audiences, keys: keysOfIssuer(issuer), leewayMs, attributesBytesMax }, now)
+      const published = keySetOf(issuer)
       if (published === undefined || verdict.ok || (verdict.rule !== 'kid' && verdict.rule !== 'signature')) return { about: 'token', voucher, verdict }
-      return 'issuer, audience and form of the token are right; the gateway would look for its key where the issuer publishes it, which is not done for an explanation'
+      return `issuer, audience and form of the token are right; the gateway looks for its key where the issuer publishes it, ${published}, and so does loggerhead token check`
     }
   }
 }
 
-/** The gateways' VOUCHED_ATTRIBUTES_MAX, unless it is set. */
-const attributesBytesDefault = 4096
-
-async function judge(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Promise<Authentication> {
+/** Judges with what can be found out here. Nothing is fetched. */
+async function judge(view: RegistryView, credentials: Credentials, context: ExplainContext): Promise<Authentication> {
   const judged = authenticate(view, credentials, context)
   if (judged.ok || !judged.question) return judged
   const found = await findOut(judged.question, context)
@@ -80,7 +87,7 @@ async function judge(view: RegistryView, credentials: Credentials, context: Auth
 }
 
 /** Explains what a CONNECT with these credentials would come to now. That the client has the certificate's key is taken for granted. */
-export async function explainConnect(view: RegistryView, credentials: Credentials, context: AuthenticationContext): Promise<ConnectExplanation> {
+export async function explainConnect(view: RegistryView, credentials: Credentials, context: ExplainContext): Promise<ConnectExplanation> {
   const certificate = credentials.certificate ? { certificate: shown(credentials.certificate) } : {}
   const judged = await judge(view, credentials, context)
   if (!judged.ok) return { allowed: false, reason: judged.why, reasonCode: judged.reasonCode, groups: [], ...certificate }

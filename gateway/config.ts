@@ -1,3 +1,4 @@
+import { readTokenAudiences, tokenSettings } from '../access/token-settings.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
@@ -74,12 +75,7 @@ export const gatewaySettings = {
     default: '',
     about: 'File with the password of the internal listener’s user $loggerhead; without it that listener lets nobody in',
   },
-  TOKEN_AUDIENCES: {
-    kind: 'text',
-    default: '',
-    about: 'What tokens must be for (aud) when the namespace names no audiences for their issuer: the host names of this deployment, separated by commas',
-  },
-  TOKEN_LEEWAY: { kind: 'number', default: 1000, min: 0, max: 300_000, unit: 'ms', about: 'How much the times in a token (exp, nbf) may be missed by' },
+  ...tokenSettings,
   OUTGOING_HOSTS: {
     kind: 'text',
     default: '',
@@ -828,7 +824,7 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
     namespaceListeners: readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1')),
     origins: listed(values.WS_ORIGINS.toLowerCase()),
     outgoingHosts: listed(values.OUTGOING_HOSTS.toLowerCase()),
-    tokenAudiences: listed(values.TOKEN_AUDIENCES),
+    tokenAudiences: readTokenAudiences(values.TOKEN_AUDIENCES),
     ...readProxies(values),
   }
 }

@@ -151,7 +151,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     for (const kind of resourceKinds) if (kind !== 'namespace') addResourceRoutes(api, kind, options)
     addNamespaceRoutes(api, options)
     addImportRoute(api, options)
-    addExplainRoute(api)
+    addExplainRoute(api, options)
     addSessionRoutes(api)
     addRetainedRoutes(api)
   })

@@ -1,3 +1,4 @@
+import { tokenSettings } from '../access/token-settings.ts'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
@@ -23,6 +24,7 @@ export const registrySettings = {
   API_KEY_FILE: { kind: 'text', default: '', about: 'File with the key of the HTTP API' },
   INTERNAL_KEY_FILE: { kind: 'text', default: '', about: 'file with the key that the services use among themselves' },
   ROUTER_URLS: { kind: 'text', default: '', about: 'where the routers answer HTTP, comma-separated, each as id=url or url' },
+  ...tokenSettings,
   OIDC_ISSUER: { kind: 'text', default: '', about: 'Issuer of bearer tokens that the HTTP API takes besides keys, as in their claim iss; empty: none' },
   OIDC_AUDIENCE: { kind: 'text', default: '', about: 'Audiences of which a token must have one, separated by commas' },
   OIDC_ROLE_CLAIM: {

@@ -16,7 +16,7 @@ const registry: Registry = {
   clientGroups: { machines: { query: 'attributes.type = "machine"' } },
 }
 const view = viewOf(registry)
-const explained = (credentials: Partial<Credentials>, of = view) => explainConnect(of, { clientId: 'c', ...credentials }, { now })
+const explained = (credentials: Partial<Credentials>, of = view) => explainConnect(of, { clientId: 'c', ...credentials }, { now, attributesBytesMax: 4096 })
 
 test('who is let in is told with client, groups, and until when', async () => {
   const certificate = makeLeaf(fleet, 'Press-1', { hosts: ['press.test'] })
@@ -72,26 +72,6 @@ test('who comes without a certificate is told that $anonymous lets it in', async
   })
 })
 
-test('a token is checked with the keys in the namespace’s settings, and a refusal names the rule', async () => {
-  const issuer = makeTokenIssuer({ now })
-  const { tokenIssuer, kid, encodedCertificate } = issuer
-  const settings = (more: object) => ({
-    topicSpacesConfiguration: { clientAuthentication: { customJwtAuthentication: { tokenIssuer, audiences: [audience], ...more } } },
-  })
-  const present = async (more: object, claims: Readonly<Record<string, unknown>> = {}) =>
-    explained(
-      { authenticationMethod: 'CUSTOM-JWT', authenticationData: Buffer.from(await issuer.token(claims)) },
-      viewOf({ namespace: { default: settings(more) } }),
-    )
-  const known = { encodedIssuerCertificates: [{ kid, encodedCertificate }] }
-  expect(await present(known)).toMatchObject({ allowed: true, authenticationName: 'device-1', kind: 'customJwt', groups: ['$all'] })
-  expect(await present(known, { aud: 'elsewhere' })).toMatchObject({ allowed: false, reasonCode: 0x87, reason: expect.stringMatching(/^audience: /) })
-  expect(await present({ jwksUrl: 'https://issuer.example.com/keys' })).toMatchObject({
-    allowed: false,
-    reason: expect.stringContaining('where the issuer publishes it'),
-  })
-})
-
 test('a password is checked', async () => {
   const passwordHash = await hashPassword(Buffer.from('correct horse'), 14)
   const withPassword = viewOf({ ...registry, clients: { m1: client({ authenticationName: 'Press-1', passwordAuthentication: { passwordHash } }) } })
@@ -99,5 +79,38 @@ test('a password is checked', async () => {
   expect(await explained({ username: 'press-1', password: Buffer.from('wrong') }, withPassword)).toMatchObject({
     allowed: false,
     reason: 'the password is not that of “Press-1”',
+  })
+})
+
+const tokens = makeTokenIssuer({ now })
+const issuerSettings = { tokenIssuer: tokens.tokenIssuer, audiences: [audience] }
+const withTokens = (customJwtAuthentication: object) =>
+  viewOf({ ...registry, namespace: { default: { topicSpacesConfiguration: { clientAuthentication: { customJwtAuthentication } } } } })
+const shown = (token: string) => ({ authenticationMethod: 'CUSTOM-JWT', authenticationData: Buffer.from(token) })
+
+test('OJ-06 a token is judged by the certificates in the settings, and a refusal names its rule', async () => {
+  const believing = withTokens({ ...issuerSettings, encodedIssuerCertificates: [{ kid: tokens.kid, encodedCertificate: tokens.encodedCertificate }] })
+  expect(await explained(shown(await tokens.token()), believing)).toMatchObject({ allowed: true, reason: 'the token is that of “device-1”', kind: 'customJwt' })
+  expect(await explained(shown(await tokens.token({ aud: 'elsewhere' })), believing)).toMatchObject({
+    allowed: false,
+    reason: expect.stringMatching(/^audience: /),
+  })
+})
+
+test('what only the gateway can find out is said to be so', async () => {
+  const elsewhere = withTokens({ ...issuerSettings, jwksUrl: 'https://login.example/keys' })
+  expect(await explained(shown(await tokens.token()), elsewhere)).toMatchObject({
+    allowed: false,
+    reason: expect.stringContaining('https://login.example/keys'),
+  })
+  expect(await explained(shown(await tokens.token({ aud: 'elsewhere' })), elsewhere)).toMatchObject({ reason: expect.stringMatching(/^audience: /) })
+  expect(await explained({ authenticationMethod: 'CUSTOM-JWT' }, elsewhere)).toMatchObject({ reason: expect.stringContaining('AUTH packet') })
+  const webhook = viewOf({
+    ...registry,
+    namespace: { default: { topicSpacesConfiguration: { clientAuthentication: { webhookAuthentication: { endpointUrl: 'https://hook.example/' } } } } },
+  })
+  expect(await explained({ username: 'guest' }, webhook)).toMatchObject({
+    allowed: false,
+    reason: expect.stringContaining('asks the webhook https://hook.example/'),
   })
 })

@@ -1,0 +1,19 @@
+import type { Settings } from '../settings/setting.ts'
+
+/** What tokens of clients are judged by besides the namespace's settings; the same for every process that judges them. */
+export const tokenSettings = {
+  TOKEN_AUDIENCES: {
+    kind: 'text',
+    default: '',
+    about: 'What tokens must be for (aud) when the namespace names no audiences for their issuer: the host names of this deployment, separated by commas',
+  },
+  TOKEN_LEEWAY: { kind: 'number', default: 1000, min: 0, max: 300_000, unit: 'ms', about: 'How much the times in a token (exp, nbf) may be missed by' },
+} as const satisfies Settings
+
+/** TOKEN_AUDIENCES, one by one. */
+export function readTokenAudiences(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+}
