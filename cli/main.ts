@@ -10,6 +10,7 @@ import { addPkiCommands } from './pki-commands.ts'
 import { addResourceCommands } from './resource-commands.ts'
 import { surroundings } from './surroundings.ts'
 import { addTailCommand } from './tail-command.ts'
+import { addTokenCommands } from './token-commands.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string }
 
@@ -28,6 +29,7 @@ addTailCommand(program)
 addResourceCommands(program)
 addLiveCommands(program)
 addPkiCommands(program)
+addTokenCommands(program)
 program
   .command('doctor')
   .description('try the front door, the key, Kafka and every listener as a client would, and say what is wrong')
