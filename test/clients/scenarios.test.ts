@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
-import { type Stack, startStack } from '../support/stack.ts'
+import { parse, stringify } from 'yaml'
+import { type Stack, startStack, until } from '../support/stack.ts'
+import { makeTokenIssuer } from '../unit/access/tokens.ts'
 import { JsClient } from './mqttjs.ts'
 
 const project = dirname(dirname(import.meta.dirname))
@@ -76,6 +78,47 @@ describe('sample scenarios', () => {
     },
     30_000,
   )
+
+  test('EN-02 EN-05 PB-07 jwt_authentication: a token lets in who is in no registry, over WebSocket, and its roles say what for', async () => {
+    const page = readFileSync(join(project, 'docs/scenarios.md'), 'utf8')
+    const manifest = parse(/^```yaml\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? '') as {
+      properties: { topicSpacesConfiguration: { clientAuthentication: { oauth2JwtAuthentication: Record<string, unknown> } } }
+    }
+    const issuer = makeTokenIssuer()
+    const { oauth2JwtAuthentication } = manifest.properties.topicSpacesConfiguration.clientAuthentication
+    // The page's issuer publishes its keys; this one is known by its certificate.
+    delete oauth2JwtAuthentication.openIdConfigurationUrl
+    Object.assign(oauth2JwtAuthentication, {
+      tokenIssuer: issuer.tokenIssuer,
+      encodedIssuerCertificates: [{ kid: issuer.kid, encodedCertificate: issuer.encodedCertificate }],
+    })
+    await loggerhead(['apply', '-f', '-'], stringify(manifest))
+    const audience = 'https://eventgrid.azure.net/'
+    const token = (roles: readonly string[]) => issuer.token({ sub: 'jwt-client', aud: audience, roles })
+    const good = await token(['EventGrid TopicSpaces Publisher', 'EventGrid TopicSpaces Subscriber'])
+    expect(await loggerhead(['token', 'check'], good)).toMatch(/^accepted by OAUTH2-JWT, as jwt-client\n/)
+    expect(await loggerhead(['token', 'check'], await issuer.token()).catch((error: Error) => error.message)).toContain(': 2')
+    const connectWith = async (shown: string) =>
+      JsClient.connect(`wss://localhost:${stack.ports.wss}/mqtt`, {
+        protocolVersion: 5,
+        clientId: 'jwt-client',
+        ca: pem('root.pem'),
+        properties: { authenticationMethod: 'OAUTH2-JWT', authenticationData: Buffer.from(shown) },
+      })
+    let client: JsClient | undefined
+    // The gateway takes the namespace's settings over within moments.
+    await until('the token is believed', 15_000, async () => (client = await connectWith(good).catch(() => undefined)))
+    expect(await client!.subscribe('jwt/+')).toBe(1)
+    expect(await client!.publish('jwt/topic1', 'hello jwt')).toBe('done')
+    expect(await client!.next()).toMatchObject({ topic: 'jwt/topic1', payload: Buffer.from('hello jwt') })
+    expect(await client!.publish('sample/topic1', 'x')).toBe(0x87)
+    await client!.end()
+    const reader = await connectWith(await token(['EventGrid TopicSpaces Subscriber']))
+    expect(await reader.subscribe('jwt/+')).toBe(1)
+    expect(await reader.publish('jwt/topic1', 'x')).toBe(0x87)
+    await reader.end()
+    await expect(connectWith(await issuer.token())).rejects.toMatchObject({ code: 0x87 })
+  }, 60_000)
 
   test('PB-06 telemetry: the map sees every vehicle; a vehicle sees none and publishes as itself only (3.1.1)', async () => {
     const [first, second, map] = await Promise.all([connect('vehicle01', 4), connect('vehicle02', 4), connect('map-app', 4)])
