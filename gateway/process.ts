@@ -120,7 +120,12 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
         metricsRegistry: metrics.begin(name),
         onFailed: fail,
       })
-      await opened.gateway.begin(address)
+      try {
+        await opened.gateway.begin(address)
+      } catch (error) {
+        await opened.stop(address, false)
+        throw error
+      }
       return opened
     },
     async stop(opened, isGone) {

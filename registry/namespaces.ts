@@ -1,5 +1,5 @@
 /** The namespaces of the deployment, each with a registry of its own; how one begins and how it ends. */
-import type { Log } from '../log/log.ts'
+import { type Log, TopicMismatch } from '../log/log.ts'
 import { ensureTopics, type Profile, planFor, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/namespace-instances.ts'
@@ -137,7 +137,10 @@ export class Namespaces {
         if (before === undefined && (await log.topicExists(own.names.registry)))
           throw new Problem(409, `there are topics of the name ${own.names.registry}: another deployment with this prefix has a namespace “${name}”`)
         await this.home.registry.putNamespace(name, record, by)
-        await ensureTopics(log, topicSpecs(own), profile)
+        await ensureTopics(log, topicSpecs(own), profile).catch((error: Error) => {
+          if (error instanceof TopicMismatch) throw new Problem(409, `its topics cannot be used: ${error.message}`, { cause: error })
+          throw new Problem(503, `its topics could not be made: ${error.message}`, { retryAfter: 2, cause: error })
+        })
       }
       const known = this.entryOf(name)
       const isSame = JSON.stringify(known.hostNames) === JSON.stringify(record.hostNames)

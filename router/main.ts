@@ -55,7 +55,12 @@ async function run(): Promise<void> {
         metricsRegistry: metrics.begin(name),
         onFailed: failed,
       })
-      await opened.router.start()
+      try {
+        await opened.router.start()
+      } catch (error) {
+        await opened.stop().catch(() => {})
+        throw error
+      }
       return opened
     },
     stop: (opened) => opened.stop(),

@@ -93,6 +93,14 @@ test('topics of another deployment with the same prefix are not taken over', asy
   expect((await put('factory')).json).toMatchObject({ status: 409, detail: expect.stringMatching(/another deployment/) })
 })
 
+test('a namespace whose topics cannot be made says why, and can be deleted or put again', async () => {
+  await api.log.createTopics([{ name: 'loggerhead.factory.messages', partitions: 7, replication: 1, settings: {} }])
+  expect((await put('factory')).json).toMatchObject({ status: 409, detail: expect.stringMatching(/loggerhead\.factory\.messages has 7 partitions/) })
+  expect((await get('/namespaces')).json.value).toHaveLength(1)
+  await api.log.deleteTopics(['loggerhead.factory.messages'])
+  expect((await put('factory')).status).toBe(201)
+})
+
 test('NAMESPACES_MAX and NAMESPACE_SHARDS_MAX: what goes beyond is refused when it is made', async () => {
   await api.close()
   await open({ NAMESPACES_MAX: '3', NAMESPACE_SHARDS_MAX: '6' })
