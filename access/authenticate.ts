@@ -27,6 +27,7 @@ import {
   type Voucher,
   vouched,
 } from './principal.ts'
+import type { RevocationContext } from './revocation.ts'
 import { isAudience, looksLikeToken, whyOutsideTime } from './token.ts'
 import { keysOfIssuer } from './verification-key.ts'
 
@@ -40,13 +41,13 @@ export interface Credentials {
   readonly authenticationData?: Buffer | undefined
   /** The leaf that the TLS handshake proved possession of. */
   readonly certificate?: X509Certificate | undefined
+  /** What else the client sent with it: issuers, perhaps; nothing is proved of them. */
+  readonly certificateChain?: readonly X509Certificate[] | undefined
   /** What has been found out about the rest since it was asked; it is judged in the place of password and data. */
   readonly evidence?: Evidence | undefined
 }
 
-export interface AuthenticationContext {
-  /** Milliseconds since the epoch. */
-  readonly now: number
+export interface AuthenticationContext extends RevocationContext {
   /** What Loggerhead's own canary shows as its password; nobody is internal without. */
   readonly internalKey?: string | Buffer | undefined
   /** Milliseconds that the times in a token may be missed by. */
@@ -165,7 +166,7 @@ function judgeWithCertificate(view: RegistryView, credentials: Credentials, leaf
   const client = findClient(view, credentials.username, names)
   if (typeof client === 'string') return askAboutTokenAsPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? notAuthorized(client)
   if (client.properties.state !== 'Enabled') return disabled(client)
-  const verdict = judgeCertificate(view, client, leaf, names, context.now)
+  const verdict = judgeCertificate(view, client, { leaf, chain: credentials.certificateChain ?? [], names }, context)
   if (verdict.ok) return { ok: true, principal: registered(client), expiresAt: verdict.expiresAt }
   return askPasswordOf(client, credentials) ?? askAboutTokenAsPassword(view, credentials, context) ?? notAuthorized(verdict.why)
 }

@@ -6,22 +6,28 @@ import type { X509Certificate } from 'node:crypto'
 import type { AlternativeAuthenticationNameSource, Resource, ValidationScheme } from '../model/registry-resources.ts'
 import type { CertificateAuthority, RegistryView } from '../model/registry-view.ts'
 import { type CertificateNames, canonicalIp, distinguishedName, isDistinguishedName } from './certificate-names.ts'
+import { issuerConstraints } from './certificate-structure.ts'
+import { type RevocationContext, whyRevoked } from './revocation.ts'
 
 /** What a certificate is worth for a client, or why nothing. */
 export type CertificateVerdict =
   | { readonly ok: true /** Milliseconds since the epoch. */; readonly expiresAt: number }
   | { readonly ok: false; readonly why: string }
 
+export interface ShownCertificates {
+  /** The one whose key the client has proved to hold. */
+  readonly leaf: X509Certificate
+  /** What else it sent: issuers, perhaps. */
+  readonly chain: readonly X509Certificate[]
+  readonly names: CertificateNames
+}
+
 const no = (why: string): CertificateVerdict => ({ ok: false, why })
 
 /** Judges the certificate that an enabled client shows. */
-export function judgeCertificate(
-  view: RegistryView,
-  client: Resource<'clients'>,
-  leaf: X509Certificate,
-  names: CertificateNames,
-  now: number,
-): CertificateVerdict {
+export function judgeCertificate(view: RegistryView, client: Resource<'clients'>, shown: ShownCertificates, context: RevocationContext): CertificateVerdict {
+  const { leaf, names } = shown
+  const { now } = context
   const { authenticationName, clientCertificateAuthentication } = client.properties
   const outside = whyOutsideValidity(leaf, now)
   if (outside) return no(`the client certificate ${outside}`)
@@ -32,11 +38,10 @@ export function judgeCertificate(
   }
   if (!nameMatches[validationScheme](names, authenticationName))
     return no(`the certificate does not say “${authenticationName}” where ${validationScheme} looks`)
-  const issuer = findIssuer(view, leaf, now)
-  if (typeof issuer === 'string') return no(issuer)
-  if (leaf.keyUsage && !leaf.keyUsage.some((use) => use === clientAuth || use === anyUse))
-    return no('the certificate has an extended key usage without clientAuth')
-  return { ok: true, expiresAt: Math.min(leaf.validToDate.getTime(), issuer.certificate.validToDate.getTime()) }
+  const path = climb(view, leaf, shown.chain.slice(0, sentMax), context)
+  if (typeof path === 'string') return no(path)
+  if (leaf.keyUsage && !isForClients(leaf)) return no('the certificate has an extended key usage without clientAuth')
+  return { ok: true, expiresAt: Math.min(leaf.validToDate.getTime(), path.expiresAt) }
 }
 
 const clientAuth = '1.3.6.1.5.5.7.3.2'
@@ -93,18 +98,70 @@ function whyOutsideValidity(certificate: X509Certificate, now: number): string |
 /** Signatures that can be forged by a collision. */
 const weakSignature = /md[245]|sha-?1(?!\d)/i
 
-/** The registered CA that signed the leaf itself (XA-01), or why there is none. */
-function findIssuer(view: RegistryView, leaf: X509Certificate, now: number): CertificateAuthority | string {
-  const authorities = view.authoritiesOf(leaf.issuer)
-  if (authorities.length === 0) return `no CA certificate is registered for the issuer “${leaf.issuer.replaceAll('\n', ', ')}”`
-  if (weakSignature.test(leaf.signatureAlgorithm ?? '')) return `the certificate's signature, ${leaf.signatureAlgorithm}, can be forged`
+/** Certificates looked at beside the leaf. */
+const sentMax = 5
+
+/** Extended key usage, where there is one: node:crypto calls it keyUsage. */
+const isForClients = ({ keyUsage }: X509Certificate): boolean => keyUsage?.some((use) => use === clientAuth || use === anyUse) ?? true
+
+interface Path {
+  /** Milliseconds since the epoch: the first issuer on the way that ends. */
+  readonly expiresAt: number
+}
+
+/**
+ * The way from a certificate to a registered CA, or why there is none: the CA itself signed it (XA-01), or an issuer that the
+ * client sent, which a registered CA vouches for in turn. `below`: issuers under this certificate.
+ */
+function climb(view: RegistryView, child: X509Certificate, sent: readonly X509Certificate[], context: RevocationContext, below = 0): Path | string {
+  const registered = findIssuer(view, child, context, below)
+  if (typeof registered !== 'string') return { expiresAt: registered.certificate.validToDate.getTime() }
+  let why = registered
+  for (const issuer of sent) {
+    if (issuer === child || issuer.subject !== child.issuer || !issuer.ca || isWeak(child) || !isSignedBy(child, issuer)) continue
+    const problem = whyNoIssuer(issuer, context.now, below)
+    const above =
+      problem ??
+      climb(
+        view,
+        issuer,
+        sent.filter((other) => other !== issuer),
+        context,
+        below + 1,
+      )
+    if (typeof above !== 'string') return { expiresAt: Math.min(issuer.validToDate.getTime(), above.expiresAt) }
+    why = problem === undefined ? above : `the intermediate “${issuer.subject.replaceAll('\n', ', ')}” ${problem}`
+  }
+  return why
+}
+
+/** Why a certificate cannot be an issuer here, with so many issuers below it (RFC 5280 6.1.4). */
+function whyNoIssuer(issuer: X509Certificate, now: number, below: number): string | undefined {
+  const { pathLength, notUnderstood } = issuerConstraints(issuer)
+  if (below > pathLength) return `allows ${pathLength} issuers below itself, and there are ${below}`
+  if (notUnderstood !== undefined) return `has the critical extension ${notUnderstood}, which is not understood here`
+  if (!isForClients(issuer)) return 'is not for issuers of client certificates'
+  return whyOutsideValidity(issuer, now)
+}
+
+const isWeak = (certificate: X509Certificate): boolean => weakSignature.test(certificate.signatureAlgorithm ?? '')
+
+/** The registered CA that signed the certificate, or why there is none. */
+function findIssuer(view: RegistryView, child: X509Certificate, context: RevocationContext, below: number): CertificateAuthority | string {
+  const authorities = view.authoritiesOf(child.issuer)
+  if (authorities.length === 0) return `no CA certificate is registered for the issuer “${child.issuer.replaceAll('\n', ', ')}”`
+  if (isWeak(child)) return `the certificate's signature, ${child.signatureAlgorithm}, can be forged`
   let why = 'no registered CA certificate of that name made the signature'
   for (const authority of authorities) {
     const { certificate } = authority
-    if (!certificate.ca || !isSignedBy(leaf, certificate)) continue
-    const outside = whyOutsideValidity(certificate, now)
-    if (!outside) return authority
-    why = `the CA certificate “${authority.name}” ${outside}`
+    if (!certificate.ca || !isSignedBy(child, certificate)) continue
+    const problem =
+      whyOutsideValidity(certificate, context.now) ??
+      (below > issuerConstraints(certificate).pathLength ? `allows no ${below} issuers below itself` : undefined)
+    const revoked = problem === undefined ? whyRevoked(view, authority, child, context) : undefined
+    if (problem === undefined && revoked === undefined) return authority
+    why = revoked ?? `the CA certificate “${authority.name}” ${problem}`
+    if (revoked !== undefined) return why
   }
   return why
 }

@@ -75,9 +75,9 @@ export class Authenticating {
 
   #found(evidence: Evidence): void {
     if (this.#isOver) return
-    const { clientId, username, certificate } = this.#credentials
+    const { clientId, username, certificate, certificateChain } = this.#credentials
     // Passwords and tokens are not kept for as long as the connection lasts.
-    this.#credentials = { clientId, username, certificate, evidence }
+    this.#credentials = { clientId, username, certificate, certificateChain, evidence }
     this.#judged(this.#host.authenticate(this.#credentials, this.#isInternal))
   }
 

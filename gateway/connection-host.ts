@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type { Credentials, Validity } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
@@ -32,6 +33,9 @@ export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   mayComeFrom(address: string): boolean
   /** Changes whenever subscriptions have to be judged again. */
   readonly rulesPosition: number
+  /** The issuers that a client sent with this certificate when it was let in: a resumed TLS session tells them no more. */
+  chainOf(certificate: X509Certificate): readonly X509Certificate[]
+  rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void
   revalidate(credentials: Credentials, principal: Principal): Validity
   maySubscribe(principal: Principal, filter: string): boolean
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */

@@ -573,7 +573,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       password: packet.password && Buffer.from(packet.password),
       authenticationMethod,
       authenticationData,
-      certificate: this.transport.certificate ?? undefined,
+      ...this.#certificates(),
     }
     if (!credentials.certificate && !this.#mayGuess(packet.username ?? '', since)) {
       this.#refuse(ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
@@ -636,12 +636,19 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return
     }
+    if (credentials.certificate && credentials.certificateChain?.length) host.rememberChain(credentials.certificate, credentials.certificateChain)
     const until = host.now() + host.config.ATTACH_TIMEOUT
     const session = { client, credentials, attachment, principal, expiresAt, rulesPosition: host.rulesPosition }
     this.#phase = { is: 'attaching', session, since, until }
     host.setDeadline(this, until)
     this.#input.pause(Pause.attaching)
     this.#input.resume(Pause.authenticating)
+  }
+
+  #certificates(): Pick<Credentials, 'certificate' | 'certificateChain'> {
+    const { certificate, certificateChain } = this.transport
+    if (!certificate) return {}
+    return { certificate, certificateChain: certificateChain.length > 0 ? certificateChain : this.#host.chainOf(certificate) }
   }
 
   #askForData({ authenticationMethod }: Client): void {
@@ -694,12 +701,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       onJudged: (authentication: Authentication, judged: Credentials) => this.#renewed(phase, authentication, judged),
       onAsked: () => this.#askForData(client),
     }
-    const { clientId, username, certificate } = session.credentials
+    const { clientId, username, certificate, certificateChain } = session.credentials
     const { authenticationMethod } = client
     const attempt = new Authenticating(this.#host, owner, this.isInternal, {
       clientId,
       username,
       certificate,
+      certificateChain,
       authenticationMethod,
       authenticationData: received.data,
     })

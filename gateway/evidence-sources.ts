@@ -22,7 +22,12 @@ const webhookLimits: ReadonlyMap<string, LimitName> = new Map([
 ])
 
 /** Throws SettingError when a file that the settings name cannot be read. */
-export function openEvidence(config: GatewayConfig, now: () => number, metrics: GatewayMetrics, logger: Logger): EvidenceFinder {
+export function openEvidence(
+  config: GatewayConfig,
+  now: () => number,
+  metrics: GatewayMetrics,
+  logger: Logger,
+): { readonly finder: EvidenceFinder; readonly requests: OutgoingRequests } {
   const requests = outgoingRequests(config)
   const keySets = new KeySets({
     requests,
@@ -57,7 +62,7 @@ export function openEvidence(config: GatewayConfig, now: () => number, metrics: 
     onWait: () => metrics.reached('PASSWORD_CHECKS_MAX'),
     onForgotten: () => metrics.reached('PASSWORDS_REMEMBERED_MAX'),
   })
-  return new EvidenceFinder({
+  const finder = new EvidenceFinder({
     passwords,
     config,
     requests,
@@ -70,6 +75,7 @@ export function openEvidence(config: GatewayConfig, now: () => number, metrics: 
       metrics.authenticationSeconds.observe({ about }, ms / 1000)
     },
   })
+  return { finder, requests }
 }
 
 function outgoingRequests(config: GatewayConfig): OutgoingRequests {

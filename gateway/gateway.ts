@@ -1,5 +1,6 @@
 /** The gateway as a whole: connections on one side, the log, the registry and the routers on the other. */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID, type X509Certificate } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Authentication, authenticate, type Credentials, stillValid, type Validity } from '../access/authenticate.ts'
@@ -29,6 +30,7 @@ import { Drain } from './drain.ts'
 import type { EvidenceFinder } from './evidence-finder.ts'
 import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
+import { FetchedLists } from './fetched-lists.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
@@ -65,6 +67,8 @@ export interface GatewayOptions {
   readonly metricsRegistry: Registry
 }
 
+/** Chains of clients that were let in, kept for resumed TLS sessions. */
+const chainsMax = 10_000
 /** How often the whole is looked at, ms. */
 const tickMs = 250
 /** How often clients have their turn while they are moved off, ms. */
@@ -135,6 +139,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
   readonly #unwatch: () => void
   readonly #finder: EvidenceFinder
+  readonly #chains = new LRUCache<string, readonly X509Certificate[]>({ max: chainsMax })
+  readonly #lists: FetchedLists
   #reportedSince = 0
   #reports = 0
 
@@ -158,7 +164,17 @@ export class Gateway implements ConnectionHost, LinkHost {
       registryUnconfirmedMs: options.registry.confirmedMs(),
     }))
     this.rates = new NamespaceRates(this)
-    this.#finder = openEvidence(options.config, () => this.now(), this.metrics, options.logger)
+    const { finder, requests } = openEvidence(options.config, () => this.now(), this.metrics, options.logger)
+    this.#finder = finder
+    this.#lists = new FetchedLists({
+      config: options.config,
+      requests,
+      view: () => options.registry.view,
+      now: () => this.now(),
+      metrics: this.metrics,
+      logger: options.logger,
+      onChange: () => this.#rejudging.changed(),
+    })
     this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
     this.#audit = new Audit({
       namespace: options.namespace,
@@ -398,6 +414,14 @@ export class Gateway implements ConnectionHost, LinkHost {
     return this.#rules.position
   }
 
+  chainOf(certificate: X509Certificate): readonly X509Certificate[] {
+    return this.#chains.get(certificate.fingerprint256) ?? []
+  }
+
+  rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void {
+    this.#chains.set(certificate.fingerprint256, chain)
+  }
+
   revalidate(credentials: Credentials, principal: Principal): Validity {
     return stillValid(this.#options.registry.view, { credentials, principal }, this.#judgingNow())
   }
@@ -407,8 +431,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   #judgingNow() {
-    const { TOKEN_LEEWAY: tokenLeewayMs, tokenAudiences } = this.config
-    return { now: this.now(), tokenLeewayMs, tokenAudiences }
+    const { TOKEN_LEEWAY: tokenLeewayMs, tokenAudiences, CRL_STALE } = this.config
+    return { now: this.now(), tokenLeewayMs, tokenAudiences, fetchedLists: this.#lists.lists, staleLists: CRL_STALE as 'accept' | 'refuse' }
   }
 
   mayPublish(principal: Principal, topic: string): Permission {
@@ -689,6 +713,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   #lookAround(address: string): void {
+    this.#lists.look(this.now())
     this.lookForPause()
     const now = this.now()
     if (this.#superseded && this.#incarnation !== null)

@@ -75,6 +75,7 @@ export class GatewayMetrics {
   readonly authentications: Counter<'about' | 'result'>
   readonly authenticationSeconds: Histogram<'about'>
   readonly issuerKeysFetched: Counter<'result'>
+  readonly revocationListsFetched: Counter<'result'>
   readonly webhookDecisions: Counter<'decision'>
   readonly webhookFailures: Counter<'status' | 'error'>
   readonly pauses: Counter
@@ -117,6 +118,12 @@ export class GatewayMetrics {
     this.issuerKeysFetched = new Counter({
       name: 'loggerhead_issuer_keys_fetched_total',
       help: 'Key sets of token issuers fetched, by result: fetched or failed',
+      labelNames: ['result'],
+      registers,
+    })
+    this.revocationListsFetched = new Counter({
+      name: 'loggerhead_revocation_lists_fetched_total',
+      help: 'Revocation lists of CA certificates fetched, by result: fetched or failed',
       labelNames: ['result'],
       registers,
     })

@@ -1,6 +1,6 @@
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import { type DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import type { Transport, TransportKind, TransportListener } from './transport.ts'
 
 /** IPv4 addresses as such, also when the listener is dual-stack. */
@@ -9,9 +9,27 @@ export function plainAddress(address: string | undefined): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }
 
-/** The certificate a TLS client showed, if any. */
-export function clientCertificate(socket: Socket): X509Certificate | null {
-  return socket instanceof TLSSocket ? (socket.getPeerX509Certificate() ?? null) : null
+/** What a TLS client showed. */
+export interface ShownCertificates {
+  readonly certificate: X509Certificate | null
+  readonly certificateChain: readonly X509Certificate[]
+}
+
+/** Certificates of a chain that are read, at most. */
+const chainMax = 5
+const nothing: ShownCertificates = { certificate: null, certificateChain: [] }
+
+/** What a TLS client showed: its certificate, and what it sent behind it as far as each signed the one before. To be called once for a socket. */
+export function shownCertificates(socket: Socket): ShownCertificates {
+  if (!(socket instanceof TLSSocket)) return nothing
+  const certificateChain: X509Certificate[] = []
+  // The chain first: asking for the certificate alone takes it from the TLS library's hands.
+  let at: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  while (certificateChain.length < chainMax && at?.issuerCertificate?.raw && at.issuerCertificate !== at) {
+    at = at.issuerCertificate
+    certificateChain.push(new X509Certificate(at.raw))
+  }
+  return { certificate: socket.getPeerX509Certificate() ?? null, certificateChain }
 }
 
 /** MQTT straight on a TCP or TLS socket. */
@@ -19,7 +37,7 @@ export class SocketTransport implements Transport {
   readonly kind: TransportKind
   readonly remoteAddress: string
   readonly #socket: Socket
-  #certificate: X509Certificate | null | undefined
+  #shown: ShownCertificates | null = null
   #graceTimer: NodeJS.Timeout | null = null
 
   constructor(socket: Socket, kind: 'tcp' | 'tls', remoteAddress: string) {
@@ -32,8 +50,13 @@ export class SocketTransport implements Transport {
   }
 
   get certificate(): X509Certificate | null {
-    this.#certificate ??= clientCertificate(this.#socket)
-    return this.#certificate
+    this.#shown ??= shownCertificates(this.#socket)
+    return this.#shown.certificate
+  }
+
+  get certificateChain(): readonly X509Certificate[] {
+    this.#shown ??= shownCertificates(this.#socket)
+    return this.#shown.certificateChain
   }
 
   get waitingBytes(): number {

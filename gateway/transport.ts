@@ -18,6 +18,8 @@ export interface Transport {
   readonly remoteAddress: string
   /** The client's certificate, checked by nobody yet: access/authenticate.ts is the judge. */
   readonly certificate: X509Certificate | null
+  /** What else the client sent with it; empty on a resumed TLS session. */
+  readonly certificateChain: readonly X509Certificate[]
   /** Bytes written that the network has not taken. */
   readonly waitingBytes: number
   listen(listener: TransportListener): void

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { RawData, WebSocket } from 'ws'
-import { clientCertificate } from './socket-transport.ts'
+import { type ShownCertificates, shownCertificates } from './socket-transport.ts'
 import type { Transport, TransportKind, TransportListener } from './transport.ts'
 
 /** Close codes of RFC 6455. */
@@ -15,6 +15,7 @@ export class WebSocketTransport implements Transport {
   readonly remoteAddress: string
   readonly #webSocket: WebSocket
   readonly #socket: Socket
+  #shown: ShownCertificates | null = null
   #ending = false
   #graceTimer: NodeJS.Timeout | null = null
 
@@ -26,7 +27,13 @@ export class WebSocketTransport implements Transport {
   }
 
   get certificate(): X509Certificate | null {
-    return clientCertificate(this.#socket)
+    this.#shown ??= shownCertificates(this.#socket)
+    return this.#shown.certificate
+  }
+
+  get certificateChain(): readonly X509Certificate[] {
+    this.#shown ??= shownCertificates(this.#socket)
+    return this.#shown.certificateChain
   }
 
   get waitingBytes(): number {

@@ -67,6 +67,10 @@ export interface PermissionBindingProperties {
 export interface CaCertificateProperties {
   /** PEM text of the direct issuer of client certificates (XA-01). */
   readonly encodedCertificate: string
+  /** Certificates of this CA that count no more (RFC 5280), PEM or base64 of DER. */
+  readonly encodedRevocationList?: string
+  /** Where the newest list is, an https URL; the gateways fetch it. */
+  readonly revocationListUrl?: string
   readonly description?: string
 }
 
@@ -223,7 +227,14 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
     return { clientGroupName, topicSpaceName, permission, ...described(json) }
   },
   caCertificates(json) {
-    return text(json.encodedCertificate) ? { encodedCertificate: json.encodedCertificate, ...described(json) } : undefined
+    const { encodedCertificate, encodedRevocationList, revocationListUrl } = json
+    if (!text(encodedCertificate)) return undefined
+    return {
+      encodedCertificate,
+      ...(text(encodedRevocationList) ? { encodedRevocationList } : {}),
+      ...(text(revocationListUrl) ? { revocationListUrl } : {}),
+      ...described(json),
+    }
   },
   apiKeys(json) {
     const role = apiKeyRoles.find((known) => known === json.role)

@@ -131,6 +131,11 @@ export class RegistryView {
     return this.#authoritiesBySubject.get(subject) ?? []
   }
 
+  /** A registered CA certificate by its name, parsed. */
+  authority(name: string): CertificateAuthority | undefined {
+    return this.#authorities.get(name)
+  }
+
   /** True when a record of the kind `marker` with this name stands: what was done once and must not be done again. */
   hasMarker(name: string): boolean {
     return this.#markers.has(name)

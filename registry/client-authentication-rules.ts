@@ -68,7 +68,8 @@ function checkIssuer(field: string, issuer: Json, violations: Violation[], warni
   }
 }
 
-function checkUrl(field: string, text: string, violations: Violation[], warnings: string[]): void {
+/** Says what is wrong with a URL that gateways are to ask. */
+export function checkUrl(field: string, text: string, violations: Violation[], warnings: string[]): void {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isLocal = url !== undefined && /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname)
   if (!url || (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLocal))) violations.push({ field, rule: 'a URL that begins with https://' })

@@ -70,7 +70,15 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     },
     ['clientGroupName', 'topicSpaceName', 'permission'],
   ),
-  caCertificates: object({ encodedCertificate: { type: 'string', minLength: 1, maxLength: 65_536 }, description }, ['encodedCertificate']),
+  caCertificates: object(
+    {
+      encodedCertificate: { type: 'string', minLength: 1, maxLength: 65_536 },
+      encodedRevocationList: { type: 'string', minLength: 1, maxLength: 1_048_576 },
+      revocationListUrl: url,
+      description,
+    },
+    ['encodedCertificate'],
+  ),
   apiKeys: object({ role: { enum: apiKeyRoles }, expirationTimeInUtc: { type: 'string', maxLength: 64 }, description }, ['role']),
   namespace: object({
     topicSpacesConfiguration: object({

@@ -1,4 +1,5 @@
 /** Which resources may be written and deleted (spec 1.8 – 1.13): pure, given the registry as it is. */
+import { readRevocationList } from '../access/certificate-structure.ts'
 import { foldThumbprint } from '../access/client-certificate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
@@ -8,7 +9,7 @@ import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInFor
 import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
-import { checkClientAuthentication } from './client-authentication-rules.ts'
+import { checkClientAuthentication, checkUrl } from './client-authentication-rules.ts'
 import type { RegistryConfig } from './config.ts'
 import { Problem, type Violation } from './problem.ts'
 
@@ -204,6 +205,16 @@ function checkCertificate({ properties, now }: Check): Checked {
   if (!read.ok) throw invalid({ field: 'properties.encodedCertificate', rule: read.rule })
   const { validFromDate } = read.certificate
   const warnings = validFromDate.getTime() > now ? [`the certificate is valid only from ${validFromDate.toISOString()} on`] : []
+  const { encodedRevocationList, revocationListUrl } = properties as { readonly encodedRevocationList?: string; readonly revocationListUrl?: string }
+  const violations: Violation[] = []
+  if (encodedRevocationList !== undefined) {
+    const list = readRevocationList(Buffer.from(encodedRevocationList, 'latin1'), read.certificate)
+    const field = 'properties.encodedRevocationList'
+    if ('problem' in list) violations.push({ field, rule: list.problem })
+    else if (list.nextUpdate <= now) warnings.push(`${field}: the next list was due at ${new Date(list.nextUpdate).toISOString()}`)
+  }
+  if (revocationListUrl !== undefined) checkUrl('properties.revocationListUrl', revocationListUrl, violations, warnings)
+  if (violations.length > 0) throw invalid(...violations)
   return { properties: { ...properties, encodedCertificate: read.pem }, warnings }
 }
 
