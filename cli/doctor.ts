@@ -44,6 +44,24 @@ export function explainRefusal(error: Error & { readonly code?: string }): strin
   }
 }
 
+/** What a client's distrust of a server's certificate comes from, and what to do; `code` as OpenSSL and Node name it. */
+export function explainDistrust(code: string, asked: string, names: string): string {
+  switch (code) {
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+      return 'it leads to no authority that is trusted here: either --ca does not name the file of the root, or the server does not show the intermediate (TLS_CERT holds the whole chain, its own certificate first)'
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+      return 'it leads to no authority that is trusted here: --ca names the file of the root'
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return `it is not for “${asked}”, the name that was asked for (SNI), but for ${names || 'no name at all'}: connect by such a name, or get a certificate for this one`
+    case 'CERT_HAS_EXPIRED':
+      return 'it, or one in its chain, has expired: renew it'
+    default:
+      return code
+  }
+}
+
 interface TlsSight {
   readonly authorized: boolean
   readonly why: string
@@ -52,21 +70,25 @@ interface TlsSight {
 }
 
 function seeTls(host: string, port: number, ca: Buffer | undefined): Promise<TlsSight> {
+  const servername = /^[\d.:]+$/.test(host) ? 'localhost' : host
   return new Promise((resolve, reject) => {
     const socket = connectTls({
       host,
       port,
-      servername: /^[\d.:]+$/.test(host) ? 'localhost' : host,
+      servername,
       rejectUnauthorized: false,
       timeout: timeoutMs,
       ...(ca ? { ca } : {}),
     })
     socket.once('secureConnect', () => {
-      const why = socket.authorizationError as unknown
+      // A text or an error, whatever the typings say.
+      const why = socket.authorizationError as unknown as string | (Error & { readonly code?: string }) | null
+      const code = why instanceof Error ? (why.code ?? why.message) : (why ?? '')
+      const certificate = socket.getPeerCertificate()
       resolve({
         authorized: socket.authorized,
-        why: why instanceof Error ? why.message : String(why ?? ''),
-        certificate: socket.getPeerCertificate(),
+        why: explainDistrust(code, servername, certificate.subjectaltname ?? ''),
+        certificate,
         protocol: socket.getProtocol(),
       })
       socket.destroy()

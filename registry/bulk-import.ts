@@ -3,7 +3,7 @@
  * only as fast as the log takes the changes, and goes on only as long as somebody reads the results.
  */
 import type { Line } from './lines.ts'
-import { Problem } from './problem.ts'
+import { Problem, shown } from './problem.ts'
 
 export interface ImportOptions {
   readonly lines: AsyncIterable<Line>
@@ -48,7 +48,8 @@ export async function* runImport(options: ImportOptions): AsyncGenerator<ImportR
     if (problem.status >= 500) stopped ??= problem.message
     if (counts.failed > errorsToldMax) return
     const [violation] = problem.violations
-    results.push({ error: { line, status: problem.status, detail: problem.message, ...(violation?.field === undefined ? {} : { field: violation.field }) } })
+    const about = violation ? { field: violation.field, ...('value' in violation ? { value: shown(violation.value) } : {}) } : {}
+    results.push({ error: { line, status: problem.status, detail: problem.message, ...about } })
   }
   const start = (line: Line): void => {
     underWay++

@@ -32,7 +32,7 @@ export class Problem extends Error {
 const shownMax = 200
 
 /** Values are shown shortened: what is wrong with a long one rarely stands at its end. */
-function shown(value: unknown): unknown {
+export function shown(value: unknown): unknown {
   if (typeof value === 'string') return value.length > shownMax ? `${value.slice(0, shownMax)}…` : value
   if (typeof value !== 'object' || value === null) return value
   const text = JSON.stringify(value)

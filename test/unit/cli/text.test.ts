@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { readCliConfig } from '../../../cli/config.ts'
-import { explainRefusal, judgeDates, listenersOf } from '../../../cli/doctor.ts'
+import { explainDistrust, explainRefusal, judgeDates, listenersOf } from '../../../cli/doctor.ts'
 import { kindNamed } from '../../../cli/kinds.ts'
 import { show, table } from '../../../cli/output.ts'
 import { diffOf, planText, stepTo } from '../../../cli/plan.ts'
@@ -79,4 +79,13 @@ test('tail: bytes are text where they are some, JSON within a record is taken ap
     properties: { role: 'reader' },
     list: ['a'],
   })
+})
+
+test('doctor: an untrusted certificate is explained by chain, name (SNI) and time', () => {
+  const explained = (code: string) => explainDistrust(code, 'broker.example', 'DNS:localhost')
+  expect(explained('UNABLE_TO_VERIFY_LEAF_SIGNATURE')).toContain('TLS_CERT holds the whole chain')
+  expect(explained('SELF_SIGNED_CERT_IN_CHAIN')).toContain('--ca')
+  expect(explained('ERR_TLS_CERT_ALTNAME_INVALID')).toContain('not for “broker.example”, the name that was asked for (SNI), but for DNS:localhost')
+  expect(explained('CERT_HAS_EXPIRED')).toContain('renew it')
+  expect(explained('SOMETHING_ELSE')).toBe('SOMETHING_ELSE')
 })
