@@ -98,7 +98,9 @@ export class Payloads {
       for (const offset of partition.waiting.keys()) if (offset < lowest) lowest = offset
       try {
         const stretch = await this.#log.read(this.#topic, partitionNumber, lowest, readSize)
-        this.#serve(partition, lowest, stretch)
+        // Beyond the end is not gone, but not to be had yet: what is owed was read once.
+        if (Math.max(stretch.nextOffset, stretch.endOffset) > lowest) this.#serve(partition, lowest, stretch)
+        else await new Promise((resolve) => setTimeout(resolve, retryMs))
       } catch (error) {
         if (error instanceof OffsetOutOfRange) this.#serveGone(partition, lowest)
         else {

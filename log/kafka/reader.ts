@@ -79,6 +79,8 @@ function listOn(link: Link, topic: string, partitions: readonly number[], timest
 
 export class Reads {
   readonly #cluster: Cluster
+  /** By topic, by partition: the connection on which its leader has told its end. */
+  readonly #sure = new Map<string, (Link | undefined)[]>()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
@@ -87,7 +89,9 @@ export class Reads {
   /** One fetch per broker; partitions whose leader moved are asked again until all are answered. */
   async readMany(topic: string, from: ReadonlyMap<number, number>, maxBytes: number): Promise<readonly Stretch[]> {
     const stretches: Stretch[] = []
-    await this.#byLeader(topic, [...from.keys()], async (link, partitions, retry) => {
+    await this.#byLeader(topic, [...from.keys()], async (link, asked, retry) => {
+      const partitions = await this.#sureOf(link, topic, asked, retry)
+      if (partitions.length === 0) return
       const positions = partitions.map((partition) => ({ partition, offset: from.get(partition) as number }))
       const question = { topic, positions, maxWaitMs: 0, maxBytes: Math.min(maxBytes * positions.length, 16 * 1024 * 1024), partitionMaxBytes: maxBytes }
       for (const fetched of await fetchOn(link, question, this.#cluster.requestTimeoutMs)) {
@@ -98,6 +102,22 @@ export class Reads {
       }
     })
     return stretches
+  }
+
+  /**
+   * Those whose leader knows how far its log is acknowledged. A leader that is new may answer a fetch as if what its predecessor had
+   * acknowledged last were not there, until the other copies have told it. It does not tell its end before that (KIP-207), so it is asked once.
+   */
+  async #sureOf(link: Link, topic: string, partitions: readonly number[], retry: (partition: number, errorCode: number) => void): Promise<readonly number[]> {
+    const sure = this.#sure.get(topic) ?? []
+    this.#sure.set(topic, sure)
+    const unsure = partitions.filter((partition) => sure[partition] !== link)
+    if (unsure.length === 0) return partitions
+    for (const { partition, errorCode } of await listOn(link, topic, unsure, -1, this.#cluster.requestTimeoutMs)) {
+      if (errorCode === 0) sure[partition] = link
+      else retry(partition, errorCode)
+    }
+    return partitions.filter((partition) => sure[partition] === link)
   }
 
   /** Offsets by time: -1 asks the end, -2 the start. -1 in the answer: no record so late. */

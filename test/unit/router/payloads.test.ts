@@ -55,6 +55,28 @@ test('those who ask in one turn share reads, lowest position first', async () =>
   expect(reads).toEqual([3])
 })
 
+test('what a new leader does not show yet is waited for, not taken for gone', async () => {
+  const { log, failures } = await given(10)
+  let isBehind = true
+  const lagging = {
+    read: async (...[name, partition, offset]: Parameters<Log['read']>): Promise<Stretch> => {
+      const stretch = await log.read(name, partition, offset)
+      if (!isBehind) return stretch
+      isBehind = false
+      return { ...stretch, records: [], nextOffset: offset, endOffset: offset }
+    },
+  } as Log
+  const payloads = new Payloads({ log: lagging, topic, bytesMax: 10_000, onFailure: (error) => failures.push(error) })
+  const value = await new Promise((resolve) => {
+    const ask = (): void => {
+      const found = payloads.get(0, 7, ask)
+      if (found !== undefined) resolve(found)
+    }
+    ask()
+  })
+  expect(String(value)).toBe('v7')
+})
+
 test('an earlier position asked for while a later one is read is read itself, not taken for gone', async () => {
   const { get, reads, hold } = await given(10)
   const release = Promise.withResolvers<void>()
