@@ -30,6 +30,8 @@ export abstract class ReturningClient {
   #timer: NodeJS.Timeout | undefined
   #wanted = false
   #began = false
+  /** Connections given up before their CONNACK: each may still take the session, later than its successor, which then ends with 0x8E. */
+  protected abandoned = 0
   ready = false
   connections = 0
   losses = 0
@@ -92,7 +94,10 @@ export abstract class ReturningClient {
     socket.setNoDelay(true)
     const patience = setTimeout(() => socket.destroy(), connackMs)
     let ping: NodeJS.Timeout | undefined
+    let isAsked = false
+    let isAnswered = false
     socket.on('connect', () => {
+      isAsked = true
       const isTransient = this.#options.isTransient ?? false
       const list: mqtt.Properties = this.version === 5 && !isTransient ? [[mqtt.Property.sessionExpiryInterval, 3_600]] : []
       const clean = isTransient || (this.version === 5 && !this.#began) // a 3.1.1 session that is kept can only begin without clean session
@@ -107,6 +112,7 @@ export abstract class ReturningClient {
             continue
           }
           clearTimeout(patience)
+          isAnswered = true
           if (packet.code !== 0) {
             socket.destroy() // 0x88 while Kafka is away, for instance: come back later
             return
@@ -132,6 +138,7 @@ export abstract class ReturningClient {
       clearTimeout(patience)
       clearInterval(ping)
       if (this.#socket !== socket) return
+      if (isAsked && !isAnswered) this.abandoned++
       if (this.ready && this.#wanted) this.losses++
       this.ready = false
       this.#endpoint++

@@ -62,7 +62,8 @@ export class Subscriber extends ReturningClient {
       return
     }
     // A server may say that it cannot reach its log (0x88), is too busy (0x89) or stops (0x8b).
-    if (packet.type === 'disconnect' && ![0x88, 0x89, 0x8b].includes(packet.code)) this.complain(`DISCONNECT 0x${packet.code.toString(16)}`)
+    if (packet.type === 'disconnect' && ![0x88, 0x89, 0x8b].includes(packet.code) && !(packet.code === 0x8e && this.abandoned-- > 0))
+      this.complain(`DISCONNECT 0x${packet.code.toString(16)}`)
     if (packet.type === 'pubrel') {
       this.#received.delete(packet.id)
       this.#acknowledgements.push(mqtt.pubcomp(packet.id))
