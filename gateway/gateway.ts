@@ -110,7 +110,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   #connectionNumber = 0
   /** Everybody on a socket. */
   readonly #sockets = new Set<Connection>()
-  readonly #pauses = new PauseWatch(pauseMsMax, performance.now())
+  readonly #pauses = new PauseWatch(pauseMsMax, Date.now())
   /** Shards whose owners have not said since a pause which connections are over. */
   readonly #doubtful = new Set<number>()
   /** Sockets that were opened while the process was paused come in before the event loop has turned once. */
@@ -355,7 +355,7 @@ export class Gateway implements ConnectionHost, LinkHost {
    * read until the owner of each shard has been told anew what is here, and has ended what is over.
    */
   lookForPause(): void {
-    const pausedMs = this.#pauses.look(performance.now())
+    const pausedMs = this.#pauses.look(Date.now())
     if (pausedMs === 0 || this.#incarnation === null) return
     this.logger.warn({ pausedMs: Math.round(pausedMs), connections: this.#connections.size }, 'the process was paused')
     this.metrics.pauses.inc()

@@ -1,6 +1,7 @@
 /**
  * Whether this process was paused: stopped, frozen with its machine, or moved to another. It goes on where it stood and
- * believes what it believed, while the others may have given it up. Pure; whoever asks brings a clock that never goes back.
+ * believes what it believed, while the others may have given it up. Pure; whoever asks brings the time of the wall clock, which
+ * runs while a machine sleeps. A step of that clock looks like a pause.
  */
 export class PauseWatch {
   readonly #longestMs: number

@@ -104,7 +104,7 @@ export class KafkaAppender implements Appender {
   constructor(options: KafkaAppenderOptions) {
     this.#options = options
     this.#producer = options.producer
-    this.#pauses = options.pauseMsMax === undefined ? null : new PauseWatch(options.pauseMsMax, performance.now())
+    this.#pauses = options.pauseMsMax === undefined ? null : new PauseWatch(options.pauseMsMax, Date.now())
     if (this.#pauses) this.#pauseTimer = setInterval(() => this.#lookForPause(), pauseLookMs).unref()
   }
 
@@ -214,7 +214,7 @@ export class KafkaAppender implements Appender {
 
   /** Before anything is sent: after a pause the answer to what was sent before it may be the first that is read. */
   #lookForPause(): void {
-    const pausedMs = this.#pauses?.look(performance.now()) ?? 0
+    const pausedMs = this.#pauses?.look(Date.now()) ?? 0
     if (pausedMs === 0 || this.#ended) return
     const error = new AppendError(`the process was paused for ${Math.round(pausedMs)} ms: what had not been sent by then is not written any more`, 'refused')
     for (const lane of this.#all) {

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { Cluster, type Member, publish, receive, subscribe } from '../../support/cluster.ts'
-import { isSettled } from '../../support/log-state.ts'
+import { isSettled, sessionsState } from '../../support/log-state.ts'
 import { until } from '../../support/stack.ts'
 import * as mqtt from '../../wire/bytes.ts'
 import type { Wire } from '../../wire/wire.ts'
@@ -165,6 +165,24 @@ test('wills come once when gateway and router die together, and none of a client
   await publish(wire, `${root}/wills`, 'end')
   expect(await receive(mourner, 1)).toEqual(['end'])
 }, 90_000)
+
+test('clients that a stopping gateway moves off go on at the other, and their wills are sent unless they are back within the delay [MQTT-3.1.2-8]', async () => {
+  const { wire: mourner } = await cluster.connect(0, { clientId: `${root}/mourner`, expiry: 3_600 })
+  await subscribe(mourner, `${root}/wills`)
+  const extra = (name: string, delay: number) =>
+    Buffer.concat([mqtt.properties(5, [[mqtt.Property.willDelayInterval, delay]]), mqtt.text(`${root}/wills`), mqtt.text(name)])
+  const moved = await Promise.all(
+    [0, 3_000].map((delay) =>
+      cluster.connect(1, { clientId: `${root}/delay-${delay}`, expiry: 3_600, flags: 2 | 4 | 8, extra: extra(`after ${delay}`, delay) }),
+    ),
+  )
+  const stopped = gateway(1).end('SIGTERM')
+  for (const { wire } of moved) expect((await wire.find('disconnect')).code).toBe(0x8b)
+  await stopped
+  for (const delay of [0, 3_000]) expect((await cluster.connect(0, { clientId: `${root}/delay-${delay}`, clean: false, expiry: 3_600 })).present).toBe(true)
+  expect(await receive(mourner, 1)).toEqual(['after 0'])
+  expect((await sessionsState(cluster))[`${root}/delay-3000`]).toMatchObject({ wills: [] })
+}, 60_000)
 
 test('what is retained through one gateway comes through the other, once, whichever router dies meanwhile', async () => {
   const [first, second] = (await Promise.all([0, 1].map((at) => cluster.connect(at, { clientId: `${root}/publisher-${at}` })))).map(({ wire }) => wire) as [

@@ -82,7 +82,7 @@ export class OwnKafka {
   async up(): Promise<void> {
     const process_ = spawn(this.#command, this.#args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#process = process_
-    process.on('exit', this.#endWithUs)
+    process.off('exit', this.#endWithUs).on('exit', this.#endWithUs)
     for (const stream of [process_.stdout, process_.stderr]) {
       stream?.on('data', (text: Buffer) => {
         this.#output = (this.#output + text).slice(-20_000)
