@@ -139,19 +139,21 @@ test('an offline queue above the namespace’s limit ends its session, or loses 
     first.wire.send(mqtt.subscribe(5, 1, [[`${id}/t`, 1]]))
     await first.wire.find('suback')
     await leave(first.wire)
+    // The last one is told by its size.
     for (let i = 1; i <= 6; i++) {
-      publisher.send(mqtt.publish({ version: 5, topic: `${id}/t`, payload: `${i}`, qos: 1, id: i }))
+      const payload = i < 6 ? `${i}` : `6 ${'x'.repeat(500)}`
+      publisher.send(mqtt.publish({ version: 5, topic: `${id}/t`, payload, qos: 1, id: i }))
       await publisher.find('puback')
     }
     const settled = await until('the queue is within its limit', 15_000, async () => {
       const { status, body } = await stack.api('GET', `/namespaces/default/sessions/${id}`)
       if (status === 404) return { queue: undefined }
-      const { queue } = (body as { properties: { queue?: { messages: number } } }).properties
-      return queue?.messages === 3 && { queue }
+      const { queue } = (body as { properties: { queue?: { messages: number; bytes: number } } }).properties
+      return queue?.messages === 3 && queue.bytes > 500 && { queue }
     })
     const { wire, connack } = await connect(id)
     const texts: string[] = []
-    for (let i = 0; i < (settled.queue ? 3 : 0); i++) texts.push((await wire.find('publish')).payload.toString())
+    for (let i = 0; i < (settled.queue ? 3 : 0); i++) texts.push((await wire.find('publish')).payload.toString().slice(0, 1))
     await leave(wire)
     return { present: connack.sessionPresent, queue: settled.queue, texts }
   }
