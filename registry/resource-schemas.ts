@@ -46,7 +46,8 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
       passwordAuthentication: object({ password: { type: 'string', minLength: 8, maxLength: 1024 } }),
       attributes: {
         type: 'object',
-        propertyNames: { pattern: '^[A-Za-z0-9_]+$', maxLength: 256 },
+        // A name that JavaScript gives a meaning of its own does not survive the way through the log.
+        propertyNames: { pattern: '^(?!__proto__$)[A-Za-z0-9_]+$', maxLength: 256 },
         additionalProperties: {
           anyOf: [
             { type: 'string' },

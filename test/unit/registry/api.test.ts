@@ -153,6 +153,7 @@ test.each<[string, string, object, number, object]>([
   ['CL-03', 'clients/a', client({ state: 'On' }), 400, { field: 'properties.state', value: 'On', rule: 'must be one of Enabled, Disabled' }],
   ['CL-04', 'clients/a', {}, 400, { field: 'properties.clientCertificateAuthentication', rule: 'is required' }],
   ['CL-05', 'clients/a', client({ attributes: { 'a-b': 'x' } }), 400, { field: 'properties.attributes.a-b' }],
+  ['CL-05', 'clients/a', client({ attributes: JSON.parse('{"__proto__": "x"}') }), 400, {}],
   ['CL-05', 'clients/a', client({ attributes: { a: true } }), 400, { field: 'properties.attributes.a', value: true }],
   ['CL-05', 'clients/a', client({ attributes: { a: 1.5 } }), 400, { field: 'properties.attributes.a' }],
   ['CL-05', 'clients/a', client({ attributes: { a: ['x', 1] } }), 400, { field: 'properties.attributes.a' }],
