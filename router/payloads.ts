@@ -21,6 +21,8 @@ type Waiting = Map<number, (() => void)[]>
 /** Bytes of one read for those who come back. */
 const readSize = 512 * 1024
 const retryMs = 200
+/** Positions of a partition that are remembered as gone: one that is forgotten is read again by who asks again. */
+const goneMax = 10_000
 
 class Partition {
   readonly tail: Run[] = []
@@ -81,7 +83,7 @@ export class Payloads {
     const partition = this.#partition(partitionNumber)
     const value = findSorted(partition.tail, offset) ?? find(partition.reread, offset)
     if (value) return value
-    if (partition.gone.delete(offset)) return gone
+    if (partition.gone.has(offset)) return gone
     const waiting = partition.waiting.get(offset)
     if (waiting) waiting.push(whenRead)
     else partition.waiting.set(offset, [whenRead])
@@ -123,13 +125,13 @@ export class Payloads {
     // Somebody may have asked for an earlier one meanwhile: this read says nothing of it.
     const isServed = (offset: number): boolean => offset >= lowest && offset < next
     for (const offset of partition.waiting.keys()) {
-      if (isServed(offset) && !(run && valueIn(run, offset))) partition.gone.add(offset)
+      if (isServed(offset) && !(run && valueIn(run, offset))) rememberGone(partition, offset)
     }
     this.#wake(partition, isServed)
   }
 
   #serveGone(partition: Partition, offset: number): void {
-    partition.gone.add(offset)
+    rememberGone(partition, offset)
     this.#wake(partition, (each) => each === offset)
   }
 
@@ -149,6 +151,12 @@ export class Payloads {
     }
     return partition
   }
+}
+
+/** Whoever asked may have left, or others may ask for the same: it stays until newer ones take its place. */
+function rememberGone({ gone }: Partition, offset: number): void {
+  gone.add(offset)
+  if (gone.size > goneMax) gone.delete(gone.values().next().value as number)
 }
 
 function runOf(records: readonly LogRecord[]): Run | undefined {

@@ -96,6 +96,25 @@ test('what retention removed is gone, for everybody who asks, and what stands be
   expect(await Promise.all([get(2), get(2), get(7), get(5)])).toEqual(['gone', 'gone', 'v7', 'gone'])
 })
 
+test('what is gone is read once for a herd', async () => {
+  const { log, get, reads } = await given(10)
+  log.store.truncate(topic, 0, 6)
+  await Promise.all(Array.from({ length: 100 }, () => get(2)))
+  expect(reads).toEqual([2])
+})
+
+test('of what is gone and was not asked for again, only the newest is remembered', async () => {
+  const { log, payloads, get, reads } = await given(0)
+  const appender = await log.appender()
+  for (let i = 0; i <= 10_000; i++) appender.append({ topic, partition: 0, key: Buffer.from('k'), value: null, timestamp: 0 }, () => {})
+  await appender.flush()
+  const left = Array.from({ length: 10_001 }, (_, offset) => new Promise<void>((resolve) => payloads.get(0, offset, resolve)))
+  await Promise.all(left)
+  reads.length = 0
+  expect([await get(10_000), await get(1), await get(0)]).toEqual(['gone', 'gone', 'gone'])
+  expect(reads).toEqual([0])
+})
+
 test('a position without a value is gone, its neighbours are not', async () => {
   const { log, get } = await given(2)
   const appender = await log.appender()
