@@ -27,9 +27,6 @@ function read(text: string): Stored | undefined {
   return stored.cost >= passwordCosts.min && stored.cost <= passwordCosts.max ? stored : undefined
 }
 
-/** True for a text that `hashPassword` wrote. */
-export const isPasswordHash = (text: string): boolean => read(text) !== undefined
-
 function derive(password: Buffer, salt: Buffer, cost: number): Promise<Buffer> {
   const N = 2 ** cost
   return new Promise((resolve, reject) => {
