@@ -126,8 +126,8 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   readonly #progress = new Progress()
   /** How the connection is to end once everything that was read is answered. */
   #leaving: Ending | null = null
-  /** Subscriptions on their way into the log. */
-  #subscribing = 0
+  /** Records of the session that are on their way into the log; counted by #append alone. */
+  #appending = 0
   /** When a rate lets the client be read again, and when it may be sent more, ms since the epoch; Infinity: nothing waits for that. */
   #readAgainAt = Number.POSITIVE_INFINITY
   #sendAgainAt = Number.POSITIVE_INFINITY
@@ -359,7 +359,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   }
 
   #leaveWhenAnswered(): void {
-    if (this.#leaving && this.#phase.is === 'open' && this.#phase.publishing.waiting === 0 && this.#subscribing === 0) this.#end(this.#leaving)
+    if (this.#leaving && this.#phase.is === 'open' && this.#phase.publishing.waiting === 0 && this.#appending === 0) this.#end(this.#leaving)
   }
 
   /** Writes what this turn has gathered. */
@@ -751,7 +751,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     // Routers judge subscriptions by the attributes.
     if (isDeepStrictEqual({ ...principal.attributes }, { ...before.attributes })) done()
-    else this.#host.reauthenticated(session.attachment, principal, (error) => this.#appended(error, error ? null : done))
+    else this.#append((appended) => this.#host.reauthenticated(session.attachment, principal, appended), done, false)
   }
 
   /** One CONNECT waits for each client id: the newest, as with sessions. */
@@ -821,12 +821,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     const added = decision.granted.map(({ filter }) => filter).filter((filter) => !phase.filters.has(filter))
     for (const filter of added) phase.filters.add(filter)
-    this.#subscribing++
-    host.subscribe(attachment, decision.granted, (error) => {
-      // What was refused is not there, and says so.
-      if (error?.outcome === 'refused') for (const filter of added) phase.filters.delete(filter)
-      this.#appended(error, (isInLog) => answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes)))
-    })
+    this.#append(
+      (appended) => host.subscribe(attachment, decision.granted, appended),
+      (isInLog) => {
+        if (!isInLog) for (const filter of added) phase.filters.delete(filter)
+        answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes))
+      },
+    )
     if (host.logIsFull) this.#waitForLog()
   }
 
@@ -851,27 +852,35 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const removed = decision.filters.filter((filter) => phase.filters.delete(filter))
-    this.#subscribing++
-    host.unsubscribe(phase.session.attachment, decision.filters, (error) => {
-      if (error?.outcome === 'refused') for (const filter of removed) phase.filters.add(filter)
+    this.#append(
+      (appended) => host.unsubscribe(phase.session.attachment, decision.filters, appended),
+      (isInLog) => {
+        if (!isInLog) for (const filter of removed) phase.filters.add(filter)
+        answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes))
+      },
       // UNSUBACK of 3.1.1 can only say yes: there the connection ends.
-      if (error && client.protocolVersion === 4) this.#appended(error, null)
-      else this.#appended(error, (isInLog) => answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes)))
-    })
+      client.protocolVersion === 5,
+    )
     if (host.logIsFull) this.#waitForLog()
   }
 
-  /** `answer` says yes or no; null when no cannot be said. What may be in the log or not is for the next connection to find out. */
-  #appended(error: AppendError | null, answer: ((isInLog: boolean) => void) | null): void {
-    this.#subscribing--
-    if (!this.isOpen) return
-    if (error && (error.outcome === 'unknown' || !answer)) {
-      this.#logFailed(error)
-      return
-    }
-    if (error) this.#host.report(this, 'append refused', { error: error.message })
-    answer?.(error === null)
-    this.#leaveWhenAnswered()
+  /**
+   * The connection does not leave before the append is answered. `answer` says yes or no; `canRefuse` false: no cannot be said, and the
+   * connection ends. What may be in the log or not is for the next connection to find out.
+   */
+  #append(append: (appended: (error: AppendError | null) => void) => void, answer: (isInLog: boolean) => void, canRefuse = true): void {
+    this.#appending++
+    append((error) => {
+      this.#appending--
+      if (!this.isOpen) return
+      if (error && (error.outcome === 'unknown' || !canRefuse)) {
+        this.#logFailed(error)
+        return
+      }
+      if (error) this.#host.report(this, 'append refused', { error: error.message })
+      answer(error === null)
+      this.#leaveWhenAnswered()
+    })
   }
 
   #logFailed(error: AppendError): void {

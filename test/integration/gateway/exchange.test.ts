@@ -207,6 +207,21 @@ test('a new token with other claims is in the log before it is acknowledged, and
   client.destroy()
 })
 
+test('PB-03 a connection that showed a new token with other claims still ends after the refusal of its last publish', async () => {
+  const settings = namespace({ customJwtAuthentication })
+  await harness.put({ 'namespace/default': { ...settings, limits: { preset: 'eventgrid' } } })
+  await harness.router.until(() => harness.process.gateway.config.rules.publishDeniedDisconnects)
+  const client = await connected('leaves-renewed')
+  client.send(auth(0x19, await issuer.token({ type: 'bicycle' })))
+  expect(await client.next('auth')).toMatchObject({ reasonCode: 0 })
+  client.send(publish('own/device-1/a', 1))
+  expect(await client.next('puback')).toMatchObject({ reasonCode: 0x87 })
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x87 })
+  await client.closed()
+  await harness.put({ 'namespace/default': settings })
+  await harness.router.until(() => !harness.process.gateway.config.rules.publishDeniedDisconnects)
+})
+
 const claimed = { iss: tokenIssuer, sub: 'device-1', aud: audience, exp: soon(600_000) }
 const byPublicKey = signedWithPublicKey(issuer.publicKey)
 const badTokens: readonly (readonly [what: string, token: () => Promise<string> | string])[] = [
