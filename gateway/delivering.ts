@@ -324,8 +324,9 @@ export class Delivering {
   }
 
   #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
-    this.#rates.sent(message.size)
+    const before = this.#output.bytes
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
+    this.#rates.sent(this.#output.bytes - before)
     this.#owner.onOutput()
   }
 }

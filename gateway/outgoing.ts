@@ -8,6 +8,9 @@ import type { AliasUse } from './topic-aliases.ts'
 /** Up to here a packet is copied whole for each QoS 1 receiver; a larger payload is shared by reference. Bytes. */
 const copiedMax = 4096
 
+/** Heap that a user property takes besides its text, bytes: its place, its object and the heads of two strings. */
+const userPropertyOverhead = 80
+
 const noAlias: AliasUse = { topicAlias: 0, topicKnown: false }
 
 /** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
@@ -22,7 +25,7 @@ export class Outgoing {
   readonly topic: string
   /** Milliseconds since the epoch; null for never. */
   readonly expiresAt: number | null
-  /** Bytes of topic and payload: what it costs to wait. */
+  /** Bytes that it holds, properties too: what it costs to wait. */
   readonly size: number
   readonly #message: Message
   readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
@@ -34,7 +37,7 @@ export class Outgoing {
   constructor(message: Message) {
     this.topic = message.topic
     this.expiresAt = message.messageExpiryInterval === null ? null : message.receivedAt + message.messageExpiryInterval * 1000
-    this.size = message.topic.length + message.payload.length
+    this.size = sizeOf(message)
     this.#message = { ...message, payload: Buffer.from(message.payload), correlationData: message.correlationData && Buffer.from(message.correlationData) }
   }
 
@@ -93,6 +96,12 @@ export class Outgoing {
     this.#encoded[index] = made
     return made
   }
+}
+
+function sizeOf({ topic, payload, contentType, responseTopic, correlationData, userProperties }: Message): number {
+  let size = topic.length + payload.length + (contentType?.length ?? 0) + (responseTopic?.length ?? 0) + (correlationData?.length ?? 0)
+  for (const { name, value } of userProperties) size += userPropertyOverhead + name.length + value.length
+  return size
 }
 
 const form = (receiver: Receiver, packetId: number, { topicAlias, topicKnown }: AliasUse = noAlias) => ({

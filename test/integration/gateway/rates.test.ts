@@ -136,6 +136,21 @@ describe.each([
   })
 })
 
+test('SESSION_BYTES_OUT_PER_SECOND_MAX: the properties of a message count as its payload does', async () => {
+  const running = await start({ SESSION_BYTES_OUT_PER_SECOND_MAX: '16384' })
+  const subscriber = await attached(running.port, 'subscriber')
+  subscriber.send(subscribe(1, 1))
+  await subscriber.next('suback')
+  const publisher = await attached(running.port, 'publisher')
+  const userProperties = [['name', 'v'.repeat(2000)]] as const
+  const ms = await lasts(async () => {
+    publisher.send(...Array.from({ length: 15 }, (_, i) => ({ ...publish(1, i + 1), properties: { userProperties } })))
+    await subscriber.next('publish', 15)
+  })
+  expect(ms).toBeGreaterThanOrEqual(300)
+  expect(await throttled(running, 'OutboundBandwidthPerConnection')).toBeGreaterThanOrEqual(1)
+})
+
 test('OUTBOUND_OWED_BYTES_MAX bounds what waits for a rate: more of it ends the connection with 0x97', async () => {
   const running = await start({ SESSION_PUBLISHES_OUT_PER_SECOND_MAX: '1', OUTBOUND_OWED_BYTES_MAX: '4096' })
   const subscriber = await RawClient.attached(running.port, connectPacket('subscriber', { properties: { sessionExpiryInterval: 600 } }))

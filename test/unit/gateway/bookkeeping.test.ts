@@ -133,6 +133,20 @@ describe('what a client was sent', () => {
     expect([direct.waiting, direct.waitingBytes, direct.inflight]).toEqual([0, 0, 2])
   })
 
+  test.each([
+    ['user properties', { userProperties: Array(10).fill({ name: 'n'.repeat(100), value: 'v'.repeat(900) }) }],
+    ['user properties without a letter', { userProperties: Array(130).fill({ name: '', value: '' }) }],
+    ['a response topic', { responseTopic: 'r'.repeat(10_000) }],
+    ['correlation data', { correlationData: Buffer.alloc(10_000) }],
+    ['a content type', { contentType: 'c'.repeat(10_000) }],
+  ])('OUTBOUND_QUEUE_BYTES_MAX: the bytes of %s count among what waits', (_what, properties) => {
+    const direct = new Direct({ receiveMaximum: 1, messagesMax: 100, bytesMax: 25_000 })
+    const large = new Outgoing(logged(properties))
+    expect(large.size).toBeGreaterThanOrEqual(10_000)
+    const outcomes = Array.from({ length: 3 }, () => direct.wait({ message: large, receiver }))
+    expect(outcomes).toEqual([null, null, 'OUTBOUND_QUEUE_BYTES_MAX'])
+  })
+
   test('ids in use are passed over when they come round', () => {
     const direct = new Direct({ receiveMaximum: 3, messagesMax: 1, bytesMax: 1 })
     expect(direct.take(1)).toBe(1)
