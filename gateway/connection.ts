@@ -33,6 +33,7 @@ import {
   type End,
   explanation,
   farewell,
+  type HeldFilters,
   notInLog,
   publishDenied,
   receiveConnect,
@@ -58,8 +59,8 @@ export interface AttachAnswer {
   readonly sessionPresent: boolean
   /** Of the session's packet ids (model/packet-uses.ts). */
   readonly uses: Buffer
-  /** What the session is subscribed to; null when it is too much to tell. */
-  readonly filters: readonly string[] | null
+  /** What the session is subscribed to; only how many filters when they are too much to tell. */
+  readonly filters: readonly string[] | number
 }
 
 interface Session {
@@ -92,12 +93,10 @@ type Phase =
       readonly is: 'open'
       readonly session: Session
       readonly sessionId: number
-      /** Whether `filters` is all that the session is subscribed to. */
-      readonly knowsFilters: boolean
       readonly publishing: Publishing
       readonly delivering: Delivering
       readonly rates: ClientRates
-      readonly filters: Set<string>
+      readonly held: HeldFilters & { readonly named: Set<string> }
       /** The client shows new credentials [MQTT-4.12.1-1]; the ones before count until they are judged. */
       renewal: { readonly attempt: Authenticating; readonly until: number } | null
     }
@@ -236,7 +235,6 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       rates,
       session,
       sessionId: answer.session,
-      knowsFilters: answer.filters !== null,
       publishing: new Publishing(this.#host, this, client, publisher, this.#output),
       delivering: new Delivering(
         this.#host.config,
@@ -248,7 +246,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         // One that was there before may be owed something from an earlier connection, under ids that were used there.
         client.sessionExpiryInterval === 0 && !answer.sessionPresent,
       ),
-      filters: new Set(answer.filters),
+      held: typeof answer.filters === 'number' ? { named: new Set(), unnamed: answer.filters } : { named: new Set(answer.filters), unnamed: 0 },
       renewal: null,
     }
     this.#host.metrics.connects.inc({ result: 'accepted' })
@@ -329,14 +327,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
    * The client learns that it lost a subscription by losing its connection (NS-11): MQTT has no other word for it. The
    * session's owner takes the subscription away by its own view of the registry, also from sessions without a connection.
    */
-  #rejudgeFilters({ session, filters }: Phase & { is: 'open' }): number {
+  #rejudgeFilters({ session, held }: Phase & { is: 'open' }): number {
     session.rulesPosition = this.#host.rulesPosition
-    for (const filter of filters) {
+    for (const filter of held.named) {
       if (this.#host.maySubscribe(session.principal, filter)) continue
       this.close(ended(ReasonCode.NotAuthorized, 'a subscription is no longer permitted'))
       break
     }
-    return filters.size
+    return held.named.size
   }
 
   /** The gateway ends the connection. */
@@ -802,7 +800,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     const { principal, client, attachment } = phase.session
-    const decision = receiveSubscribe(packet, client, phase.filters, host.config, (filter) => {
+    const decision = receiveSubscribe(packet, client, phase.held, host.config, (filter) => {
       const isAllowed = host.maySubscribe(principal, filter)
       if (!isAllowed) this.#refused(RefusedKind.subscribe, filter)
       return isAllowed
@@ -819,12 +817,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       answer(decision.reasonCodes)
       return
     }
-    const added = decision.granted.map(({ filter }) => filter).filter((filter) => !phase.filters.has(filter))
-    for (const filter of added) phase.filters.add(filter)
+    const added = decision.granted.map(({ filter }) => filter).filter((filter) => !phase.held.named.has(filter))
+    for (const filter of added) phase.held.named.add(filter)
     this.#append(
       (appended) => host.subscribe(attachment, decision.granted, appended),
       (isInLog) => {
-        if (!isInLog) for (const filter of added) phase.filters.delete(filter)
+        if (!isInLog) for (const filter of added) phase.held.named.delete(filter)
         answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes))
       },
     )
@@ -841,7 +839,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   #unsubscribe(phase: Phase & { is: 'open' }, packet: UnsubscribePacket): void {
     const host = this.#host
-    const decision = receiveUnsubscribe(packet, phase.filters, phase.knowsFilters, host.config)
+    const decision = receiveUnsubscribe(packet, phase.held, host.config)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const { packetId } = packet
     const { client } = phase.session
@@ -851,11 +849,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       answer(decision.reasonCodes)
       return
     }
-    const removed = decision.filters.filter((filter) => phase.filters.delete(filter))
+    const removed = decision.filters.filter((filter) => phase.held.named.delete(filter))
     this.#append(
       (appended) => host.unsubscribe(phase.session.attachment, decision.filters, appended),
       (isInLog) => {
-        if (!isInLog) for (const filter of removed) phase.filters.add(filter)
+        if (!isInLog) for (const filter of removed) phase.held.named.add(filter)
         answer(isInLog ? decision.reasonCodes : notInLog(decision.reasonCodes))
       },
       // UNSUBACK of 3.1.1 can only say yes: there the connection ends.

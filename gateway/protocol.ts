@@ -409,6 +409,13 @@ export function refusedPublish(inbound: Inbound, qos: QoS, limits: Limits): 'dro
   return qos === 0 ? 'drop' : 'acknowledge' // [MQTT-3.3.5-2] of 3.1.1
 }
 
+/** What a session is subscribed to, as far as its gateway knows. */
+export interface HeldFilters {
+  readonly named: ReadonlySet<string>
+  /** How many others there may be: the session's owner said only how many, not which. */
+  readonly unnamed: number
+}
+
 /** The answer to a SUBSCRIBE: a reason code per filter, and what of it goes into the log. */
 export interface SubscribeDecision {
   readonly reasonCodes: readonly number[]
@@ -416,11 +423,14 @@ export interface SubscribeDecision {
   readonly limits: readonly LimitName[]
 }
 
-/** `permits` decides one filter; it is asked only for filters that are in order. */
+/**
+ * `permits` decides one filter; it is asked only for filters that are in order. One that is not among the named counts as new: it may
+ * be one of the unnamed, and the limit holds all the same.
+ */
 export function receiveSubscribe(
   packet: SubscribePacket,
   { protocolVersion, announced }: Pick<Client, 'protocolVersion' | 'announced'>,
-  held: ReadonlySet<string>,
+  { named, unnamed }: HeldFilters,
   limits: Limits,
   permits: (filter: string) => boolean,
 ): SubscribeDecision | End {
@@ -447,7 +457,7 @@ export function receiveSubscribe(
       return ReasonCode.TopicFilterInvalid
     }
     if (!permits(filter)) return ReasonCode.NotAuthorized
-    if (!held.has(filter) && !added.has(filter) && held.size + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
+    if (!named.has(filter) && !added.has(filter) && named.size + unnamed + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
       reached.push('SUBSCRIPTIONS_PER_SESSION_MAX')
       return ReasonCode.QuotaExceeded
     }
@@ -464,7 +474,7 @@ export function receiveSubscribe(
       continue
     }
     const qos = Math.min(request.qos, limits.MAXIMUM_QOS) as QoS // [MQTT-3.2.2-10]
-    if (!held.has(request.filter)) added.add(request.filter)
+    if (!named.has(request.filter)) added.add(request.filter)
     reasonCodes.push(qos)
     granted.push({
       filter: request.filter,
@@ -478,11 +488,10 @@ export function receiveSubscribe(
   return { reasonCodes, granted, limits: reached }
 }
 
-/** A reason code per filter, and the filters that may exist and go into the log. `knowsFilters`: `held` is all there is. */
+/** A reason code per filter, and the filters that may exist and go into the log. */
 export function receiveUnsubscribe(
   packet: UnsubscribePacket,
-  held: ReadonlySet<string>,
-  knowsFilters: boolean,
+  { named, unnamed }: HeldFilters,
   limits: Limits,
 ): { readonly reasonCodes: readonly number[]; readonly filters: readonly string[]; readonly limits: readonly LimitName[] } {
   const reasonCodes: number[] = []
@@ -493,7 +502,7 @@ export function receiveUnsubscribe(
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       reasonCodes.push(ReasonCode.ImplementationSpecificError) // UNSUBACK knows no 0x97
     } else if (topicFilterProblem(filter)) reasonCodes.push(ReasonCode.TopicFilterInvalid)
-    else if (held.has(filter) || !knowsFilters) {
+    else if (named.has(filter) || unnamed > 0) {
       // More than the shard's owner could tell: the log decides, the answer is success.
       filters.push(filter)
       reasonCodes.push(ReasonCode.Success)

@@ -99,9 +99,7 @@ export class FrameWriter {
         this.#number(frame.epoch)
         this.#number(frame.sessionPresent ? 1 : 0)
         this.#bytes(frame.uses)
-        this.#number(frame.filters === null ? 0 : 1)
-        this.#number(frame.filters?.length ?? 0)
-        for (const filter of frame.filters ?? []) this.#text(filter)
+        this.#filters(frame.filters)
         return
       case 'close':
         this.#number(frame.shard)
@@ -201,6 +199,15 @@ export class FrameWriter {
     this.#number(flags)
     if (receiver.number >= 0) this.#number(receiver.number)
     if (identifiers.length > 0) this.#numbers(identifiers)
+  }
+
+  /** 1 and the filters; or 0, no filters and how many there are. */
+  #filters(filters: readonly string[] | number): void {
+    const named = typeof filters === 'number' ? [] : filters
+    this.#number(typeof filters === 'number' ? 0 : 1)
+    this.#number(named.length)
+    for (const filter of named) this.#text(filter)
+    if (typeof filters === 'number') this.#number(filters)
   }
 
   #numbers(values: readonly number[]): void {
@@ -303,10 +310,10 @@ function readReceiver(reader: FrameReader): Receiver {
   }
 }
 
-function readFilters(reader: FrameReader): string[] | null {
-  const areKnown = reader.number() === 1
+function readFilters(reader: FrameReader): string[] | number {
+  const areNamed = reader.number() === 1
   const filters = reader.list(() => reader.text())
-  return areKnown ? filters : null
+  return areNamed ? filters : reader.number()
 }
 
 const readMessage = (reader: FrameReader): DeliveredMessage => ({

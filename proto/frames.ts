@@ -66,8 +66,8 @@ export type RouterFrame =
       readonly sessionPresent: boolean
       /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts); empty for none. */
       readonly uses: Buffer
-      /** What the session is subscribed to; null when that is more than an answer carries. */
-      readonly filters: readonly string[] | null
+      /** What the session is subscribed to; only how many filters when they are more than an answer carries. */
+      readonly filters: readonly string[] | number
     }
   /** End a connection: DISCONNECT with the reason code in MQTT 5, a plain close in 3.1.1. `reason` is Event Grid's disconnectionReason. */
   | { readonly kind: 'close'; readonly shard: number; readonly term: number; readonly connection: number; readonly reasonCode: number; readonly reason: string }

@@ -91,9 +91,10 @@ const noUses = Buffer.alloc(0)
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
 const filtersBytesMax = 64 * 1024
 
-function filtersOf(session: Session): readonly string[] | null {
-  const filters = [...session.subscriptions.keys()]
-  return filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0) <= filtersBytesMax ? filters : null
+/** What an answer tells of the session's subscriptions: the filters, or how many they are. */
+function filtersOf({ subscriptions }: Session): readonly string[] | number {
+  const filters = [...subscriptions.keys()]
+  return filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0) <= filtersBytesMax ? filters : filters.length
 }
 
 export class ClientShard {

@@ -65,6 +65,7 @@ export class SimConnection {
   epoch: number | null = null
   session: number | null = null
   sessionPresent: boolean | null = null
+  filters: readonly string[] | number = []
   /** Of the session's packet ids, as the attach answer told. */
   uses = new PacketUses()
   closedWith: { readonly reasonCode: number; readonly reason: string } | null = null
@@ -200,6 +201,7 @@ export class SimConnection {
     this.attachedAt(frame.epoch)
     this.session = frame.session
     this.sessionPresent = frame.sessionPresent
+    this.filters = frame.filters
     this.uses = PacketUses.decode(frame.uses)
   }
 

@@ -28,6 +28,8 @@ export class FakeRouter {
   readonly acks: Ack[] = []
   readonly records: { readonly offset: number; readonly record: AnyRecord }[] = []
   answersAttaches = true
+  /** False: its answers say only how many filters a session holds. */
+  namesFilters = true
   delivers = true
   ended: string | null = null
   readonly #options: FakeRouterOptions
@@ -149,6 +151,7 @@ export class FakeRouter {
       }
       if (!this.answersAttaches) continue
       const session = change.kind === 'attached' ? change.session : null
+      const filters = [...(session?.subscriptions.keys() ?? [])]
       this.send({
         kind: 'attachAnswer',
         shard,
@@ -160,7 +163,7 @@ export class FakeRouter {
         epoch: session?.epoch ?? 0,
         sessionPresent: change.kind === 'attached' && change.isPresent,
         uses: session?.uses?.encode() ?? Buffer.alloc(0),
-        filters: [...(session?.subscriptions.keys() ?? [])],
+        filters: this.namesFilters ? filters : filters.length,
       })
     }
   }

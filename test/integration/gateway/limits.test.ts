@@ -174,6 +174,28 @@ test('SUBSCRIPTIONS_PER_SESSION_MAX: new filters are refused with 0x97, a known 
   expect(await reached('SUBSCRIPTIONS_PER_SESSION_MAX')).toBe(2)
 })
 
+test('SUBSCRIPTIONS_PER_SESSION_MAX: what a session brings to its next connection counts although only its number is known', async () => {
+  const { port, reached, router } = await start({ SUBSCRIPTIONS_PER_SESSION_MAX: '3' })
+  router.namesFilters = false
+  const resumed = async (): Promise<RawClient> => attached(port, connectPacket('client', { cleanStart: false, properties: { sessionExpiryInterval: 60 } }))
+  const first = await resumed()
+  first.send(subscribe(['a', 'b']))
+  expect((await first.next('suback')).reasonCodes).toEqual([1, 1])
+  const second = await resumed()
+  second.send(subscribe(['c', 'd', 'c']))
+  expect((await second.next('suback')).reasonCodes).toEqual([1, 0x97, 1])
+  const third = await resumed()
+  third.send(subscribe(['e']), { type: 'unsubscribe', packetId: 2, filters: ['a'], properties: {} })
+  expect((await third.next('suback')).reasonCodes).toEqual([0x97])
+  expect((await third.next('unsuback')).reasonCodes).toEqual([0])
+  const fourth = await resumed()
+  fourth.send(subscribe(['e']))
+  expect((await fourth.next('suback')).reasonCodes).toEqual([1])
+  await router.until(() => router.session('client')?.subscriptions.has('e') === true)
+  expect([...(router.session('client')?.subscriptions.keys() ?? [])]).toEqual(['b', 'c', 'e'])
+  expect(await reached('SUBSCRIPTIONS_PER_SESSION_MAX')).toBe(2)
+})
+
 test('RECEIVE_MAXIMUM: one publish more in flight ends a version 5 connection with 0x93', async () => {
   const { port, log, reached } = await start({ RECEIVE_MAXIMUM: '2' })
   const client = await attached(port)

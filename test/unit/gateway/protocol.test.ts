@@ -183,6 +183,7 @@ describe('PUBLISH', () => {
 describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   const five = { protocolVersion: 5, announced } as const
   const four = { protocolVersion: 4, announced } as const
+  const none = { named: new Set<string>(), unnamed: 0 }
   const packet = (filters: readonly string[], qos: 0 | 1 | 2 = 2): SubscribePacket => ({
     type: 'subscribe',
     packetId: 1,
@@ -191,7 +192,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   })
 
   test('M5-11, PB-04: each filter is judged by itself, and what is granted goes into the log whole', () => {
-    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, new Set(), limits, (filter) => filter === 'ok')
+    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, none, limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
       reasonCodes: [2, 0x87, 0x87, 0x8f],
       granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
@@ -200,18 +201,27 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   })
 
   test('3.1.1 knows one failure', () => {
-    expect(receiveSubscribe(packet(['ok', 'no'], 0), four, new Set(), limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
+    expect(receiveSubscribe(packet(['ok', 'no'], 0), four, none, limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
   })
 
   test('the same filter twice in one packet is one subscription', () => {
-    const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, new Set(), limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
+    const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, none, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
     expect(decision).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
+  })
+
+  test('SUBSCRIPTIONS_PER_SESSION_MAX: filters that are only known by their number count, and one of them that comes again counts as new', () => {
+    const judge = (named: string[], unnamed: number) =>
+      receiveSubscribe(packet(['a', 'b', 'c']), five, { named: new Set(named), unnamed }, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '5' }), () => true)
+    expect(judge([], 3)).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
+    expect(judge(['b'], 3)).toMatchObject({ reasonCodes: [2, 2, 0x97] })
+    expect(judge(['a', 'c'], 3)).toMatchObject({ reasonCodes: [2, 0x97, 2] })
+    expect(judge([], 9)).toMatchObject({ reasonCodes: [0x97, 0x97, 0x97], granted: [] })
   })
 
   test('what a resumed session held is not known here, so unsubscribing from it succeeds and goes into the log', () => {
     const unsubscribe = { type: 'unsubscribe', packetId: 1, filters: ['mine', 'other'], properties: {} } as const
-    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), true, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
-    expect(receiveUnsubscribe(unsubscribe, new Set(['mine']), false, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
+    expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 0 }, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
+    expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 2 }, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
   })
 })
 

@@ -28,7 +28,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     epoch: number,
     sessionPresent: fc.boolean(),
     uses: bytes,
-    filters: fc.option(fc.array(fc.string({ unit: 'grapheme' }), { maxLength: 4 })),
+    filters: fc.oneof(fc.array(fc.string({ unit: 'grapheme' }), { maxLength: 4 }), number),
   }),
   fc.record({ kind: fc.constant('release' as const), ...shardTerm, releases: fc.array(fc.record({ connection: number, number }), { maxLength: 4 }) }),
   fc.record({ kind: fc.constant('close' as const), ...shardTerm, connection: number, reasonCode: fc.nat(255), reason: fc.string() }),

@@ -40,6 +40,18 @@ describe('attach', () => {
     expect([second.session, second.sessionPresent]).toEqual([first.session, true])
   })
 
+  test('is answered with the filters of the session, and with their number when they are more than 64 KiB', async () => {
+    const { gateway } = await given()
+    const filters = Array.from({ length: 656 }, (_, i) => String(i).padEnd(100, '.'))
+    const answered = async (): Promise<readonly string[] | number> => {
+      const connection = await connected(gateway, 'c')
+      await connection.subscribe(...filters.splice(0, 655))
+      connection.close('ClientInitiatedDisconnect')
+      return connection.filters
+    }
+    expect([await answered(), await answered(), await answered()]).toEqual([[], Array.from({ length: 655 }, (_, i) => String(i).padEnd(100, '.')), 656])
+  })
+
   test('by another identity is refused with 0x87 [SE-04]', async () => {
     const { gateway } = await given()
     await connected(gateway, 'c', { name: 'owner' })
