@@ -18,7 +18,7 @@ export async function startBroker(): Promise<Broker> {
     const [host = '127.0.0.1', port = '1883'] = foreign.split(':')
     return { endpoint: { host, port: Number(port) }, webSocketPort: null, stirDollarTopics: async () => {}, stop: async () => {} }
   }
-  const stack = await startStack()
+  const stack = await startStack({ environment: { RESPONSE_INFORMATION: 'answers/{clientId}' } })
   return {
     endpoint: { host: '127.0.0.1', port: stack.ports.mqtt },
     webSocketPort: stack.ports.ws,

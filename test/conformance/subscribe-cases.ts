@@ -202,8 +202,8 @@ export const subscribeCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.3.4-3, -4, -5',
-    title: 'subscription identifiers arrive, those of overlapping subscriptions too',
+    clause: 'MQTT-3.3.4-3, -4',
+    title: 'subscription identifiers arrive, those of overlapping subscriptions in one copy',
     versions: [5],
     async run(t) {
       const { wire, connack } = await t.connect()
@@ -213,6 +213,7 @@ export const subscribeCases: readonly Case[] = [
       await t.subscribe(wire, [[t.topic('ids/+'), 0]])
       await t.publish(t.topic('ids/a'), 'copy')
       const copies = (await t.upToMarker(wire, t.topic('ids/a'))).filter((each) => each.payload.toString() === 'copy')
+      if (t.isOwn) expect(copies).toHaveLength(1) // another server may send one for each subscription
       const identifiers = copies.flatMap((each) => valuesFor(each, Property.subscriptionIdentifier) as number[])
       expect(identifiers.sort((a, b) => a - b)).toEqual([7, 268_435_455])
     },

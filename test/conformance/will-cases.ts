@@ -44,7 +44,7 @@ const none = async (t: Trial, wire: Wire): Promise<void> =>
 /** Sections 3.1.2.5 and 3.1.3.2: wills. */
 export const willCases: readonly Case[] = [
   {
-    clause: 'MQTT-3.1.2-7, -8, -10, MQTT-3.1.3-1',
+    clause: 'MQTT-3.1.2-7, -8, -10',
     title: 'M5-13, M3-03: the will is published once when the connection is lost',
     async run(t) {
       const wire = await mourner(t)

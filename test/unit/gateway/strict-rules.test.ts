@@ -70,7 +70,7 @@ const will = (rest: Partial<WillPacket> = {}): WillPacket => ({ topic: 'w', payl
 const userProperties = [['name', 'value']] as const
 
 describe('the highest QoS', () => {
-  test('M5-01: CONNACK announces Maximum QoS 1, and nothing where it is 2', () => {
+  test('M5-01: CONNACK announces Maximum QoS 1, and nothing where it is 2 [MQTT-3.2.2-9]', () => {
     expect(acceptance(clientOf(eventgrid), false, eventgrid).properties).toMatchObject({ maximumQoS: 1 })
     expect(acceptance(clientOf(open), false, open).properties).not.toHaveProperty('maximumQoS')
   })

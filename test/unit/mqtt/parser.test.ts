@@ -116,6 +116,30 @@ describe.each(versions)('MQTT version %i', (version) => {
   })
 })
 
+test.each([
+  [4, Buffer.alloc(0), Buffer.alloc(0), {}, {}],
+  [5, Buffer.from([3, 0x21, 0, 9]), Buffer.from([5, 0x18, 0, 0, 0, 7]), { receiveMaximum: 9 }, { willDelayInterval: 7 }],
+] as const)(
+  'MQTT version %i: the payload of CONNECT is client id, will, user name and password, each in its place [MQTT-3.1.3-1]',
+  (version, connectProperties, willProperties, properties, willRead) => {
+    const field = (text: string) => Buffer.from(`\0${String.fromCharCode(text.length)}${text}`, 'latin1')
+    const body = Buffer.concat([
+      field('MQTT'),
+      Buffer.from([version, 0xee, 0, 60]), // every flag, the will at QoS 1
+      connectProperties,
+      field('the client'),
+      willProperties,
+      field('will/topic'),
+      field('will payload'),
+      field('the user'),
+      field('the password'),
+    ])
+    const will = { topic: 'will/topic', payload: Buffer.from('will payload'), qos: 1, retain: true, properties: willRead }
+    const read = { type: 'connect', clientId: 'the client', cleanStart: true, will, username: 'the user', password: Buffer.from('the password'), properties }
+    expect(outcome(roomy, [Buffer.from([0x10, body.length]), body]).packets).toEqual([{ ...read, protocolVersion: version, bridge: false, keepAlive: 60 }])
+  },
+)
+
 test('several packets in one chunk come in order, and the unfinished one waits', () => {
   const ping = Buffer.from([0xc0, 0])
   const publish = writePacket({ type: 'publish', topic: 't', payload: Buffer.from('x'), qos: 0, dup: false, retain: false, packetId: 0 }, 4)
