@@ -236,8 +236,11 @@ export const retainedCases: readonly Case[] = [
     clause: '3.1.1 MQTT-3.3.1-7',
     title: 'a retained message at QoS 0 takes the place of one at QoS 1',
     async run(t) {
+      const control = await t.session()
+      await t.subscribe(control, t.topic('a'))
       await retain(t, ['a'])
       await retain(t, ['a'], { qos: 0, payload: 'newer' })
+      for (const payload of ['of a', 'newer']) expect((await t.receive(control)).payload.toString()).toBe(payload) // QoS 0 is not acknowledged
       const wire = await t.session()
       await t.subscribe(wire, t.topic('a'))
       expect(await t.upToMarker(wire, t.topic('a'))).toMatchObject([{ payload: Buffer.from('newer'), qos: 0, retain: true }])
