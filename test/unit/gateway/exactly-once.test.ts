@@ -1,10 +1,7 @@
 /** QoS 2 in one connection: the publishing half and the delivering half, packet by packet. */
 import { expect, jest, test } from '@jest/globals'
-import { Registry } from 'prom-client'
 import type { Principal } from '../../../access/principal.ts'
-import { readGatewayConfig } from '../../../gateway/config.ts'
 import { Delivering } from '../../../gateway/delivering.ts'
-import { GatewayMetrics } from '../../../gateway/metrics.ts'
 import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
@@ -16,39 +13,7 @@ import { PacketUses } from '../../../model/packet-uses.ts'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { AckOutcome } from '../../../proto/frames.ts'
 import { isRepeatable, readRepeatableId } from '../../../schemas/message-id.ts'
-
-const config = readGatewayConfig({ RECEIVE_MAXIMUM: '3', MQTTS_PORT: 'off', WSS_PORT: 'off' })
-
-/** What stands in the output, as hexadecimal packets of four or five bytes. */
-function taken(output: Output): string[] {
-  const bytes = Buffer.concat(output.take())
-  const packets: string[] = []
-  for (let at = 0; at < bytes.length; at += 2 + (bytes[at + 1] as number)) packets.push(bytes.toString('hex', at, at + 2 + (bytes[at + 1] as number)))
-  return packets
-}
-
-const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
-  clientId: 'c',
-  protocolVersion,
-  cleanStart: false,
-  sessionExpiryInterval: 100,
-  keepAlive: 0,
-  receiveMaximum,
-  maximumPacketSize: 0,
-  wantsProblemInformation: false,
-  topicAliasMaximum: 0,
-  wantsResponseInformation: false,
-  will: null,
-  announced: {
-    receiveMaximum: config.RECEIVE_MAXIMUM,
-    maximumPacketSize: 524_288,
-    topicAliasMaximum: 32,
-    maximumQoS: 2,
-    subscriptionIdentifiersAvailable: true,
-  },
-  authenticationMethod: undefined,
-  told: {},
-})
+import { clientOf, config, metricsOf, taken } from './client-parts.ts'
 
 function publisher(
   but: {
@@ -65,14 +30,7 @@ function publisher(
   const output = new Output()
   const host = {
     config: { ...config, rules: { ...config.rules, ...but.rules } },
-    metrics: new GatewayMetrics(new Registry(), () => ({
-      connections: 0,
-      pausedConnections: 0,
-      kafkaPendingBytes: 0,
-      linkedRouters: 0,
-      registryUnconfirmedMs: 0,
-      authenticationsPending: 0,
-    })),
+    metrics: metricsOf(),
     registryVersion: 1,
     logIsFull: false,
     partitionOf: () => 0,
@@ -235,14 +193,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     onOverflow: () => {},
     onThrottled: () => {},
   }
-  const metrics = new GatewayMetrics(new Registry(), () => ({
-    connections: 0,
-    pausedConnections: 0,
-    kafkaPendingBytes: 0,
-    linkedRouters: 0,
-    registryUnconfirmedMs: 0,
-    authenticationsPending: 0,
-  }))
+  const metrics = metricsOf()
   const delivering = new Delivering(
     config,
     metrics,
