@@ -2,10 +2,11 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Logger } from 'pino'
 import { type RevocationList, readRevocationList } from '../access/certificate-structure.ts'
+import { shownUrl } from '../access/shown-url.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import type { GatewaySettings } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { type OutgoingRequests, RequestFailed, shownUrl } from './outgoing-request.ts'
+import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface FetchedListsOptions {
   readonly config: GatewaySettings

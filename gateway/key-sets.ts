@@ -2,8 +2,9 @@
  * The key sets that issuers publish (RFC 7517), by URL, or by the URL of their metadata (OpenID Connect Discovery). Kept for a
  * while, fetched anew when a token names a key that is not there, but not more often than every so often, whoever asks.
  */
+import { shownUrl } from '../access/shown-url.ts'
 import { readKeySet, type VerificationKey } from '../access/verification-key.ts'
-import { type OutgoingRequests, RequestFailed, shownUrl } from './outgoing-request.ts'
+import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface KeySetOptions {
   readonly requests: Pick<OutgoingRequests, 'send'>

@@ -6,6 +6,7 @@ import { lookup as lookupName } from 'node:dns'
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { shownUrl } from '../access/shown-url.ts'
 
 export interface OutgoingRequest {
   readonly url: string
@@ -45,6 +46,9 @@ export interface OutgoingPolicy {
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
+// A connection to the unspecified address ends on this machine too.
+loopback.addSubnet('0.0.0.0', 8)
+loopback.addAddress('::', 'ipv6')
 /** Where machines find their cloud's credentials: nothing that a namespace's settings may reach. */
 const linkLocal = new BlockList()
 linkLocal.addSubnet('169.254.0.0', 16)
@@ -78,13 +82,6 @@ export function whyForbidden(text: string, { hosts, plainOnLoopback }: OutgoingP
 function whyAddressForbidden(address: string, mayBeLoopback: boolean): string | undefined {
   if (isLinkLocal(address)) return 'its address is link-local'
   return isLoopback(address) && !mayBeLoopback ? 'its address is this machine’s own' : undefined
-}
-
-/** A URL as it may stand in a log: its query may hold a key. */
-export function shownUrl(text: string): string {
-  if (!URL.canParse(text)) return 'what is no URL'
-  const { origin, pathname } = new URL(text)
-  return `${origin}${pathname}`
 }
 
 /** Keep-alive connections to a few hosts, a bounded number at a time. */

@@ -1,9 +1,10 @@
 /** Asks the namespace's webhook about a client, at most so many at a time; further ones wait for their turn. */
 import { readFileSync, statSync } from 'node:fs'
 import type { Evidence, Question } from '../access/evidence.ts'
+import { shownUrl } from '../access/shown-url.ts'
 import { BadDecision, readDecision, TooManyAttributes, webhookRequest } from '../access/webhook.ts'
 import { SettingError } from '../settings/setting.ts'
-import { type OutgoingRequests, RequestFailed, shownUrl } from './outgoing-request.ts'
+import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface WebhookOptions {
   readonly requests: Pick<OutgoingRequests, 'send'>

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
+import { shownUrl } from '../../../access/shown-url.ts'
 import { readGatewayConfig } from '../../../gateway/config.ts'
-import { shownUrl, whyForbidden } from '../../../gateway/outgoing-request.ts'
+import { whyForbidden } from '../../../gateway/outgoing-request.ts'
 
 const open = { hosts: [], plainOnLoopback: false }
 const development = { hosts: [], plainOnLoopback: true }
@@ -16,6 +17,13 @@ test.each([
   ['http://127.0.0.1:8000/a', open, false],
   ['https://127.0.0.1/a', open, false],
   ['https://127.0.0.1/a', named, true],
+  ['https://0.0.0.0/a', open, false],
+  ['https://0.1.2.3/a', open, false],
+  ['https://0/a', open, false],
+  ['https://[::]/a', open, false],
+  ['https://[::1]/a', open, false],
+  ['https://[::ffff:0.0.0.0]/a', open, false],
+  ['https://[::ffff:127.0.0.1]/a', open, false],
   ['https://169.254.169.254/latest/meta-data', open, false],
   ['https://169.254.169.254/latest/meta-data', development, false],
   ['https://[fe80::1]/a', open, false],
