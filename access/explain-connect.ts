@@ -7,6 +7,7 @@ import { compileRules } from './decide.ts'
 import type { Evidence, Question } from './evidence.ts'
 import { verifyPassword } from './password-hash.ts'
 import type { Principal } from './principal.ts'
+import { shownUrl } from './shown-url.ts'
 import { checkToken } from './token.ts'
 import { keysOfIssuer } from './verification-key.ts'
 
@@ -63,7 +64,7 @@ async function findOut(question: Question, { now, tokenLeewayMs: leewayMs = 0, a
     case 'authenticationData':
       return 'the gateway asks the client for authentication data in an AUTH packet'
     case 'webhook':
-      return `the gateway asks the webhook ${question.endpointUrl} about this client, and its answer decides`
+      return `the gateway asks the webhook ${shownUrl(question.endpointUrl)} about this client, and its answer decides`
     case 'password': {
       const { client, hash, password, why } = question
       return { about: 'password', client, hash, isRight: client !== undefined && (await verifyPassword(password, hash)), why }
@@ -73,7 +74,7 @@ async function findOut(question: Question, { now, tokenLeewayMs: leewayMs = 0, a
       const verdict = await checkToken(token, { tokenIssuer: issuer.tokenIssuer, audiences, keys: keysOfIssuer(issuer), leewayMs, attributesBytesMax }, now)
       const published = keySetOf(issuer)
       if (published === undefined || verdict.ok || (verdict.rule !== 'kid' && verdict.rule !== 'signature')) return { about: 'token', voucher, verdict }
-      return `issuer, audience and form of the token are right; the gateway looks for its key where the issuer publishes it, ${published}, and so does loggerhead token check`
+      return `issuer, audience and form of the token are right; the gateway looks for its key where the issuer publishes it, ${shownUrl(published)}, and so does loggerhead token check`
     }
   }
 }

@@ -114,3 +114,14 @@ test('what only the gateway can find out is said to be so', async () => {
     reason: expect.stringContaining('asks the webhook https://hook.example/'),
   })
 })
+
+test('what is asked elsewhere is named without the query of its URL, where keys are', async () => {
+  const withSettings = (clientAuthentication: object) => viewOf({ ...registry, namespace: { default: { topicSpacesConfiguration: { clientAuthentication } } } })
+  const webhook = withSettings({ webhookAuthentication: { endpointUrl: 'https://hook.example/ask?code=s3cret' } })
+  const { reason } = await explained({ username: 'guest' }, webhook)
+  expect(reason).toContain('the webhook https://hook.example/ask about')
+  for (const where of ['jwksUrl', 'openIdConfigurationUrl']) {
+    const issuer = withTokens({ ...issuerSettings, [where]: 'https://login.example/keys?code=s3cret' })
+    expect((await explained(shown(await tokens.token()), issuer)).reason).toContain('publishes it, https://login.example/keys, and')
+  }
+})
