@@ -49,6 +49,8 @@ export interface NamespacesOptions {
 /** How often it is looked whether a namespace's topics may go, ms; more often when that is sooner. */
 const removalLookMs = 2_000
 const removalLookMsMin = 100
+/** Creations, changes and deletions under way or waiting for their turn. */
+const turnsMax = 16
 
 export class Namespaces {
   readonly home: ServedNamespace
@@ -57,8 +59,10 @@ export class Namespaces {
   readonly #others: NamespaceInstances<Registry>
   readonly #timer: NodeJS.Timeout
   readonly #unwatch: () => void
-  /** One creation, change or deletion at a time. */
-  #isBusy = false
+  /** One creation, change or deletion at a time: the end of the last one that was asked for. */
+  #lastTurn: Promise<unknown> = Promise.resolve()
+  /** Under way or waiting for their turn. */
+  #turns = 0
 
   constructor(options: NamespacesOptions) {
     const { home, registry, plan, logger, open, onStuck, profile } = options
@@ -183,14 +187,15 @@ export class Namespaces {
     throw new Problem(503, `the namespace “${name}” is there, and not served yet`, { retryAfter: 2 })
   }
 
-  /** What takes too long is answered, and goes on: until it is done nothing else is begun. */
+  /** Each in its turn. What takes too long is answered, and goes on: until it is done nothing else is begun. */
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const { timeoutMs } = this.#options
-    if (this.#isBusy) throw new Problem(503, 'another namespace is being made, changed or deleted now', { retryAfter: 1 })
-    this.#isBusy = true
-    const working = work().finally(() => {
-      this.#isBusy = false
+    if (this.#turns >= turnsMax) throw new Problem(503, `${turnsMax} namespaces are being made, changed or deleted now`, { retryAfter: 1 })
+    this.#turns++
+    const working = this.#lastTurn.then(work).finally(() => {
+      this.#turns--
     })
+    this.#lastTurn = working.catch(() => {}) // told to who asked
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Problem(503, `it is not done within ${timeoutMs} ms; it may still come to pass`, { retryAfter: 2 })), timeoutMs)
@@ -213,7 +218,7 @@ export class Namespaces {
     const { clock, log, plan, removalDelayMs, logger } = this.#options
     const { registry } = this.home
     const due = [...registry.view.namespaces.values()].find(({ state, updatedAt }) => state === 'Deleting' && clock.now() - updatedAt >= removalDelayMs)
-    if (!due || this.#isBusy) return
+    if (!due || this.#turns > 0) return
     const { name, life, partitions } = due
     try {
       await this.#exclusively(async () => {

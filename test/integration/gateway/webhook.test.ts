@@ -72,6 +72,8 @@ test('webhook: it is posted what the client shows, and its attributes are the cl
     userName: 'guest',
     password: Buffer.from('p\u00e4ss').toString('base64'),
     clientCertificate: pair.cert,
+    // The client's TLS library sends the certificates above its own that it knows.
+    clientCertificateChain: certificates.ca,
   })
   expect(harness.router.of('Attached', 'hook-1')[0]).toMatchObject({
     authenticationName: 'guest-1',

@@ -156,3 +156,14 @@ test('while its topics are not gone the name of a deleted namespace is not free;
   expect((await put('factory')).json).toMatchObject({ status: 409, detail: expect.stringMatching(/being deleted/) })
   expect((await api.send('DELETE', '/namespaces/default')).json).toMatchObject({ status: 409, detail: expect.stringMatching(/home namespace/) })
 })
+
+test('namespaces that are put at one time are made in their turn; more than 16 are refused with 503 and when to try again', async () => {
+  await api.close()
+  await open({ NAMESPACES_MAX: '64', NAMESPACE_SHARDS_MAX: '1000' })
+  const answers = await Promise.all(Array.from({ length: 18 }, (_, i) => put(`plant-${i}`, { partitions: 1 })))
+  const made = answers.filter(({ status }) => status === 201)
+  const refused = answers.filter(({ status }) => status === 503)
+  expect([made.length, refused.length]).toEqual([16, 2])
+  expect(refused[0]?.json.detail).toBe('16 namespaces are being made, changed or deleted now')
+  expect((await put('plant-17', { partitions: 1 })).status).toBe(201)
+})
