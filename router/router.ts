@@ -10,6 +10,7 @@ import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
+import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
@@ -451,6 +452,10 @@ export class Router {
         }
         case 'attached':
           if (!this.#gateways.get(change.record.gateway)) this.#meetsUnknownGateway = true
+          this.#trie.connectionChanged(change.session)
+          break
+        case 'detached':
+          this.#trie.connectionChanged(change.session)
           break
       }
     }
@@ -469,11 +474,9 @@ export class Router {
     }
   }
 
-  /** Only to who was granted QoS 1: at QoS 0 nobody would know whether it arrived. */
   #anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined {
-    const isOther = ({ session, subscription }: Member): boolean =>
-      (session.clientId !== left.clientId || session.id !== left.session) && subscription.qos > 0 && (session.attached !== null || !isAttached)
-    return this.#trie.group(filter)?.next((session) => (this.#owned.has(session.shard) ? session.queue.length : 0), isOther)
+    const isOther = (session: Session): boolean => session.clientId !== left.clientId || session.id !== left.session
+    return this.#trie.group(filter)?.nextKeeper((session) => (this.#owned.has(session.shard) ? session.queue.length : 0), isOther, isAttached)
   }
 
   #registryChanged(): void {

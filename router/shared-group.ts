@@ -9,14 +9,61 @@ export interface Member {
 /** Members looked at for one choice: a group of thousands must not cost thousands of steps a message. */
 const candidatesMax = 16
 
+/** Sessions in a row, and whose turn it is. Who leaves gives its place to the last one: a step, however long the row. */
+class Row {
+  readonly #sessions: Session[] = []
+  readonly #places = new Map<Session, number>()
+  #turn = 0
+
+  add(session: Session): void {
+    if (this.#places.has(session)) return
+    this.#places.set(session, this.#sessions.length)
+    this.#sessions.push(session)
+  }
+
+  remove(session: Session): void {
+    const place = this.#places.get(session)
+    if (place === undefined) return
+    this.#places.delete(session)
+    const last = this.#sessions.pop() as Session
+    if (last === session) return
+    this.#sessions[place] = last
+    this.#places.set(last, place)
+  }
+
+  /** Of the next few the one that is owed least, among equals the one whose turn it is. */
+  next(owed: (session: Session) => number, isEligible: (session: Session) => boolean, most: number): Session | undefined {
+    const { length } = this.#sessions
+    let best: Session | undefined
+    let bestOwed = Number.POSITIVE_INFINITY
+    let bestAt = 0
+    for (let step = 0, seen = 0; step < length && seen < most; step++) {
+      const at = (this.#turn + step) % length
+      const session = this.#sessions[at] as Session
+      if (!isEligible(session)) continue
+      seen++
+      const isOwed = owed(session)
+      if (isOwed >= bestOwed) continue
+      best = session
+      bestOwed = isOwed
+      bestAt = at
+    }
+    if (best) this.#turn = bestAt + 1
+    return best
+  }
+}
+
 /** The members of one shared subscription, and whose turn it is. */
 export class SharedGroup {
   /** `$share/{group}/{filter}` */
   readonly filter: string
   readonly #members = new Map<Session, Subscription>()
-  /** The same in a row, for turns. */
-  #row: Session[] = []
-  #turn = 0
+  readonly #attached = new Row()
+  /** Persistent ones without a connection. */
+  readonly #away = new Row()
+  /** Of both those that were granted QoS 1 or more: they may be given what another leaves. */
+  readonly #attachedKeepers = new Row()
+  readonly #awayKeepers = new Row()
 
   constructor(filter: string) {
     this.filter = filter
@@ -30,15 +77,28 @@ export class SharedGroup {
   add(session: Session, subscription: Subscription): boolean {
     const isNew = !this.#members.has(session)
     this.#members.set(session, subscription)
-    if (isNew) this.#row.push(session)
+    this.connectionChanged(session)
     return isNew
   }
 
   /** True when the session was a member. */
   remove(session: Session): boolean {
     if (!this.#members.delete(session)) return false
-    this.#row = this.#row.filter((each) => each !== session)
+    for (const row of [this.#attached, this.#away, this.#attachedKeepers, this.#awayKeepers]) row.remove(session)
     return true
+  }
+
+  /** To be called when a member has got or lost its connection. */
+  connectionChanged(session: Session): void {
+    const subscription = this.#members.get(session)
+    if (!subscription) return
+    const isAttached = session.attached !== null
+    const isAway = !isAttached && session.isPersistent
+    const keeps = subscription.qos > 0
+    place(this.#attached, session, isAttached)
+    place(this.#away, session, isAway)
+    place(this.#attachedKeepers, session, isAttached && keeps)
+    place(this.#awayKeepers, session, isAway && keeps)
   }
 
   member(session: Session): Member | undefined {
@@ -48,37 +108,26 @@ export class SharedGroup {
 
   /**
    * The attached member that is owed least, among equals the one whose turn it is; without any a persistent one. Undefined
-   * when nobody is eligible.
+   * when there is nobody.
    */
-  next(owed: (session: Session) => number, isEligible: (member: Member) => boolean = everybody): Member | undefined {
-    const { length } = this.#row
-    let best: Member | undefined
-    let bestOwed = Number.POSITIVE_INFINITY
-    let bestAt = 0
-    let offline: Member | undefined
-    let offlineAt = 0
-    for (let step = 0, seen = 0; step < length && seen < candidatesMax; step++) {
-      const at = (this.#turn + step) % length
-      const session = this.#row[at] as Session
-      if (!session.attached && (offline || !session.isPersistent)) continue
-      const member = { session, subscription: this.#members.get(session) as Subscription }
-      if (!isEligible(member)) continue
-      if (!session.attached) {
-        offline = member
-        offlineAt = at
-        continue
-      }
-      seen++
-      const isOwed = owed(session)
-      if (isOwed >= bestOwed) continue
-      best = member
-      bestOwed = isOwed
-      bestAt = at
-    }
-    const chosen = best ?? offline
-    if (chosen) this.#turn = (best ? bestAt : offlineAt) + 1
-    return chosen
+  next(owed: (session: Session) => number): Member | undefined {
+    return this.#memberOf(this.#attached.next(owed, everybody, candidatesMax) ?? this.#away.next(owed, everybody, 1))
   }
+
+  /** The same, of those but one that were granted QoS 1 or more: at QoS 0 nobody would know whether what is left arrived. */
+  nextKeeper(owed: (session: Session) => number, isOther: (session: Session) => boolean, isAttached: boolean): Member | undefined {
+    const attached = this.#attachedKeepers.next(owed, isOther, candidatesMax)
+    return this.#memberOf(attached ?? (isAttached ? undefined : this.#awayKeepers.next(owed, isOther, 1)))
+  }
+
+  #memberOf(session: Session | undefined): Member | undefined {
+    return session && this.member(session)
+  }
+}
+
+function place(row: Row, session: Session, belongs: boolean): void {
+  if (belongs) row.add(session)
+  else row.remove(session)
 }
 
 const everybody = (): boolean => true

@@ -18,6 +18,8 @@ export class SubscriptionTrie {
   readonly #shared = new FilterTree<SharedGroup, null>()
   /** By `$share/{group}/{filter}`: the same group name with another filter is another shared subscription (section 4.8.2). */
   readonly #groups = new Map<string, SharedGroup>()
+  /** The groups that a session is a member of; none without. */
+  readonly #groupsOf = new Map<Session, Set<SharedGroup>>()
   #members = 0
 
   /** Subscriptions held. */
@@ -43,7 +45,10 @@ export class SubscriptionTrie {
       this.#groups.set(subscription.filter, group)
       this.#shared.set(shared.filter, group, null)
     }
-    if (group.add(session, subscription)) this.#members++
+    if (!group.add(session, subscription)) return
+    this.#members++
+    const groups = this.#groupsOf.get(session) ?? new Set()
+    this.#groupsOf.set(session, groups.add(group))
   }
 
   remove(session: Session, filter: string): void {
@@ -55,9 +60,17 @@ export class SubscriptionTrie {
     const group = this.#groups.get(filter)
     if (!group?.remove(session)) return
     this.#members--
+    const groups = this.#groupsOf.get(session)
+    groups?.delete(group)
+    if (groups?.size === 0) this.#groupsOf.delete(session)
     if (group.size > 0) return
     this.#groups.delete(filter)
     this.#shared.delete(shared.filter, group)
+  }
+
+  /** The session has got or lost its connection: its groups prefer members that have one. */
+  connectionChanged(session: Session): void {
+    for (const group of this.#groupsOf.get(session) ?? noGroups) group.connectionChanged(session)
   }
 
   /** Every session with a matching subscription that is not shared, once. */
