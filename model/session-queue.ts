@@ -194,10 +194,11 @@ export class SessionQueue {
     }
   }
 
-  /** Entries of shared subscriptions that are not done, in their order. */
-  *shared(): Generator<QueueEntry> {
-    for (const number of [...this.#groups.keys()]) {
-      const entry = this.get(number)
+  /** Entries of shared subscriptions that are not done, from a number on, in their order. */
+  *shared(from = 0): Generator<QueueEntry> {
+    if (this.#groups.size === 0) return
+    for (let number = Math.max(from, this.cursor); number < this.next; number++) {
+      const entry = this.#groups.has(number) ? this.get(number) : undefined
       if (entry) yield entry
     }
   }

@@ -8,7 +8,7 @@ import type { Orphans } from '../model/inbox-fold.ts'
 import { anyAge, isOverLimit, oldestToDrop, type QueueLimits, type QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
-import type { QueueEntry } from '../model/session-queue.ts'
+import type { QueueEntry, SessionQueue } from '../model/session-queue.ts'
 import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -20,8 +20,7 @@ import { NameQuota, type NameQuotaOptions } from './name-quota.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
 import { SecondWheel } from './second-wheel.ts'
-import type { Member } from './shared-group.ts'
-import { SharedHandover } from './shared-handover.ts'
+import { type AnotherMember, SharedHandover } from './shared-handover.ts'
 import { WillPublisher } from './will-publisher.ts'
 
 /** What the registry says of sessions now. */
@@ -64,8 +63,10 @@ export interface ClientShardOptions {
   queueLimits(): QueueLimitsInForce
   /** Offset in `sessions` of a shard that this router has applied. */
   sessionsPosition(shard: number): number
-  /** Another member for what a session leaves of the shared subscription: attached, or any when it is over. */
-  anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined
+  /** Another member for what a session leaves of a shared subscription. */
+  readonly anotherMember: AnotherMember
+  /** What a member of one has not acknowledged; undefined when another router knows. */
+  owed(session: Session): Pick<SessionQueue, 'length' | 'bytes'> | undefined
   /** An append was refused: this router must let go of the shard. */
   onRefused(error: Error): void
 }
@@ -200,6 +201,11 @@ export class ClientShard {
     if (!this.#isClosed) for (const each of orphans) this.#handover.inherit(each)
   }
 
+  /** A member of the shared subscription has a connection, and was granted QoS 1 or more: it may be given what absent ones hold. */
+  memberCame(filter: string): void {
+    if (!this.#isClosed) this.#handover.memberCame(filter)
+  }
+
   /** Sessions with a connection. */
   get attachedCount(): number {
     return this.#clients.size
@@ -224,6 +230,7 @@ export class ClientShard {
         if (this.#options.gateways.get(attachment.gateway)?.isReady(this.shard)) this.#doubtful.delete(session)
         else this.#uncertain.add(session)
         this.#connect(session, attachment)
+        this.#handover.forget(session)
         this.#admit(session, attachment)
         // What was revoked of the connection before may have come too late for it.
         if (change.isPresent) this.#judge(session, [...session.subscriptions.values()])
@@ -252,6 +259,7 @@ export class ClientShard {
         }
         this.#quota.forget(change.session)
         if (this.#progressed.delete(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
+        this.#handover.forget(change.session)
         this.#uncertain.delete(change.session)
         this.#doubtful.delete(change.session)
         this.#options.counters.sessionEnded(change.reason)
@@ -278,7 +286,7 @@ export class ClientShard {
       this.#handover.moved(session)
       const client = this.#clients.get(session.clientId)
       if (client?.session !== session) {
-        this.#handover.leave(session)
+        this.#handover.grew(session)
         continue
       }
       if (client.settle().length > 0 || client.hasUnreleased) this.#progress(session)
@@ -368,6 +376,7 @@ export class ClientShard {
     if (now - this.#takenAt > staleMs) this.#doubtful.clear()
     this.#quota.look()
     this.#wills.tick()
+    this.#handover.tick()
     for (const session of this.#expiring.due(now)) {
       if (session.isOver || session.attached) continue
       if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
@@ -388,6 +397,7 @@ export class ClientShard {
   close(): void {
     this.#isClosed = true
     this.#wills.close()
+    this.#handover.close()
   }
 
   #connect(session: Session, attached: Attachment): void {

@@ -28,7 +28,8 @@ import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { SharedChoice } from './shared-choice.ts'
-import type { Member } from './shared-group.ts'
+import type { Member, SharedGroup } from './shared-group.ts'
+import type { Left } from './shared-handover.ts'
 import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 
@@ -305,7 +306,8 @@ export class Router {
           quota: { ofName: (name) => this.#byName.of(name), catchUp: () => this.#tail.catchUp() },
           queueLimits: () => this.#queueLimits,
           judge: () => this.#judge(),
-          anotherMember: (filter, left, isAttached) => this.#anotherMember(filter, left, isAttached),
+          anotherMember: (filter, left, isAttached, owed) => this.#anotherMember(filter, left, isAttached, owed),
+          owed: (session) => (this.#owned.has(session.shard) ? session.queue : undefined),
         },
         source: {
           trie: this.#trie,
@@ -436,6 +438,7 @@ export class Router {
         case 'subscribed':
           for (const subscription of change.added) this.#trie.add(change.session, subscription)
           if (change.retained.length > 0) this.#each((owned) => owned.subscribed(change.session, offset, change.retained))
+          for (const { filter } of change.added) this.#memberCame(this.#trie.group(filter), change.session)
           break
         case 'ended':
           this.#each((owned) => owned.source.letGoAllOf({ shard, session: change.session.id }))
@@ -452,7 +455,7 @@ export class Router {
         }
         case 'attached':
           if (!this.#gateways.get(change.record.gateway)) this.#meetsUnknownGateway = true
-          this.#trie.connectionChanged(change.session)
+          for (const group of this.#trie.connectionChanged(change.session)) this.#memberCame(group, change.session)
           break
         case 'detached':
           this.#trie.connectionChanged(change.session)
@@ -474,9 +477,14 @@ export class Router {
     }
   }
 
-  #anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined {
+  #anotherMember(filter: string, left: Left, isAttached: boolean, owed: (session: Session) => number): Member | undefined {
     const isOther = (session: Session): boolean => session.clientId !== left.clientId || session.id !== left.session
-    return this.#trie.group(filter)?.nextKeeper((session) => (this.#owned.has(session.shard) ? session.queue.length : 0), isOther, isAttached)
+    return this.#trie.group(filter)?.nextKeeper(owed, isOther, isAttached)
+  }
+
+  /** A member may be given what absent ones hold, in whatever shard. */
+  #memberCame(group: SharedGroup | undefined, session: Session): void {
+    if (group?.isAttachedKeeper(session)) this.#each((owned) => owned.client.memberCame(group.filter))
   }
 
   #registryChanged(): void {

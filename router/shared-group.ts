@@ -21,6 +21,10 @@ class Row {
     this.#sessions.push(session)
   }
 
+  has(session: Session): boolean {
+    return this.#places.has(session)
+  }
+
   remove(session: Session): void {
     const place = this.#places.get(session)
     if (place === undefined) return
@@ -99,6 +103,11 @@ export class SharedGroup {
     place(this.#away, session, isAway)
     place(this.#attachedKeepers, session, isAttached && keeps)
     place(this.#awayKeepers, session, isAway && keeps)
+  }
+
+  /** The session may be given what others leave, now. */
+  isAttachedKeeper(session: Session): boolean {
+    return this.#attachedKeepers.has(session)
   }
 
   member(session: Session): Member | undefined {

@@ -6,11 +6,13 @@
 
 import type { Appender } from '../log/log.ts'
 import type { Orphans } from '../model/inbox-fold.ts'
+import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import type { Session } from '../model/session.ts'
 import type { QueueEntry, SessionQueue } from '../model/session-queue.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { ReassignedEntry, RecordName, Records } from '../schemas/records.ts'
 import type { Member } from './shared-group.ts'
+import { SharedWaiting } from './shared-waiting.ts'
 
 export interface SharedHandoverOptions {
   readonly shard: number
@@ -19,7 +21,10 @@ export interface SharedHandoverOptions {
   readonly topics: { readonly inbox: string }
   readonly counters: { dropped(reason: string, count: number): void; reassigned(count: number): void }
   readonly now: () => number
-  anotherMember(filter: string, left: { readonly clientId: string; readonly session: number }, isAttached: boolean): Member | undefined
+  anotherMember: AnotherMember
+  /** What a member has not acknowledged; undefined when another router knows. */
+  owed(session: Session): Pick<SessionQueue, 'length' | 'bytes'> | undefined
+  queueLimits(): QueueLimitsInForce
   /** Offset in `sessions` of a shard that the members were chosen with. */
   sessionsPosition(shard: number): number
   onRefused(error: Error): void
@@ -27,6 +32,20 @@ export interface SharedHandoverOptions {
   onSettled(session: Session): void
 }
 
+/** Whose session it is that leaves something. */
+export interface Left {
+  readonly clientId: string
+  readonly session: number
+}
+
+/** Another member of the group than the one that leaves something: an attached one, else any unless `isAttached`. */
+export type AnotherMember = (filter: string, left: Left, isAttached: boolean, owed: (session: Session) => number) => Member | undefined
+
+/** Messages that a member is owed, those given to it within this second among them, above which it is offered none that absent ones hold. */
+const offeredMax = 1_000
+/** Messages handed on, and entries looked at, before others have their turn. */
+const handedPerTurn = 1_000
+const lookedAtPerTurn = 10_000
 /** Entries in one Reassigned record: it stays well below max.message.bytes. */
 const entriesPerRecord = 1_000
 
@@ -37,6 +56,20 @@ export class SharedHandover {
   readonly #options: SharedHandoverOptions
   /** Numbers that are on their way to another member, by the session that leaves them. */
   readonly #leaving = new WeakMap<Session, Set<number>>()
+  /** What absent members hold at QoS 1. */
+  readonly #waiting = new SharedWaiting()
+  /** The number up to which that is known. */
+  readonly #surveyed = new WeakMap<Session, number>()
+  /** Groups of which something is to be offered. */
+  readonly #due = new Set<string>()
+  /** Groups whose attached members have enough for now. */
+  readonly #busy = new Set<string>()
+  /** Given to a member within this second: another router's queue is not seen here, and an own one learns of it by the log. */
+  readonly #given = new Map<Session, { messages: number; bytes: number }>()
+  /** Records of offers on their way: what comes next waits for them. */
+  #offersUnderWay = 0
+  #isScheduled = false
+  #isClosed = false
   #appending = 0
 
   constructor(options: SharedHandoverOptions) {
@@ -50,27 +83,138 @@ export class SharedHandover {
 
   /**
    * The session has no connection: QoS 1 messages that it did not acknowledge go to members that have one. Without such
-   * they stay here, as QoS 2 always does [MQTT-4.8.2-5].
+   * they stay here until one comes, as QoS 2 always does [MQTT-4.8.2-5].
    */
   leave(session: Session): void {
+    this.#surveyed.delete(session)
+    this.#waiting.forget(session)
+    this.grew(session)
+  }
+
+  /** The queue of a session without a connection has new entries. */
+  grew(session: Session): void {
     if (session.attached || session.isOver) return
-    const numbers: number[] = []
-    const byShard = new Map<number, ReassignedEntry[]>()
+    const { queue } = session
+    for (const { number, qos, group } of queue.shared(this.#surveyed.get(session))) {
+      if (qos !== 1 || group === null || this.#waiting.has(group, session)) continue
+      this.#waiting.put(group, session, number)
+      this.#due.add(group)
+    }
+    this.#surveyed.set(session, queue.next)
+    this.#schedule()
+  }
+
+  /** The session has a connection, or is over: it holds nothing for others. */
+  forget(session: Session): void {
+    this.#surveyed.delete(session)
+    this.#waiting.forget(session)
+  }
+
+  /** A member with a connection may be given what absent ones hold of the group. */
+  memberCame(group: string): void {
+    if (this.#waiting.isEmpty(group)) return
+    this.#due.add(group)
+    this.#schedule()
+  }
+
+  /** Once a second: members may take more. */
+  tick(): void {
+    this.#given.clear()
+    for (const group of this.#busy) this.#due.add(group)
+    this.#busy.clear()
+    this.#schedule()
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isClosed || this.#offersUnderWay > 0 || this.#due.size === 0) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (!this.#isClosed && this.#offersUnderWay === 0) this.#offer()
+    })
+  }
+
+  /** Hands on some of what is due, group by group. */
+  #offer(): void {
+    const turn = { handed: handedPerTurn, lookedAt: lookedAtPerTurn }
+    for (const group of this.#due) {
+      this.#due.delete(group)
+      let holder = this.#waiting.first(group)
+      while (holder && this.#handOn(group, ...holder, turn)) holder = this.#waiting.first(group)
+      if (turn.handed > 0 && turn.lookedAt > 0) continue
+      // Last in the row, so that no group waits for another's end.
+      if (!this.#busy.has(group) && !this.#waiting.isEmpty(group)) this.#due.add(group)
+      break
+    }
+    this.#schedule()
+  }
+
+  /** True when all that the session held of the group went to others; else nobody takes more, or the turn is over. */
+  #handOn(group: string, session: Session, first: number, turn: { handed: number; lookedAt: number }): boolean {
+    const left: Left = { clientId: session.clientId, session: session.id }
     const leaving = this.#leaving.get(session) ?? new Set<number>()
-    for (const entry of session.queue.shared()) {
-      if (entry.qos !== 1 || leaving.has(entry.number)) continue
-      const member = this.#options.anotherMember(entry.group as string, { clientId: session.clientId, session: session.id }, true)
-      if (!member) continue
-      add(byShard, member, entry, { clientId: session.clientId, session: session.id })
+    const byShard = new Map<number, ReassignedEntry[]>()
+    const numbers: number[] = []
+    let stoppedAt: number | undefined
+    for (const entry of session.queue.shared(first)) {
+      if (turn.handed === 0 || turn.lookedAt === 0) {
+        stoppedAt = entry.number
+        break
+      }
+      turn.lookedAt--
+      if (entry.group !== group || entry.qos !== 1 || leaving.has(entry.number)) continue
+      const member = this.#takerOf(group, left)
+      if (!member) {
+        stoppedAt = entry.number
+        break
+      }
+      turn.handed--
+      this.#give(byShard, member, entry, left)
       numbers.push(entry.number)
       leaving.add(entry.number)
     }
-    if (numbers.length === 0) return
-    this.#leaving.set(session, leaving)
-    this.#reassign(byShard, () => {
-      const { shard, term } = this.#options
-      this.#append(shard, 'Dropped', { shard, term, clientId: session.clientId, session: session.id, numbers, reason: 'reassigned' })
-    })
+    if (stoppedAt === undefined) this.#waiting.delete(group, session)
+    else this.#waiting.put(group, session, stoppedAt)
+    if (numbers.length > 0) {
+      this.#leaving.set(session, leaving)
+      this.#offersUnderWay++
+      this.#reassign(byShard, () => {
+        const { shard, term } = this.#options
+        this.#append(shard, 'Dropped', { shard, term, clientId: session.clientId, session: session.id, numbers, reason: 'reassigned' })
+        this.#offersUnderWay--
+        this.#schedule()
+      })
+    }
+    return stoppedAt === undefined
+  }
+
+  /** A member with a connection that takes more. */
+  #takerOf(group: string, left: Left): Member | undefined {
+    const member = this.#options.anotherMember(group, left, true, this.#debt)
+    if (!member || this.#hasRoom(member.session)) return member
+    this.#busy.add(group)
+    return undefined
+  }
+
+  /** Who comes back first must not run into the limits of its queue with what all the others held. */
+  #hasRoom(session: Session): boolean {
+    const { messages, bytes } = this.#options.queueLimits().connected
+    const owedBytes = (this.#options.owed(session)?.bytes ?? 0) + (this.#given.get(session)?.bytes ?? 0)
+    return this.#debt(session) < Math.min(offeredMax, messages / 2) && owedBytes < bytes / 2
+  }
+
+  readonly #debt = (session: Session): number => (this.#options.owed(session)?.length ?? 0) + (this.#given.get(session)?.messages ?? 0)
+
+  #give(byShard: Map<number, ReassignedEntry[]>, member: Member, entry: QueueEntry, left: Left): void {
+    const given = this.#given.get(member.session) ?? { messages: 0, bytes: 0 }
+    given.messages++
+    given.bytes += entry.size
+    this.#given.set(member.session, given)
+    add(byShard, member, entry, left)
   }
 
   /**
@@ -90,8 +234,8 @@ export class SharedHandover {
     const byShard = new Map<number, ReassignedEntry[]>()
     const givenUp = new Map<GivenUp, number[]>()
     for (const entry of entries) {
-      const member = entry.qos === 1 ? this.#options.anotherMember(entry.group as string, { clientId, session }, false) : undefined
-      if (member) add(byShard, member, entry, { clientId, session })
+      const member = entry.qos === 1 ? this.#options.anotherMember(entry.group as string, { clientId, session }, false, this.#debt) : undefined
+      if (member) this.#give(byShard, member, entry, { clientId, session })
       else listOf(givenUp, entry.qos === 1 ? 'noMember' : 'sessionEnded').push(entry.number)
     }
     const { shard, term } = this.#options
@@ -148,7 +292,7 @@ function add(
   byShard: Map<number, ReassignedEntry[]>,
   { session, subscription }: Member,
   { source, offset, size, expiresAt, qos, retain, group }: QueueEntry,
-  from: { readonly clientId: string; readonly session: number },
+  from: Left,
 ): void {
   listOf(byShard, session.shard).push({
     source,

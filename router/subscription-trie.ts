@@ -68,9 +68,11 @@ export class SubscriptionTrie {
     this.#shared.delete(shared.filter, group)
   }
 
-  /** The session has got or lost its connection: its groups prefer members that have one. */
-  connectionChanged(session: Session): void {
-    for (const group of this.#groupsOf.get(session) ?? noGroups) group.connectionChanged(session)
+  /** The session has got or lost its connection: its groups, which are returned, prefer members that have one. */
+  connectionChanged(session: Session): Iterable<SharedGroup> {
+    const groups = this.#groupsOf.get(session) ?? noGroups
+    for (const group of groups) group.connectionChanged(session)
+    return groups
   }
 
   /** Every session with a matching subscription that is not shared, once. */

@@ -192,6 +192,93 @@ describe('a member that goes', () => {
   })
 })
 
+describe('what absent members hold', () => {
+  /** Members that went away with one message each, unacknowledged, while nobody else was there. */
+  async function givenAway(gateway: SimGateway, names: readonly string[], qos: 1 | 2 = 1): Promise<void> {
+    const members = await Promise.all(names.map((name) => member(gateway, name)))
+    for (const each of members) await each.subscribe(subscription('$share/g/a/#', { qos }))
+    for (const i of names.keys()) await gateway.publish('a/b', `${i}`, { clientId: `p${i}`, qos })
+    await received(names.length, ...members)
+    expect(members.map((each) => each.texts.length)).toEqual(names.map(() => 1))
+    for (const each of members) each.close('ConnectionLost')
+    await world.turns(100)
+  }
+  const unmarked = (connection: Connection): string[] => [...new Set(texts(connection).map((text) => text.replace(' dup', '')))]
+
+  test('goes to the first that comes back, at QoS 1', async () => {
+    const { gateway } = await given(4)
+    await givenAway(gateway, ['m1', 'm2', 'm3', 'm4'])
+    const back = await member(gateway, 'm2', '$share/other/x')
+    await received(4, back)
+    expect(unmarked(back)).toEqual(['0', '1', '2', '3'])
+    acknowledgeAll(back)
+    await world.pass(1_000)
+    const others = await Promise.all(['m1', 'm3', 'm4'].map((name) => member(gateway, name, '$share/other/x')))
+    await world.pass(1_000)
+    expect(texts(...others)).toEqual([])
+  })
+
+  test('goes to one that joins while it is connected', async () => {
+    const { gateway } = await given()
+    await givenAway(gateway, ['m1', 'm2'])
+    const fresh = await member(gateway, 'new', '$share/other/x')
+    await fresh.subscribe('$share/g/a/#')
+    await received(2, fresh)
+    expect(texts(fresh)).toEqual(['0', '1'])
+  })
+
+  test.each([
+    ['at QoS 2 goes to nobody else [MQTT-4.8.2-5]', 2, 2],
+    ['at QoS 1 goes to nobody that was granted QoS 0', 1, 0],
+  ] as const)('%s', async (_, qos, granted) => {
+    const { gateway } = await given()
+    await givenAway(gateway, ['m1', 'm2'], qos)
+    const fresh = await member(gateway, 'new', '$share/other/x')
+    await fresh.subscribe(subscription('$share/g/a/#', { qos: granted }))
+    await world.pass(2_000)
+    expect(texts(fresh)).toEqual([])
+    const back = [await member(gateway, 'm1', '$share/other/x'), await member(gateway, 'm2', '$share/other/x')]
+    await received(2, ...back)
+  })
+
+  test('goes after a router that died to the first that comes back', async () => {
+    const { gateway, router } = await given()
+    await givenAway(gateway, ['m1', 'm2', 'm3'])
+    router.kill()
+    await world.startRouter('r2')
+    const back = await member(gateway, 'm1', '$share/other/x')
+    await world.until(() => unmarked(back).length === 3, 'everything comes')
+  })
+
+  test('comes bit by bit: no more than half of SESSION_QUEUE_MESSAGES_MAX beyond what is acknowledged, and all in the end', async () => {
+    world = await new World({ partitions: 2, environment: { SESSION_QUEUE_MESSAGES_MAX: '20' } }).start()
+    const gateway = await world.startGateway('gw')
+    const router = await world.startRouter('r1')
+    const names = ['m1', 'm2', 'm3', 'm4']
+    for (const name of names) (await member(gateway, name)).close('ConnectionLost')
+    await world.turns(50)
+    for (let i = 0; i < 60; i++) await gateway.publish('a/b', `${i}`, { clientId: `p${i}` })
+    await world.turns(100)
+    let most = 0
+    let seen = 0
+    const got = new Set<string>()
+    const back = await member(gateway, 'm1', '$share/other/x', {
+      onDelivery: (_, { text }) => {
+        got.add(text.replace(' dup', ''))
+      },
+    })
+    for (let second = 0; second < 30 && got.size < 60; second++) {
+      await world.pass(1_000)
+      most = Math.max(most, back.received.length - seen)
+      seen = back.received.length
+      acknowledgeAll(back)
+      await world.turns(20)
+    }
+    expect([got.size, back.phase, router.failures]).toEqual([60, 'open', []])
+    expect(most).toBeLessThanOrEqual(20)
+  })
+})
+
 describe('a router that dies', () => {
   test.each([0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89])('%i turns after publishing loses nothing of a group, whoever leaves meanwhile', async (turns) => {
     const { gateway, router } = await given(4)
