@@ -31,15 +31,22 @@ function readExtensions(list: Node | undefined): readonly Extension[] {
   })
 }
 
-const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15', extendedKeyUsage: '2.5.29.37', certificatePolicies: '2.5.29.32' }
+const oids = {
+  keyUsage: '2.5.29.15',
+  basicConstraints: '2.5.29.19',
+  crlNumber: '2.5.29.20',
+  nameConstraints: '2.5.29.30',
+  certificatePolicies: '2.5.29.32',
+  extendedKeyUsage: '2.5.29.37',
+}
 /** Critical extensions of an issuer that are kept to here. */
-const understood: ReadonlySet<string> = new Set(Object.values(oids))
+const understood: ReadonlySet<string> = new Set([oids.basicConstraints, oids.keyUsage, oids.extendedKeyUsage, oids.certificatePolicies])
 
 export interface IssuerConstraints {
   /** Issuers that may stand between this one and the leaf; Infinity without a limit. */
   readonly pathLength: number
-  /** A critical extension that is not understood here: the certificate must not be used as an issuer (RFC 5280 4.2). */
-  readonly notUnderstood: string | undefined
+  /** An extension that is not kept to here, critical (RFC 5280 4.2) or name constraints in any case: the certificate must not be used as an issuer. */
+  readonly notKept: string | undefined
 }
 
 const constraints = new WeakMap<X509Certificate, IssuerConstraints>()
@@ -54,7 +61,7 @@ export function issuerConstraints(certificate: X509Certificate): IssuerConstrain
   const length = basic && children(asn1.fromDer(basic.value)).find((part) => isA(part, asn1.Type.INTEGER))
   const read = {
     pathLength: length ? asn1.derToInteger(forge.util.createBuffer(bytesOf(length))) : Number.POSITIVE_INFINITY,
-    notUnderstood: extensions.find(({ oid, isCritical }) => isCritical && !understood.has(oid))?.oid,
+    notKept: extensions.find(({ oid, isCritical }) => oid === oids.nameConstraints || (isCritical && !understood.has(oid)))?.oid,
   }
   constraints.set(certificate, read)
   return read
@@ -67,6 +74,14 @@ export interface RevocationList {
   /** Milliseconds since the epoch; the next one is due by `nextUpdate`, Infinity when it does not say. */
   readonly thisUpdate: number
   readonly nextUpdate: number
+  /** Grows from one list of the CA to the next, where it numbers them. */
+  readonly number: bigint | undefined
+}
+
+/** Whether the same CA made the one list before the other. Numbers count within a second only: a CA set up anew begins again at 1. */
+export function isOlder(list: RevocationList, other: RevocationList): boolean {
+  if (list.thisUpdate !== other.thisUpdate) return list.thisUpdate < other.thisUpdate
+  return list.number !== undefined && other.number !== undefined && list.number < other.number
 }
 
 const signatureHashes: Readonly<Record<string, string | null>> = {
@@ -89,6 +104,9 @@ function readTime(node: Node | undefined): number {
 }
 
 const isTime = (node: Node | undefined): boolean => isA(node, asn1.Type.UTCTIME) || isA(node, asn1.Type.GENERALIZEDTIME)
+
+/** An INTEGER that is not negative. */
+const readNumber = (der: string): bigint => BigInt(`0x${Buffer.from(bytesOf(asn1.fromDer(der)), 'latin1').toString('hex')}`)
 
 /** DER, PEM, or either in base64. */
 function toDer(content: Uint8Array): Buffer {
@@ -139,5 +157,6 @@ function readBody(parts: readonly Node[]): RevocationList | { readonly problem: 
   const thisUpdate = readTime(parts[from])
   const nextUpdate = hasNext ? readTime(parts[from + 1]) : Number.POSITIVE_INFINITY
   if (Number.isNaN(thisUpdate) || Number.isNaN(nextUpdate)) return { problem: 'must say when it was made and when the next one is due' }
-  return { serials, thisUpdate, nextUpdate }
+  const crlNumber = extensions.find(({ oid }) => oid === oids.crlNumber)
+  return { serials, thisUpdate, nextUpdate, number: crlNumber && readNumber(crlNumber.value) }
 }

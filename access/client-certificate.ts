@@ -111,14 +111,21 @@ interface Path {
 
 /**
  * The way from a certificate to a registered CA, or why there is none: the CA itself signed it (XA-01), or an issuer that the
- * client sent, which a registered CA vouches for in turn. `below`: issuers under this certificate.
+ * client sent, which a registered CA vouches for in turn. Where a registered CA signed, its word is the last: what the client
+ * sends must not lead around a revocation, a stale list or a limit of that CA. `below`: issuers under this certificate.
  */
 function climb(view: RegistryView, child: X509Certificate, sent: readonly X509Certificate[], context: RevocationContext, below = 0): Path | string {
-  const registered = findIssuer(view, child, context, below)
-  if (typeof registered !== 'string') return { expiresAt: registered.certificate.validToDate.getTime() }
-  let why = registered
+  if (isWeak(child)) return `the certificate's signature, ${child.signatureAlgorithm}, can be forged`
+  const named = view.authoritiesOf(child.issuer)
+  // Also who signed is told by name and key alone: a sent certificate of that name and key is the registered CA.
+  const signers = named.filter(({ certificate }) => hasSignatureOf(child, certificate))
+  if (signers.length > 0) return judgeSigners(view, signers, child, context, below)
+  let why =
+    named.length === 0
+      ? `no CA certificate is registered for the issuer “${shownName(child.issuer)}”`
+      : 'no registered CA certificate of that name made the signature'
   for (const issuer of sent) {
-    if (issuer === child || issuer.subject !== child.issuer || !issuer.ca || isWeak(child) || !isSignedBy(child, issuer)) continue
+    if (issuer === child || issuer.subject !== child.issuer || !mayHaveIssued(issuer, child) || !hasSignatureOf(child, issuer)) continue
     const problem = whyNoIssuer(issuer, context.now, below)
     const above =
       problem ??
@@ -130,58 +137,71 @@ function climb(view: RegistryView, child: X509Certificate, sent: readonly X509Ce
         below + 1,
       )
     if (typeof above !== 'string') return { expiresAt: Math.min(issuer.validToDate.getTime(), above.expiresAt) }
-    why = problem === undefined ? above : `the intermediate “${issuer.subject.replaceAll('\n', ', ')}” ${problem}`
+    why = problem === undefined ? above : `the intermediate “${shownName(issuer.subject)}” ${problem}`
   }
   return why
 }
 
+/** What the CA that signed says, by all the certificates that are registered for its name and key: a list of any revokes, and one that is fit is enough. */
+function judgeSigners(
+  view: RegistryView,
+  signers: readonly CertificateAuthority[],
+  child: X509Certificate,
+  context: RevocationContext,
+  below: number,
+): Path | string {
+  const revoked = whyRevoked(view, signers, child, context)
+  if (revoked !== undefined) return revoked
+  let why = ''
+  for (const { name, certificate } of signers) {
+    const problem = whyUnfit(certificate, child, context.now, below)
+    if (problem === undefined) return { expiresAt: certificate.validToDate.getTime() }
+    why = `the CA certificate “${name}” ${problem}`
+  }
+  return why
+}
+
+/** Why a registered CA that signed a certificate must not have done so, with so many issuers below it. */
+function whyUnfit(authority: X509Certificate, child: X509Certificate, now: number, below: number): string | undefined {
+  if (!mayHaveIssued(authority, child)) return 'does not sign such certificates, by its basic constraints, key usage or key identifier'
+  if (below > issuerConstraints(authority).pathLength) return `allows no ${below} issuers below itself`
+  return whyOutsideValidity(authority, now)
+}
+
+const shownName = (name: string): string => name.replaceAll('\n', ', ')
+
 /** Why a certificate cannot be an issuer here, with so many issuers below it (RFC 5280 6.1.4). */
 function whyNoIssuer(issuer: X509Certificate, now: number, below: number): string | undefined {
-  const { pathLength, notUnderstood } = issuerConstraints(issuer)
+  const { pathLength, notKept } = issuerConstraints(issuer)
   if (below > pathLength) return `allows ${pathLength} issuers below itself, and there are ${below}`
-  if (notUnderstood !== undefined) return `has the critical extension ${notUnderstood}, which is not understood here`
+  if (notKept !== undefined) return `has the extension ${notKept}, which is not kept to here`
   if (!isForClients(issuer)) return 'is not for issuers of client certificates'
   return whyOutsideValidity(issuer, now)
 }
 
 const isWeak = (certificate: X509Certificate): boolean => weakSignature.test(certificate.signatureAlgorithm ?? '')
 
-/** The registered CA that signed the certificate, or why there is none. */
-function findIssuer(view: RegistryView, child: X509Certificate, context: RevocationContext, below: number): CertificateAuthority | string {
-  const authorities = view.authoritiesOf(child.issuer)
-  if (authorities.length === 0) return `no CA certificate is registered for the issuer “${child.issuer.replaceAll('\n', ', ')}”`
-  if (isWeak(child)) return `the certificate's signature, ${child.signatureAlgorithm}, can be forged`
-  let why = 'no registered CA certificate of that name made the signature'
-  for (const authority of authorities) {
-    const { certificate } = authority
-    if (!certificate.ca || !isSignedBy(child, certificate)) continue
-    const problem =
-      whyOutsideValidity(certificate, context.now) ??
-      (below > issuerConstraints(certificate).pathLength ? `allows no ${below} issuers below itself` : undefined)
-    const revoked = problem === undefined ? whyRevoked(view, authority, child, context) : undefined
-    if (problem === undefined && revoked === undefined) return authority
-    why = revoked ?? `the CA certificate “${authority.name}” ${problem}`
-    if (revoked !== undefined) return why
-  }
-  return why
+/** By what both certificates say; whether the key of the one signed the other is `hasSignatureOf`. */
+function mayHaveIssued(issuer: X509Certificate, child: X509Certificate): boolean {
+  return issuer.ca && child.checkIssued(issuer)
 }
 
 /** Verifying costs 0.1 ms; a change in the registry judges every connection again. */
 const verified = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>()
 
-function isSignedBy(leaf: X509Certificate, issuer: X509Certificate): boolean {
-  const issuers = verified.get(leaf) ?? new WeakMap<X509Certificate, boolean>()
-  verified.set(leaf, issuers)
+function hasSignatureOf(child: X509Certificate, issuer: X509Certificate): boolean {
+  const issuers = verified.get(child) ?? new WeakMap<X509Certificate, boolean>()
+  verified.set(child, issuers)
   const known = issuers.get(issuer)
   if (known !== undefined) return known
-  const answer = checkSignature(leaf, issuer)
+  const answer = verifies(child, issuer)
   issuers.set(issuer, answer)
   return answer
 }
 
-function checkSignature(leaf: X509Certificate, issuer: X509Certificate): boolean {
+function verifies(child: X509Certificate, issuer: X509Certificate): boolean {
   try {
-    return leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey)
+    return child.verify(issuer.publicKey)
   } catch {
     return false // a key or an algorithm that OpenSSL does not take
   }

@@ -27,15 +27,29 @@ function registeredList(resource: Resource<'caCertificates'>, issuer: X509Certif
   return list ?? undefined
 }
 
-/** Why the certificate counts no more; undefined when it does. */
-export function whyRevoked(view: RegistryView, authority: CertificateAuthority, certificate: X509Certificate, context: RevocationContext): string | undefined {
-  const resource = view.caCertificates.get(authority.name)
-  if (!resource) return undefined
-  const { encodedRevocationList, revocationListUrl } = resource.properties
-  if (encodedRevocationList === undefined && revocationListUrl === undefined) return undefined
-  const lists = [registeredList(resource, authority.certificate), context.fetchedLists?.get(authority.name)].filter((list) => list !== undefined)
+/**
+ * Why the certificate counts no more; undefined when it does. `authorities`: every CA certificate that is registered for its
+ * issuer's name and key; the list of any of them is that issuer's.
+ */
+export function whyRevoked(
+  view: RegistryView,
+  authorities: readonly CertificateAuthority[],
+  certificate: X509Certificate,
+  context: RevocationContext,
+): string | undefined {
   const serial = foldSerial(certificate.serialNumber)
-  if (lists.some(({ serials }) => serials.has(serial))) return `the CA “${authority.name}” has revoked the certificate ${serial}`
-  if (context.staleLists !== 'refuse' || lists.some(({ nextUpdate }) => context.now < nextUpdate)) return undefined
-  return `no current revocation list of the CA “${authority.name}” is known (CRL_STALE)`
+  let withList: string | undefined
+  let isCurrent = false
+  for (const authority of authorities) {
+    const resource = view.caCertificates.get(authority.name)
+    if (!resource) continue
+    const { encodedRevocationList, revocationListUrl } = resource.properties
+    if (encodedRevocationList === undefined && revocationListUrl === undefined) continue
+    const lists = [registeredList(resource, authority.certificate), context.fetchedLists?.get(authority.name)].filter((list) => list !== undefined)
+    if (lists.some(({ serials }) => serials.has(serial))) return `the CA “${authority.name}” has revoked the certificate ${serial}`
+    withList ??= authority.name
+    isCurrent ||= lists.some(({ nextUpdate }) => context.now < nextUpdate)
+  }
+  if (withList === undefined || isCurrent || context.staleLists !== 'refuse') return undefined
+  return `no current revocation list of the CA “${withList}” is known (CRL_STALE)`
 }

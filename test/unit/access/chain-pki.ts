@@ -27,13 +27,15 @@ export interface CertificateOptions {
   readonly to?: number
   readonly isCa?: boolean
   readonly pathLength?: number
+  /** New ones without. */
+  readonly keys?: webcrypto.CryptoKeyPair
   readonly extensions?: readonly x509.Extension[]
 }
 
 let serial = 0x1000
 
 async function make(commonName: string, issuer: Issuer | undefined, options: CertificateOptions) {
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+  const keys = options.keys ?? ((await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair)
   const { now, from = now - day, to = now + day, isCa = false, pathLength, extensions = [] } = options
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: (serial++).toString(16),
@@ -61,13 +63,24 @@ export async function issue(name: string, by: Issuer, options: CertificateOption
   return { cert: pem, key, serialNumber: certificate.serialNumber }
 }
 
+export interface ListOptions {
+  /** Milliseconds since the epoch; the list is a day older and good for a day more, unless `made` and `next` say otherwise. */
+  readonly now: number
+  readonly made?: number
+  readonly next?: number
+  /** CRL number, below 128. */
+  readonly number?: number
+}
+
 /** A revocation list of the authority, PEM. */
-export async function revocationList(by: Issuer, serialNumbers: readonly string[], options: { readonly now: number; readonly next?: number }): Promise<string> {
+export async function revocationList(by: Issuer, serialNumbers: readonly string[], options: ListOptions): Promise<string> {
+  const { now, made = now - day, next = now + day, number } = options
   const list = await x509.X509CrlGenerator.create({
     issuer: `CN=${by.name}`,
-    thisUpdate: new Date(options.now - day),
-    nextUpdate: new Date(options.next ?? options.now + day),
-    entries: serialNumbers.map((serialNumber) => ({ serialNumber, revocationDate: new Date(options.now - day) })),
+    thisUpdate: new Date(made),
+    nextUpdate: new Date(next),
+    entries: serialNumbers.map((serialNumber) => ({ serialNumber, revocationDate: new Date(now - day) })),
+    extensions: number === undefined ? [] : [new x509.Extension('2.5.29.20', false, new Uint8Array([2, 1, number]))],
     signingAlgorithm: algorithm,
     signingKey: by.keys.privateKey,
   })
@@ -76,4 +89,6 @@ export async function revocationList(by: Issuer, serialNumbers: readonly string[
 
 /** Names that certificates below may have: a critical extension that is not understood here. */
 export const nameConstraints = new x509.Extension('2.5.29.30', true, new Uint8Array([0x30, 0]))
+export const mildNameConstraints = new x509.Extension('2.5.29.30', false, new Uint8Array([0x30, 0]))
 export const forServersOnly = new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth])
+export const signsNothing = new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true)
