@@ -1,7 +1,7 @@
 /** Revocation lists that CA certificates name by URL: fetched, fetched again when they grow old, and kept while a newer one cannot be had. */
 import type { X509Certificate } from 'node:crypto'
 import type { Logger } from 'pino'
-import { type RevocationList, readRevocationList } from '../access/certificate-structure.ts'
+import { isOlder, type RevocationList, readRevocationList } from '../access/certificate-structure.ts'
 import { shownUrl } from '../access/shown-url.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import type { GatewaySettings } from './config.ts'
@@ -77,8 +77,11 @@ export class FetchedLists {
     source.triedAt = now()
     try {
       const list = await this.#read(source)
-      metrics.revocationListsFetched.inc({ result: 'fetched' })
       if (this.#sources.get(name) !== source) return
+      const before = this.#lists.get(name)
+      // Signed by the CA all the same: a mirror that lags, or somebody who would have a certificate good again.
+      if (before && isOlder(list, before)) throw new RequestFailed('content', `the list at ${shownUrl(source.url)} is older than the one before`)
+      metrics.revocationListsFetched.inc({ result: 'fetched' })
       source.fetchedAt = now()
       this.#lists.set(name, list)
       onChange()
