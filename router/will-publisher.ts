@@ -8,8 +8,8 @@ import { createHash } from 'node:crypto'
 import type { Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { Session } from '../model/session.ts'
-import { encodeRecord } from '../schemas/codec.ts'
-import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
+import { encodeRecord, headerSize } from '../schemas/codec.ts'
+import { encodeMessage } from '../schemas/message-record.ts'
 import type { Message, PendingWill, RecordName, Records } from '../schemas/records.ts'
 
 export interface WillPublisherOptions {
@@ -28,6 +28,7 @@ export interface WillPublisherOptions {
 
 /** Clocks of routers and Kafka differ by less, ms. */
 const clockSkewMs = 60_000
+const messageIdSize = 16
 /** Marks the ids of wills: what source shards look for repeats among. */
 const idMark = Buffer.from('will')
 
@@ -63,6 +64,9 @@ export function willMessage(shard: number, clientId: string, pending: PendingWil
   }
 }
 
+/** Wills of one partition of `messages` that may be there already, by the ids of their messages. */
+type Decided = Map<string, { readonly clientId: string; readonly pending: PendingWill }>
+
 export class WillPublisher {
   readonly #options: WillPublisherOptions
   /** Sessions with wills that wait for their delay. */
@@ -82,12 +86,14 @@ export class WillPublisher {
 
   /** The session's wills are not what they were. */
   changed(session: Session): void {
-    this.#look(session, false)
+    this.#look(session)
   }
 
-  /** Sessions as the shard was taken with them: what is decided may be in `messages` already. */
+  /** Sessions as the shard was taken with them: what is decided may be in `messages` already. One scan a partition tells of all. */
   recover(sessions: Iterable<Session>): void {
-    for (const session of sessions) if (session.wills.length > 0) this.#look(session, true)
+    const decided = new Map<number, Decided>()
+    for (const session of sessions) if (session.wills.length > 0) this.#look(session, decided)
+    if (decided.size > 0) void this.#fireUnlessThere(decided).catch((error: Error) => this.#failed(error))
   }
 
   /** Once a second: delays that are over. */
@@ -107,14 +113,15 @@ export class WillPublisher {
     this.#isClosed = true
   }
 
-  #look(session: Session, mayBePublished: boolean): void {
+  /** What is decided is published, or put down in `decided`. */
+  #look(session: Session, decided?: Map<number, Decided>): void {
     let waits = false
     for (const pending of session.wills) {
       if (!pending.isDecided) waits = true
       else if (!this.#firing.has(pending.epoch)) {
         this.#firing.add(pending.epoch)
         this.#deciding.delete(pending.epoch)
-        if (mayBePublished) void this.#fireUnlessThere(session.clientId, pending).catch((error: Error) => this.#failed(error))
+        if (decided) this.#put(decided, session.clientId, pending)
         else this.#fire(session.clientId, pending)
       }
     }
@@ -122,23 +129,41 @@ export class WillPublisher {
     else this.#waiting.delete(session)
   }
 
-  async #fireUnlessThere(clientId: string, pending: PendingWill): Promise<void> {
-    const { log, topics, partitions, shard } = this.#options
-    const id = willMessageId(shard, clientId, pending.epoch)
+  #put(decided: Map<number, Decided>, clientId: string, pending: PendingWill): void {
+    const { shard, partitions } = this.#options
     const partition = partitionOf(Buffer.from(pending.will.topic), partitions)
-    let offset = (await log.offsetsAt(topics.messages, pending.dueAt - clockSkewMs)).get(partition) ?? 0
-    const end = (await log.endOffsets(topics.messages)).get(partition) ?? 0
-    while (offset < end && !this.#isClosed) {
-      const stretch = await log.read(topics.messages, partition, offset)
-      for (const { value } of stretch.records) {
-        if (!value?.includes(id) || !decodeMessage(value).messageId.equals(id)) continue
-        this.#forget(clientId, pending, 'published')
-        return
+    const here: Decided = decided.get(partition) ?? new Map()
+    decided.set(partition, here.set(willMessageId(shard, clientId, pending.epoch).toString('latin1'), { clientId, pending }))
+  }
+
+  /** One partition after the other: however many wills there are, one read is under way. */
+  async #fireUnlessThere(decided: ReadonlyMap<number, Decided>): Promise<void> {
+    const { log, topics } = this.#options
+    const ends = await log.endOffsets(topics.messages)
+    for (const [partition, wills] of decided) {
+      let from = Number.POSITIVE_INFINITY
+      for (const { pending } of wills.values()) from = Math.min(from, pending.dueAt - clockSkewMs)
+      let offset = (await log.offsetsAt(topics.messages, from)).get(partition) ?? 0
+      const end = ends.get(partition) ?? 0
+      while (offset < end && wills.size > 0 && !this.#isClosed) {
+        const stretch = await log.read(topics.messages, partition, offset)
+        for (const { value } of stretch.records) if (value) this.#forgetPublished(wills, value)
+        if (stretch.nextOffset <= offset) break
+        offset = stretch.nextOffset
       }
-      if (stretch.nextOffset <= offset) break
-      offset = stretch.nextOffset
+      if (this.#isClosed) return
+      for (const { clientId, pending } of wills.values()) this.#fire(clientId, pending)
     }
-    if (!this.#isClosed) this.#fire(clientId, pending)
+  }
+
+  #forgetPublished(wills: Decided, value: Buffer): void {
+    const id = value.subarray(headerSize, headerSize + messageIdSize)
+    if (!isWillMessageId(id)) return
+    const key = id.toString('latin1')
+    const will = wills.get(key)
+    if (!will) return
+    wills.delete(key)
+    this.#forget(will.clientId, will.pending, 'published')
   }
 
   #fire(clientId: string, pending: PendingWill): void {
