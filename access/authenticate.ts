@@ -2,7 +2,7 @@
  * Who a connection is (spec 1.8). In this order:
  *
  * 1. An authentication method of MQTT 5 names a kind of token; any other method is the webhook's business, if there is one.
- * 2. A client of the registry, by user name or by its certificate's names, shows a certificate that is good for it, or its password.
+ * 2. A client of the registry, by user name or by its certificate's names, shows a certificate that is good for it; by user name, or its password.
  * 3. A password that is a token of the namespace's issuer stands for what the token says.
  * 4. Who is no client of the registry is asked about at the namespace's webhook.
  * 5. Without a webhook, and only while the group `$anonymous` exists, anybody without a certificate who claims no registered name.
@@ -159,21 +159,24 @@ const registered = ({ name, properties: { authenticationName, attributes } }: Re
   kind: 'registered',
 })
 
-const disabled = ({ properties }: Resource<'clients'>): Authentication => notAuthorized(`the client “${properties.authenticationName}” is disabled`)
+const whyDisabled = ({ properties }: Resource<'clients'>): string => `the client “${properties.authenticationName}” is disabled`
+const disabled = (client: Resource<'clients'>): Authentication => notAuthorized(whyDisabled(client))
 
 function judgeWithCertificate(view: RegistryView, credentials: Credentials, leaf: X509Certificate, context: AuthenticationContext): Authentication {
   const names = namesOf(leaf)
   const client = findClient(view, credentials.username, names)
-  if (typeof client === 'string') return askAboutTokenAsPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? notAuthorized(client)
-  if (client.properties.state !== 'Enabled') return disabled(client)
+  if (typeof client === 'string')
+    return askAboutTokenAsPassword(view, credentials, context) ?? askWebhook(view, credentials) ?? refuseInTime(view, credentials, client)
+  if (client.properties.state !== 'Enabled') return refuseInTime(view, credentials, whyDisabled(client))
   const verdict = judgeCertificate(view, client, { leaf, chain: credentials.certificateChain ?? [], names }, context)
   if (verdict.ok) return { ok: true, principal: registered(client), expiresAt: verdict.expiresAt }
-  return askPasswordOf(client, credentials) ?? askAboutTokenAsPassword(view, credentials, context) ?? notAuthorized(verdict.why)
+  return askPasswordOf(client, credentials) ?? askAboutTokenAsPassword(view, credentials, context) ?? refuseInTime(view, credentials, verdict.why)
 }
 
-function askPasswordOf({ name, properties }: Resource<'clients'>, { password }: Credentials): Authentication | undefined {
+/** Only who gives the user name: guesses are counted under it, and a worthless certificate shall not name somebody in its place. */
+function askPasswordOf({ name, properties }: Resource<'clients'>, { username, password }: Credentials): Authentication | undefined {
   const { passwordHash: hash, authenticationName } = properties
-  if (hash === undefined || password === undefined) return undefined
+  if (hash === undefined || password === undefined || username === undefined || username === '') return undefined
   return ask(
     { about: 'password', client: name, hash, password, why: `the password is not that of “${authenticationName}”` },
     'the password has not been checked',
@@ -204,8 +207,9 @@ function judgeWithoutCertificate(view: RegistryView, credentials: Credentials, c
   return judged.ok ? judged : refuseInTime(view, credentials, judged.why)
 }
 
-function whyWithoutCertificate({ properties: { authenticationName, state, passwordHash } }: Resource<'clients'>): string {
-  if (state !== 'Enabled') return `the client “${authenticationName}” is disabled`
+function whyWithoutCertificate(client: Resource<'clients'>): string {
+  const { authenticationName, state, passwordHash } = client.properties
+  if (state !== 'Enabled') return whyDisabled(client)
   return `the client “${authenticationName}” is registered and must show its certificate${passwordHash === undefined ? '' : ' or its password'}`
 }
 

@@ -59,6 +59,28 @@ test('a certificate that is good needs no password, one that is not may be made 
   expect(question(judge(view, { username: 'device-1', certificate: makeLeaf(ca, 'other') }))).toBeUndefined()
 })
 
+test('beside a certificate that is worth nothing, too, a password is looked into for as long whether or not the name is there', () => {
+  const stranger = makeLeaf(makeAuthority('nobody'), 'whatever')
+  const view = viewOf({ clients: { d1: device(), d2: { clientCertificateAuthentication: {} }, d3: device({ authenticationName: 'd3', state: 'Disabled' }) } })
+  for (const username of ['nobody', 'd2', 'd3']) {
+    const asked = question(judge(view, { username, certificate: stranger, password }))
+    expect([username, asked]).toMatchObject([username, { about: 'password', client: undefined, hash: passwordHash }])
+    expect(question(judge(view, { username, certificate: stranger }))).toBeUndefined()
+  }
+})
+
+test('a password is for the user name it comes with: neither a worthless certificate nor none names somebody in its place', () => {
+  const view = viewOf({ clients: { d1: device(), a: device({ authenticationName: 'anonymous' }) } })
+  put(view, 'namespace', 'default', {
+    topicSpacesConfiguration: { clientAuthentication: { alternativeAuthenticationNameSources: ['ClientCertificateSubject'] } },
+  })
+  const certificate = makeLeaf(makeAuthority('nobody'), 'Device-1')
+  expect(question(judge(view, { username: 'Device-1', certificate, password }))).toMatchObject({ client: 'd1' })
+  for (const credentials of [{ certificate }, { certificate, username: '' }, {}]) {
+    expect(question(judge(view, { ...credentials, password }))).toMatchObject({ about: 'password', client: undefined })
+  }
+})
+
 test('a connection by password ends when the password is changed or taken away, or the client disabled', () => {
   const view = viewOf({ clients: { d1: device() } })
   const credentials: Credentials = {
