@@ -203,7 +203,7 @@ export const gatewaySettings = {
     unit: 'ms',
     about: 'Longest time that the refusal of credentials is put off; it doubles with each failure of late of the name or, later, the address. 0: never',
     outcome:
-      'the refusal comes late, and another CONNECT without certificate from there under that name gets 0x9F meanwhile; right credentials are not delayed',
+      'the refusal comes late, and another CONNECT from there under that name, unless with a good certificate, gets 0x9F meanwhile, even if who guessed hangs up',
     metric: reached('FAILED_CONNECT_DELAY_MAX'),
   },
   FAILED_CONNECTS_REMEMBERED_MAX: {
@@ -212,7 +212,7 @@ export const gatewaySettings = {
     min: 1,
     max: 1_000_000,
     unit: 'addresses',
-    about: 'Addresses, and as many names, whose failed CONNECTs are remembered',
+    about: 'Addresses, and as many names, whose failed CONNECTs are remembered, and as many refusals that are put off',
     outcome: 'the one that failed longest ago is forgotten',
     metric: reached('FAILED_CONNECTS_REMEMBERED_MAX'),
   },

@@ -130,7 +130,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** When a rate lets the client be read again, and when it may be sent more, ms since the epoch; Infinity: nothing waits for that. */
   #readAgainAt = Number.POSITIVE_INFINITY
   #sendAgainAt = Number.POSITIVE_INFINITY
-  /** The name of an attempt that others have to wait for (failed-connects.ts). */
+  /** The name of an attempt that others have to wait for until it is judged (failed-connects.ts). */
   #heldName: string | null = null
   isFlushScheduled = false
 
@@ -573,7 +573,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       authenticationData,
       ...this.#certificates(),
     }
-    if (!credentials.certificate && !this.#mayGuess(packet.username ?? '', since)) {
+    if (!this.#mayBeJudged(credentials, since)) {
       this.#refuse(ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
       return
     }
@@ -593,11 +593,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #judged(client: Client, since: number, authentication: Authentication, credentials: Credentials): void {
     const host = this.#host
     if (this.#phase.is !== 'authenticating') return
+    this.#settle()
     if (!authentication.ok) {
       this.#refuseCredentials(credentials, authentication.reasonCode, authentication.why)
       return
     }
-    this.#settle()
     if (credentials.evidence && !host.registryIsCurrent) {
       this.#refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
       return
@@ -996,16 +996,18 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       return
     }
     host.metrics.reached('FAILED_CONNECT_DELAY_MAX')
-    if (this.#heldName === null && host.failedConnects.hold(this.transport.remoteAddress, name)) this.#heldName = name
     this.#phase = { is: 'refusing', until: now + delayMs, reasonCode, why }
     host.setDeadline(this, now + delayMs)
     this.#input.pause(Pause.attaching)
   }
 
-  #mayGuess(name: string, nowMs: number): boolean {
+  /** One guess at a time. Nobody guesses a certificate: one that is good is not in line, but what is shown beside a worthless one is. */
+  #mayBeJudged(credentials: Credentials, nowMs: number): boolean {
+    const { username: name = '', password, authenticationMethod, certificate } = credentials
+    if (certificate && password === undefined && authenticationMethod === undefined) return true
     const attempt = this.#host.failedConnects.begin(this.transport.remoteAddress, name, nowMs)
     if (attempt === 'held') this.#heldName = name
-    return attempt !== 'busy'
+    return attempt !== 'busy' || (certificate !== undefined && this.#host.authenticate(credentials, this.isInternal).ok)
   }
 
   /** Nobody has to wait for this attempt any more. */

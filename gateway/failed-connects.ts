@@ -2,13 +2,17 @@
  * Slows down guessing: the refusal of a CONNECT is put off, the longer the more often the address and the name failed of
  * late. Whoever shows the right credentials is let in without delay, so nobody is locked out by the failures of another.
  * One guess at a time, then: what comes from an address under a name while another such is judged, or its refusal put off, is not judged.
+ * Hanging up does not shorten the wait: a refusal is put off until a time, whether or not anybody still listens for it.
+ * Names are compared as the registry compares them (CL-02).
  */
+import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { foldName } from '../model/registry-view.ts'
 
 export interface FailedConnectLimits {
   /** ms; 0 puts nothing off. */
   readonly FAILED_CONNECT_DELAY_MAX: number
-  /** Addresses, and as many names. */
+  /** Addresses, as many names, and as many refusals that are put off. */
   readonly FAILED_CONNECTS_REMEMBERED_MAX: number
 }
 
@@ -28,44 +32,52 @@ export class FailedConnects {
   readonly #limits: FailedConnectLimits
   readonly #byAddress: LRUCache<string, Failures>
   readonly #byName: LRUCache<string, Failures>
-  /** Address and name of attempts that others have to wait for. Bounded by the connections. */
-  readonly #held = new Set<string>()
+  /** Address and name of attempts that are judged while others have to wait. Bounded by the connections. */
+  readonly #judged = new Set<string>()
+  /** Until when the refusal for an address and a name is put off, ms since the epoch. */
+  readonly #putOff: LRUCache<string, number>
 
   /** `onForgotten` is called when the failures of one had to make room. */
   constructor(limits: FailedConnectLimits, onForgotten: () => void) {
     this.#limits = limits
-    const memory = (): LRUCache<string, Failures> =>
-      new LRUCache({ max: limits.FAILED_CONNECTS_REMEMBERED_MAX, dispose: (_failures, _key, why) => why === 'evict' && onForgotten() })
+    const memory = <T extends object | number>(): LRUCache<string, T> =>
+      new LRUCache({ max: limits.FAILED_CONNECTS_REMEMBERED_MAX, dispose: (_value, _key, why) => why === 'evict' && onForgotten() })
     this.#byAddress = memory()
     this.#byName = memory()
+    this.#putOff = memory()
   }
 
   /**
-   * Whether an attempt may be judged: not while another is held for the address and the name. `held`: they failed too often
-   * of late, and this is the one that others have to wait for, until `settled`.
+   * Whether an attempt may be judged: not while another is for the address and the name, or its refusal is put off. `held`:
+   * they failed too often of late, and this is the one that others have to wait for, until `settled`.
    */
   begin(address: string, name: string, nowMs: number): 'free' | 'held' | 'busy' {
-    if (this.#held.has(keyOf(address, name))) return 'busy'
-    return this.#delayMs(left(this.#byAddress, address, nowMs) + 1, left(this.#byName, name, nowMs) + 1, name) > 0 && this.hold(address, name) ? 'held' : 'free'
+    const nameKey = keyOfName(name)
+    const key = keyOf(address, nameKey)
+    if (this.#judged.has(key) || this.#isPutOff(key, nowMs)) return 'busy'
+    if (this.#delayMs(left(this.#byAddress, address, nowMs) + 1, left(this.#byName, nameKey, nowMs) + 1, name) === 0) return 'free'
+    this.#judged.add(key)
+    return 'held'
   }
 
-  /** Counts a failure; answers for how long its refusal is put off, ms. An empty name is nobody's. */
+  /** Counts a failure; answers for how long its refusal is put off, ms, and others have to wait. An empty name is nobody's. */
   failed(address: string, name: string, nowMs: number): number {
     if (this.#limits.FAILED_CONNECT_DELAY_MAX === 0) return 0
-    return this.#delayMs(count(this.#byAddress, address, nowMs), name === '' ? 0 : count(this.#byName, name, nowMs), name)
+    const nameKey = keyOfName(name)
+    const delayMs = this.#delayMs(count(this.#byAddress, address, nowMs), name === '' ? 0 : count(this.#byName, nameKey, nowMs), name)
+    if (delayMs > 0) this.#putOff.set(keyOf(address, nameKey), nowMs + delayMs)
+    return delayMs
   }
 
-  /** False when another one is held already. */
-  hold(address: string, name: string): boolean {
-    const key = keyOf(address, name)
-    if (this.#held.has(key)) return false
-    this.#held.add(key)
-    return true
-  }
-
-  /** Of the one that is held: it was let in, or its refusal has gone out, or its connection is over. */
+  /** Of the one that is held: it was judged, or its connection is over before that. */
   settled(address: string, name: string): void {
-    this.#held.delete(keyOf(address, name))
+    this.#judged.delete(keyOf(address, keyOfName(name)))
+  }
+
+  /** A clock that was set back puts nothing off for longer than the longest delay. */
+  #isPutOff(key: string, nowMs: number): boolean {
+    const leftMs = (this.#putOff.peek(key) ?? nowMs) - nowMs
+    return leftMs > 0 && leftMs <= this.#limits.FAILED_CONNECT_DELAY_MAX
   }
 
   #delayMs(ofAddress: number, ofName: number, name: string): number {
@@ -75,7 +87,15 @@ export class FailedConnects {
   }
 }
 
-const keyOf = (address: string, name: string): string => `${address} ${name}`
+const nameLengthMax = 256
+
+/** What nobody can be registered as may be as long as a CONNECT: it is not kept. */
+function keyOfName(name: string): string {
+  const folded = foldName(name)
+  return folded.length <= nameLengthMax ? folded : hash('sha256', folded)
+}
+
+const keyOf = (address: string, nameKey: string): string => `${address} ${nameKey}`
 
 function left(failures: LRUCache<string, Failures>, key: string, nowMs: number): number {
   const before = failures.peek(key)

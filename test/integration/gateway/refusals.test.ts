@@ -1,7 +1,10 @@
 /** What a gateway does about what it refuses: records for auditors, and delays for who guesses. */
+import { once } from 'node:events'
+import { connect } from 'node:tls'
 import { afterEach, expect, test } from '@jest/globals'
 import { decodeRecord } from '../../../schemas/codec.ts'
 import { until } from '../../support/stack.ts'
+import { type ClientPair, testCertificates } from './certificates.ts'
 import { type Environment, type Harness, openRegistry, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
 
@@ -115,9 +118,50 @@ test('FAILED_CONNECT_DELAY_MAX: who guesses waits for the refusal, one guess at 
   other.send(as('somebody'))
   expect(await other.next('connack')).toMatchObject({ reasonCode: 0 })
   expect(guess.packets).toEqual([])
-  // Its end makes room for the next guess.
+})
+
+test('FAILED_CONNECT_DELAY_MAX: who hangs up waits as well', async () => {
+  const running = await start({ FAILED_CONNECT_DELAY_MAX: '60000' }, victim)
+  for (let i = 0; i < 20; i++) running.process.gateway.failedConnects.failed('elsewhere', 'victim', Date.now())
+  const guess = await open(running.port)
+  guess.send(as('victim'))
+  await until('the refusal is put off', 10_000, async () => (await running.reached('FAILED_CONNECT_DELAY_MAX')) === 1)
   guess.destroy()
-  await running.router.until(() => running.process.gateway.failedConnects.begin('127.0.0.1', 'victim', Date.now()) === 'held')
+  await until('the gateway has seen it go', 10_000, async () => (await running.metric('loggerhead_connections')) === 0)
+  const next = await open(running.port)
+  next.send(as('victim'))
+  expect(await next.next('connack')).toMatchObject({ reasonCode: 0x9f })
+})
+
+test('FAILED_CONNECT_DELAY_MAX: a worthless certificate does not skip the line, and a good one is not in it, with a password or without', async () => {
+  const certificates = testCertificates()
+  const running = await start(
+    { FAILED_CONNECT_DELAY_MAX: '60000', MQTTS_PORT: '0', ...certificates.server },
+    { ...victim, 'caCertificates/test': { encodedCertificate: certificates.ca } },
+  )
+  const overTls = async (pair: ClientPair) => {
+    const socket = connect({ port: running.process.ports.mqtts as number, host: '127.0.0.1', servername: 'localhost', ca: certificates.ca, ...pair })
+    await once(socket, 'secureConnect')
+    const client = new RawClient(socket, 5)
+    clients.push(client)
+    return client
+  }
+  for (let i = 0; i < 20; i++) running.process.gateway.failedConnects.failed('elsewhere', 'victim', Date.now())
+  const worthless = testCertificates().client('victim')
+  const guess = await overTls(worthless)
+  guess.send(as('victim'))
+  await until('the refusal is put off', 10_000, async () => (await running.reached('FAILED_CONNECT_DELAY_MAX')) === 1)
+  const second = await overTls(worthless)
+  second.send(as('victim'))
+  expect(await second.next('connack')).toMatchObject({ reasonCode: 0x9f })
+  for (const [clientId, packet] of [
+    ['beside', as('victim', 'beside')],
+    ['alone', connectPacket('alone', { username: 'victim' })],
+  ] as const) {
+    const client = await overTls(certificates.client('victim'))
+    client.send(packet)
+    expect([clientId, await client.next('connack')]).toMatchObject([clientId, { reasonCode: 0 }])
+  }
 })
 
 test.each([5, 4] as const)('FAILED_CONNECT_DELAY_MAX: the refusal that was put off comes in the end (version %i)', async (version) => {

@@ -38,10 +38,33 @@ test('attempts are free until there were failures, then one at a time for an add
   expect([begin('address', 'name'), begin('another', 'name')]).toEqual(['held', 'busy'])
 })
 
-test('an attempt that was free and failed is held while its refusal is put off, unless another one is', () => {
+test('the next attempt waits until the refusal was due, even when nobody waits for the refusal any more', () => {
   const { failed } = world()
-  expect([failed.hold('address', 'name'), failed.hold('address', 'name')]).toEqual([true, false])
-  expect(failed.begin('address', 'name', 0)).toBe('busy')
+  for (let i = 0; i < 5; i++) failed.failed('elsewhere', 'name', 0)
+  expect(failed.begin('address', 'name', 0)).toBe('held')
+  expect(failed.failed('address', 'name', 0)).toBe(2000)
+  failed.settled('address', 'name')
+  const begin = (address: string, nowMs: number) => failed.begin(address, 'name', nowMs)
+  expect([begin('address', 0), begin('address', 1999), begin('another', 1999), begin('address', 2000)]).toEqual(['busy', 'busy', 'held', 'held'])
+})
+
+test('a clock that is set back puts nothing off for longer than FAILED_CONNECT_DELAY_MAX', () => {
+  const { failed } = world()
+  for (let i = 0; i < 8; i++) failed.failed('address', 'name', 60_000)
+  expect([failed.begin('address', 'name', 59_999), failed.begin('address', 'name', 60_000)]).toEqual(['held', 'busy'])
+})
+
+test.each([
+  ['VICTIM', 'victim'],
+  ['N'.repeat(70_000), 'n'.repeat(70_000)],
+])('CL-02 a name is one whatever its case: it fails and waits as one', (one, same) => {
+  const { failed } = world()
+  for (let i = 0; i < 3; i++) failed.failed(`address ${i}`, one, 0)
+  expect(failed.begin('address', same, 0)).toBe('held')
+  expect([failed.begin('address', one, 0), failed.begin('address', `${same}x`, 0)]).toEqual(['busy', 'free'])
+  failed.settled('address', one)
+  expect(failed.failed('address', same, 0)).toBe(500)
+  expect(failed.begin('address', one, 0)).toBe('busy')
 })
 
 test('a name that was not given is nobody’s', () => {
