@@ -44,6 +44,8 @@ export interface SessionIdentity {
   readonly authenticationName: string
   /** A Voucher, and the attributes that came from it; empty or missing: the registry knows. */
   readonly vouchedBy?: string
+  /** A Principal's kind; empty or missing: not known. */
+  readonly ownerKind?: string
   readonly attributes?: Attributes
 }
 
@@ -54,14 +56,15 @@ export const voucherOf = ({ kind }: Principal): Voucher | '' => (isVoucher(kind)
 
 /**
  * Who a session belongs to under this view, for sessions without a connection: a session is judged as what its name
- * could be if it connected now. Undefined: nobody any more (client deleted or disabled, the voucher's trust withdrawn),
+ * could be if it connected now. Undefined: nobody any more (client deleted or disabled, the voucher's trust withdrawn,
+ * a name that was merely said registered since),
  * and so nothing is allowed.
  */
 export function principalOfSession(view: RegistryView, session: SessionIdentity): Principal | undefined {
-  const { authenticationName, vouchedBy, attributes = {} } = session
+  const { authenticationName, vouchedBy, ownerKind, attributes = {} } = session
   if (authenticationName === internalName) return internalPrincipal
   const client = view.clientNamed(authenticationName)
-  if (client && client.properties.state !== 'Enabled') return undefined
+  if (client && (client.properties.state !== 'Enabled' || ownerKind === 'anonymous')) return undefined
   if (isVoucher(vouchedBy)) return trusts(view, vouchedBy) ? vouched(vouchedBy, authenticationName, attributes, client?.name) : undefined
   if (client) {
     return { clientName: client.name, authenticationName: client.properties.authenticationName, attributes: client.properties.attributes, kind: 'registered' }

@@ -490,6 +490,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       attributes: principal.attributes,
       sessionsMax: sessionsMaxOf({ kind: principal.kind, hasUserName }, this.config.SESSIONS_PER_NAME_MAX),
       vouchedBy: voucherOf(principal),
+      ownerKind: principal.kind,
     })
     this.#connections.set(number, connection)
     this.#attachments.set(number, attachment)

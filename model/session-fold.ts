@@ -128,7 +128,7 @@ export class SessionFold {
   #attached(offset: number, record: Attached): readonly SessionChange[] {
     const known = this.sessions.get(record.clientId)
     const isLive = known !== undefined && !known.isOver && record.at < known.expiresAt
-    if (isLive && known.authenticationName !== record.authenticationName) return [{ kind: 'refused', record, holder: known }]
+    if (isLive && !isOwner(known, record)) return [{ kind: 'refused', record, holder: known }]
     // A session that ends with its connection is never gone on with, not even by a takeover [MQTT-3.1.2-6].
     const isPresent = isLive && !record.cleanStart && known.expiryInterval > 0
     const replaced = known?.attached ?? null
@@ -146,6 +146,7 @@ export class SessionFold {
           will: record.will,
           attributes: record.attributes,
           vouchedBy: record.vouchedBy,
+          ownerKind: record.ownerKind,
         })
     const changes: SessionChange[] = []
     if (known && !known.isOver && !isPresent) {
@@ -171,6 +172,7 @@ export class SessionFold {
     session.attributes = record.attributes
     if (!isPresent) session.sessionsMax = record.sessionsMax
     session.vouchedBy = record.vouchedBy
+    if (record.ownerKind !== '') session.ownerKind = record.ownerKind
     this.sessions.set(record.clientId, session)
     changes.push({ kind: 'attached', session, record, attachment, isPresent, replaced, sequence: session.sequence })
     const hadWills = (known?.wills.length ?? 0) > 0
@@ -314,6 +316,17 @@ export class SessionFold {
       this.sessions.delete(clientId)
     }
   }
+}
+
+/**
+ * Event Grid SE-04: a session is its owner's alone. A name that was proved is one owner, whether by the registry, a token or the
+ * webhook: the namespace trusts them all with it. Who merely says it is another. Where a record does not tell, the name decides.
+ */
+function isOwner(session: Session, record: Attached): boolean {
+  if (session.authenticationName !== record.authenticationName) return false
+  const before = session.ownerKind || session.vouchedBy
+  const now = record.ownerKind || record.vouchedBy
+  return before === '' || now === '' || (before === 'anonymous') === (now === 'anonymous')
 }
 
 /** Section 3.8.3.1: retain handling 1 only brings what is retained when the subscription did not exist; shared ones are never sent any. */

@@ -46,6 +46,8 @@ export class Session {
   attributes: Attributes
   /** Who vouched for the name (access/principal.ts); empty: the registry. */
   vouchedBy: string
+  /** How its name was shown to be its owner's; empty: by records that do not tell. */
+  ownerKind: string
   /** Position in `registry` that the newest decision about it had read: an older view must not judge it. Not in snapshots, which are older than any view. */
   judgedAt = 0
   /** Sessions its authentication name may have, as the attach that began it had it; 0 for any number. Not in snapshots: it is looked at once. */
@@ -65,6 +67,7 @@ export class Session {
     readonly will: Will | null
     readonly attributes: Attributes
     readonly vouchedBy: string
+    readonly ownerKind: string
   }) {
     this.clientId = begin.clientId
     this.shard = begin.shard
@@ -79,6 +82,7 @@ export class Session {
     this.will = begin.will
     this.attributes = begin.attributes
     this.vouchedBy = begin.vouchedBy
+    this.ownerKind = begin.ownerKind
   }
 
   /** Empties the queue: its owner reads it anew. */

@@ -39,6 +39,7 @@ export function sessionState(session: Session): SessionState {
     received: queue.received,
     uses: session.uses?.encode() ?? noUses,
     vouchedBy: session.vouchedBy,
+    ownerKind: session.ownerKind,
   }
 }
 
@@ -61,6 +62,7 @@ function sessionOf(state: SessionState, shard: number): Session {
     will: state.will,
     attributes: state.attributes,
     vouchedBy: state.vouchedBy,
+    ownerKind: state.ownerKind,
   })
   session.epoch = state.epoch
   session.detachedAt = state.detachedAt

@@ -77,6 +77,8 @@ export interface Attached {
   readonly sessionsMax: number
   /** Who vouched for the name when no resource of the registry had to: customJwt, oauth2Jwt or webhook; empty: the registry. */
   readonly vouchedBy: string
+  /** How the name was shown to be its bearer's: registered, customJwt, oauth2Jwt, webhook, internal, or anonymous when it was not; empty: not told. */
+  readonly ownerKind: string
 }
 
 export interface Choice {
@@ -467,6 +469,8 @@ export interface SessionState {
   readonly uses: Buffer
   /** Who vouched for the name when no resource of the registry had to: customJwt, oauth2Jwt or webhook; empty: the registry. */
   readonly vouchedBy: string
+  /** How the name was shown to be its bearer's: registered, customJwt, oauth2Jwt, webhook, internal, or anonymous when it was not; empty: not told. */
+  readonly ownerKind: string
 }
 
 /** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */

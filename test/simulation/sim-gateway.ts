@@ -336,6 +336,7 @@ export class SimGateway {
       attributes: {},
       sessionsMax: options.sessionsMax ?? 0,
       vouchedBy: '',
+      ownerKind: '',
     }
     connection.attachedAs = attached
     this.#append('sessions', shard, clientId, encodeRecord('Attached', attached), (offset) => connection.attachedAt(offset))

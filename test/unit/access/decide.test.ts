@@ -214,6 +214,8 @@ test('a session is judged as what its name could be if it connected now', () => 
     attributes: { x: 1 },
     kind: 'registered',
   })
+  // SE-04: who merely said the name is not its bearer.
+  expect(principalOfSession(view, { authenticationName: 'alice', ownerKind: 'anonymous' })).toBeUndefined()
   expect(principalOfSession(view, { authenticationName: 'bob' })).toBeUndefined()
   put(view, 'clientGroups', '$anonymous', {})
   expect(principalOfSession(view, { authenticationName: 'bob' })?.kind).toBe('anonymous')

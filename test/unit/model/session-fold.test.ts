@@ -69,6 +69,30 @@ describe('attach', () => {
     expect([session.authenticationName, session.epoch, session.attached, session.sequence]).toEqual(['device', 0, null, 1])
   })
 
+  test.each([
+    ['anonymous', 'customJwt', 'refused'],
+    ['anonymous', 'webhook', 'refused'],
+    ['anonymous', 'registered', 'refused'],
+    ['customJwt', 'anonymous', 'refused'],
+    ['registered', 'anonymous', 'refused'],
+    ['anonymous', 'anonymous', 'attached'],
+    ['registered', 'customJwt', 'attached'],
+    ['customJwt', 'registered', 'attached'],
+    ['webhook', 'oauth2Jwt', 'attached'],
+    ['', 'anonymous', 'attached'],
+    ['registered', '', 'attached'],
+  ])('SE-04 the session of who was %s is asked for by who is %s under the same name: %s', (ownerKind, askedBy, outcome) => {
+    const { changes } = fold(attached('c', { ownerKind }), detached('c', 0), attached('c', { ownerKind: askedBy, at: 3_000 }))
+    expect(changes[2]?.at(-1)).toMatchObject({ kind: outcome })
+  })
+
+  test('SE-04 a record that tells nothing of the kind leaves it as it was, and a voucher that it names tells enough', () => {
+    const { session } = fold(attached('c', { ownerKind: 'registered' }), detached('c', 0), attached('c', { at: 3_000 }))
+    expect(session.ownerKind).toBe('registered')
+    const { changes } = fold(attached('c', { vouchedBy: 'customJwt' }), detached('c', 0), attached('c', { ownerKind: 'anonymous', at: 3_000 }))
+    expect(changes[2]).toMatchObject([{ kind: 'refused' }])
+  })
+
   test('another identity gets a new session once the old one’s time is over', () => {
     const { changes, session } = fold(attached('c'), detached('c', 0, { at: 2_000 }), attached('c', { authenticationName: 'heir', at: 102_000 }))
     expect(changes[2]).toMatchObject([

@@ -23,6 +23,7 @@ export const attached = (clientId: string, but: Partial<Attached> = {}): AnyReco
     attributes: {},
     sessionsMax: 0,
     vouchedBy: '',
+    ownerKind: '',
     ...but,
   },
 })

@@ -27,6 +27,7 @@ export function sessionOf(clientId: string, but: { id?: number; shard?: number; 
     will: null,
     attributes: {},
     vouchedBy: '',
+    ownerKind: '',
   })
 }
 
