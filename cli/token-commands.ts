@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { readTokenAudiences, tokenSettings } from '../access/token-settings.ts'
+import { defaultAudiences, readTokenAudiences, tokenSettings } from '../access/token-settings.ts'
 import { readClientAuthentication } from '../model/client-authentication.ts'
 import { readSettings } from '../settings/setting.ts'
 import type { Json } from './api-client.ts'
@@ -37,9 +37,12 @@ export function addTokenCommands(program: Command): void {
       const { TOKEN_AUDIENCES, TOKEN_LEEWAY } = readSettings(tokenSettings, environment)
       const { examineToken, tokenText } = await import('./token-check.ts')
       const configuration = ((properties ?? {}) as Json).topicSpacesConfiguration as Json | undefined
+      const hostNames = ((configuration?.customDomains ?? []) as readonly { readonly fullyQualifiedDomainName: string }[]).map(
+        ({ fullyQualifiedDomainName }) => fullyQualifiedDomainName,
+      )
       const report = await examineToken(text, {
         authentication: readClientAuthentication((configuration?.clientAuthentication ?? {}) as Json),
-        tokenAudiences: audience ?? readTokenAudiences(TOKEN_AUDIENCES),
+        tokenAudiences: audience ?? defaultAudiences(hostNames, readTokenAudiences(TOKEN_AUDIENCES)),
         leewayMs: TOKEN_LEEWAY,
         now: Date.now(),
         fetchJson,

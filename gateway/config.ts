@@ -273,7 +273,7 @@ export const gatewaySettings = {
     max: 60_000,
     unit: 'ms',
     about: 'Time for an issuer’s metadata or key set to be fetched',
-    outcome: 'the keys known before are used; without any CONNACK 0x88',
+    outcome: 'the keys known before are used up to ISSUER_KEYS_AGE_MAX; without any CONNACK 0x88',
     metric: reached('ISSUER_KEYS_TIMEOUT'),
   },
   ISSUER_KEYS_BYTES_MAX: {
@@ -287,6 +287,16 @@ export const gatewaySettings = {
     metric: reached('ISSUER_KEYS_BYTES_MAX'),
   },
   ISSUER_KEYS_FRESH: { kind: 'number', default: 600_000, min: 1000, max: 86_400_000, unit: 'ms', about: 'Age at which an issuer’s key set is fetched again' },
+  ISSUER_KEYS_AGE_MAX: {
+    kind: 'number',
+    default: 900_000,
+    min: 1000,
+    max: 86_400_000,
+    unit: 'ms',
+    about: 'Age at which an issuer’s key set is no longer used before it has been fetched again',
+    outcome: 'a token waits for the fetch; when that fails CONNACK 0x88',
+    metric: reached('ISSUER_KEYS_AGE_MAX'),
+  },
   ISSUER_KEYS_BETWEEN: {
     kind: 'number',
     default: 30_000,

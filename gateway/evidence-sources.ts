@@ -35,7 +35,9 @@ export function openEvidence(
     timeoutMs: config.ISSUER_KEYS_TIMEOUT,
     bytesMax: config.ISSUER_KEYS_BYTES_MAX,
     freshMs: config.ISSUER_KEYS_FRESH,
+    ageMaxMs: config.ISSUER_KEYS_AGE_MAX,
     betweenMs: config.ISSUER_KEYS_BETWEEN,
+    onTooOld: () => metrics.reached('ISSUER_KEYS_AGE_MAX'),
     onFetched: (error) => {
       metrics.issuerKeysFetched.inc({ result: error ? 'failed' : 'fetched' })
       const limit = error instanceof RequestFailed ? keyLimits.get(error.kind) : undefined

@@ -7,6 +7,7 @@ import { type Authentication, authenticate, type Credentials, stillValid, type V
 import { compileRules, type Rules } from '../access/decide.ts'
 import type { Evidence, Question } from '../access/evidence.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
+import { defaultAudiences } from '../access/token-settings.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { PauseWatch } from '../log/pause.ts'
@@ -57,6 +58,8 @@ export interface GatewayOptions {
   readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string; readonly lifecycle: string }
   /** As events name it. */
   readonly namespace: string
+  /** That lead to it, as they are now: audiences of its tokens. */
+  readonly hostNames: () => readonly string[]
   /** Partitions of `messages` and `sessions`: the number of shards. */
   readonly partitions: number
   /** Password of the internal user; null lets nobody in. */
@@ -431,7 +434,8 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   #judgingNow() {
-    const { TOKEN_LEEWAY: tokenLeewayMs, tokenAudiences, CRL_STALE } = this.config
+    const { TOKEN_LEEWAY: tokenLeewayMs, CRL_STALE } = this.config
+    const tokenAudiences = defaultAudiences(this.#options.hostNames(), this.config.tokenAudiences)
     return { now: this.now(), tokenLeewayMs, tokenAudiences, fetchedLists: this.#lists.lists, staleLists: CRL_STALE as 'accept' | 'refuse' }
   }
 
@@ -703,6 +707,11 @@ export class Gateway implements ConnectionHost, LinkHost {
       this.#waitingForRegistry.delete(connection)
       connection.resumeReading('registry')
     }
+  }
+
+  /** The namespace's host names may be others. */
+  hostNamesChanged(): void {
+    this.#rejudging.changed()
   }
 
   #onRegistryChange(): void {

@@ -13,9 +13,13 @@ export interface KeySetOptions {
   readonly bytesMax: number
   /** Age at which a set is fetched again. */
   readonly freshMs: number
+  /** Age at which a set is no longer used before it has been fetched again. */
+  readonly ageMaxMs: number
   /** Least time between two fetches of one set. */
   readonly betweenMs: number
   onFetched(error: Error | null): void
+  /** A set was too old to be used. */
+  onTooOld(): void
 }
 
 /** Where an issuer's keys come from. */
@@ -44,16 +48,18 @@ export class KeySets {
     this.#options = options
   }
 
-  /** The keys of the source, and among them one with this id if there is one. Rejects when none were ever fetched. */
+  /** The keys of the source, and among them one with this id if there is one. Rejects when none were fetched within `ageMaxMs`. */
   async keys(source: KeySource, kid: string | undefined): Promise<readonly VerificationKey[]> {
     const kept = this.#of(source)
-    const { now, freshMs, betweenMs } = this.#options
+    const { now, freshMs, ageMaxMs, betweenMs, onTooOld } = this.#options
     const isMissing = kept.keys === null || (kid !== undefined && !kept.keys.some((key) => key.kid === kid))
-    const isOld = now() - kept.fetchedAt >= freshMs
+    const isTooOld = (): boolean => now() - kept.fetchedAt >= ageMaxMs
+    const isOld = isTooOld() || now() - kept.fetchedAt >= freshMs
     if ((isMissing || isOld) && now() - kept.triedAt >= betweenMs) this.#fetch(source, kept)
-    // What is there serves on while it is refreshed.
-    if (isMissing && kept.fetching) await kept.fetching
-    if (kept.keys === null) throw kept.problem ?? new Error(`${shownUrl(source.url)} has not been fetched`)
+    if (kept.keys !== null && isTooOld()) onTooOld()
+    // What is there serves on while it is refreshed, but not for ever: a key that its issuer withdrew must not open the door.
+    if ((isMissing || isTooOld()) && kept.fetching) await kept.fetching
+    if (kept.keys === null || isTooOld()) throw kept.problem ?? new Error(`${shownUrl(source.url)} has not been fetched`)
     return kept.keys
   }
 

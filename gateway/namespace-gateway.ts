@@ -11,6 +11,8 @@ import { Gateway, pauseMsMax } from './gateway.ts'
 
 export interface NamespaceGatewayOptions {
   readonly namespace: string
+  /** That lead to it, as they are now. */
+  readonly hostNames: () => readonly string[]
   readonly config: GatewayConfig
   readonly plan: TopicPlan
   readonly log: Log

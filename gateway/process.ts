@@ -101,13 +101,14 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   const home = await openNamespaceGateway({
     ...common,
     namespace: homeName,
+    hostNames: () => directory.hostNamesOf(homeName),
     plan,
     logger,
     metricsRegistry: metrics.begin(homeName),
     onFailed: options.onFailed,
   })
   const { gateway } = home
-  const directory = new NamespaceDirectory(home.registry.view, homeName, config.LOGGERHEAD_PROFILE === 'production')
+  const directory: NamespaceDirectory = new NamespaceDirectory(home.registry.view, homeName, config.LOGGERHEAD_PROFILE === 'production')
   let address = ''
   const others = new NamespaceInstances<NamespaceGateway>({
     async start(namespace, fail) {
@@ -115,6 +116,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
       const opened = await openNamespaceGateway({
         ...common,
         namespace: name,
+        hostNames: () => directory.hostNamesOf(name),
         plan: planFor(plan, lifeName(namespace), partitions),
         logger: logger.child({ namespace: name }),
         metricsRegistry: metrics.begin(name),
@@ -138,8 +140,9 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   const reception = new Reception({ config, directory, gatewayOf, clock, logger, metrics: metrics.process })
   const listeners = new Listeners(reception)
   const takeNote = (): void => {
-    directory.refresh()
+    const hasChanged = directory.refresh()
     others.set(directory.others)
+    if (hasChanged) for (const { instance } of others.all()) instance?.gateway.hostNamesChanged()
     listeners.keep(directory.names)
     metrics.keep(directory.names)
   }

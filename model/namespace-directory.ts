@@ -10,6 +10,7 @@ export class NamespaceDirectory {
   #others: readonly Namespace[] = []
   #names: ReadonlySet<string> = new Set()
   #hosts: ReadonlyMap<string, string> = new Map()
+  #hostsOf: ReadonlyMap<string, readonly string[]> = new Map()
   #isStrict = false
 
   constructor(view: RegistryView, home: string, isProduction: boolean) {
@@ -33,6 +34,11 @@ export class NamespaceDirectory {
     return this.#hosts
   }
 
+  /** Those that lead to the namespace. */
+  hostNamesOf(namespace: string): readonly string[] {
+    return this.#hostsOf.get(namespace) ?? []
+  }
+
   /**
    * In production nobody gets into the home namespace by asking for no host that is known, as soon as there has been another namespace: clients of
    * one that is no more must not end up there.
@@ -41,13 +47,15 @@ export class NamespaceDirectory {
     return this.#isStrict
   }
 
-  /** Looks at the registry again, when it has changed. */
-  refresh(): void {
-    if (this.#view.namespacesPosition === this.#position) return
+  /** Looks at the registry again. True when it has changed. */
+  refresh(): boolean {
+    if (this.#view.namespacesPosition === this.#position) return false
     this.#position = this.#view.namespacesPosition
     this.#others = furtherNamespaces(this.#view, this.home)
     this.#names = new Set([this.home, ...this.#others.map(({ name }) => name)])
     this.#hosts = hostNames(this.#view)
+    this.#hostsOf = Map.groupBy(this.#hosts.keys(), (host) => this.#hosts.get(host) ?? '')
     this.#isStrict = this.#isProduction && [...this.#view.namespaces.keys()].some((name) => name !== this.home)
+    return true
   }
 }

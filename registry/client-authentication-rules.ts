@@ -25,7 +25,9 @@ export function checkClientAuthentication(asked: Json, endpointUrlBefore: string
     if (!issuer) continue
     checkIssuer(`${root}.${kind}`, issuer, violations, warnings)
     if (kind === 'customJwtAuthentication' && !(Array.isArray(issuer.audiences) && issuer.audiences.length > 0))
-      warnings.push(`${root}.${kind}.audiences: without any, tokens are taken only where the gateways’ setting TOKEN_AUDIENCES names some`)
+      warnings.push(
+        `${root}.${kind}.audiences: without any, tokens must be for a host name of the namespace or, when it has none, for one of the gateways’ setting TOKEN_AUDIENCES`,
+      )
   }
   const webhook = object(asked.webhookAuthentication)
   if (webhook) {

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Credentials } from '../access/authenticate.ts'
 import { type ExplainedAction, explain } from '../access/explain.ts'
 import { explainConnect } from '../access/explain-connect.ts'
-import { readTokenAudiences } from '../access/token-settings.ts'
+import { defaultAudiences, readTokenAudiences } from '../access/token-settings.ts'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import type { ApiOptions } from './api.ts'
 import { checkRole } from './callers.ts'
@@ -83,7 +83,7 @@ function credentialsOf({ client, clientId = '', certificate, password, authentic
 /** What the path of a namespace ends with when its rules are to be explained. */
 export const explainAction = ':explain'
 
-export function addExplainRoute(api: FastifyInstance, { config }: ApiOptions): void {
+export function addExplainRoute(api: FastifyInstance, { config, namespaces }: ApiOptions): void {
   // The action is what stands behind the colon, which no name of a namespace holds.
   api.post<{ Body: Asked; Params: { readonly ns: string } }>(
     '/namespaces/:ns',
@@ -99,7 +99,7 @@ export function addExplainRoute(api: FastifyInstance, { config }: ApiOptions): v
         if (asked.password !== undefined || asked.authenticationData !== undefined) checkRole(request.caller, 'operator')
         return explainConnect(registry.view, credentialsOf(asked), {
           now: Date.now(),
-          tokenAudiences: readTokenAudiences(config.TOKEN_AUDIENCES),
+          tokenAudiences: defaultAudiences(namespaces.entryOf(request.at.name).hostNames, readTokenAudiences(config.TOKEN_AUDIENCES)),
           tokenLeewayMs: config.TOKEN_LEEWAY,
           attributesBytesMax: config.CLIENT_ATTRIBUTES_MAX,
         })

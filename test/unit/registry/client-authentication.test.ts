@@ -29,7 +29,7 @@ test('OJ-02 certificates in a key vault mean something to Azure only: without ot
   const { answer } = await put({ customJwtAuthentication: { tokenIssuer, issuerCertificates, encodedIssuerCertificates: certificates } })
   expect(answer.json.warnings).toEqual([
     `${root}.customJwtAuthentication.issuerCertificates means something to Azure only and was left out`,
-    `${root}.customJwtAuthentication.audiences: without any, tokens are taken only where the gateways’ setting TOKEN_AUDIENCES names some`,
+    `${root}.customJwtAuthentication.audiences: without any, tokens must be for a host name of the namespace or, when it has none, for one of the gateways’ setting TOKEN_AUDIENCES`,
   ])
   const without = await put({ customJwtAuthentication: { tokenIssuer, issuerCertificates } })
   expect(without.answer).toMatchObject({ status: 400, json: { field: `${root}.customJwtAuthentication` } })
