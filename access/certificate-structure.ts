@@ -43,7 +43,7 @@ const oids = {
 const understood: ReadonlySet<string> = new Set([oids.basicConstraints, oids.keyUsage, oids.extendedKeyUsage, oids.certificatePolicies])
 
 export interface IssuerConstraints {
-  /** Issuers that may stand between this one and the leaf; Infinity without a limit. */
+  /** Issuers that may stand between this one and the leaf; Infinity without a limit, -1 when it may not issue at all. */
   readonly pathLength: number
   /** An extension that is not kept to here, critical (RFC 5280 4.2) or name constraints in any case: the certificate must not be used as an issuer. */
   readonly notKept: string | undefined
@@ -51,20 +51,29 @@ export interface IssuerConstraints {
 
 const constraints = new WeakMap<X509Certificate, IssuerConstraints>()
 
-/** What a certificate says of the ones below it; parsed once. */
+/** What a certificate says of the ones below it; parsed once. One that cannot be read allows nothing: clients make such. */
 export function issuerConstraints(certificate: X509Certificate): IssuerConstraints {
   const known = constraints.get(certificate)
   if (known) return known
+  let read: IssuerConstraints
+  try {
+    read = readConstraints(certificate)
+  } catch {
+    read = { pathLength: -1, notKept: undefined }
+  }
+  constraints.set(certificate, read)
+  return read
+}
+
+function readConstraints(certificate: X509Certificate): IssuerConstraints {
   const tbs = children(parse(certificate.raw))[0]
   const extensions = readExtensions(children(children(tbs).find((part) => isContext(part, 3)))[0])
   const basic = extensions.find(({ oid }) => oid === oids.basicConstraints)
   const length = basic && children(asn1.fromDer(basic.value)).find((part) => isA(part, asn1.Type.INTEGER))
-  const read = {
+  return {
     pathLength: length ? asn1.derToInteger(forge.util.createBuffer(bytesOf(length))) : Number.POSITIVE_INFINITY,
     notKept: extensions.find(({ oid, isCritical }) => oid === oids.nameConstraints || (isCritical && !understood.has(oid)))?.oid,
   }
-  constraints.set(certificate, read)
-  return read
 }
 
 /** A list of revoked certificates whose signature is good. */

@@ -173,6 +173,7 @@ const shownName = (name: string): string => name.replaceAll('\n', ', ')
 /** Why a certificate cannot be an issuer here, with so many issuers below it (RFC 5280 6.1.4). */
 function whyNoIssuer(issuer: X509Certificate, now: number, below: number): string | undefined {
   const { pathLength, notKept } = issuerConstraints(issuer)
+  if (pathLength < 0) return 'has constraints that cannot be read'
   if (below > pathLength) return `allows ${pathLength} issuers below itself, and there are ${below}`
   if (notKept !== undefined) return `has the extension ${notKept}, which is not kept to here`
   if (!isForClients(issuer)) return 'is not for issuers of client certificates'

@@ -54,6 +54,7 @@ test.each<[string, CertificateOptions, RegExp]>([
   ['that is no CA', { now, isCa: false }, /no CA certificate is registered for the issuer “CN=Middle”/],
   ['with name constraints', { now, extensions: [nameConstraints] }, /the extension 2\.5\.29\.30, which is not kept to/],
   ['with name constraints that are not critical', { now, extensions: [mildNameConstraints] }, /the extension 2\.5\.29\.30/],
+  ['whose constraints cannot be read', { now, pathLength: 2 ** 33 }, /the intermediate “CN=Middle” has constraints that cannot be read/],
   ['for servers only', { now, extensions: [forServersOnly] }, /is not for issuers of client certificates/],
 ])('an intermediate %s vouches for nobody', async (_what, options, why) => {
   const bad = await makeIssuer('Middle', options, root)
