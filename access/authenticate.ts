@@ -52,6 +52,8 @@ export interface AuthenticationContext extends RevocationContext {
   readonly internalKey?: string | Buffer | undefined
   /** Milliseconds that the times in a token may be missed by. */
   readonly tokenLeewayMs?: number
+  /** Thumbprints of the keys that issuers publish now, by URL; of a URL that is missing here nothing is known. */
+  readonly publishedKeys?: ReadonlyMap<string, ReadonlySet<string>>
   /** What tokens must be for when their issuer's settings do not say. */
   readonly tokenAudiences?: readonly string[]
 }
@@ -245,14 +247,14 @@ function judgePassword(view: RegistryView, { client: name, hash, isRight, why }:
 function judgeToken(view: RegistryView, { voucher, verdict, source }: Evidence & { about: 'token' }, context: AuthenticationContext): Authentication {
   if (!verdict.ok) return notAuthorized(`${verdict.rule}: ${verdict.why}`)
   const { claims } = verdict
-  const { tokenLeewayMs = 0, now } = context
+  const { tokenLeewayMs = 0, now, publishedKeys } = context
   const issuer = view.namespace?.properties[`${voucher}Authentication`]
   if (issuer?.tokenIssuer !== claims.issuer) return notAuthorized(`issuer: the namespace does not believe “${claims.issuer}” any more`)
   if (!isAudience(claims.audiences, audiencesFor(view, voucher, context))) return notAuthorized('audience: the token is for none of the audiences any more')
   const isKnown =
     source === undefined
       ? keysOfIssuer(issuer).some(({ thumbprint }) => thumbprint === claims.verifiedBy)
-      : source === issuer.jwksUrl || source === issuer.openIdConfigurationUrl
+      : (source === issuer.jwksUrl || source === issuer.openIdConfigurationUrl) && publishedKeys?.get(source)?.has(claims.verifiedBy) !== false
   if (!isKnown) return notAuthorized('kid: the key that verified the token is not the issuer’s any more')
   const outside = whyOutsideTime(claims, now, tokenLeewayMs)
   if (outside) return notAuthorized(`time: ${outside}`)

@@ -7,7 +7,7 @@ import type { Evidence, Question } from '../access/evidence.ts'
 import { checkToken, type TokenVerdict } from '../access/token.ts'
 import { keysOfIssuer } from '../access/verification-key.ts'
 import type { GatewaySettings, LimitName } from './config.ts'
-import type { KeySets } from './key-sets.ts'
+import { type KeySets, keySourceOf } from './key-sets.ts'
 import type { PasswordChecks } from './password-checks.ts'
 import type { Webhook } from './webhook.ts'
 
@@ -106,11 +106,10 @@ export class EvidenceFinder {
     const inSettings = keysOfIssuer(issuer)
     const first = this.#counted(await checkToken(token, { ...expected, keys: inSettings }, now()))
     // Another key of the issuer may still verify it; nothing else that is wrong with it would be mended by one.
-    const source = issuer.jwksUrl ?? issuer.openIdConfigurationUrl
+    const source = keySourceOf(issuer)
     if (first.ok || source === undefined || (first.rule !== 'kid' && first.rule !== 'signature')) return { about: 'token', voucher, verdict: first }
-    const from = issuer.jwksUrl === undefined ? { url: source, issuer: issuer.tokenIssuer } : { url: source }
-    const keys = await keySets.keys(from, kidOf(token))
-    return { about: 'token', voucher, verdict: this.#counted(await checkToken(token, { ...expected, keys }, now())), source }
+    const keys = await keySets.keys(source, kidOf(token))
+    return { about: 'token', voucher, verdict: this.#counted(await checkToken(token, { ...expected, keys }, now())), source: source.url }
   }
 
   async #password({ client, hash, password, why }: Question & { about: 'password' }, isWanted: () => boolean): Promise<Evidence> {

@@ -27,7 +27,8 @@ export function openEvidence(
   now: () => number,
   metrics: GatewayMetrics,
   logger: Logger,
-): { readonly finder: EvidenceFinder; readonly requests: OutgoingRequests } {
+  onWithdrawn: () => void,
+): { readonly finder: EvidenceFinder; readonly keySets: KeySets; readonly requests: OutgoingRequests } {
   const requests = outgoingRequests(config)
   const keySets = new KeySets({
     requests,
@@ -37,6 +38,7 @@ export function openEvidence(
     freshMs: config.ISSUER_KEYS_FRESH,
     ageMaxMs: config.ISSUER_KEYS_AGE_MAX,
     betweenMs: config.ISSUER_KEYS_BETWEEN,
+    onWithdrawn,
     onTooOld: () => metrics.reached('ISSUER_KEYS_AGE_MAX'),
     onFetched: (error) => {
       metrics.issuerKeysFetched.inc({ result: error ? 'failed' : 'fetched' })
@@ -77,7 +79,7 @@ export function openEvidence(
       metrics.authenticationSeconds.observe({ about }, ms / 1000)
     },
   })
-  return { finder, requests }
+  return { finder, keySets, requests }
 }
 
 function outgoingRequests(config: GatewayConfig): OutgoingRequests {

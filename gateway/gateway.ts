@@ -32,6 +32,7 @@ import type { EvidenceFinder } from './evidence-finder.ts'
 import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
 import { FetchedLists } from './fetched-lists.ts'
+import { type KeySets, keySourceOf } from './key-sets.ts'
 import { GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
@@ -144,6 +145,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   readonly #finder: EvidenceFinder
   readonly #chains = new LRUCache<string, readonly X509Certificate[]>({ max: chainsMax })
   readonly #lists: FetchedLists
+  readonly #keySets: KeySets
   #reportedSince = 0
   #reports = 0
 
@@ -167,7 +169,9 @@ export class Gateway implements ConnectionHost, LinkHost {
       registryUnconfirmedMs: options.registry.confirmedMs(),
     }))
     this.rates = new NamespaceRates(this)
-    const { finder, requests } = openEvidence(options.config, () => this.now(), this.metrics, options.logger)
+    const judgeAgain = (): void => this.#rejudging.changed()
+    const { finder, keySets, requests } = openEvidence(options.config, () => this.now(), this.metrics, options.logger, judgeAgain)
+    this.#keySets = keySets
     this.#finder = finder
     this.#lists = new FetchedLists({
       config: options.config,
@@ -176,7 +180,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       now: () => this.now(),
       metrics: this.metrics,
       logger: options.logger,
-      onChange: () => this.#rejudging.changed(),
+      onChange: judgeAgain,
     })
     this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
     this.#audit = new Audit({
@@ -436,7 +440,14 @@ export class Gateway implements ConnectionHost, LinkHost {
   #judgingNow() {
     const { TOKEN_LEEWAY: tokenLeewayMs, CRL_STALE } = this.config
     const tokenAudiences = defaultAudiences(this.#options.hostNames(), this.config.tokenAudiences)
-    return { now: this.now(), tokenLeewayMs, tokenAudiences, fetchedLists: this.#lists.lists, staleLists: CRL_STALE as 'accept' | 'refuse' }
+    return {
+      now: this.now(),
+      tokenLeewayMs,
+      tokenAudiences,
+      publishedKeys: this.#keySets.published,
+      fetchedLists: this.#lists.lists,
+      staleLists: CRL_STALE as 'accept' | 'refuse',
+    }
   }
 
   mayPublish(principal: Principal, topic: string): Permission {
@@ -722,8 +733,14 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#rejudging.changed()
   }
 
+  #lookAtKeys(): void {
+    const { customJwtAuthentication, oauth2JwtAuthentication } = this.#options.registry.view.namespace?.properties ?? {}
+    this.#keySets.look([customJwtAuthentication, oauth2JwtAuthentication].flatMap((issuer) => (issuer && keySourceOf(issuer)) ?? []))
+  }
+
   #lookAround(address: string): void {
     this.#lists.look(this.now())
+    this.#lookAtKeys()
     this.lookForPause()
     const now = this.now()
     if (this.#superseded && this.#incarnation !== null)

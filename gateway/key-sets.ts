@@ -4,6 +4,7 @@
  */
 import { shownUrl } from '../access/shown-url.ts'
 import { readKeySet, type VerificationKey } from '../access/verification-key.ts'
+import type { JwtAuthentication } from '../model/client-authentication.ts'
 import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface KeySetOptions {
@@ -20,6 +21,8 @@ export interface KeySetOptions {
   onFetched(error: Error | null): void
   /** A set was too old to be used. */
   onTooOld(): void
+  /** A set is without a key that it had: connections have to be judged again. */
+  onWithdrawn(): void
 }
 
 /** Where an issuer's keys come from. */
@@ -37,12 +40,21 @@ interface Kept {
   problem: Error | null
 }
 
+const nameOf = ({ url, issuer = '' }: KeySource): string => `${issuer} ${url}`
+
+/** Where the issuer's keys are published; undefined when the settings hold them all. */
+export function keySourceOf({ jwksUrl, openIdConfigurationUrl, tokenIssuer }: JwtAuthentication): KeySource | undefined {
+  if (jwksUrl !== undefined) return { url: jwksUrl }
+  return openIdConfigurationUrl === undefined ? undefined : { url: openIdConfigurationUrl, issuer: tokenIssuer }
+}
+
 /** Sets kept at one time: a namespace has two issuers. */
 const keptMax = 16
 
 export class KeySets {
   readonly #options: KeySetOptions
   readonly #kept = new Map<string, Kept>()
+  readonly #published = new Map<string, ReadonlySet<string>>()
 
   constructor(options: KeySetOptions) {
     this.#options = options
@@ -63,8 +75,33 @@ export class KeySets {
     return kept.keys
   }
 
+  /** Thumbprints of the keys as they were fetched last, by URL. */
+  get published(): ReadonlyMap<string, ReadonlySet<string>> {
+    return this.#published
+  }
+
+  /** Fetches again those of `sources` that are in use and no longer fresh, and forgets all others. */
+  look(sources: readonly KeySource[]): void {
+    const { now, freshMs, betweenMs } = this.#options
+    const wanted = new Map(sources.map((source) => [nameOf(source), source]))
+    for (const [name, kept] of this.#kept) {
+      const source = wanted.get(name)
+      if (!source) this.#kept.delete(name)
+      else if (kept.keys !== null && now() - kept.fetchedAt >= freshMs && now() - kept.triedAt >= betweenMs) this.#fetch(source, kept)
+    }
+    const urls = new Set(sources.map(({ url }) => url))
+    for (const url of this.#published.keys()) if (!urls.has(url)) this.#published.delete(url)
+  }
+
+  #publish({ url }: KeySource, keys: readonly VerificationKey[]): void {
+    const before = this.#published.get(url)
+    const thumbprints = new Set(keys.map(({ thumbprint }) => thumbprint))
+    this.#published.set(url, thumbprints)
+    if ([...(before ?? [])].some((thumbprint) => !thumbprints.has(thumbprint))) this.#options.onWithdrawn()
+  }
+
   #of(source: KeySource): Kept {
-    const name = `${source.issuer ?? ''} ${source.url}`
+    const name = nameOf(source)
     const known = this.#kept.get(name)
     if (known) return known
     const [oldest] = this.#kept.keys()
@@ -83,6 +120,7 @@ export class KeySets {
           kept.keys = keys
           kept.fetchedAt = now()
           kept.problem = null
+          if (this.#kept.get(nameOf(source)) === kept) this.#publish(source, keys)
           onFetched(null)
         },
         (error: Error) => {

@@ -216,3 +216,22 @@ test('another webhook, or none, ends what the one before allowed', () => {
   put(view, 'namespace', 'default', namespace({ webhookAuthentication: { endpointUrl: 'https://another.example.com' } }).default)
   expect(stillValid(view, { credentials, principal }, context).ok).toBe(false)
 })
+
+test('a connection whose key its issuer no longer publishes ends, and one of whose issuer nothing is known stands', async () => {
+  const source = 'https://issuer.example/keys'
+  const view = viewOf({ namespace: namespace({ customJwtAuthentication: { tokenIssuer, audiences: [audience], jwksUrl: source } }) })
+  const expected = {
+    tokenIssuer,
+    audiences: [audience],
+    keys: keysOfIssuer({ encodedIssuerCertificates: certificates } as never),
+    leewayMs: 1000,
+    attributesBytesMax: 4096,
+  }
+  const verdict = await checkToken(await issuer.token(), expected, now)
+  const evidence = { about: 'token', voucher: 'customJwt', verdict, source } as const
+  const judged = (...keys: readonly string[]) =>
+    authenticate(view, { clientId: 'c', evidence }, { ...context, publishedKeys: new Map([[source, new Set(keys)]]) })
+  expect(why(judge(view, { evidence }))).toBe('let in')
+  expect(why(judged('another', verdict.ok ? verdict.claims.verifiedBy : ''))).toBe('let in')
+  expect(why(judged('another'))).toContain('kid: the key that verified')
+})

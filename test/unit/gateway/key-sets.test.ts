@@ -8,7 +8,7 @@ const withdrawn = jwk(makeTokenIssuer({ kid: 'withdrawn' }))
 const next = jwk(makeTokenIssuer({ kid: 'next' }))
 
 function given() {
-  const issuer = { keys: [withdrawn] as object[], isAway: false, time: 0, tooOld: 0 }
+  const issuer = { keys: [withdrawn] as object[], isAway: false, time: 0, tooOld: 0, withdrawn: 0 }
   const sets = new KeySets({
     requests: {
       send: async () => {
@@ -23,10 +23,11 @@ function given() {
     ageMaxMs: 900_000,
     betweenMs: 30_000,
     onFetched: () => {},
+    onWithdrawn: () => issuer.withdrawn++,
     onTooOld: () => issuer.tooOld++,
   })
   const kids = async () => (await sets.keys(source, 'withdrawn')).map(({ kid }) => kid)
-  return { issuer, kids }
+  return { issuer, kids, sets }
 }
 
 test('ISSUER_KEYS_AGE_MAX: a key that its issuer withdrew is not used once the set is too old: it is fetched first', async () => {
@@ -49,4 +50,17 @@ test('while the issuer is away its keys serve on, but not beyond their greatest 
   issuer.isAway = false
   issuer.time += 30_000
   expect(await kids()).toEqual(['withdrawn'])
+})
+
+test('a set in use is fetched again without a token, and tells when a key is gone', async () => {
+  const { issuer, kids, sets } = given()
+  await kids()
+  const [before] = sets.published.get(source.url) ?? []
+  issuer.keys = [next]
+  issuer.time = 600_000
+  sets.look([source])
+  while (issuer.withdrawn === 0) await new Promise((resolve) => setImmediate(resolve))
+  expect(sets.published.get(source.url)?.has(before ?? '')).toBe(false)
+  sets.look([])
+  expect(sets.published.size).toBe(0)
 })
