@@ -55,6 +55,8 @@ export class Delivering {
   /** In their order; within the client's Receive Maximum. */
   #throttled: Throttled[] = []
   #throttledBytes = 0
+  /** Messages at QoS 1 or 2 wait for the rate: none at QoS 0 takes what it gives before they are looked at again. */
+  #waitsForRate = false
 
   constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, rates: ClientRates, isTransient: boolean) {
     this.#rates = rates
@@ -186,7 +188,7 @@ export class Delivering {
     else if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
       dropped.slow++
       this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
-    } else if (this.#rates.sendWaitMs() > 0) dropped.throttled++
+    } else if ((this.#waitsForRate && this.#hasWaiting) || this.#rates.sendWaitMs() > 0) dropped.throttled++
     else {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
@@ -317,8 +319,13 @@ export class Delivering {
     return maximumPacketSize > 0 && message.sizeFor(protocolVersion, receiver, nowMs) > maximumPacketSize
   }
 
+  get #hasWaiting(): boolean {
+    return this.#throttled.length > 0 || (this.#direct?.waiting ?? 0) > 0 || !this.#pages.isEmpty
+  }
+
   #mustWait(): boolean {
     const waitMs = this.#rates.sendWaitMs()
+    this.#waitsForRate = waitMs > 0
     if (waitMs > 0) this.#owner.onThrottled(waitMs)
     return waitMs > 0
   }
