@@ -97,7 +97,7 @@ async function shownCredentials({ clientId, cert, passwordFile, method, tokenFil
 }
 
 export function addLiveCommands(program: Command): void {
-  const sessions = program.command('sessions').description('sessions as they are now')
+  const sessions = program.command('sessions').alias('session').description('sessions as they are now')
   sessions
     .command('list')
     .description('all sessions')

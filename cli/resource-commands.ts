@@ -77,7 +77,7 @@ function addKind(program: Command, kind: Kind): void {
   const isNamespace = kind.kind === 'namespace'
   const group = program
     .command(kind.command)
-    .alias(kind.kind === kind.command ? `${kind.command}s` : kind.kind)
+    .alias(otherName(kind))
     .description(`${isNamespace ? 'the ' : ''}${kind.about}`)
   const argument = isNamespace ? '' : ' <name>'
   const nameOf = (args: readonly unknown[]): string => (isNamespace ? '' : String(args[0]))
@@ -181,4 +181,10 @@ export function addResourceCommands(program: Command): void {
         throw new Failure(`the import stopped before its end: ${last.stopped ?? 'the connection broke off'}; what came before is in, and it can be repeated`)
       if (Number(last.failed) > 0) throw new Failure(`${last.failed} lines were refused`)
     })
+}
+
+/** The kind as the API calls it; where the command is that already, in the other number. */
+function otherName({ command, kind }: Kind): string {
+  if (kind !== command) return kind
+  return command.endsWith('s') ? command.slice(0, -1) : `${command}s`
 }
