@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { gatewaySettings, type LimitName, reachedMetric } from './config.ts'
+import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
 import { type ThrottleType, throttleTypes } from './rates.ts'
+import { reachedMetric } from './settings/reached-metric.ts'
 
 /** Limits that take effect before a namespace is known: counted once for all. */
 export const entranceLimits: readonly LimitName[] = [
