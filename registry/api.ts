@@ -1,8 +1,10 @@
 /** The HTTP API over the registry's resources: who may ask, and how errors are answered (RFC 9457). The routes stand in files of their own. */
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import { keyChecker } from '../access/api-keys.ts'
+import { originOf } from '../access/request-origin.ts'
 import type { LogHealth } from '../log/log.ts'
 import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
-import { keyChecker, originOf, readBearer } from './bearer.ts'
+import { readBearer } from './bearer.ts'
 import { type Caller, checkRole, findCaller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'

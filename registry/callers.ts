@@ -1,5 +1,5 @@
 /** Who calls the API: the owner of the deployment, an API key of the registry with its role, or who a token of the OIDC issuer names. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { findApiKey } from '../access/api-keys.ts'
 import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { Problem } from './problem.ts'
@@ -14,23 +14,11 @@ export interface Caller {
 
 const owner: Caller = Object.freeze({ by: 'api-key', role: 'owner', scope: 'deployment' })
 
-/** A new key: shown once, never stored. */
-export const makeKey = (): string => `lh_${randomBytes(32).toString('base64url')}`
-
-/** What is stored of a key. */
-export const hashOf = (key: string): string => createHash('sha256').update(key).digest('hex')
-
 /** The caller who has this key; undefined when nobody has, or its time is over. Without a view, as for a namespace that is not there, only the owner. */
 export function findCaller(given: string, isOwnersKey: (given: string) => boolean, view: RegistryView | undefined, now: number): Caller | undefined {
   if (isOwnersKey(given)) return owner
-  if (!given.startsWith('lh_') || !view) return undefined
-  const hash = Buffer.from(hashOf(given))
-  for (const { name, properties } of view.apiKeys.values()) {
-    const stored = Buffer.from(properties.hash)
-    if (stored.length !== hash.length || !timingSafeEqual(stored, hash)) continue
-    return properties.expiresAt !== undefined && properties.expiresAt <= now ? undefined : { by: `apiKeys/${name}`, role: properties.role, scope: 'namespace' }
-  }
-  return undefined
+  const key = view && findApiKey(given, view, now)
+  return key && { by: `apiKeys/${key.name}`, role: key.role, scope: 'namespace' }
 }
 
 /** Throws Problem unless the caller's role is the needed one or above. */

@@ -4,10 +4,10 @@ import { ensureTopics, type Profile, planFor, type TopicPlan, topicSpecs } from 
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/namespace-instances.ts'
 import { lifeName, type Namespace } from '../model/namespaces.ts'
+import type { Routers } from '../proto/routers.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
 import { Problem } from './problem.ts'
 import type { Registry } from './registry.ts'
-import type { Routers } from './routers.ts'
 
 /** A namespace as requests find it. */
 export interface ServedNamespace {

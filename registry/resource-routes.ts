@@ -1,8 +1,8 @@
 /** PUT, GET, DELETE and list of one kind of resource. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { hashOf, makeKey } from '../access/api-keys.ts'
 import type { ApiKeyRole, Resource, ResourceKind } from '../model/registry-resources.ts'
 import type { ApiOptions } from './api.ts'
-import { hashOf, makeKey } from './callers.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
 import { withPasswordHashed } from './password-field.ts'

@@ -1,33 +1,14 @@
 /** Retained messages as they are now: listed, looked at and cleared. Each router tells of the shards it owns; all of them together are the whole. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import { getRetained, listRetained, ShardsMissing, type ToldMessage } from '../proto/retained-answers.ts'
 import { readPage } from './paging.ts'
 import { Problem } from './problem.ts'
-import type { RouterAnswer } from './routers.ts'
 import { badRequest } from './violations.ts'
 
-interface Told {
-  readonly shards: number
-  readonly owned: readonly number[]
-}
-interface ToldMessage {
-  readonly topic: string
-}
-
-/** What the routers say, when together they own every shard. Throws Problem: a list with holes would pass for all there is. */
-function whole<T>(answers: readonly RouterAnswer[]): readonly (Told & T)[] {
-  const told = answers.filter(({ status }) => status === 200).map(({ body }) => body as Told & T)
-  const owned = new Set(told.flatMap(({ owned }) => owned))
-  const shards = told[0]?.shards ?? 0
-  if (shards > 0 && owned.size >= shards) return told
-  const silent = answers.filter(({ status }) => status !== 200).map(({ router, status }) => `${router}: ${status === 0 ? 'no answer' : status}`)
-  throw new Problem(
-    503,
-    shards === 0
-      ? `no router can tell of retained messages now (${silent.join(', ') || 'none is configured in ROUTER_URLS'})`
-      : `${shards - owned.size} of ${shards} shards have no owner now; ask again`,
-    { retryAfter: 2 },
-  )
+/** A list with holes is none. */
+function orMissing(error: unknown): never {
+  throw error instanceof ShardsMissing ? new Problem(503, error.message, { retryAfter: 2 }) : error
 }
 
 const notThere = (topic: string): Problem => new Problem(404, `nothing is retained on “${topic}”`)
@@ -53,18 +34,13 @@ export function addRetainedRoutes(api: FastifyInstance): void {
     const { topicFilter = '#' } = request.query as Readonly<Record<string, string>>
     const wrong = topicFilter.startsWith('$share/') ? 'must not be a shared one' : topicFilterProblem(topicFilter)
     if (wrong) throw badRequest([{ field: 'topicFilter', value: topicFilter, rule: `a topic filter; this one ${wrong}` }])
-    const query = new URLSearchParams({ filter: topicFilter, after, top: String(top + 1) })
-    const answers = whole<{ readonly messages: readonly ToldMessage[] }>(await request.at.routers.ask('GET', `/retained?${query}`, request.caller.by))
-    const messages = answers.flatMap((answer) => answer.messages).sort((a, b) => (a.topic < b.topic ? -1 : 1))
-    const page = messages.slice(0, top)
-    return { value: page.map((message) => representation(request.at.name, message)), ...(messages.length > top ? nextLink(page.at(-1)?.topic ?? '') : {}) }
+    const { messages, hasMore } = await listRetained(request.at.routers, { filter: topicFilter, after, top }, request.caller.by).catch(orMissing)
+    return { value: messages.map((message) => representation(request.at.name, message)), ...(hasMore ? nextLink(messages.at(-1)?.topic ?? '') : {}) }
   })
 
   api.get('/namespaces/:ns/retainedMessages/:topic', { config }, async (request) => {
     const topic = topicOf(request)
-    const query = new URLSearchParams({ topic })
-    const answers = whole<{ readonly message: ToldMessage | null }>(await request.at.routers.ask('GET', `/retained/message?${query}`, request.caller.by))
-    const message = answers.map((answer) => answer.message).find((each) => each !== null)
+    const message = await getRetained(request.at.routers, topic, request.caller.by).catch(orMissing)
     if (!message) throw notThere(topic)
     return representation(request.at.name, message)
   })

@@ -1,8 +1,8 @@
 /** Sessions as they are now: listed, looked at, ended and disconnected. Every router knows all of them; what one's queue holds, and what happens to it, only the owner of its shard. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { RouterAnswer } from '../proto/routers.ts'
 import { readPage } from './paging.ts'
 import { Problem } from './problem.ts'
-import type { RouterAnswer } from './routers.ts'
 
 /** A session as a router tells of it; the rest is passed on as it is. */
 interface ToldSession {

@@ -1,5 +1,7 @@
 import { expect, test } from '@jest/globals'
-import { isTooOpen, keyChecker, originOf, readBearer } from '../../../registry/bearer.ts'
+import { keyChecker } from '../../../access/api-keys.ts'
+import { isTooOpen, originOf } from '../../../access/request-origin.ts'
+import { readBearer } from '../../../registry/bearer.ts'
 
 test.each<[string, string, Record<string, string>, { address: string; isEncrypted: boolean }]>([
   ['no front door', '192.0.2.1', {}, { address: '192.0.2.1', isEncrypted: false }],

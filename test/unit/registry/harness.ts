@@ -2,11 +2,11 @@
 import type { FastifyInstance } from 'fastify'
 import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { planTopics, type TopicNames, topicSpecs } from '../../../log/topics.ts'
+import type { Routers } from '../../../proto/routers.ts'
 import { type ApiOptions, createApi } from '../../../registry/api.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
 import type { Namespaces } from '../../../registry/namespaces.ts'
 import { Registry } from '../../../registry/registry.ts'
-import type { Routers } from '../../../registry/routers.ts'
 import { namespacesOf } from './namespaces-of.ts'
 
 export const ownersKey = 'correct-horse-battery'

@@ -1,10 +1,10 @@
 /** The namespaces of a deployment whose home registry a test has started, on a log in memory. */
 import type { MemoryLog } from '../../../log/memory-log.ts'
 import { ensureTopics, planTopics, topicSpecs } from '../../../log/topics.ts'
+import type { Routers } from '../../../proto/routers.ts'
 import type { RegistryConfig } from '../../../registry/config.ts'
 import { Namespaces } from '../../../registry/namespaces.ts'
 import { Registry } from '../../../registry/registry.ts'
-import type { Routers } from '../../../registry/routers.ts'
 
 export interface NamespacesOfOptions {
   readonly log: MemoryLog

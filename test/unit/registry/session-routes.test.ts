@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals'
-import type { RouterAnswer } from '../../../registry/routers.ts'
+import type { RouterAnswer } from '../../../proto/routers.ts'
 import { ApiHarness } from './harness.ts'
 
 let api: ApiHarness

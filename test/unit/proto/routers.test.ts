@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
-import { parseRouterUrls, routersByHttp } from '../../../registry/routers.ts'
+import { parseRouterUrls, routersByHttp } from '../../../proto/routers.ts'
 
 const servers: Server[] = []
 afterEach(() => {
