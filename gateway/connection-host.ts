@@ -3,7 +3,6 @@ import type { Credentials, Validity } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import type { AckOutcome } from '../proto/frames.ts'
-import type { SubscriptionRequest } from '../schemas/records.ts'
 import type { Attachment } from './attachment.ts'
 import type { AuthenticatingHost } from './authenticating.ts'
 import type { Connection } from './connection.ts'
@@ -13,10 +12,11 @@ import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
 import type { Refusal } from './refusals.ts'
+import type { SubscribeHost } from './subscribing.ts'
 import type { Takeovers } from './takeovers.ts'
 
 /** What a connection needs of its gateway. */
-export interface ConnectionHost extends PublishHost, AuthenticatingHost {
+export interface ConnectionHost extends PublishHost, SubscribeHost, AuthenticatingHost {
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly takeovers: Takeovers
@@ -26,8 +26,6 @@ export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   /** Bytes have come: before they are taken it is seen to that the process was not paused meanwhile. */
   lookForPause(): void
   readiness(isInternal: boolean): Readiness
-  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
-  readonly registryIsCurrent: boolean
   freshClientId(): string
   /** Whether the namespace lets the address in. */
   mayComeFrom(address: string): boolean
@@ -37,11 +35,8 @@ export interface ConnectionHost extends PublishHost, AuthenticatingHost {
   chainOf(certificate: X509Certificate): readonly X509Certificate[]
   rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void
   revalidate(credentials: Credentials, principal: Principal): Validity
-  maySubscribe(principal: Principal, filter: string): boolean
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null
-  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
-  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
   /** Appends that the session's QoS 2 publish with this packet id is over. */
   release(attachment: Attachment, packetId: number, done: Appended): void
   /** Appends that new credentials give the session these attributes. */

@@ -1,0 +1,127 @@
+import type { Principal } from '../access/principal.ts'
+import type { AppendError } from '../log/log.ts'
+import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import type { SubscriptionRequest } from '../schemas/records.ts'
+import type { Attachment } from './attachment.ts'
+import type { GatewayConfig } from './config.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import type { PendingAppends } from './pending-appends.ts'
+import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
+
+/** What subscribing needs of the gateway. */
+export interface SubscribeHost {
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
+  readonly registryIsCurrent: boolean
+  /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
+  readonly logIsFull: boolean
+  maySubscribe(principal: Principal, filter: string): boolean
+  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
+  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+}
+
+/** What the connection hears back. */
+export interface SubscribeOwner {
+  readonly principal: Principal
+  send(packet: Packet): void
+  /** A filter without permission. */
+  onFilterRefused(filter: string): void
+}
+
+/** `wait`: not taken, come back when the registry is current. `full`: taken, but read no further for now. */
+export type SubscribeResult = 'taken' | 'wait' | 'full' | End
+
+/** The subscribing part of one open connection: SUBACK and UNSUBACK go out after the append. */
+export class Subscribing {
+  readonly #host: SubscribeHost
+  readonly #owner: SubscribeOwner
+  readonly #client: Client
+  readonly #attachment: Attachment
+  readonly #appends: PendingAppends
+  /** The filters that the session has; those of a session with very many are known by their number alone. */
+  readonly #held: { readonly named: Set<string>; readonly unnamed: number }
+
+  constructor(
+    host: SubscribeHost,
+    owner: SubscribeOwner,
+    client: Client,
+    attachment: Attachment,
+    appends: PendingAppends,
+    filters: readonly string[] | number,
+  ) {
+    this.#host = host
+    this.#owner = owner
+    this.#client = client
+    this.#attachment = attachment
+    this.#appends = appends
+    this.#held = typeof filters === 'number' ? { named: new Set(), unnamed: filters } : { named: new Set(filters), unnamed: 0 }
+  }
+
+  subscribe(packet: SubscribePacket): SubscribeResult {
+    const host = this.#host
+    if (!host.registryIsCurrent) return 'wait'
+    const { named } = this.#held
+    const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter) => this.#mayBeHeld(filter))
+    if ('do' in decision) return decision
+    for (const limit of decision.limits) host.metrics.reached(limit)
+    const filters = packet.filters.map(({ filter }) => filter)
+    const { granted, reasonCodes } = decision
+    if (granted.length === 0) {
+      this.#answer('suback', packet.packetId, filters, reasonCodes)
+      return 'taken'
+    }
+    const added = granted.map(({ filter }) => filter).filter((filter) => !named.has(filter))
+    for (const filter of added) named.add(filter)
+    this.#appends.add(
+      (appended) => host.subscribe(this.#attachment, granted, appended),
+      (isInLog) => {
+        if (!isInLog) for (const filter of added) named.delete(filter)
+        this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+      },
+    )
+    return host.logIsFull ? 'full' : 'taken'
+  }
+
+  unsubscribe(packet: UnsubscribePacket): SubscribeResult {
+    const host = this.#host
+    const { named } = this.#held
+    const { filters, reasonCodes, limits } = receiveUnsubscribe(packet, this.#held, host.config)
+    for (const limit of limits) host.metrics.reached(limit)
+    if (filters.length === 0) {
+      this.#answer('unsuback', packet.packetId, packet.filters, reasonCodes)
+      return 'taken'
+    }
+    const removed = filters.filter((filter) => named.delete(filter))
+    this.#appends.add(
+      (appended) => host.unsubscribe(this.#attachment, filters, appended),
+      (isInLog) => {
+        if (!isInLog) for (const filter of removed) named.add(filter)
+        this.#answer('unsuback', packet.packetId, packet.filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+      },
+      // UNSUBACK of 3.1.1 can only say yes: there the connection ends.
+      this.#client.protocolVersion === 5,
+    )
+    return host.logIsFull ? 'full' : 'taken'
+  }
+
+  /** Filters held by name: how many judgements `areAllPermitted` takes. */
+  get count(): number {
+    return this.#held.named.size
+  }
+
+  areAllPermitted(): boolean {
+    for (const filter of this.#held.named) if (!this.#host.maySubscribe(this.#owner.principal, filter)) return false
+    return true
+  }
+
+  #mayBeHeld(filter: string): boolean {
+    const isAllowed = this.#host.maySubscribe(this.#owner.principal, filter)
+    if (!isAllowed) this.#owner.onFilterRefused(filter)
+    return isAllowed
+  }
+
+  #answer(type: 'suback' | 'unsuback', packetId: number, filters: readonly string[], reasonCodes: readonly number[]): void {
+    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client) })
+  }
+}
