@@ -11,6 +11,15 @@ export interface Position {
   readonly offset: number
 }
 
+/** One header of a record. Names need not be unique; the order is kept. */
+export interface RecordHeader {
+  readonly name: string
+  readonly value: Buffer | null
+}
+
+/** The headers of a record that has none: one list for all of them. */
+export const noHeaders: readonly RecordHeader[] = Object.freeze([])
+
 /** One record as read. Buffers are views into the fetched batch: copy what outlives the callback. */
 export interface LogRecord {
   readonly partition: number
@@ -20,6 +29,7 @@ export interface LogRecord {
   readonly key: Buffer | null
   /** Null is a tombstone in a compacted topic. */
   readonly value: Buffer | null
+  readonly headers: readonly RecordHeader[]
 }
 
 /** A stretch of one partition, in offset order. `nextOffset` is where to go on (past compaction gaps and control records). */
@@ -43,6 +53,7 @@ export interface Append {
   readonly value: Buffer | null
   /** Milliseconds since the epoch. */
   readonly timestamp: number
+  readonly headers?: readonly RecordHeader[]
 }
 
 /**
@@ -52,7 +63,7 @@ export interface Append {
  */
 export interface Appender {
   /**
-   * Queues a record. The value and key are copied before the call returns. Never throws for a full queue:
+   * Queues a record. Key, value and headers are copied before the call returns. Never throws for a full queue:
    * look at `pendingBytes` first and stop reading the source.
    */
   append(record: Append, done: Appended): void

@@ -18,7 +18,9 @@ import {
   type LogRecord,
   type Membership,
   type MembershipEvents,
+  noHeaders,
   OffsetOutOfRange,
+  type RecordHeader,
   type Stretch,
   TopicMismatch,
   type TopicSpec,
@@ -138,7 +140,7 @@ export class MemoryStore {
     let nextOffset = stored.endOffset
     for (const record of stored.records) {
       if (record.offset < offset) continue
-      const size = 32 + (record.key?.length ?? 0) + (record.value?.length ?? 0)
+      const size = 32 + bytesOf(record)
       if (records.length > 0 && bytes + size > maxBytes) {
         nextOffset = record.offset
         break
@@ -152,6 +154,13 @@ export class MemoryStore {
 
 const stretchBytesMax = 1024 * 1024
 
+/** Bytes of a record's key, value and headers. */
+function bytesOf({ key, value, headers }: Pick<Append, 'key' | 'value' | 'headers'>): number {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0)
+  for (const header of headers ?? noHeaders) bytes += Buffer.byteLength(header.name) + (header.value?.length ?? 0)
+  return bytes
+}
+
 interface QueuedAppend {
   readonly record: Append
   readonly done: Appended
@@ -161,6 +170,10 @@ interface QueuedAppend {
 
 function copyOf(buffer: Buffer | null): Buffer | null {
   return buffer === null ? null : Buffer.from(buffer)
+}
+
+function copyOfHeaders(headers: readonly RecordHeader[] | undefined): readonly RecordHeader[] {
+  return headers === undefined ? noHeaders : headers.map(({ name, value }) => ({ name, value: copyOf(value) }))
 }
 
 class MemoryAppender implements Appender {
@@ -191,8 +204,8 @@ class MemoryAppender implements Appender {
       this.#store.schedule(() => done(ended, -1))
       return
     }
-    const copy = { ...record, key: copyOf(record.key), value: copyOf(record.value) }
-    const bytes = 32 + (copy.key?.length ?? 0) + (copy.value?.length ?? 0)
+    const copy = { ...record, key: copyOf(record.key), value: copyOf(record.value), headers: copyOfHeaders(record.headers) }
+    const bytes = 32 + bytesOf(copy)
     this.pendingBytes += bytes
     this.#queue.push({ record: copy, done, bytes, queuedAt: this.#store.now() })
     if (this.#scheduled) return
@@ -247,7 +260,7 @@ class MemoryAppender implements Appender {
     if (!partition) return new AppendError(`there is no ${record.topic}[${record.partition}]`, 'refused')
     const settings = this.#store.topics.get(record.topic)?.spec.settings
     const sizeMax = Number(settings?.['max.message.bytes'] ?? 1048588)
-    if ((record.key?.length ?? 0) + (record.value?.length ?? 0) > sizeMax) {
+    if (bytesOf(record) > sizeMax) {
       return new AppendError(`the record is larger than max.message.bytes of ${record.topic}, ${sizeMax}`, 'refused')
     }
     if (record.key === null && settings?.['cleanup.policy'] === 'compact') {
@@ -259,7 +272,8 @@ class MemoryAppender implements Appender {
       partition.epochs.set(this.#transactionalId, this.#epoch)
     }
     const offset = partition.endOffset++
-    partition.records.push({ partition: record.partition, offset, timestamp: record.timestamp, key: record.key, value: record.value })
+    const { key, value, timestamp, headers = noHeaders } = record
+    partition.records.push({ partition: record.partition, offset, timestamp, key, value, headers })
     return offset
   }
 

@@ -8,7 +8,7 @@ import { type Link, LinkError } from './link.ts'
 import type { LogMetrics } from './metrics.ts'
 import { judgeProduced, ProduceVerdict, sequenceAfter } from './produce-outcome.ts'
 import type { ProducerIdentity, ProducerIds } from './producer-id.ts'
-import { BatchWriter, batchOverhead, readBatches } from './record-batch.ts'
+import { BatchWriter, batchOverhead, headersSize, readBatches } from './record-batch.ts'
 import { type ProducedPartition, produceApi, produceFrame, readProduceResponse } from './requests.ts'
 import { SlabPool } from './slab-pool.ts'
 
@@ -131,7 +131,7 @@ export class KafkaAppender implements Appender {
     const lane = this.#lanes.get(record.topic)?.[record.partition] ?? this.#newLane(record.topic, record.partition)
     const bytes = this.#batchFor(lane, record)
     bytes.callbacks.push(done)
-    const size = bytes.writer.add(record.key, record.value, record.timestamp)
+    const size = bytes.writer.add(record.key, record.value, record.timestamp, record.headers)
     bytes.recordBytes += size
     this.#pendingBytes += size
     if (!lane.inFlight && !lane.parked) this.#offer(lane)
@@ -182,7 +182,7 @@ export class KafkaAppender implements Appender {
 
   #batchFor(lane: Lane, record: Append): Batch {
     const last = lane.queue.at(-1)
-    const estimate = (record.key?.length ?? 0) + (record.value?.length ?? 0) + 32
+    const estimate = (record.key?.length ?? 0) + (record.value?.length ?? 0) + (record.headers === undefined ? 0 : headersSize(record.headers)) + 32
     if (last && last.sealed === null && last.writer.length + estimate <= batchBytesMax) return last
     const batch = new Batch(this.#slabs.take(), Date.now())
     lane.queue.push(batch)
@@ -428,7 +428,7 @@ export class KafkaAppender implements Appender {
     const halves = [new Batch(this.#slabs.take(), batch.queuedAt), new Batch(this.#slabs.take(), batch.queuedAt)] as const
     for (const [i, record] of records.entries()) {
       const target = halves[i < half ? 0 : 1]
-      target.recordBytes += target.writer.add(record.key, record.value, record.timestamp)
+      target.recordBytes += target.writer.add(record.key, record.value, record.timestamp, record.headers)
       target.callbacks.push(batch.callbacks[i] as Appended)
     }
     halves[1].settled = batch.settled

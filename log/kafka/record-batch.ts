@@ -4,11 +4,12 @@
  *   baseOffset INT64 · batchLength INT32 · partitionLeaderEpoch INT32 · magic INT8 · crc UINT32 (CRC-32C of all that follows)
  *   attributes INT16 · lastOffsetDelta INT32 · baseTimestamp INT64 · maxTimestamp INT64
  *   producerId INT64 · producerEpoch INT16 · baseSequence INT32 · count INT32 · records
- *   record: length VARINT · attributes INT8 · timestampDelta VARLONG · offsetDelta VARINT · key · value (VARINT length, -1 is null) · headers
+ *   record: length VARINT · attributes INT8 · timestampDelta VARLONG · offsetDelta VARINT · key · value (VARINT length, -1 is null)
+ *           headers: count VARINT · [name · value], lengths as above; a name is never null
  */
 import { gunzipSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
-import type { LogRecord } from '../log.ts'
+import { type LogRecord, noHeaders, type RecordHeader } from '../log.ts'
 import { readInt64, writeInt64 } from './bytes.ts'
 
 /** Bytes before the first record. */
@@ -47,6 +48,29 @@ function writeVarint(buffer: Buffer, zigzag: number, at: number): number {
   return at
 }
 
+/** Bytes that headers take in a record, their count included. */
+export function headersSize(headers: readonly RecordHeader[]): number {
+  let size = varintSize(headers.length * 2)
+  for (const { name, value } of headers) {
+    const nameBytes = Buffer.byteLength(name)
+    size += varintSize(nameBytes * 2) + nameBytes + (value === null ? 1 : varintSize(value.length * 2) + value.length)
+  }
+  return size
+}
+
+function writeHeaders(buffer: Buffer, headers: readonly RecordHeader[], from: number): number {
+  let at = writeVarint(buffer, headers.length * 2, from)
+  for (const { name, value } of headers) {
+    at = writeVarint(buffer, Buffer.byteLength(name) * 2, at)
+    at += buffer.write(name, at)
+    at = writeVarint(buffer, value === null ? 1 : value.length * 2, at)
+    if (value === null) continue
+    buffer.set(value, at)
+    at += value.length
+  }
+  return at
+}
+
 function zigzag(value: number): number {
   return value >= 0 ? value * 2 : value * -2 - 1
 }
@@ -64,7 +88,7 @@ export class BatchWriter {
   }
 
   /** Appends a copy of the record; returns the bytes it took. */
-  add(key: Buffer | null, value: Buffer | null, timestamp: number): number {
+  add(key: Buffer | null, value: Buffer | null, timestamp: number, headers: readonly RecordHeader[] = noHeaders): number {
     if (this.count === 0) {
       this.#baseTimestamp = timestamp
       this.#maxTimestamp = timestamp
@@ -75,7 +99,9 @@ export class BatchWriter {
     const valueLength = value === null ? 1 : value.length * 2
     const keyBytes = key === null ? 0 : key.length
     const valueBytes = value === null ? 0 : value.length
-    const body = 2 + varintSize(timestampDelta) + varintSize(offsetDelta) + varintSize(keyLength) + keyBytes + varintSize(valueLength) + valueBytes
+    const headerBytes = headers.length === 0 ? 1 : headersSize(headers)
+    const body =
+      1 + varintSize(timestampDelta) + varintSize(offsetDelta) + varintSize(keyLength) + keyBytes + varintSize(valueLength) + valueBytes + headerBytes
     const size = varintSize(body * 2) + body
     const before = this.length
     if (before + size > this.buffer.length) this.#grow(before + size)
@@ -94,7 +120,8 @@ export class BatchWriter {
       buffer.set(value, at)
       at += valueBytes
     }
-    buffer[at++] = 0
+    if (headers.length === 0) buffer[at++] = 0
+    else at = writeHeaders(buffer, headers, at)
     this.length = at
     this.count++
     return size
@@ -172,6 +199,21 @@ class RecordReader {
     this.at = start + length
     return this.#buffer.subarray(start, this.at)
   }
+
+  headers(end: number): readonly RecordHeader[] {
+    const count = this.varint()
+    if (this.at > end) throw new BatchError('a record ends before its headers')
+    if (count === 0) return noHeaders
+    // Each takes two bytes at least.
+    if (count < 0 || count > (end - this.at) / 2) throw new BatchError('a record says it has more headers than it has room for')
+    const headers: RecordHeader[] = []
+    for (let i = 0; i < count; i++) {
+      const name = this.bytes(end)
+      if (name === null) throw new BatchError('a header has no name')
+      headers.push({ name: name.toString(), value: this.bytes(end) })
+    }
+    return headers
+  }
 }
 
 /** Bounds what a compressed batch may become. */
@@ -246,7 +288,8 @@ function readRecords(
     if (offset >= from) {
       const key = reader.bytes(next)
       const value = reader.bytes(next)
-      records.push({ partition, offset, timestamp: isLogAppendTime ? maxTimestamp : baseTimestamp + timestampDelta, key, value })
+      const headers = reader.headers(next)
+      records.push({ partition, offset, timestamp: isLogAppendTime ? maxTimestamp : baseTimestamp + timestampDelta, key, value, headers })
     }
     reader.at = next
   }

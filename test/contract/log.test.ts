@@ -114,16 +114,43 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     expect(text(records[999]?.value ?? null)).toBe('v1999')
   })
 
-  test('key and value are copied before append returns', async () => {
+  test('headers are read back in order, repeated names and empty values too, and count against the size of a record', async () => {
+    const { log, topic, put } = await withTopic(1, { 'max.message.bytes': '20000' })
+    const appender = await log.appender()
+    const headers = [
+      { name: 'ce_id', value: Buffer.from('1') },
+      { name: 'ce_ünïcode', value: Buffer.from([0, 255]) },
+      { name: 'twice', value: null },
+      { name: 'twice', value: Buffer.alloc(0) },
+    ]
+    const large = [{ name: 'large', value: Buffer.alloc(30_000) }]
+    const answers: unknown[] = []
+    for (const record of [{ ...put(0, 'a', 'one'), headers }, { ...put(0, 'b', 'two'), headers: large }, put(0, 'c', 'three')]) {
+      appender.append(record, (error, offset) => answers.push(error instanceof AppendError ? error.outcome : offset))
+    }
+    await appender.flush()
+    expect(answers).toEqual([0, 'refused', 1])
+    const { records } = await log.read(topic, 0, 0)
+    expect(records.map(({ headers, value }) => [text(value), headers])).toEqual([
+      ['one', headers],
+      ['three', []],
+    ])
+  })
+
+  test('key, value and headers are copied before append returns', async () => {
     const { log, topic } = await withTopic()
     const appender = await log.appender()
     const key = Buffer.from('key')
     const value = Buffer.from('value')
-    const written = appender.write({ topic, partition: 0, key, value, timestamp: 1 })
+    const header = { name: 'name', value: Buffer.from('header') }
+    const written = appender.write({ topic, partition: 0, key, value, timestamp: 1, headers: [header] })
     key.fill(0)
     value.fill(0)
+    header.value.fill(0)
     await written
-    expect(seen((await log.read(topic, 0, 0)).records)).toEqual([[0, 1, 'key', 'value']])
+    const { records } = await log.read(topic, 0, 0)
+    expect(seen(records)).toEqual([[0, 1, 'key', 'value']])
+    expect(text(records[0]?.headers[0]?.value ?? null)).toBe('header')
   })
 
   test('a read begins at its offset, is empty at the end, and fails beyond it', async () => {
