@@ -4,6 +4,8 @@ import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHour
 import { namespaceName } from '../model/namespaces.ts'
 import type { NamespaceProperties } from '../model/registry-resources.ts'
 import { sessionsPerName } from '../model/session-quota.ts'
+import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
+import { outgoingSettings, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 import { rateSettings } from './rates.ts'
 import { admissionSettings } from './settings/admission-settings.ts'
@@ -17,6 +19,7 @@ import { sessionSettings } from './settings/session-settings.ts'
 export const gatewaySettings = {
   ...listenerSettings,
   ...tokenSettings,
+  ...outgoingSettings,
   ...admissionSettings,
   ...rateSettings,
   ...authenticationSettings,
@@ -69,8 +72,8 @@ export interface GatewayConfig extends Limits {
   readonly proxied: ReadonlySet<ListenerName>
   /** Addresses and ranges of the proxies. */
   readonly proxies: readonly string[]
-  /** OUTGOING_HOSTS and TOKEN_AUDIENCES, one by one. */
-  readonly outgoingHosts: readonly string[]
+  readonly outgoing: OutgoingPolicy
+  /** TOKEN_AUDIENCES, one by one. */
   readonly tokenAudiences: readonly string[]
 }
 
@@ -144,7 +147,7 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
     listeners,
     namespaceListeners: readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1')),
     origins: listed(values.WS_ORIGINS.toLowerCase()),
-    outgoingHosts: listed(values.OUTGOING_HOSTS.toLowerCase()),
+    outgoing: readOutgoingPolicy(values, production ? 'production' : 'development'),
     tokenAudiences: readTokenAudiences(values.TOKEN_AUDIENCES),
     ...readProxies(values),
   }

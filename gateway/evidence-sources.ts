@@ -1,12 +1,11 @@
 /** Puts together what finds out about clients, from the settings. */
-import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { SettingError } from '../settings/setting.ts'
+import { OutgoingRequests, RequestFailed } from '../outgoing/outgoing-request.ts'
+import { readAuthorities } from '../outgoing/outgoing-settings.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { EvidenceFinder } from './evidence-finder.ts'
 import { KeySets } from './key-sets.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { secretFrom, Webhook } from './webhook.ts'
 
@@ -29,7 +28,7 @@ export function openEvidence(
   logger: Logger,
   onWithdrawn: () => void,
 ): { readonly finder: EvidenceFinder; readonly keySets: KeySets; readonly requests: OutgoingRequests } {
-  const requests = outgoingRequests(config)
+  const requests = new OutgoingRequests({ policy: config.outgoing, connectionsMax: config.WEBHOOK_CONCURRENCY_MAX, ca: readAuthorities(config.OUTGOING_CA) })
   const keySets = new KeySets({
     requests,
     now,
@@ -80,18 +79,4 @@ export function openEvidence(
     },
   })
   return { finder, keySets, requests }
-}
-
-function outgoingRequests(config: GatewayConfig): OutgoingRequests {
-  const policy = { hosts: config.outgoingHosts, plainOnLoopback: config.LOGGERHEAD_PROFILE === 'development' }
-  return new OutgoingRequests(policy, config.WEBHOOK_CONCURRENCY_MAX, readAuthorities(config.OUTGOING_CA))
-}
-
-function readAuthorities(file: string): string | undefined {
-  if (file === '') return undefined
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new SettingError('OUTGOING_CA', `cannot read the file “${file}”: ${(error as Error).message}`)
-  }
 }

@@ -4,9 +4,9 @@ import type { Logger } from 'pino'
 import { isOlder, type RevocationList, readRevocationList } from '../access/certificate-structure.ts'
 import { shownUrl } from '../access/shown-url.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { type OutgoingRequests, RequestFailed } from '../outgoing/outgoing-request.ts'
 import type { GatewaySettings } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface FetchedListsOptions {
   readonly config: GatewaySettings

@@ -5,7 +5,7 @@
 import { shownUrl } from '../access/shown-url.ts'
 import { readKeySet, type VerificationKey } from '../access/verification-key.ts'
 import type { JwtAuthentication } from '../model/client-authentication.ts'
-import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
+import { type OutgoingRequests, RequestFailed } from '../outgoing/outgoing-request.ts'
 
 export interface KeySetOptions {
   readonly requests: Pick<OutgoingRequests, 'send'>

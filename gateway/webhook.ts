@@ -3,8 +3,8 @@ import { readFileSync, statSync } from 'node:fs'
 import type { Evidence, Question } from '../access/evidence.ts'
 import { shownUrl } from '../access/shown-url.ts'
 import { BadDecision, readDecision, TooManyAttributes, webhookRequest } from '../access/webhook.ts'
+import { type OutgoingRequests, RequestFailed } from '../outgoing/outgoing-request.ts'
 import { SettingError } from '../settings/setting.ts'
-import { type OutgoingRequests, RequestFailed } from './outgoing-request.ts'
 
 export interface WebhookOptions {
   readonly requests: Pick<OutgoingRequests, 'send'>
@@ -14,7 +14,7 @@ export interface WebhookOptions {
   /** The bearer token that is sent along; null for none. */
   token(): string | null
   onDecision(decision: 'allow' | 'deny'): void
-  /** `error` is timeout, network, tooLarge, forbidden, attributes or content; `status` the HTTP status, when one came. */
+  /** `error` is timeout, resolution, network, tooLarge, forbidden, attributes or content; `status` the HTTP status, when one came. */
   onFailed(error: string, status: number | null): void
 }
 

@@ -64,12 +64,6 @@ export const listenerSettings = {
     default: '',
     about: 'File with the password of the internal listener’s user $loggerhead; without it that listener lets nobody in',
   },
-  OUTGOING_HOSTS: {
-    kind: 'text',
-    default: '',
-    about: 'Hosts that may be asked for issuers’ keys and as webhooks, separated by commas; *.example.com for those below; empty: any, over HTTPS',
-  },
-  OUTGOING_CA: { kind: 'text', default: '', about: 'PEM file with the authorities that sign those hosts’ certificates; empty: the public ones' },
   WEBHOOK_TOKEN_FILE: {
     kind: 'text',
     default: '',

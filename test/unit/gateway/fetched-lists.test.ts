@@ -21,7 +21,7 @@ function world() {
   const view = viewOf({ caCertificates: { fleet: { encodedCertificate: authority.pem, revocationListUrl: 'https://ca.example.com/fleet.crl' } } })
   const fetchedLists = new FetchedLists({
     config,
-    requests: { send: () => Promise.resolve({ status: 200, body: Buffer.from(served) }) },
+    requests: { send: () => Promise.resolve({ status: 200, headers: {}, body: Buffer.from(served) }) },
     view: () => view,
     now: () => at,
     metrics: new GatewayMetrics(registry, () => ({}) as GatewayLevels),

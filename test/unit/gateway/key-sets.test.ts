@@ -13,7 +13,7 @@ function given() {
     requests: {
       send: async () => {
         if (issuer.isAway) throw new Error('the issuer is away')
-        return { status: 200, body: Buffer.from(JSON.stringify({ keys: issuer.keys })) }
+        return { status: 200, headers: {}, body: Buffer.from(JSON.stringify({ keys: issuer.keys })) }
       },
     },
     now: () => issuer.time,
