@@ -5,7 +5,7 @@ export const figuresPrefix = '$SYS/'
 
 const isBelow = (prefix: string, topic: string): boolean => topic.startsWith(prefix) || (topic.length === prefix.length - 1 && prefix.startsWith(topic))
 
-const unreadable = ['$share/', '$loggerhead/']
+const unreadable = ['$share/', '$replay/', '$loggerhead/']
 const unwritable = [figuresPrefix, ...unreadable]
 
 /** True for a topic name or filter that starts with `$`. */

@@ -5,8 +5,10 @@
  * Compiled once per change of groups, spaces, bindings or the namespace's settings; per principal the filters that are left stand in a FilterSet,
  * shared by all principals of the same groups where no template has a variable.
  */
+import { asksForReplay, parseReplayFilter } from '../history/replay-range.ts'
 import type { RoleAssignment } from '../model/client-authentication.ts'
 import { rulesInForce } from '../model/namespace-limits.ts'
+import type { Permission } from '../model/permission.ts'
 import { allGroup, anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { figuresPrefix, isReadByBroker, isWrittenByBroker, startsWithDollar } from './broker-topics.ts'
@@ -26,13 +28,13 @@ export interface Rules {
   readonly position: number
   /** The topic is a valid topic name. */
   mayPublish(principal: Principal, topic: string): Decision
-  /** The filter is a valid topic filter, possibly `$share/group/…`. */
+  /** The filter is a valid topic filter, possibly `$share/group/…` or `$replay/range/…`: one that goes on with what is published takes both permissions. */
   maySubscribe(principal: Principal, filter: string): Decision
+  /** Whether what was published on the filter's topics before may be sent. The filter is a plain topic filter. */
+  mayReplay(principal: Principal, filter: string): Decision
   /** Names of the groups the principal is in. */
   groupsOf(principal: Principal): readonly string[]
 }
-
-type Permission = 'Publisher' | 'Subscriber'
 
 interface Rule {
   readonly group: string
@@ -44,6 +46,7 @@ interface Rule {
 interface Access {
   readonly publish: FilterSet<Decision>
   readonly subscribe: FilterSet<Decision>
+  readonly replay: FilterSet<Decision>
   /** Answers for the topics last asked, cleared when full. */
   readonly recent: Map<string, Decision>
 }
@@ -54,11 +57,14 @@ const reserved = denyAlways('topics that start with “$” are reserved in this
 const brokersOwn = denyAlways('this topic is the broker’s own')
 const notPublisher = deny('no permission binding with the permission Publisher covers this topic')
 const notSubscriber = deny('no permission bindings with the permission Subscriber cover all of this filter')
+const notReplayer = deny('no permission bindings with the permission Replayer cover all of this filter')
 const outsideOwn = deny(`Loggerhead's own client stays below ${internalTopicPrefix} and writes below ${figuresPrefix}`)
+const notAReplay = deny('the replay names no range or no filter')
 const notAFilter = deny('the shared subscription names no filter')
 const own: Decision = Object.freeze({ allowed: true, binding: '$loggerhead' })
 
 const recentMax = 64
+const setOf = { Publisher: 'publish', Subscriber: 'subscribe', Replayer: 'replay' } as const satisfies Record<Permission, keyof Access>
 
 function readGroups(view: RegistryView): ReadonlyMap<string, Predicate> {
   const groups = new Map<string, Predicate>()
@@ -160,6 +166,18 @@ class CompiledRules implements Rules {
   }
 
   maySubscribe(principal: Principal, filter: string): Decision {
+    if (!asksForReplay(filter)) return this.#covers('subscribe', principal, filter)
+    const asked = parseReplayFilter(filter)
+    if (typeof asked === 'string') return notAReplay
+    const past = this.#covers('replay', principal, asked.filter)
+    return past.allowed && asked.to === null ? this.#covers('subscribe', principal, asked.filter) : past
+  }
+
+  mayReplay(principal: Principal, filter: string): Decision {
+    return this.#covers('replay', principal, filter)
+  }
+
+  #covers(what: 'subscribe' | 'replay', principal: Principal, filter: string): Decision {
     const asked = withoutShare(filter)
     if (asked === undefined) return notAFilter
     if (principal.kind === 'internal') return asked.startsWith(internalTopicPrefix) ? own : outsideOwn
@@ -168,7 +186,7 @@ class CompiledRules implements Rules {
       if (isReadByBroker(asked)) return brokersOwn
     }
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
-    return access.subscribe.covers(asked) ?? notSubscriber
+    return access[what].covers(asked) ?? (what === 'subscribe' ? notSubscriber : notReplayer)
   }
 
   groupsOf(principal: Principal): readonly string[] {
@@ -202,9 +220,9 @@ class CompiledRules implements Rules {
 }
 
 function build(rules: readonly Rule[], principal: Principal): Access {
-  const access: Access = { publish: new FilterSet(), subscribe: new FilterSet(), recent: new Map() }
+  const access: Access = { publish: new FilterSet(), subscribe: new FilterSet(), replay: new FilterSet(), recent: new Map() }
   for (const { permission, template, allowed } of rules) {
-    const set = permission === 'Publisher' ? access.publish : access.subscribe
+    const set = access[setOf[permission]]
     for (const levels of substitute(template, principal)) set.add(levels, allowed)
   }
   return access

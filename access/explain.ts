@@ -1,12 +1,14 @@
-/** Why a client may or may not publish or subscribe: the same decision as at work, with what led to it. */
+/** Why a client may or may not publish, subscribe or have a replay: the same decision as at work, with what led to it. */
+import { withoutReplay } from '../history/replay-range.ts'
+import type { Permission } from '../model/permission.ts'
 import { allGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { FilterSet, withoutShare } from './cover.ts'
-import { compileRules } from './decide.ts'
+import { compileRules, type Decision, type Rules } from './decide.ts'
 import { type Principal, principalOfSession } from './principal.ts'
 import { parseTemplate, substitute, TemplateError } from './template.ts'
 
-export type ExplainedAction = 'publish' | 'subscribe'
+export type ExplainedAction = 'publish' | 'subscribe' | 'replay'
 
 export interface ConsideredTemplate {
   readonly template: string
@@ -37,13 +39,20 @@ export interface Explanation {
   readonly considered: readonly ConsideredBinding[]
 }
 
+const permissionOf = { publish: 'Publisher', subscribe: 'Subscriber', replay: 'Replayer' } as const satisfies Record<ExplainedAction, Permission>
+const decide: Record<ExplainedAction, (rules: Rules, principal: Principal, topic: string) => Decision> = {
+  publish: (rules, principal, topic) => rules.mayPublish(principal, topic),
+  subscribe: (rules, principal, filter) => rules.maySubscribe(principal, filter),
+  replay: (rules, principal, filter) => rules.mayReplay(principal, withoutReplay(filter)),
+}
+
 /** Bindings looked at in an explanation, and filters shown of one template. */
 const consideredMax = 100
 const filtersMax = 10
 
 function consider(view: RegistryView, principal: Principal, groups: readonly string[], action: ExplainedAction, topic: string): ConsideredBinding[] {
-  const permission = action === 'publish' ? 'Publisher' : 'Subscriber'
-  const asked = action === 'publish' ? topic : (withoutShare(topic) ?? '')
+  const permission = permissionOf[action]
+  const asked = action === 'publish' ? topic : (withoutShare(withoutReplay(topic)) ?? '')
   return [...view.permissionBindings.values()]
     .filter(({ properties }) => properties.permission === permission)
     .sort((a, b) => Number(groups.includes(b.properties.clientGroupName)) - Number(groups.includes(a.properties.clientGroupName)))
@@ -87,7 +96,7 @@ export function explain(view: RegistryView, name: string, action: ExplainedActio
   }
   const rules = compileRules(view)
   const groups = rules.groupsOf(principal)
-  const decision = action === 'publish' ? rules.mayPublish(principal, topic) : rules.maySubscribe(principal, topic)
+  const decision = decide[action](rules, principal, topic)
   const considered = consider(view, principal, groups, action, topic)
   if (!decision.allowed) {
     const reason = decision.isFinal ? decision.why : missing(decision.why, groups, considered)

@@ -103,7 +103,7 @@ export function parseTemplate(text: string, limits: TemplateLimits = templateLim
   const nul = text.indexOf('\0')
   if (nul !== -1) throw new TemplateError(nul, 'NUL is not allowed [MQTT-4.7.3-2]')
   if (loneSurrogate.test(text)) throw new TemplateError(0, 'this is not well-formed Unicode [MQTT-1.5.4-1]')
-  if (isReadByBroker(text)) throw new TemplateError(0, 'topics below $share and $loggerhead are reserved (TS-09)')
+  if (isReadByBroker(text)) throw new TemplateError(0, 'topics below $share, $replay and $loggerhead are reserved (TS-09)')
   const pieces = splitLevels(text)
   if (pieces.length > limits.levelsMax) throw new TemplateError(0, `a topic template has at most ${limits.levelsMax} levels, this one ${pieces.length}`)
   const levels = pieces.map(({ level, start }, index) => parseLevel(level, start, index === pieces.length - 1))

@@ -15,7 +15,7 @@ const argumentsOf: Readonly<Record<string, readonly string[]>> = {
   tail: topicKinds,
   get: kinds.map(({ command }) => command),
   delete: kinds.map(({ command }) => command),
-  explain: ['publish', 'subscribe', 'connect'],
+  explain: ['publish', 'subscribe', 'replay', 'connect'],
 }
 
 /** Reads the commands as they stand: call it last. */

@@ -163,7 +163,7 @@ export function addLiveCommands(program: Command): void {
 
   program
     .command('explain <action> [client] [topic]')
-    .description('whether a client may publish to a topic, subscribe to a filter, or connect, and why')
+    .description('whether a client may publish to a topic, subscribe to a filter, have it replayed, or connect, and why')
     .option('--client-id <id>', 'connect: the MQTT client id')
     .option('--cert <file>', 'connect: PEM file of the certificate that it shows')
     .option('--password-file <file>', 'connect: file with the password; - for standard input')
@@ -172,7 +172,7 @@ export function addLiveCommands(program: Command): void {
     .addHelpText(
       'after',
       `
-Actions are publish, subscribe and connect. The client is a name or an authentication name; to connect, the user name that it gives, if any.
+Actions are publish, subscribe, replay and connect. The client is a name or an authentication name; to connect, the user name that it gives, if any.
 Examples:
   loggerhead explain publish vehicle-1 'vehicles/vehicle-1/position'
   loggerhead explain connect vehicle-1 --cert vehicle-1.pem

@@ -1,5 +1,7 @@
 /** How a namespace lets clients in besides certificates (spec 1.8): its `topicSpacesConfiguration.clientAuthentication`. */
 
+import { type Permission, permissionNamed } from './permission.ts'
+
 /** An issuer's certificate: its public key verifies tokens whose header names the key id, or none. */
 export interface IssuerCertificate {
   readonly kid: string
@@ -12,7 +14,7 @@ export interface RoleAssignment {
   /** The claim, and so the attribute; by default `roles`. */
   readonly claim: string
   readonly value: string
-  readonly permission: 'Publisher' | 'Subscriber'
+  readonly permission: Permission
   /** None: every topic space. */
   readonly topicSpaceName?: string
 }
@@ -54,8 +56,9 @@ function readCertificate(value: unknown): readonly IssuerCertificate[] {
 }
 
 function readRole(value: unknown): readonly RoleAssignment[] {
-  const { claim = 'roles', value: named, permission, topicSpaceName } = object(value)
-  if (!isText(claim) || !isText(named) || (permission !== 'Publisher' && permission !== 'Subscriber')) return []
+  const { claim = 'roles', value: named, permission: allowed, topicSpaceName } = object(value)
+  const permission = permissionNamed(allowed)
+  if (!isText(claim) || !isText(named) || !permission) return []
   return [{ claim, value: named, permission, ...(isText(topicSpaceName) ? { topicSpaceName } : {}) }]
 }
 

@@ -9,6 +9,7 @@ import {
   ruleNames,
   whenQueueFull,
 } from './namespace-limits.ts'
+import { type Permission, permissionNamed } from './permission.ts'
 
 /** Integers, strings and lists of strings; no booleans (spec 1.10). */
 export type AttributeValue = string | number | readonly string[]
@@ -60,7 +61,7 @@ export interface TopicSpaceProperties {
 export interface PermissionBindingProperties {
   readonly clientGroupName: string
   readonly topicSpaceName: string
-  readonly permission: 'Publisher' | 'Subscriber'
+  readonly permission: Permission
   readonly description?: string
 }
 
@@ -222,8 +223,9 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
     return texts(json.topicTemplates) ? { topicTemplates: json.topicTemplates, ...described(json) } : undefined
   },
   permissionBindings(json) {
-    const { clientGroupName, topicSpaceName, permission } = json
-    if (!text(clientGroupName) || !text(topicSpaceName) || (permission !== 'Publisher' && permission !== 'Subscriber')) return undefined
+    const { clientGroupName, topicSpaceName } = json
+    const permission = permissionNamed(json.permission)
+    if (!text(clientGroupName) || !text(topicSpaceName) || !permission) return undefined
     return { clientGroupName, topicSpaceName, permission, ...described(json) }
   },
   caCertificates(json) {

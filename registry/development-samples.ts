@@ -2,6 +2,7 @@
  * The sample registry of the development profile. Each part is written once: a marker in the log remembers it, so that
  * what an operator deletes stays deleted.
  */
+import type { Permission } from '../model/permission.ts'
 import { allGroup, anonymousGroup, type ResourceKind } from '../model/registry-resources.ts'
 import type { Registry } from './registry.ts'
 import { putCommand } from './resources.ts'
@@ -13,7 +14,7 @@ interface Sample {
   readonly properties: Readonly<Record<string, unknown>>
 }
 
-const binding = (name: string, clientGroupName: string, topicSpaceName: string, permission: 'Publisher' | 'Subscriber'): Sample => ({
+const binding = (name: string, clientGroupName: string, topicSpaceName: string, permission: Permission): Sample => ({
   kind: 'permissionBindings',
   name,
   properties: { clientGroupName, topicSpaceName, permission },
@@ -28,6 +29,7 @@ export const samples: readonly Sample[] = [
   { kind: 'topicSpaces', name: 'everything', properties: { topicTemplates: ['#'], description: 'Every topic' } },
   binding('everything-pub', anonymousGroup, 'everything', 'Publisher'),
   binding('everything-sub', anonymousGroup, 'everything', 'Subscriber'),
+  binding('everything-replay', anonymousGroup, 'everything', 'Replayer'),
   {
     kind: 'clients',
     name: 'sample_client',

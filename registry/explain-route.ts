@@ -17,14 +17,19 @@ export const explainSchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    action: { enum: ['publish', 'subscribe', 'connect'] },
+    action: { enum: ['publish', 'subscribe', 'replay', 'connect'] },
     client: {
       type: 'string',
       minLength: 1,
       maxLength: 128,
       description: 'Name or authentication name of a client; to connect: the user name that it gives, if any',
     },
-    topic: { type: 'string', minLength: 1, maxLength: 65_535, description: 'A topic name to publish to, or a topic filter to subscribe to' },
+    topic: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 65_535,
+      description: 'A topic name to publish to, or a topic filter to subscribe to or to have replayed',
+    },
     clientId: { type: 'string', maxLength: 65_535, description: 'To connect: the MQTT client id' },
     certificate: { type: 'string', maxLength: 65_536, description: 'To connect: the certificate that it shows, PEM; what follows its first block counts not' },
     password: { ...secret, description: 'To connect: the password; takes the role operator' },

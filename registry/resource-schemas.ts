@@ -1,5 +1,6 @@
 /** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
 import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
+import { permissions } from '../model/permission.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
 
 const description = { type: 'string', maxLength: 4096 }
@@ -25,7 +26,7 @@ const tokenIssuer = object(
     roleAssignments: {
       type: 'array',
       maxItems: 100,
-      items: object({ claim: { ...name, pattern: '^[A-Za-z0-9_]+$' }, value: name, permission: { enum: ['Publisher', 'Subscriber'] }, topicSpaceName: name }, [
+      items: object({ claim: { ...name, pattern: '^[A-Za-z0-9_]+$' }, value: name, permission: { enum: permissions }, topicSpaceName: name }, [
         'value',
         'permission',
       ]),
@@ -66,7 +67,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     {
       clientGroupName: { type: 'string', maxLength: 128 },
       topicSpaceName: { type: 'string', maxLength: 128 },
-      permission: { enum: ['Publisher', 'Subscriber'] },
+      permission: { enum: permissions },
       description,
     },
     ['clientGroupName', 'topicSpaceName', 'permission'],

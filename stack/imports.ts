@@ -7,19 +7,20 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   settings: [],
   mqtt: [],
   schemas: ['mqtt'],
+  history: ['log', 'schemas', 'mqtt'],
   proto: ['mqtt', 'schemas'],
   log: ['schemas', 'mqtt'],
   model: ['log', 'schemas', 'mqtt'],
-  access: ['model', 'log', 'schemas', 'mqtt'],
+  access: ['history', 'model', 'log', 'schemas', 'mqtt'],
   outgoing: ['access', 'model', 'log', 'schemas', 'mqtt'],
   events: ['access', 'model', 'schemas', 'mqtt'],
   // The three services never import one another: they meet in the log and in proto/.
-  gateway: ['events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
-  router: ['events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
-  registry: ['events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
+  gateway: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
+  router: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
+  registry: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
   door: ['access', 'model', 'log', 'schemas', 'mqtt'],
   stack: ['access', 'model', 'log', 'schemas', 'mqtt'],
-  cli: ['access', 'model', 'log', 'schemas', 'mqtt'],
+  cli: ['history', 'access', 'model', 'log', 'schemas', 'mqtt'],
 }
 
 /** Folders that nothing of the product imports; they may import everything. */

@@ -239,3 +239,38 @@ test('a publish is judged a million times a second, whether the topic is known o
   process.stderr.write(`publish checks/s: ${Math.round(known / 1000)}k for one topic, ${Math.round(changing / 1000)}k for a thousand\n`)
   expect(known).toBeGreaterThan(300_000) // a third of the aim: the machine is shared
 })
+
+test('a replay takes the permission Replayer, and one that goes on with what is published the permission Subscriber too', () => {
+  const view = factory()
+  const may = (principal: Principal, filter: string) => compileRules(view).maySubscribe(principal, filter)
+  const past = '$replay/-PT1H..-PT1M/machines/#'
+  const onwards = '$replay/-PT1H/machines/#'
+  expect(may(boss, past)).toEqual({ allowed: false, why: 'no permission bindings with the permission Replayer cover all of this filter' })
+  put(view, 'permissionBindings', 'managers-replay', { clientGroupName: 'managers', topicSpaceName: 'all', permission: 'Replayer' })
+  expect(may(boss, past)).toEqual({ allowed: true, binding: 'managers-replay' })
+  expect(may(boss, onwards)).toEqual({ allowed: true, binding: 'managers-sub' })
+  expect(compileRules(view).mayReplay(boss, 'machines/1/+').allowed).toBe(true)
+  expect(may(boss, '$replay/-PT1H..-PT1M/#').allowed).toBe(false)
+  put(view, 'permissionBindings', 'managers-sub')
+  expect(may(boss, past).allowed).toBe(true)
+  expect(may(boss, onwards)).toEqual({ allowed: false, why: 'no permission bindings with the permission Subscriber cover all of this filter' })
+  expect(may(boss, 'machines/#').allowed).toBe(false)
+})
+
+test.each([
+  '$replay',
+  '$replay/-PT1H',
+  '$replay/nonsense/machines/1',
+  '$share/g/$replay/-PT1H/machines/1',
+  '$replay/-PT1H/$share/g/machines/1',
+  '$replay/-PT1H/$loggerhead/x',
+])('a replay that asks for nothing, or for what is the broker’s own, is allowed to nobody: %s', (filter) => {
+  const view = factory()
+  put(view, 'topicSpaces', 'everything', { topicTemplates: ['#'] })
+  for (const permission of ['Subscriber', 'Replayer']) {
+    put(view, 'permissionBindings', permission, { clientGroupName: '$all', topicSpaceName: 'everything', permission })
+  }
+  expect(compileRules(view).maySubscribe(boss, '$replay/-PT1H/machines/1').allowed).toBe(true)
+  expect(compileRules(view).maySubscribe(boss, filter).allowed).toBe(false)
+  expect(compileRules(view).mayPublish(boss, filter).allowed).toBe(false)
+})

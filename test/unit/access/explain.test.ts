@@ -81,3 +81,17 @@ test('what was considered shows each template as it is for this client', () => {
     },
   ])
 })
+
+test('a replay is explained by the bindings with the permission Replayer', () => {
+  expect(explain(view, 'boss', 'replay', 'machines/#')).toMatchObject({ allowed: false, considered: [] })
+  const own = viewOf({
+    clients: { m1: machine() },
+    clientGroups: { machines: { query: 'attributes.type = "machine"' } },
+    topicSpaces: { all: { topicTemplates: ['machines/#'] } },
+    permissionBindings: { past: { clientGroupName: 'machines', topicSpaceName: 'all', permission: 'Replayer' } },
+  })
+  for (const filter of ['machines/+/x', '$replay/-PT1H/machines/+/x']) {
+    expect(explain(own, 'm1', 'replay', filter)).toMatchObject({ allowed: true, binding: 'past', topicSpace: 'all', template: 'machines/#' })
+  }
+  expect(explain(own, 'm1', 'subscribe', '$replay/-PT1H/machines/1').allowed).toBe(false)
+})

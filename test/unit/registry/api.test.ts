@@ -507,7 +507,7 @@ test('the development samples are written once: what an operator deletes stays d
     'everything',
     'samples',
   ])
-  expect(registry.view.permissionBindings.size).toBe(4)
+  expect(registry.view.permissionBindings.size).toBe(5)
   await send('DELETE', 'clientGroups/$anonymous')
   await send('DELETE', 'clients/sample_client')
   await app.close()
