@@ -11,6 +11,7 @@ ENV NODE_ENV=production
 COPY package.json ./
 COPY --from=packages /loggerhead/node_modules ./node_modules
 COPY settings ./settings
+COPY telemetry ./telemetry
 COPY mqtt ./mqtt
 COPY schemas ./schemas
 COPY proto ./proto

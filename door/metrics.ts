@@ -13,6 +13,9 @@ export interface DoorMetrics {
   readonly canarySeconds: Histogram<'gateway'>
 }
 
+/** For docs/metrics.md. */
+export const declareMetrics = (fresh: () => Registry): void => void createMetrics(fresh())
+
 /** Registers them; once per registry. */
 export function createMetrics(registry: Registry): DoorMetrics {
   const registers = [registry]

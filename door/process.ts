@@ -3,7 +3,8 @@ import { createServer, type Server } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
+import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import { CanaryClient } from './canary-client.ts'
 import { canaryTopics, type PartitionOf } from './canary-topics.ts'
 import { followCertificate, readCertificate } from './certificate.ts'
@@ -65,7 +66,7 @@ function stop(server: Server | TlsServer): Promise<void> {
 export async function startDoor({ config, logger, partitionOf }: DoorProcessOptions): Promise<DoorProcess> {
   const { values } = config
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry, prefix: 'loggerhead_' })
+  createProcessMetrics(registry, 'door')
   const metrics = createMetrics(registry)
   const now = (): number => performance.now()
 

@@ -7,6 +7,7 @@ import { type Principal, voucherOf } from '../access/principal.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
 import type { AuthPacket, ConnectPacket, Packet } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
+import { protocolIndex } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import { Authenticating } from './authenticating.ts'
 import type { LimitName } from './config.ts'
@@ -15,6 +16,7 @@ import type { ConnectionHost } from './connection-host.ts'
 import { type Ending, ended } from './disconnection.ts'
 import { receiveAuth } from './exchange.ts'
 import { type Input, Pause } from './input.ts'
+import { errorOf } from './operation-error.ts'
 import {
   authenticationDataProblem,
   type Client,
@@ -223,7 +225,7 @@ export class Connecting {
       this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
       return
     }
-    const decision = receiveConnect(packet, host.config, packet.clientId === '' ? host.freshClientId() : '')
+    const decision = receiveConnect(packet, host.config, packet.clientId === '' ? host.freshClientId() : '', this.#connection.isWebSocket)
     if (decision.do === 'refuse') {
       this.#refuse(decision.reasonCode, decision.detail, decision.limit)
       return
@@ -385,6 +387,7 @@ export class Connecting {
     if (limit) this.#host.metrics.reached(limit)
     if (this.#phase.is === 'waiting') this.#waitOver(this.#phase.client.clientId)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
+    this.#host.metrics.operations.notConnected(protocolIndex(this.#input.version ?? 5, this.#connection.isWebSocket), errorOf(reasonCode))
     this.#host.report(this.#connection, 'connect refused', { reasonCode, detail })
     this.#connection.send({
       type: 'connack',

@@ -105,6 +105,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     return this.#output.bytes + this.transport.waitingBytes
   }
 
+  get isWebSocket(): boolean {
+    return this.transport.kind === 'ws' || this.transport.kind === 'wss'
+  }
+
   get #session(): AttachedSession | null {
     return this.#phase.is === 'connecting' ? this.#phase.connecting.session : this.#phase.is === 'open' ? this.#phase.session : null
   }
@@ -288,7 +292,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#phase = open
     host.metrics.connects.inc({ result: 'accepted' })
     const now = host.now()
-    host.metrics.connectSeconds.observe((now - since) / 1000)
+    host.metrics.operations.connected(client.protocol, now - since)
     this.send(acceptance(client, sessionPresent, host.config))
     this.#lastReceivedAt = now
     host.setDeadline(this, this.#nextLook(now))
@@ -574,6 +578,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     phase.publishing.close()
     phase.delivering.close()
     this.#host.metrics.disconnected(ending.reason)
+    this.#host.metrics.operations.left(phase.session.client.protocol)
     this.#host.report(this, 'disconnected', { clientId: client.clientId, reason: ending.reason, reasonCode: ending.reasonCode, detail: ending.detail })
     this.#host.detach(session.attachment, ending)
     this.#leave()

@@ -3,6 +3,7 @@ import type { GatewayConfig, LimitName } from './config.ts'
 import { type HeldMessage, HeldPages } from './held-pages.ts'
 import { Lent } from './lent.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { messageKind } from './operation-counts.ts'
 import { Direct, type Flight, Owed, type Waiting } from './outbound.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { Output } from './output.ts'
@@ -334,6 +335,7 @@ export class Delivering {
     const before = this.#output.bytes
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
     this.#rates.sent(this.#output.bytes - before)
+    this.#metrics.operations.delivered(messageKind(this.#client.protocol, receiver.qos, receiver.retain))
     this.#owner.onOutput()
   }
 }

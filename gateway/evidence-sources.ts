@@ -54,7 +54,7 @@ export function openEvidence(
     token: secretFrom('WEBHOOK_TOKEN_FILE', config.WEBHOOK_TOKEN_FILE, now),
     onDecision: (decision) => metrics.webhookDecisions.inc({ decision }),
     onFailed: (error, status) => {
-      metrics.webhookFailures.inc({ error, status: status === null ? '' : String(status) })
+      metrics.webhookFailures.inc({ error, status_code: status === null ? '' : String(status) })
       const limit = webhookLimits.get(error)
       if (limit) metrics.reached(limit)
     },

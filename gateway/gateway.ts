@@ -33,7 +33,7 @@ import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
 import { FetchedLists } from './fetched-lists.ts'
 import { type KeySets, keySourceOf } from './key-sets.ts'
-import { GatewayMetrics } from './metrics.ts'
+import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
@@ -160,14 +160,15 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
     this.#rules = compileRules(options.registry.view)
     this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
-    this.metrics = new GatewayMetrics(options.metricsRegistry, () => ({
+    const levels = (): GatewayLevels => ({
       authenticationsPending: this.#finder.pending,
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
       kafkaPendingBytes: appender.pendingBytes,
       linkedRouters: this.links.size,
       registryUnconfirmedMs: options.registry.confirmedMs(),
-    }))
+    })
+    this.metrics = new GatewayMetrics(options.metricsRegistry, levels, () => this.now())
     this.rates = new NamespaceRates(this)
     const judgeAgain = (): void => this.#rejudging.changed()
     const { finder, keySets, requests } = openEvidence(options.config, () => this.now(), this.metrics, options.logger, judgeAgain)
@@ -333,7 +334,7 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** What the front door tells below $SYS/broker (door/figures.ts). */
   get #figures(): Readonly<Record<string, unknown>> {
-    const { packetsIn, packetsOut, publishes, publishesDropped, deliveries, bytesIn, bytesOut } = this.metrics
+    const { packetsIn, packetsOut, operations, publishesDropped, deliveries, bytesIn, bytesOut } = this.metrics
     const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
     return {
       version: this.#options.version,
@@ -341,7 +342,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       clientsConnected: this.#connections.size,
       packetsReceived: packetsIn,
       packetsSent: packetsOut,
-      publishesReceived: sum(publishes),
+      publishesReceived: operations.publishes,
       publishesSent: sum(deliveries),
       publishesDropped: sum(Object.values(publishesDropped)),
       bytesReceived: bytesIn,
@@ -463,7 +464,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     return partitionOf(key, this.#options.partitions)
   }
 
-  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): void {
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): number {
     const now = this.now()
     const accepted = this.#accepted
     if (!messageId) this.#numberMessage()
@@ -475,6 +476,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     accepted.receivedAt = now
     const value = encodePublish(accepted, topic.name, packet)
     this.#appender.append({ topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now }, done)
+    return now
   }
 
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null {

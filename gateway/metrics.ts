@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
+import { OperationCounts } from './operation-counts.ts'
 import { type ThrottleType, throttleTypes } from './rates.ts'
 import { reachedMetric } from './settings/reached-metric.ts'
 
@@ -38,6 +39,28 @@ export class LimitCounts {
   }
 }
 
+/** What happens to sockets before their namespace is known. */
+export function entranceMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    limits: new LimitCounts(registry, entranceLimits),
+    refused: new Counter({
+      name: 'loggerhead_namespace_refused_total',
+      help: 'Sockets that no namespace took: unknownHost, or the namespace is away',
+      labelNames: ['reason'],
+      registers,
+    }),
+    proxyRefused: new Counter({
+      name: 'loggerhead_proxy_refused_total',
+      help: 'Connections closed for their PROXY protocol header: untrusted, malformed',
+      labelNames: ['reason'],
+      registers,
+    }),
+  }
+}
+
+export type EntranceMetrics = ReturnType<typeof entranceMetrics>
+
 /** Gauges are read when they are asked for. */
 export interface GatewayLevels {
   readonly connections: number
@@ -48,10 +71,17 @@ export interface GatewayLevels {
   readonly authenticationsPending: number
 }
 
+/** For docs/metrics.md. */
+export function declareMetrics(fresh: () => Registry): void {
+  new GatewayMetrics(fresh(), () => {
+    throw new TypeError('only declared')
+  })
+  entranceMetrics(fresh())
+}
+
 /** Plain numbers on the hot path; prom-client reads them when it is scraped. */
 export class GatewayMetrics {
-  /** Accepted, by QoS. */
-  readonly publishes: [number, number, number] = [0, 0, 0]
+  readonly operations: OperationCounts
   readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0, overLimit: 0 }
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
@@ -69,8 +99,6 @@ export class GatewayMetrics {
   readonly #throttled = new Map<ThrottleType, number>(throttleTypes.map((type) => [type, 0]))
   readonly connects: Counter<'result'>
   readonly disconnections: Counter<'reason'>
-  /** Seconds from a CONNECT to its CONNACK. */
-  readonly connectSeconds: Histogram
   readonly staleFrames: Counter
   /** What was found out about clients. */
   readonly authentications: Counter<'about' | 'result'>
@@ -78,11 +106,12 @@ export class GatewayMetrics {
   readonly issuerKeysFetched: Counter<'result'>
   readonly revocationListsFetched: Counter<'result'>
   readonly webhookDecisions: Counter<'decision'>
-  readonly webhookFailures: Counter<'status' | 'error'>
+  readonly webhookFailures: Counter<'status_code' | 'error'>
   readonly pauses: Counter
 
-  constructor(registry: Registry, levels: () => GatewayLevels) {
+  constructor(registry: Registry, levels: () => GatewayLevels, now: () => number = Date.now) {
     const registers = [registry]
+    this.operations = new OperationCounts(registry, () => this, now)
     const names = Object.entries(gatewaySettings).flatMap(([name, setting]) =>
       'metric' in setting && setting.metric === reachedMetric(name) ? [name as LimitName] : [],
     )
@@ -97,12 +126,6 @@ export class GatewayMetrics {
       registers,
     })
     this.disconnections = new Counter({ name: 'loggerhead_disconnections_total', help: 'Connections that ended, by reason', labelNames: ['reason'], registers })
-    this.connectSeconds = new Histogram({
-      name: 'loggerhead_connect_seconds',
-      help: 'From CONNECT to CONNACK',
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers,
-    })
     this.authentications = new Counter({
       name: 'loggerhead_authentications_total',
       help: 'Credentials that had to be looked into, by kind: good, allow, deny, fault or the rule that a token broke',
@@ -129,15 +152,15 @@ export class GatewayMetrics {
       registers,
     })
     this.webhookDecisions = new Counter({
-      name: 'loggerhead_webhook_decisions_total',
-      help: 'Decisions of the authentication webhook',
+      name: 'loggerhead_mqtt_successful_webhook_authentication_requests_total',
+      help: 'Event Grid’s Mqtt.SuccessfulWebhookAuthenticationRequests: answers of the authentication webhook, by its decision',
       labelNames: ['decision'],
       registers,
     })
     this.webhookFailures = new Counter({
-      name: 'loggerhead_webhook_failures_total',
-      help: 'Requests to the authentication webhook without a decision',
-      labelNames: ['status', 'error'],
+      name: 'loggerhead_mqtt_failed_webhook_authentication_requests_total',
+      help: 'Event Grid’s Mqtt.FailedWebhookAuthenticationRequests: requests to the authentication webhook without a decision',
+      labelNames: ['status_code', 'error'],
       registers,
     })
     this.pauses = new Counter({
@@ -158,20 +181,20 @@ export class GatewayMetrics {
         },
       })
     const byQoS = (counts: readonly number[]) => counts.map((count, qos) => [String(qos), count] as const)
-    counter('loggerhead_publishes_total', 'Accepted publishes', 'qos', () => byQoS(this.publishes))
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
-    counter('loggerhead_throttled_total', 'How often a rate took effect, by Event Grid’s ThrottleType', 'type', () => this.#throttled)
+    counter(
+      'loggerhead_mqtt_throttling_enforcements_total',
+      'Event Grid’s Mqtt.ThrottlingEnforcements: how often a rate took effect',
+      'throttle_type',
+      () => this.#throttled,
+    )
     counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
     counter('loggerhead_audit_records_total', 'Records of what was refused', 'outcome', () => Object.entries(this.#audits))
     counter('loggerhead_packets_total', 'Control packets of MQTT', 'direction', () => [
       ['in', this.packetsIn],
       ['out', this.packetsOut],
-    ])
-    counter('loggerhead_bytes_total', 'Bytes of MQTT', 'direction', () => [
-      ['in', this.bytesIn],
-      ['out', this.bytesOut],
     ])
     const gauge = (name: string, help: string, value: (levels: GatewayLevels) => number) =>
       new Gauge({

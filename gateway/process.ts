@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import type { Log } from '../log/log.ts'
 import { planFor, type TopicPlan } from '../log/topics.ts'
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
@@ -12,6 +12,7 @@ import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
 import { type DeliveryTls, serveDelivery } from '../proto/delivery.ts'
 import { SettingError } from '../settings/setting.ts'
+import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { createInternalHttp } from './internal-http.ts'
@@ -211,6 +212,6 @@ function othersStatus(others: NamespaceInstances<NamespaceGateway>): { readonly 
 /** The process's own figures beside the gateway's. */
 export function processMetrics(): Registry {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry, prefix: 'loggerhead_' })
+  createProcessMetrics(registry, 'gateway')
   return registry
 }

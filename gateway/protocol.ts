@@ -19,6 +19,7 @@ import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import type { SubscriptionRequest, Will } from '../schemas/records.ts'
+import { type ProtocolIndex, protocolIndex } from '../telemetry/dimensions.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { messageExcess } from './message-limits.ts'
@@ -42,6 +43,8 @@ export interface Announced {
 export interface Client {
   readonly clientId: string
   readonly protocolVersion: ProtocolVersion
+  /** As Event Grid counts by it. */
+  readonly protocol: ProtocolIndex
   readonly cleanStart: boolean
   /** Seconds as granted; 0 ends with the connection. */
   readonly sessionExpiryInterval: number
@@ -105,7 +108,12 @@ export function refuseEverybody(readiness: Readiness, limits: Limits): Refused |
 }
 
 /** Is this CONNECT one that can be served at all, whoever sends it? `fresh` is the id for a client without one. */
-export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: string): Refused | { readonly do: 'authenticate'; readonly client: Client } {
+export function receiveConnect(
+  packet: ConnectPacket,
+  limits: Limits,
+  fresh: string,
+  isWebSocket = false,
+): Refused | { readonly do: 'authenticate'; readonly client: Client } {
   const { properties, protocolVersion } = packet
   const { authenticationMethod } = properties
   const authenticationProblem = authenticationDataProblem(properties.authenticationData, limits)
@@ -124,6 +132,7 @@ export function receiveConnect(packet: ConnectPacket, limits: Limits, fresh: str
     client: {
       clientId: assigned ? fresh : packet.clientId,
       protocolVersion,
+      protocol: protocolIndex(protocolVersion, isWebSocket),
       cleanStart: packet.cleanStart,
       sessionExpiryInterval,
       keepAlive,
@@ -419,6 +428,8 @@ export interface HeldFilters {
 /** The answer to a SUBSCRIBE: a reason code per filter, and what of it goes into the log. */
 export interface SubscribeDecision {
   readonly reasonCodes: readonly number[]
+  /** The same in the words of MQTT 5: 3.1.1 has one code for all refusals. */
+  readonly judgements: readonly number[]
   readonly granted: readonly SubscriptionRequest[]
   readonly limits: readonly LimitName[]
 }
@@ -435,6 +446,7 @@ export function receiveSubscribe(
   permits: (filter: string) => boolean,
 ): SubscribeDecision | End {
   const reasonCodes: number[] = []
+  const judgements: number[] = []
   const granted: SubscriptionRequest[] = []
   const reached: LimitName[] = []
   const added = new Set<string>()
@@ -443,7 +455,8 @@ export function receiveSubscribe(
     return end(ReasonCode.SubscriptionIdentifiersNotSupported, 'a subscription identifier, which CONNACK said are not available') // section 3.2.2.3.12
   }
   if (userProperties && limits.rules.userPropertiesOnPublishOnly) {
-    return { reasonCodes: packet.filters.map(() => ReasonCode.ImplementationSpecificError), granted, limits: reached }
+    const refused = packet.filters.map(() => ReasonCode.ImplementationSpecificError)
+    return { reasonCodes: refused, judgements: refused, granted, limits: reached }
   }
   const judge = (filter: string, index: number): number => {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
@@ -470,11 +483,13 @@ export function receiveSubscribe(
     if (request.noLocal && parseShared(request.filter)) return end(ReasonCode.ProtocolError, 'No Local on a shared subscription') // [MQTT-3.8.3-4]
     const refusal = judge(request.filter, index)
     if (refusal !== ReasonCode.Success) {
+      judgements.push(refusal)
       reasonCodes.push(protocolVersion === 5 ? refusal : ReasonCode.UnspecifiedError) // 3.1.1 knows one failure, 0x80
       continue
     }
     const qos = Math.min(request.qos, limits.MAXIMUM_QOS) as QoS // [MQTT-3.2.2-10]
     if (!named.has(request.filter)) added.add(request.filter)
+    judgements.push(qos)
     reasonCodes.push(qos)
     granted.push({
       filter: request.filter,
@@ -485,7 +500,7 @@ export function receiveSubscribe(
       subscriptionIdentifier,
     })
   }
-  return { reasonCodes, granted, limits: reached }
+  return { reasonCodes, judgements, granted, limits: reached }
 }
 
 /** A reason code per filter, and the filters that may exist and go into the log. */

@@ -1,4 +1,6 @@
 import type { AppendError } from '../log/log.ts'
+import { OperationError } from '../telemetry/dimensions.ts'
+import type { OperationCounts } from './operation-counts.ts'
 
 /** What an acknowledgement goes back to. */
 export interface Publisher {
@@ -27,10 +29,19 @@ export class PublishAck {
   /** Why the publish was refused, for a client that wants to know; null leaves it to the reason code. */
   detail: string | null = null
   #publisher: Publisher | null = null
+  /** Of a message on its way into the log: where it counts once it is there, whether or not its publisher still is. */
+  #counts: OperationCounts | null = null
+  #kind = 0
+  #receivedAt = 0
 
   readonly done = (error: AppendError | null): void => {
     const publisher = this.#publisher
     if (error === null) this.reasonCode = 0
+    if (this.#counts) {
+      if (error) this.#counts.notPublished(this.#kind, OperationError.ServiceError)
+      else this.#counts.stored(this.#kind, this.#receivedAt)
+      this.#counts = null
+    }
     if (publisher) publisher.onPublishAnswered(error)
     else release(this)
   }
@@ -48,6 +59,13 @@ export class PublishAck {
     ack.reasonCode = waiting
     ack.detail = null
     return ack
+  }
+
+  /** A message of this kind waits for the log, ms since the epoch. */
+  count(counts: OperationCounts, kind: number, receivedAt: number): void {
+    this.#counts = counts
+    this.#kind = kind
+    this.#receivedAt = receivedAt
   }
 
   /** The acknowledgement is out: the object may serve another publish. */

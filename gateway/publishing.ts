@@ -6,9 +6,12 @@ import type { PublishPacket, PublishProperties } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { writePacket } from '../mqtt/writer.ts'
 import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
+import { OperationError } from '../telemetry/dimensions.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { messageExcess } from './message-limits.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { messageKind } from './operation-counts.ts'
+import { errorOf } from './operation-error.ts'
 import type { Output } from './output.ts'
 import {
   type Announced,
@@ -52,8 +55,8 @@ export interface PublishHost {
   readonly logIsFull: boolean
   partitionOf(topic: string, key: Buffer): number
   mayPublish(principal: Principal, topic: string): Permission
-  /** `messageId` when another gateway may append the same message; else a fresh one. */
-  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): void
+  /** `messageId` when another gateway may append the same message; else a fresh one. Answers the time of it, ms since the epoch. */
+  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): number
 }
 
 /** What the connection hears back. */
@@ -135,6 +138,12 @@ export class Publishing implements Inbound {
   }
 
   receive(packet: PublishPacket): PublishResult {
+    const result = this.#receive(packet)
+    if (typeof result === 'object') this.#count(packet, errorOf(result.ending.reasonCode))
+    return result
+  }
+
+  #receive(packet: PublishPacket): PublishResult {
     const refusal = refusePublish(this, packet)
     if (refusal) return refusal
     const name = resolveTopic(this, packet)
@@ -208,10 +217,11 @@ export class Publishing implements Inbound {
     const { metrics, logIsFull } = this.#host
     if (logIsFull) {
       metrics.publishesDropped.backpressure++
+      this.#count(packet, OperationError.ServiceError)
       metrics.reached('KAFKA_BYTES_WAITING_MAX')
       return 'taken'
     }
-    metrics.publishes[0]++
+    metrics.operations.took(this.#kindOf(packet))
     this.#host.appendMessage(this.#identity, topic, packet, ignored)
     return 'taken'
   }
@@ -219,11 +229,11 @@ export class Publishing implements Inbound {
   #append(topic: PublishTopic, packet: PublishPacket): PublishResult {
     const host = this.#host
     const { qos, packetId } = packet
-    host.metrics.publishes[qos]++
     this.unacknowledged++
     const ack = this.#expectAck(qos === 2 ? AckType.Pubrec : AckType.Puback, packetId)
     if (qos === 2) this.received.set(packetId, 'stored')
-    host.appendMessage(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
+    const receivedAt = host.appendMessage(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
+    ack.count(host.metrics.operations, this.#kindOf(packet), receivedAt)
     if (host.logIsFull) return 'full'
     // Those that wait for PUBREL do not count here: it could not be read.
     return this.protocolVersion === 4 && this.waiting >= this.announced.receiveMaximum ? 'window' : 'taken'
@@ -247,6 +257,7 @@ export class Publishing implements Inbound {
     this.#owner.onRefused(topic.name)
     const outcome = refusedPublish(this, packet.qos, this.#host.config)
     if (typeof outcome !== 'string') return outcome
+    this.#count(packet, OperationError.AuthorizationError)
     if (outcome === 'drop') return 'taken'
     const isNack = outcome !== 'acknowledge'
     // In its turn: acknowledgements keep the order of the publishes.
@@ -262,6 +273,7 @@ export class Publishing implements Inbound {
 
   /** The message cannot be taken as it is, and the connection stays. */
   #unfit(packet: PublishPacket, reasonCode: number, detail: string | null): PublishResult {
+    this.#count(packet, errorOf(reasonCode))
     if (packet.qos === 0) return 'taken'
     this.unacknowledged++
     const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
@@ -270,6 +282,14 @@ export class Publishing implements Inbound {
     ack.isLast = true
     this.#acknowledge()
     return 'taken'
+  }
+
+  #kindOf({ qos, retain }: PublishPacket): number {
+    return messageKind(this.#client.protocol, qos, retain)
+  }
+
+  #count(packet: PublishPacket, error: OperationError): void {
+    this.#host.metrics.operations.notPublished(this.#kindOf(packet), error)
   }
 
   #expectAck(type: AckType, packetId: number): PublishAck {

@@ -24,7 +24,7 @@ export const throttleTypes = [
 ] as const
 export type ThrottleType = (typeof throttleTypes)[number]
 
-const throttled = (type: ThrottleType) => `loggerhead_throttled_total{type="${type}"}`
+const throttled = (type: ThrottleType) => `loggerhead_mqtt_throttling_enforcements_total{throttle_type="${type}"}`
 
 const notRead = 'its socket is not read until the average is back at the rate: the client feels backpressure and nothing is lost'
 const notReadAny = 'the socket of whoever sends next is not read until the average is back at the rate'

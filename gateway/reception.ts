@@ -1,6 +1,6 @@
 /** Where sockets of all namespaces come in: counts them, finds their namespace, and hands them to its gateway. */
 import type { Logger } from 'pino'
-import { Counter, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { Admission } from './admission.ts'
 import { type Arrival, type Choice, chooseNamespace } from './arrivals.ts'
@@ -8,7 +8,7 @@ import type { GatewayConfig, LimitName } from './config.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Gateway } from './gateway.ts'
 import type { ListenerHost } from './listeners.ts'
-import { entranceLimits, LimitCounts } from './metrics.ts'
+import { type EntranceMetrics, entranceMetrics } from './metrics.ts'
 import type { Transport } from './transport.ts'
 
 export interface ReceptionOptions {
@@ -29,9 +29,9 @@ export class Reception implements ListenerHost {
   readonly deadlines: Deadlines
   readonly logger: Logger
   readonly #options: ReceptionOptions
-  readonly #limits: LimitCounts
-  readonly #refused: Counter<'reason'>
-  readonly #proxyRefused: Counter<'reason'>
+  readonly #limits: EntranceMetrics['limits']
+  readonly #refused: EntranceMetrics['refused']
+  readonly #proxyRefused: EntranceMetrics['proxyRefused']
   #reportedSince = 0
   #reports = 0
 
@@ -42,19 +42,10 @@ export class Reception implements ListenerHost {
     this.admission = new Admission(options.config)
     this.deadlines = new Deadlines(this.now())
     this.deadlines.start(() => this.now())
-    this.#limits = new LimitCounts(options.metrics, entranceLimits)
-    this.#refused = new Counter({
-      name: 'loggerhead_namespace_refused_total',
-      help: 'Sockets that no namespace took: unknownHost, or the namespace is away',
-      labelNames: ['reason'],
-      registers: [options.metrics],
-    })
-    this.#proxyRefused = new Counter({
-      name: 'loggerhead_proxy_refused_total',
-      help: 'Connections closed for their PROXY protocol header: untrusted, malformed',
-      labelNames: ['reason'],
-      registers: [options.metrics],
-    })
+    const { limits, refused, proxyRefused } = entranceMetrics(options.metrics)
+    this.#limits = limits
+    this.#refused = refused
+    this.#proxyRefused = proxyRefused
   }
 
   now(): number {

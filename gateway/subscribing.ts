@@ -2,6 +2,7 @@ import type { Principal } from '../access/principal.ts'
 import type { AppendError } from '../log/log.ts'
 import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import type { SubscriptionRequest } from '../schemas/records.ts'
+import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -66,9 +67,13 @@ export class Subscribing {
     if ('do' in decision) return decision
     for (const limit of decision.limits) host.metrics.reached(limit)
     const filters = packet.filters.map(({ filter }) => filter)
-    const { granted, reasonCodes } = decision
+    const { granted, reasonCodes, judgements } = decision
+    const answer = (isInLog: boolean): void => {
+      host.metrics.operations.filters(this.#client.protocol, OperationType.Subscribe, judgements, isInLog)
+      this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+    }
     if (granted.length === 0) {
-      this.#answer('suback', packet.packetId, filters, reasonCodes)
+      answer(true)
       return 'taken'
     }
     const added = granted.map(({ filter }) => filter).filter((filter) => !named.has(filter))
@@ -77,7 +82,7 @@ export class Subscribing {
       (appended) => host.subscribe(this.#attachment, granted, appended),
       (isInLog) => {
         if (!isInLog) for (const filter of added) named.delete(filter)
-        this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+        answer(isInLog)
       },
     )
     return host.logIsFull ? 'full' : 'taken'
@@ -88,8 +93,12 @@ export class Subscribing {
     const { named } = this.#held
     const { filters, reasonCodes, limits } = receiveUnsubscribe(packet, this.#held, host.config)
     for (const limit of limits) host.metrics.reached(limit)
+    const answer = (isInLog: boolean): void => {
+      host.metrics.operations.filters(this.#client.protocol, OperationType.Unsubscribe, reasonCodes, isInLog)
+      this.#answer('unsuback', packet.packetId, packet.filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+    }
     if (filters.length === 0) {
-      this.#answer('unsuback', packet.packetId, packet.filters, reasonCodes)
+      answer(true)
       return 'taken'
     }
     const removed = filters.filter((filter) => named.delete(filter))
@@ -97,7 +106,7 @@ export class Subscribing {
       (appended) => host.unsubscribe(this.#attachment, filters, appended),
       (isInLog) => {
         if (!isInLog) for (const filter of removed) named.add(filter)
-        this.#answer('unsuback', packet.packetId, packet.filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+        answer(isInLog)
       },
       // UNSUBACK of 3.1.1 can only say yes: there the connection ends.
       this.#client.protocolVersion === 5,

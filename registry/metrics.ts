@@ -8,6 +8,14 @@ export interface RegistryMetrics {
   readonly limits: Counter<'limit'>
 }
 
+/** For docs/metrics.md. */
+export function declareMetrics(fresh: () => Metrics): void {
+  createMetrics(fresh())
+  observeRegistry(fresh(), () => {
+    throw new TypeError('only declared')
+  })
+}
+
 /** Registers the registry's metrics. */
 export function createMetrics(metrics: Metrics): RegistryMetrics {
   const requests = new Histogram({
@@ -30,28 +38,28 @@ export function createMetrics(metrics: Metrics): RegistryMetrics {
 }
 
 /** Shows the state of the registry itself, from the moment there is one. */
-export function observeRegistry(metrics: Metrics, registry: Registry): void {
-  const gauge = (name: string, help: string, read: () => number) => {
+export function observeRegistry(metrics: Metrics, registryNow: () => Registry): void {
+  const gauge = (name: string, help: string, read: (registry: Registry) => number) => {
     new Gauge({
       name,
       help,
       registers: [metrics],
       collect() {
-        this.set(read())
+        this.set(read(registryNow()))
       },
     })
   }
-  gauge('loggerhead_registry_position', 'Offset after the last record of the topic registry that was folded', () => registry.view.position)
-  gauge('loggerhead_registry_confirmed_seconds', 'Time since Kafka last confirmed the view', () => registry.follower.confirmedMs() / 1000)
-  gauge('loggerhead_registry_waiting', 'Changes waiting to be written', () => registry.waiting)
-  gauge('loggerhead_registry_unreadable', 'Records that were no resource and grant nothing', () => registry.view.unreadable)
+  gauge('loggerhead_registry_position', 'Offset after the last record of the topic registry that was folded', (registry) => registry.view.position)
+  gauge('loggerhead_registry_confirmed_seconds', 'Time since Kafka last confirmed the view', (registry) => registry.follower.confirmedMs() / 1000)
+  gauge('loggerhead_registry_waiting', 'Changes waiting to be written', (registry) => registry.waiting)
+  gauge('loggerhead_registry_unreadable', 'Records that were no resource and grant nothing', (registry) => registry.view.unreadable)
   new Gauge({
     name: 'loggerhead_registry_resources',
     help: 'Resources by kind',
     labelNames: ['kind'] as const,
     registers: [metrics],
     collect() {
-      for (const kind of resourceKinds) this.set({ kind }, registry.view.of(kind).size)
+      for (const kind of resourceKinds) this.set({ kind }, registryNow().view.of(kind).size)
     },
   })
 }

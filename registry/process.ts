@@ -4,13 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, type Registry as Metrics } from 'prom-client'
+import type { Registry as Metrics } from 'prom-client'
 import type { Log } from '../log/log.ts'
 import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
 import { parseRouterUrls, routersByHttp } from '../proto/routers.ts'
 import { SettingError } from '../settings/setting.ts'
+import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import { createApi } from './api.ts'
 import type { RegistryConfig } from './config.ts'
 import { seedDevelopmentSamples } from './development-samples.ts'
@@ -93,7 +94,7 @@ function addStatus(app: FastifyInstance, namespaces: Namespaces, log: Log, metri
 /** Brings the registry up: topics, the fence, the view, the samples of the development profile, the API. */
 export async function startRegistry({ config, logger, openLog, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
   const metrics = new NamespaceMetrics()
-  collectDefaultMetrics({ register: metrics.process, prefix: 'loggerhead_' })
+  createProcessMetrics(metrics.process, 'registry')
   const { requests, limits } = createMetrics(metrics.process)
   const onLimit = (limit: string) => limits.inc({ limit })
   const profile = config.LOGGERHEAD_PROFILE as Profile
@@ -123,7 +124,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
         onLimit,
         onFailed: fail,
       })
-      observeRegistry(metrics.begin(name), opened)
+      observeRegistry(metrics.begin(name), () => opened)
       return opened
     }
     const registry = await open(namespace, plan, onFailed)

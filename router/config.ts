@@ -9,7 +9,7 @@ const MiB = 1024 * 1024
 const queueOutcome =
   'as SESSION_QUEUE_FULL says: the session ends (SessionOverflow), its client is told 0x97 when connected; or its oldest messages are dropped and counted'
 const queueMetric = (reason: string): string =>
-  `loggerhead_sessions_ended_total{reason="SessionOverflow"}, loggerhead_deliveries_dropped_total{reason="${reason}"}`
+  `loggerhead_mqtt_dropped_sessions_total{drop_reason="SessionOverflow"}, loggerhead_deliveries_dropped_total{reason="${reason}"}`
 
 /** All settings of a router. Limits carry their outcome and metric: docs/limits.md is generated from here. */
 export const routerSettings = {

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
-import { collectDefaultMetrics } from 'prom-client'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
@@ -12,6 +11,7 @@ import { NamespaceInstances } from '../model/namespace-instances.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
 import { SettingError } from '../settings/setting.ts'
+import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import { readRouterConfig } from './config.ts'
 import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts'
 
@@ -29,7 +29,7 @@ function fail(error: unknown, message: string): never {
 async function run(): Promise<void> {
   const { values, config, tls } = readRouterConfig(process.env)
   const metrics = new NamespaceMetrics()
-  collectDefaultMetrics({ register: metrics.process, prefix: 'loggerhead_' })
+  createProcessMetrics(metrics.process, 'router')
   const log = new KafkaLog({ ...kafkaConnection(values), clientId: config.routerId, logger, metrics: metrics.process })
   const plan = planTopics(values, config.namespace, config.profile)
   const key = values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()

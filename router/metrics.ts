@@ -17,7 +17,12 @@ export function createRouterMetrics(registry: Registry) {
       help: 'Messages of shared subscriptions given to another member because theirs had gone',
       registers,
     }),
-    sessionsEnded: new Counter({ name: 'loggerhead_sessions_ended_total', help: 'Sessions that ended, by reason', labelNames: ['reason'], registers }),
+    sessionsEnded: new Counter({
+      name: 'loggerhead_mqtt_dropped_sessions_total',
+      help: 'Event Grid’s Mqtt.DroppedSessions: sessions that ended and cannot be taken up again',
+      labelNames: ['drop_reason'],
+      registers,
+    }),
     gatewaysLost: new Counter({ name: 'loggerhead_gateways_lost_total', help: 'Gateway incarnations whose connections are over', registers }),
     linksClosed: new Counter({ name: 'loggerhead_gateway_links_closed_total', help: 'Links to gateways that ended', registers }),
     unreadable: new Counter({
@@ -34,8 +39,23 @@ export function createRouterMetrics(registry: Registry) {
       labelNames: ['outcome'],
       registers,
     }),
-    retainedMessages: new Gauge({ name: 'loggerhead_retained_messages', help: 'Retained messages held', labelNames: ['shard'], registers }),
-    retainedBytes: new Gauge({ name: 'loggerhead_retained_bytes', help: 'Memory of retained messages', labelNames: ['shard'], registers }),
+    retainedMessages: new Gauge({
+      name: 'loggerhead_mqtt_retained_messages',
+      help: 'Event Grid’s Mqtt.RetainedMessagesCount: retained messages held',
+      labelNames: ['shard'],
+      registers,
+    }),
+    retainedBytes: new Gauge({
+      name: 'loggerhead_mqtt_retained_messages_bytes',
+      help: 'Event Grid’s Mqtt.RetainedMessagesSize: memory of retained messages',
+      labelNames: ['shard'],
+      registers,
+    }),
+    retainedExpired: new Counter({
+      name: 'loggerhead_mqtt_expired_retained_messages_total',
+      help: 'Event Grid’s Mqtt.ExpiredRetainedMessages: retained messages whose Message Expiry Interval is over',
+      registers,
+    }),
     retainedSent: new Counter({ name: 'loggerhead_retained_sent_total', help: 'Retained messages sent or owed to new subscriptions', registers }),
     notRetained: new Counter({
       name: 'loggerhead_not_retained_total',
@@ -51,5 +71,8 @@ export function createRouterMetrics(registry: Registry) {
     }),
   }
 }
+
+/** For docs/metrics.md. */
+export const declareMetrics = (fresh: () => Registry): void => void createRouterMetrics(fresh())
 
 export type RouterMetrics = ReturnType<typeof createRouterMetrics>

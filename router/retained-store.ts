@@ -22,6 +22,8 @@ export interface RetainedMessage {
 }
 
 export interface RetainedCounters {
+  /** The Message Expiry Interval of a retained message is over. */
+  expired(): void
   /** Messages and bytes held by the shard now. */
   retained(shard: number, messages: number, bytes: number): void
   /** A message was delivered and not retained. */
@@ -159,7 +161,10 @@ export class RetainedStore {
       this.#expiring.delete(second)
       for (const topic of topics) {
         const message = this.index.get(topic)
-        if (message && message.expiresAt !== 0 && message.expiresAt <= now) this.#clear(topic, () => {})
+        if (message && message.expiresAt !== 0 && message.expiresAt <= now) {
+          this.#options.counters.expired()
+          this.#clear(topic, () => {})
+        }
       }
     }
   }

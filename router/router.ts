@@ -299,7 +299,7 @@ export class Router {
             delivered: (count) => metrics.delivered.inc(count),
             dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
             reassigned: (count) => metrics.reassigned.inc(count),
-            sessionEnded: (reason) => metrics.sessionsEnded.inc({ reason }),
+            sessionEnded: (reason) => metrics.sessionsEnded.inc({ drop_reason: reason }),
             willFired: (outcome) => metrics.willsFired.inc({ outcome }),
           },
           now,
@@ -337,6 +337,7 @@ export class Router {
               metrics.retainedBytes.set({ shard: of }, bytes)
             },
             notRetained: (reason) => metrics.notRetained.inc({ reason }),
+            expired: () => metrics.retainedExpired.inc(),
           },
           onSent: (count) => metrics.retainedSent.inc(count),
         },

@@ -1,9 +1,10 @@
-/** Writes the generated parts of the documentation: docs/limits.md, and the settings table in README.md. `--check` only compares. */
+/** Writes the generated parts of the documentation: docs/limits.md, the settings table in README.md, and the tables of docs/metrics.md. */
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { namespaceLimits, namespaceRules } from '../model/namespace-limits.ts'
 import type { Setting } from '../settings/setting.ts'
+import { eventGridTable, metricsTables } from './metric-tables.ts'
 import { type ProcessName, processes, readTable } from './setting-tables.ts'
 
 /** A setting and the processes that have it. */
@@ -143,22 +144,24 @@ export function limitsPage(all: readonly Row[]): string {
     .concat('\n')
 }
 
-const begin = '<!-- settings:start -->'
-const end = '<!-- settings:end -->'
-
-/** A page with the part between its marks replaced; the page itself when it has no marks. */
-export function withSettings(page: string, table: string): string {
+/** A page with the part between its marks, `<!-- name:start -->` and `<!-- name:end -->`, replaced; the page itself when it has no marks. */
+export function withPart(page: string, name: string, text: string): string {
+  const begin = `<!-- ${name}:start -->`
   const from = page.indexOf(begin)
-  const to = page.indexOf(end)
-  return from < 0 || to < from ? page : `${page.slice(0, from)}${begin}\n${table}\n${page.slice(to)}`
+  const to = page.indexOf(`<!-- ${name}:end -->`)
+  return from < 0 || to < from ? page : `${page.slice(0, from)}${begin}\n${text}\n${page.slice(to)}`
 }
 
 /** The generated files as they should be, by path. */
 export async function generate(project: string): Promise<ReadonlyMap<string, string>> {
   const all = await rows(project)
   const files = new Map([['docs/limits.md', limitsPage(all)]])
-  const readme = join(project, 'README.md')
-  if (existsSync(readme)) files.set('README.md', withSettings(await readFile(readme, 'utf8'), settingsTable(all)))
+  const change = async (path: string, text: (page: string) => string): Promise<void> => {
+    if (existsSync(join(project, path))) files.set(path, text(await readFile(join(project, path), 'utf8')))
+  }
+  await change('README.md', (page) => withPart(page, 'settings', settingsTable(all)))
+  const tables = await metricsTables(project)
+  await change('docs/metrics.md', (page) => withPart(withPart(page, 'eventgrid', eventGridTable()), 'metrics', tables))
   return files
 }
 

@@ -11,6 +11,9 @@ export interface LogMetrics {
   readonly fetchedRecords: Counter<'topic'>
 }
 
+/** For docs/metrics.md. */
+export const declareMetrics = (fresh: () => Registry): void => void logMetrics(fresh(), { pendingBytes: () => 0, unreachableMs: () => 0 })
+
 export function logMetrics(registry: Registry, gauges: { pendingBytes(): number; unreachableMs(): number }): LogMetrics {
   const registers = [registry]
   new Gauge({

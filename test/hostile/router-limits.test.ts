@@ -95,7 +95,7 @@ describe('SESSION_QUEUE_BYTES_MAX, GATEWAY_SEND_BYTES_MAX and ROUTER_OUTSTANDING
     const { wire: publisher } = await connect(1, 'filler')
     await publish(publisher, 'overflow/first', 5, 50_000)
     await publish(publisher, 'overflow/second', 60, 50_000)
-    await until('the session is ended', 20_000, async () => (await metric('loggerhead_sessions_ended_total', 'SessionOverflow')) > 0)
+    await until('the session is ended', 20_000, async () => (await metric('loggerhead_mqtt_dropped_sessions_total', 'SessionOverflow')) > 0)
     expect((await connect(1, 'overflowing', { clean: false, expiry: 300 })).present).toBe(false)
     const again = await connect(1, 'modest', { clean: false, expiry: 300 })
     expect(again.present).toBe(true)

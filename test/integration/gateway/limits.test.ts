@@ -128,7 +128,7 @@ test.each([
   )
   expect(connects.filter((code) => code === 0).length).toBeLessThanOrEqual(3)
   expect(connects.filter((code) => code === reasonCode).length).toBeGreaterThanOrEqual(1)
-  expect(await metric('loggerhead_throttled_total', { type: 'ConnectPacketsPerNamespace' })).toBeGreaterThanOrEqual(1)
+  expect(await metric('loggerhead_mqtt_throttling_enforcements_total', { throttle_type: 'ConnectPacketsPerNamespace' })).toBeGreaterThanOrEqual(1)
 })
 
 test('CLIENT_ID_LENGTH_MAX: a longer client id is refused with 0x85', async () => {

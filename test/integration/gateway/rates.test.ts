@@ -24,7 +24,7 @@ async function attached(port: number, clientId: string, version: 4 | 5 = 5): Pro
   return client
 }
 
-const throttled = (running: Harness, type: string) => running.metric('loggerhead_throttled_total', { type })
+const throttled = (running: Harness, type: string) => running.metric('loggerhead_mqtt_throttling_enforcements_total', { throttle_type: type })
 const publish = (qos: 0 | 1, packetId: number, payload: Buffer | string = ''): PublishPacket => ({
   type: 'publish',
   topic: 't',

@@ -121,8 +121,8 @@ test('webhook: deny is 0x87, also for a client of the registry that is disabled;
     expect([answer, await answerTo(connectPacket('c', { username: 'guest' }))]).toEqual([answer, 0x88])
   }
   expect(web.asked).toHaveLength(1 + bad.length)
-  expect(await harness.metric('loggerhead_webhook_decisions_total', { decision: 'deny' })).toBe(1)
-  expect(await harness.metric('loggerhead_webhook_failures_total', { status: '500' })).toBe(1)
+  expect(await harness.metric('loggerhead_mqtt_successful_webhook_authentication_requests_total', { decision: 'deny' })).toBe(1)
+  expect(await harness.metric('loggerhead_mqtt_failed_webhook_authentication_requests_total', { status_code: '500' })).toBe(1)
 })
 
 test('webhook: values that would widen a topic filter match nothing', async () => {

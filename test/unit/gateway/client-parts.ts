@@ -4,6 +4,7 @@ import { readGatewayConfig } from '../../../gateway/config.ts'
 import { GatewayMetrics } from '../../../gateway/metrics.ts'
 import type { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
+import { protocolIndex } from '../../../telemetry/dimensions.ts'
 
 export const config = readGatewayConfig({ RECEIVE_MAXIMUM: '3', MQTTS_PORT: 'off', WSS_PORT: 'off' })
 
@@ -18,6 +19,7 @@ export function taken(output: Output): string[] {
 export const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
   clientId: 'c',
   protocolVersion,
+  protocol: protocolIndex(protocolVersion, false),
   cleanStart: false,
   sessionExpiryInterval: 100,
   keepAlive: 0,

@@ -93,7 +93,9 @@ describe('a namespace', () => {
 test('every limit says what happens at it and how it is counted', () => {
   for (const [name, setting] of Object.entries(gatewaySettings)) {
     if (!('outcome' in setting)) continue
-    expect(setting.metric).toMatch(name in rateSettings ? /^loggerhead_throttled_total\{type="\w+"\}$/ : `loggerhead_limit_reached_total{limit="${name}"}`)
+    expect(setting.metric).toMatch(
+      name in rateSettings ? /^loggerhead_mqtt_throttling_enforcements_total\{throttle_type="\w+"\}$/ : `loggerhead_limit_reached_total{limit="${name}"}`,
+    )
     expect(setting.outcome.length).toBeGreaterThan(10)
   }
 })

@@ -35,7 +35,7 @@ function publisher(
     logIsFull: false,
     partitionOf: () => 0,
     mayPublish: but.mayPublish ?? (() => 'allowed' as const),
-    appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => void appends.push({ id, done }),
+    appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }),
   }
   const owner = {
     principal: { authenticationName: 'a' } as Principal,

@@ -195,6 +195,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, none, limits, (filter) => filter === 'ok')
     expect(decision).toEqual({
       reasonCodes: [2, 0x87, 0x87, 0x8f],
+      judgements: [2, 0x87, 0x87, 0x8f],
       granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
       limits: [],
     })

@@ -110,7 +110,12 @@ describe('user properties', () => {
 
   test('M5-03: CONNECT and SUBSCRIBE with them fail, UNSUBSCRIBE and PUBLISH do not', () => {
     expect([connectCode(eventgrid, { properties: { userProperties } }), connectCode(open, { properties: { userProperties } })]).toEqual([0x83, 0])
-    expect(subscribed(eventgrid, subscribe(['a', 'b'], { userProperties }))).toEqual({ reasonCodes: [0x83, 0x83], granted: [], limits: [] })
+    expect(subscribed(eventgrid, subscribe(['a', 'b'], { userProperties }))).toEqual({
+      reasonCodes: [0x83, 0x83],
+      judgements: [0x83, 0x83],
+      granted: [],
+      limits: [],
+    })
     expect(subscribed(open, subscribe(['a'], { userProperties }))).toMatchObject({ reasonCodes: [2] })
     expect(refuseUserProperties({ type: 'unsubscribe', packetId: 1, filters: ['a'], properties: { userProperties } }, eventgrid)).toBeNull()
     expect(refuseUserProperties(publish({ properties: { userProperties } }), eventgrid)).toBeNull()

@@ -136,6 +136,7 @@ class Connection {
       appendMessage: (_identity, _topic, packet, done, id) => {
         if (id === undefined) throw new Error('another gateway could not make the same id')
         this.messages.append({ id, message: packet.payload.readUInt32BE() }, done)
+        return 0
       },
     }
     const owner = {

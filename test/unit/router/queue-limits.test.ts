@@ -88,8 +88,12 @@ test('sessions that end are counted by Event Grid’s reasons [SE-08]', async ()
   await world.until(() => expiring.phase === 'open', 'it is open')
   expiring.close('ConnectionLost')
   await world.pass(4_000)
-  const ended = (await router.figures.getSingleMetric('loggerhead_sessions_ended_total')?.get())?.values ?? []
-  expect(Object.fromEntries(ended.map(({ labels, value }) => [labels.reason, value]))).toEqual({ SessionOverflow: 1, TransientSession: 1, SessionExpiry: 1 })
+  const ended = (await router.figures.getSingleMetric('loggerhead_mqtt_dropped_sessions_total')?.get())?.values ?? []
+  expect(Object.fromEntries(ended.map(({ labels, value }) => [labels.drop_reason, value]))).toEqual({
+    SessionOverflow: 1,
+    TransientSession: 1,
+    SessionExpiry: 1,
+  })
 })
 
 describe('dropOldest', () => {

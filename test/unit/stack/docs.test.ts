@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { limitsPage, type Row, settingsTable, withSettings } from '../../../stack/docs.ts'
+import { limitsPage, type Row, settingsTable, withPart } from '../../../stack/docs.ts'
 import { tableOf } from '../../../stack/setting-tables.ts'
 
 const rows: readonly Row[] = [
@@ -45,8 +45,8 @@ test('what the services are told of each other stands apart from what people set
 
 test('only the part between the marks of a page is replaced', () => {
   const page = 'before\n<!-- settings:start -->\nold\n<!-- settings:end -->\nafter\n'
-  expect(withSettings(page, 'new')).toBe('before\n<!-- settings:start -->\nnew\n<!-- settings:end -->\nafter\n')
-  expect(withSettings('no marks', 'new')).toBe('no marks')
+  expect(withPart(page, 'settings', 'new')).toBe('before\n<!-- settings:start -->\nnew\n<!-- settings:end -->\nafter\n')
+  expect(withPart('no marks', 'settings', 'new')).toBe('no marks')
 })
 
 test('tables are found among what a config.ts exports', () => {

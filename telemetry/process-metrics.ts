@@ -1,0 +1,18 @@
+/** What every process measures of itself: memory, garbage collection, the event loop, and which version it is. */
+import { readFileSync } from 'node:fs'
+import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+
+/** Registers them; once per process. `process`: gateway, router, registry or door. */
+export function createProcessMetrics(registry: Registry, process: string): void {
+  collectDefaultMetrics({ register: registry, prefix: 'loggerhead_' })
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  new Gauge({
+    name: 'loggerhead_build_info',
+    help: 'Always 1; which process this is, its version and Node’s are the labels',
+    labelNames: ['process', 'version', 'node'],
+    registers: [registry],
+  }).set({ process, version, node: globalThis.process.version }, 1)
+}
+
+/** For docs/metrics.md. */
+export const declareMetrics = (fresh: () => Registry): void => createProcessMetrics(fresh(), '')
