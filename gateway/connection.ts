@@ -578,7 +578,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     phase.publishing.close()
     phase.delivering.close()
     this.#host.metrics.disconnected(ending.reason)
-    this.#host.metrics.operations.left(phase.session.client.protocol)
+    this.#host.metrics.operations.left(client.protocol)
     this.#host.report(this, 'disconnected', { clientId: client.clientId, reason: ending.reason, reasonCode: ending.reasonCode, detail: ending.detail })
     this.#host.detach(session.attachment, ending)
     this.#leave()
