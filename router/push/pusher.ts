@@ -1,0 +1,223 @@
+/**
+ * Pushes one subscription's events to its webhook: takes them from a source, sends what its queue gives out, tells the source
+ * what came of it. At least once: what was sent and not noted before the process died is sent again, under the same id.
+ */
+import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
+import { type DeliveryAnswer, type DeliveryResult, judgeDelivery, type Probations } from '../../events/delivery-result.ts'
+import { batchContent, type HttpContent, structuredContent } from '../../events/http-binding.ts'
+import { Pacing } from '../../events/pacing.ts'
+import type { DeadLetterReason } from '../../events/retry-schedule.ts'
+import type { OwedEvent } from './owed-event.ts'
+import { type Batch, PushQueue, type PushQueueOptions } from './push-queue.ts'
+
+/** Where the events come from, and where it is noted what became of them. */
+export interface PushSource {
+  /**
+   * The next events in order, each given once: at least one unless `signal` ends the wait, and no more than that many or, after
+   * the first, that many bytes.
+   */
+  next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]>
+  delivered(events: readonly OwedEvent[]): void
+  /** An attempt failed; they stand as they are to be tried again. */
+  failed(events: readonly OwedEvent[]): void
+  /** Keeps it as a dead letter if the subscription has a place for them. Resolves once the event needs nothing more. */
+  givenUp(event: OwedEvent, reason: DeadLetterReason): Promise<void>
+}
+
+/** Requests and bytes of all subscriptions of the process. */
+export interface PushBudget {
+  /** A subscription that has none under way may always send one: nobody starves, and nobody else's silence holds it up. */
+  takeRequest(underWay: number): boolean
+  requestEnded(): void
+  /** Calls back once when a request has ended. */
+  whenFree(callback: () => void): void
+}
+
+export interface PusherCounters {
+  /** An attempt ended. */
+  attempted(result: DeliveryResult, events: number, ms: number): void
+}
+
+export interface PusherOptions {
+  readonly source: PushSource
+  readonly target: { deliver(content: HttpContent, headers: DeliveryHeaders): Promise<DeliveryAnswer> }
+  readonly queue: PushQueueOptions
+  readonly probations: Probations
+  /** Least waits of single statuses are no longer than this, ms. */
+  readonly leastWaitMaxMs: number
+  /** Requests per minute that the webhook has agreed to; null for any number. */
+  readonly perMinute: number | null
+  /** Held at a time; further ones stay in the log. */
+  readonly eventsMax: number
+  readonly bytesMax: number
+  readonly budget: PushBudget
+  /** False when this process may have lost the subscription to another one: nothing is sent then. */
+  isOwner(): boolean
+  readonly counters: PusherCounters
+  readonly now: () => number
+  /** From 0 to 1. */
+  readonly chance: () => number
+  /** The source failed. */
+  onFailed(error: Error): void
+}
+
+/** As /status tells it. */
+export interface PusherStatus {
+  readonly events: number
+  readonly bytes: number
+  readonly requests: number
+  readonly deadLettersWaiting: number
+  /** ISO 8601; when it does not rest, undefined. */
+  readonly restsUntil?: string
+  readonly lastResult?: DeliveryResult
+}
+
+/** Longest that a timer is set for, ms. */
+const timerMax = 60_000
+/** A process that may not send asks again after, ms. */
+const ownerAgainMs = 250
+
+export class Pusher {
+  readonly #options: PusherOptions
+  readonly #queue: PushQueue
+  readonly #pacing = new Pacing()
+  readonly #closing = new AbortController()
+  readonly #ended: Promise<void>
+  #timer: NodeJS.Timeout | undefined
+  #awaitsBudget = false
+  #roomWanted: (() => void) | undefined
+  /** Given up and not yet settled. */
+  #deadLetters = 0
+  #lastResult: DeliveryResult | undefined
+
+  constructor(options: PusherOptions) {
+    this.#options = options
+    this.#queue = new PushQueue(options.queue)
+    this.#ended = this.#feed().catch((error: Error) => {
+      if (!this.#isClosed) options.onFailed(error)
+    })
+  }
+
+  get status(): PusherStatus {
+    const { size: events, bytes, requests, restsUntil } = this.#queue
+    return {
+      events,
+      bytes,
+      requests,
+      deadLettersWaiting: this.#deadLetters,
+      ...(restsUntil > this.#options.now() ? { restsUntil: new Date(restsUntil).toISOString() } : {}),
+      ...(this.#lastResult === undefined ? {} : { lastResult: this.#lastResult }),
+    }
+  }
+
+  /** Sends nothing more; what is under way is not noted any more. Resolves when the source is not asked any more. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    clearTimeout(this.#timer)
+    this.#roomWanted?.()
+    await this.#ended
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  get #hasRoom(): boolean {
+    const { eventsMax, bytesMax } = this.#options
+    return this.#queue.size + this.#deadLetters < eventsMax && this.#queue.bytes < bytesMax
+  }
+
+  async #feed(): Promise<void> {
+    const { source, eventsMax, bytesMax } = this.#options
+    while (!this.#isClosed) {
+      while (!this.#hasRoom && !this.#isClosed) {
+        await new Promise<void>((resolve) => {
+          this.#roomWanted = resolve
+        })
+      }
+      if (this.#isClosed) return
+      const room = eventsMax - this.#queue.size - this.#deadLetters
+      for (const event of await source.next(room, bytesMax - this.#queue.bytes, this.#closing.signal)) this.#queue.add(event)
+      this.#turn()
+    }
+  }
+
+  /** Does what can be done now and sees to it that it is called again when there is more. */
+  #turn(): void {
+    clearTimeout(this.#timer)
+    const waitMs = this.#act()
+    if (waitMs === Number.POSITIVE_INFINITY) return
+    this.#timer = setTimeout(() => this.#turn(), Math.min(timerMax, Math.max(1, waitMs)))
+    this.#timer.unref()
+  }
+
+  /** Answers for how long there is nothing more to do, ms; Infinity: until something else happens. */
+  #act(): number {
+    const { now, isOwner, perMinute, budget } = this.#options
+    while (!this.#isClosed) {
+      if (!isOwner()) return ownerAgainMs
+      const at = now()
+      const next = this.#queue.peek(at)
+      if (next.kind === 'wait') return next.until - at
+      if (next.kind === 'givenUp') {
+        void this.#giveUp(next.event, next.reason)
+        continue
+      }
+      if (!budget.takeRequest(this.#queue.requests)) {
+        if (!this.#awaitsBudget) budget.whenFree(() => this.#budgetFreed())
+        this.#awaitsBudget = true
+        break
+      }
+      const pauseMs = this.#pacing.take(perMinute, at)
+      if (pauseMs > 0) {
+        budget.requestEnded()
+        return pauseMs
+      }
+      void this.#send(this.#queue.cut())
+    }
+    return Number.POSITIVE_INFINITY
+  }
+
+  #budgetFreed(): void {
+    this.#awaitsBudget = false
+    this.#turn()
+  }
+
+  async #send(batch: Batch): Promise<void> {
+    const { target, queue, counters, now, chance, source, budget, probations, leastWaitMaxMs } = this.#options
+    const bodies = batch.events.map(({ body }) => body)
+    const content = queue.batch ? batchContent(bodies) : structuredContent(bodies[0] as Buffer)
+    const began = now()
+    const answer = await target.deliver(content, batch.events[0]?.headers ?? {})
+    budget.requestEnded()
+    if (this.#isClosed) return
+    const ended = now()
+    const verdict = judgeDelivery(answer, ended, probations, leastWaitMaxMs)
+    this.#lastResult = verdict.result
+    counters.attempted(verdict.result, batch.events.length, ended - began)
+    const { delivered, again, givenUp } = this.#queue.finish(batch, verdict, ended, chance)
+    if (delivered.length > 0) source.delivered(delivered)
+    if (again.length > 0) source.failed(again)
+    for (const { event, reason } of givenUp) void this.#giveUp(event, reason)
+    this.#changed()
+  }
+
+  async #giveUp(event: OwedEvent, reason: DeadLetterReason): Promise<void> {
+    this.#deadLetters++
+    try {
+      await this.#options.source.givenUp(event, reason)
+    } catch (error) {
+      if (!this.#isClosed) this.#options.onFailed(error as Error)
+    }
+    this.#deadLetters--
+    this.#changed()
+  }
+
+  #changed(): void {
+    if (this.#hasRoom) {
+      this.#roomWanted?.()
+      this.#roomWanted = undefined
+    }
+    this.#turn()
+  }
+}
