@@ -5,7 +5,7 @@
 import type { Principal, SessionIdentity } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
 import type { Orphans } from '../model/inbox-fold.ts'
-import { anyAge, isOverLimit, oldestToDrop, type QueueLimits, type QueueLimitsInForce } from '../model/queue-limits.ts'
+import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import type { QueueEntry, SessionQueue } from '../model/session-queue.ts'
@@ -19,6 +19,8 @@ import type { Gateways } from './gateways.ts'
 import { NameQuota, type NameQuotaOptions } from './name-quota.ts'
 import { OwedBatch } from './owed-batch.ts'
 import { gone, type Payloads } from './payloads.ts'
+import { ProgressJournal } from './progress-journal.ts'
+import { QueueBounds } from './queue-bounds.ts'
 import { SecondWheel } from './second-wheel.ts'
 import { type AnotherMember, SharedHandover } from './shared-handover.ts'
 import { WillPublisher } from './will-publisher.ts'
@@ -77,13 +79,8 @@ const sessionTakenOver = 0x8e
 const quotaExceeded = 0x97
 const administrativeAction = 0x98
 
-/** Sessions, and numbers above their cursors, in one Acknowledged record: it stays well below max.message.bytes. */
-const progressPerRecord = 500
-const numbersPerRecord = 65_536
 /** A gateway that the topic `gateways` does not tell of is given this long to appear there, ms. */
 const unknownGatewayMs = 5_000
-/** A queue whose oldest message is too old and kept all the same is looked at again after this, ms. */
-const keptAgainMs = 5_000
 /** An owner that lost the shard without hearing of it is not thought to go on for longer, ms. */
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
@@ -96,6 +93,12 @@ const filtersBytesMax = 64 * 1024
 function filtersOf({ subscriptions }: Session): readonly string[] | number {
   const filters = [...subscriptions.keys()]
   return filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0) <= filtersBytesMax ? filters : filters.length
+}
+
+/** What a connection may be released from. */
+interface Releases {
+  readonly client: ClientSession
+  readonly numbers: readonly number[]
 }
 
 export class ClientShard {
@@ -119,15 +122,12 @@ export class ClientShard {
   readonly #rejudged = new WeakMap<Session, number>()
   /** Sessions without a connection that wait for their expiry. */
   readonly #expiring = new SecondWheel()
-  /** Sessions whose oldest message may have waited too long by then. */
-  readonly #aging = new SecondWheel()
   /** Incarnations with connections that the topic `gateways` did not tell of, and since when. */
   readonly #unknownSince = new Map<number, number>()
   readonly #ending = new WeakSet<Session>()
-  readonly #progressed = new Set<Session>()
+  readonly #progress: ProgressJournal<Releases>
+  readonly #bounds: QueueBounds
   readonly #handover: SharedHandover
-  #isWritingProgress = false
-  #progressScheduled = false
   readonly #wanting = new Set<ClientSession>()
   #pumpScheduled = false
   readonly #wills: WillPublisher
@@ -169,7 +169,21 @@ export class ClientShard {
     this.shard = options.shard
     this.term = options.term
     this.#takenAt = options.now()
-    this.#handover = new SharedHandover({ ...options, onSettled: (session) => this.#progress(session) })
+    this.#progress = new ProgressJournal({
+      ...options,
+      topic: topics.inbox,
+      takeUnreleased: (session) => this.#takeUnreleased(session),
+      onReleasable: (releases) => this.#release(releases),
+      onReceivedStand: (session) => this.#receivedStand(session),
+    })
+    this.#bounds = new QueueBounds({
+      limits: options.queueLimits,
+      now,
+      underWay: (session) => this.#underWay(session),
+      onDropped: (session, numbers, reason) => this.#drop(session, numbers, reason),
+      onOverflow: (session) => this.#end(session, 'SessionOverflow'),
+    })
+    this.#handover = new SharedHandover({ ...options, onSettled: (session) => this.#progress.note(session) })
     for (const session of options.fold.sessions.values()) {
       if (session.isOver) continue
       if (session.queue.length > 0) this.#rejudged.set(session, session.queue.next)
@@ -248,7 +262,7 @@ export class ClientShard {
         if (change.record.by === 'router') this.#close(change.from, change.record.reasonCode, change.record.reason)
         this.#awaitExpiry(change.session)
         this.#handover.leave(change.session)
-        this.#checkQueue(change.session)
+        this.#bounds.check(change.session)
         return
       case 'ended':
         if (change.from) {
@@ -258,7 +272,7 @@ export class ClientShard {
           else this.#close(change.from, code, reason)
         }
         this.#quota.forget(change.session)
-        if (this.#progressed.delete(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
+        if (this.#progress.forget(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
         this.#handover.forget(change.session)
         this.#uncertain.delete(change.session)
         this.#doubtful.delete(change.session)
@@ -281,7 +295,7 @@ export class ClientShard {
   /** Queues grew or moved. */
   touched(sessions: readonly Session[]): void {
     for (const session of sessions) {
-      this.#checkQueue(session)
+      this.#bounds.check(session)
       if (this.#doubtful.has(session)) this.#suspect(session)
       this.#handover.moved(session)
       const client = this.#clients.get(session.clientId)
@@ -289,7 +303,7 @@ export class ClientShard {
         this.#handover.grew(session)
         continue
       }
-      if (client.settle().length > 0 || client.hasUnreleased) this.#progress(session)
+      if (client.settle().length > 0 || client.hasUnreleased) this.#progress.note(session)
       this.#want(client)
     }
   }
@@ -308,7 +322,7 @@ export class ClientShard {
       }
       const finished = client.resume(Math.max(sent, 0), unacknowledged, received)
       this.#know(client.session)
-      if (finished.length > 0 || sent > 0 || client.hasUnreleased) this.#progress(client.session)
+      if (finished.length > 0 || sent > 0 || client.hasUnreleased) this.#progress.note(client.session)
       this.#want(client)
     }
     for (const [connection, client] of here) {
@@ -330,13 +344,13 @@ export class ClientShard {
       const client = here?.get(connection) ?? leaving?.get(connection)
       if (!client) continue
       if (outcome === AckOutcome.received || (outcome !== AckOutcome.acknowledged && this.#isHalfDone(client, number))) {
-        if (client.received(number)) this.#progress(client.session)
+        if (client.received(number)) this.#progress.note(client.session)
         continue
       }
       if (!client.finish(number)) continue
       if (outcome === AckOutcome.acknowledged) delivered++
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
-      this.#progress(client.session)
+      this.#progress.note(client.session)
       this.#want(client)
     }
     this.#options.counters.delivered(delivered)
@@ -382,20 +396,18 @@ export class ClientShard {
       if (session.expiresAt <= now) this.#end(session, 'SessionExpiry')
       else this.#awaitExpiry(session)
     }
-    for (const session of this.#aging.due(now)) this.#checkQueue(session)
+    this.#bounds.tick(now)
   }
 
   /** Resolves once the journal has all that the queues know now: a snapshot of them must not know more. */
   async journal(): Promise<void> {
-    for (const { session } of this.#clients.values()) if (session.queue.length > 0) this.#progressed.add(session)
-    const written: Promise<void>[] = []
-    while (this.#progressed.size > 0 && !this.#isClosed) written.push(this.#appendProgress())
-    // One more when there was nothing: what is on its way already stands before it.
-    await Promise.all(written.length > 0 ? written : [this.#appendProgress()])
+    for (const { session } of this.#clients.values()) if (session.queue.length > 0) this.#progress.note(session)
+    await this.#progress.written()
   }
 
   close(): void {
     this.#isClosed = true
+    this.#progress.close()
     this.#wills.close()
     this.#handover.close()
   }
@@ -452,7 +464,7 @@ export class ClientShard {
   #know(session: Session): void {
     this.#uncertain.delete(session)
     this.#doubtful.delete(session)
-    this.#checkQueue(session)
+    this.#bounds.check(session)
   }
 
   /** An earlier owner may have sent what stands in the queue without living to say so: it carries DUP from now on [MQTT-3.3.1-1]. */
@@ -461,7 +473,7 @@ export class ClientShard {
     const sent = Math.min(queue.next, queue.cursor + windowMax)
     if (sent <= queue.sent) return
     queue.sent = sent
-    this.#progress(session)
+    this.#progress.note(session)
   }
 
   /** Connections of gateways that nobody has heard of: their topic's record is still to be read, or there is none. */
@@ -558,45 +570,17 @@ export class ClientShard {
     if (!session.isOver && at !== Number.POSITIVE_INFINITY) this.#expiring.put(session, at)
   }
 
-  #checkQueue(session: Session): void {
-    if (session.isOver) return
-    const { queue } = session
-    const { connected, offline } = this.#options.queueLimits()
-    const limits = session.attached ? connected : offline
-    const now = this.#options.now()
-    if (isOverLimit(queue, limits, now)) {
-      if (limits.whenFull === 'endSession') {
-        this.#end(session, 'SessionOverflow')
-        return
-      }
-      this.#dropOldest(session, limits, now)
-    }
-    const since = limits.seconds < anyAge ? queue.oldest?.at : 0
-    if (!since) return
-    const due = since + limits.seconds * 1000
-    // What is kept although it is too old is not looked at each second.
-    this.#aging.put(session, due > now ? due : now + keptAgainMs)
-  }
-
-  /** What may be under way stays: the client would take a later message with the packet id of a QoS 2 one for its repeat. */
-  #dropOldest(session: Session, limits: QueueLimits, now: number): void {
-    // What an owner before this one has sent is told first.
-    if (this.#uncertain.has(session)) return
-    const client = this.#clients.get(session.clientId)
-    const { queue } = session
-    const underWay = client?.session === session ? client.nextToSend : 0
-    const isKept = ({ number, qos }: QueueEntry): boolean => number < underWay || queue.isReceived(number) || (qos === 2 && number < queue.sent)
-    const dropped = oldestToDrop(queue, limits, now, isKept)
-    for (const reason of ['tooOld', 'queueFull'] as const) {
-      const numbers = dropped[reason]
-      for (const number of numbers) queue.finish(number)
-      for (let from = 0; from < numbers.length; from += numbersPerRecord) this.#drop(session, numbers.slice(from, from + numbersPerRecord), reason)
-    }
-  }
-
   /** Other limits hold from now on. */
   limitsChanged(): void {
-    for (const session of this.#options.fold.sessions.values()) if (session.queue.length > 0) this.#checkQueue(session)
+    for (const session of this.#options.fold.sessions.values()) if (session.queue.length > 0) this.#bounds.check(session)
+  }
+
+  /** From which number on nothing of the session's queue can be under way to its client; undefined while only its gateway knows. */
+  #underWay(session: Session): number | undefined {
+    // What an owner before this one has sent is told first.
+    if (this.#uncertain.has(session)) return undefined
+    const client = this.#clients.get(session.clientId)
+    return client?.session === session ? client.nextToSend : 0
   }
 
   #judge(session: Session, subscriptions: readonly Subscription[]): void {
@@ -700,7 +684,7 @@ export class ClientShard {
    */
   #giveUp(client: ClientSession, number: number, reason: string): boolean {
     const { session } = client
-    this.#progress(session)
+    this.#progress.note(session)
     if (this.#isHalfDone(client, number)) {
       session.queue.receive(number)
       this.#options.counters.dropped(reason, 1)
@@ -716,71 +700,19 @@ export class ClientShard {
     this.#write('inbox', 'Dropped', null, { shard: this.shard, term: this.term, clientId: session.clientId, session: session.id, numbers, reason })
   }
 
-  #progress(session: Session): void {
-    this.#progressed.add(session)
-    if (this.#isWritingProgress || this.#progressScheduled) return
-    this.#progressScheduled = true
-    setImmediate(() => {
-      this.#progressScheduled = false
-      this.#writeProgress()
-    })
-  }
-
-  /** One record at a time is on its way: what is acknowledged meanwhile shares the next. */
-  #writeProgress(): void {
-    if (this.#isWritingProgress || this.#isClosed || this.#progressed.size === 0) return
-    this.#isWritingProgress = true
-    void this.#appendProgress().then(() => {
-      this.#isWritingProgress = false
-      this.#writeProgress()
-    })
-  }
-
-  /** Takes what fits into one record. */
-  #appendProgress(): Promise<void> {
-    const sessions: Records['Acknowledged']['sessions'][number][] = []
-    const releases: { readonly client: ClientSession; readonly numbers: readonly number[] }[] = []
-    const receiving: { readonly session: Session; readonly received: readonly number[] }[] = []
-    let numbers = 0
-    for (const session of this.#progressed) {
-      this.#progressed.delete(session)
-      if (session.isOver) continue
-      const { queue } = session
-      const above = queue.doneAbove
-      const { received } = queue
-      numbers += above.length + received.length
-      sessions.push({ clientId: session.clientId, session: session.id, cursor: queue.cursor, above, sent: queue.sent, received })
-      if (received.length > 0) {
-        receiving.push({ session, received })
-        const client = this.#clients.get(session.clientId)
-        if (client?.session === session && client.hasUnreleased) releases.push({ client, numbers: client.takeUnreleased() })
-      }
-      if (sessions.length === progressPerRecord || numbers >= numbersPerRecord) break
-    }
-    const value = encodeRecord('Acknowledged', { shard: this.shard, term: this.term, sessions })
-    const append = { topic: this.#options.topics.inbox, partition: this.shard, key: null, value, timestamp: this.#options.now() }
-    return new Promise((resolve) =>
-      this.#options.appender.append(append, (error) => {
-        if (error) {
-          this.#options.onRefused(error)
-          return
-        }
-        for (const { session, received } of receiving) this.#confirmReceived(session, received)
-        if (releases.length > 0) this.#release(releases)
-        resolve()
-      }),
-    )
-  }
-
   /** The journal says that the client has received them. */
-  #confirmReceived(session: Session, received: readonly number[]): void {
-    session.queue.confirmReceived(received)
+  #receivedStand(session: Session): void {
     const client = this.#clients.get(session.clientId)
     if (client?.session === session) this.#want(client)
   }
 
+  #takeUnreleased(session: Session): Releases | null {
+    const client = this.#clients.get(session.clientId)
+    return client?.session === session && client.hasUnreleased ? { client, numbers: client.takeUnreleased() } : null
+  }
+
   /** PUBREC is in the log: PUBREL may go out [MQTT-4.3.3-4]. */
-  #release(releases: readonly { readonly client: ClientSession; readonly numbers: readonly number[] }[]): void {
+  #release(releases: readonly Releases[]): void {
     if (this.#isClosed) return
     const batch = new OwedBatch(this.shard, this.term)
     for (const { client, numbers } of releases) {
