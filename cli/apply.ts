@@ -3,15 +3,17 @@ import { type ApiClient, type Json, Refused } from './api-client.ts'
 import { Failure } from './failure.ts'
 import type { Wanted } from './manifests.ts'
 import { type Step, stepTo } from './plan.ts'
+import { allResources, resourcePath } from './resource-paths.ts'
 
-const pathOf = (api: ApiClient, { kind, name }: Pick<Step, 'kind' | 'name'>): string => (kind.kind === 'namespace' ? api.path() : api.path(kind.kind, name))
+const pathOf = (api: ApiClient, { kind, name }: Pick<Step, 'kind' | 'name'>): string => resourcePath(api, kind.kind, name)
 
 /** What the API says only when it is asked for. */
 const readOnly = new Set(['issueTimeInUtc', 'expiryTimeInUtc'])
 const writable = (properties: unknown): Json => Object.fromEntries(Object.entries((properties ?? {}) as Json).filter(([name]) => !readOnly.has(name)))
 
-/** A binding may name what the same apply creates before it: that one complaint is none. */
-function isMetLater({ body }: Refused, wanted: readonly Wanted[]): boolean {
+/** A binding may name what the same apply creates before it, an event subscription stand below such a topic: that one complaint is none. */
+function isMetLater({ status, body }: Refused, each: Wanted, wanted: readonly Wanted[]): boolean {
+  if (status === 404) return wanted.some(({ kind, name }) => kind.kind === 'topics' && each.name.startsWith(`${name}/`))
   const violations = (body.violations ?? []) as readonly { readonly field: string; readonly value?: unknown }[]
   const kindOf: Readonly<Record<string, string>> = { 'properties.clientGroupName': 'clientGroups', 'properties.topicSpaceName': 'topicSpaces' }
   return violations.length > 0 && violations.every(({ field, value }) => wanted.some(({ kind, name }) => kind.kind === kindOf[field] && name === value))
@@ -31,7 +33,7 @@ export async function planApply(api: ApiClient, wanted: readonly Wanted[], prune
       steps.push(stepTo(each.kind, each.name, before, writable(after.properties)))
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 401 || error.status === 403) throw error
-      if (isMetLater(error, wanted)) steps.push(stepTo(each.kind, each.name, before, writable(each.body.properties ?? each.body)))
+      if (isMetLater(error, each, wanted)) steps.push(stepTo(each.kind, each.name, before, writable(each.body.properties ?? each.body)))
       else refusals.push(`${each.source}: ${each.kind.kind}/${each.name}: ${String(error.body.detail ?? error.message)}`)
     }
   }
@@ -45,7 +47,7 @@ async function pruned(api: ApiClient, wanted: readonly Wanted[]): Promise<readon
   for (const kind of new Set(wanted.map((each) => each.kind))) {
     if (kind.kind === 'namespace') continue
     const kept = new Set(wanted.filter((each) => each.kind === kind).map(({ name }) => name))
-    for await (const { name } of api.list(api.path(kind.kind))) {
+    for await (const { name } of allResources(api, kind.kind)) {
       if (!kept.has(String(name)) && name !== '$all') steps.unshift({ change: 'delete', kind, name: String(name), diff: [] })
     }
   }

@@ -64,6 +64,23 @@ export const kinds: readonly Kind[] = [
     about: 'API keys',
     columns: [name, { title: 'ROLE', of: property('role') }, { title: 'EXPIRES', of: property('expirationTimeInUtc') }, description],
   },
+  {
+    command: 'topics',
+    kind: 'topics',
+    about: 'namespace topics',
+    columns: [name, { title: 'RETENTION DAYS', of: property('eventRetentionInDays') }, { title: 'PARTITIONS', of: property('partitions') }, description],
+  },
+  {
+    command: 'event-subscriptions',
+    kind: 'eventSubscriptions',
+    about: 'event subscriptions of a topic; their names are <topic>/<subscription>',
+    columns: [
+      name,
+      { title: 'DELIVERY', of: (row) => ((row.properties as Json | undefined)?.deliveryConfiguration as Json | undefined)?.deliveryMode },
+      { title: 'EXPIRES', of: property('expirationTimeUtc') },
+      description,
+    ],
+  },
 ]
 
 /** By either name. */

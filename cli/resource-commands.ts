@@ -12,6 +12,7 @@ import { readText } from './input.ts'
 import { type Kind, kindNamed, kinds, namespaceColumns } from './kinds.ts'
 import { readManifests } from './manifests.ts'
 import { planText } from './plan.ts'
+import { allResources, resourcePath } from './resource-paths.ts'
 import { surroundings } from './surroundings.ts'
 
 /** Properties in JSON or YAML; for a CA certificate the PEM itself will do. */
@@ -27,11 +28,13 @@ function parseBody(kind: Kind, text: string): Json {
   return body as Json
 }
 
-const pathOf = (api: ApiClient, { kind }: Kind, name: string): string => (kind === 'namespace' ? api.path() : api.path(kind, name))
+const pathOf = (api: ApiClient, { kind }: Kind, name: string): string => resourcePath(api, kind, name)
 
 async function list(kind: Kind, command: Command): Promise<void> {
   const { api, show } = surroundings(command)
-  show(await api.listAll(api.path(kind.kind)), kind.columns)
+  const rows: Json[] = []
+  for await (const row of allResources(api, kind.kind)) rows.push(row)
+  show(rows, kind.columns)
 }
 
 async function get(kind: Kind, name: string, command: Command): Promise<void> {
@@ -41,7 +44,7 @@ async function get(kind: Kind, name: string, command: Command): Promise<void> {
 
 async function remove(kind: Kind, name: string, dryRun: boolean, command: Command): Promise<void> {
   const { api, note } = surroundings(command)
-  await api.call('DELETE', `${api.path(kind.kind, name)}${dryRun ? '?dryRun=true' : ''}`)
+  await api.call('DELETE', `${pathOf(api, kind, name)}${dryRun ? '?dryRun=true' : ''}`)
   note(dryRun ? `${kind.kind}/${name} would be deleted` : `${kind.kind}/${name} is deleted`)
 }
 

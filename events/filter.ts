@@ -2,6 +2,7 @@
  * Which events a subscription or a route wants: included event types and the nineteen operators of Event Grid (NT-10 to
  * NT-14). A configuration is compiled once; what is compiled allocates little and never throws, whatever an event holds.
  */
+import { type EventFilter, type FiltersConfiguration, type NumberRange, type OperatorType, operatorTypes } from '../model/event-subscriptions.ts'
 
 /** What filters look at in an event. */
 export interface FilteredEvent {
@@ -11,7 +12,6 @@ export interface FilteredEvent {
   data(): unknown
 }
 
-type NumberRange = readonly [from: number, to: number]
 type Scalar = number | string | boolean
 
 /** What each operator is given: one value, a list of them (any of which may hold), or nothing. */
@@ -35,27 +35,7 @@ const operandShapes = {
   StringNotIn: 'strings',
   IsNullOrUndefined: 'none',
   IsNotNull: 'none',
-} as const
-
-export type OperatorType = keyof typeof operandShapes
-export const operatorTypes = Object.keys(operandShapes) as readonly OperatorType[]
-
-/** One filter as it is configured; `value` or `values` by its operator. */
-export interface EventFilter {
-  readonly operatorType: OperatorType
-  /** `subject`, `type` or another context attribute, the name of an extension, `data`, or a path into it such as `data.door.open`. */
-  readonly key: string
-  readonly value?: number | boolean
-  readonly values?: readonly (number | string | NumberRange)[]
-}
-
-/** All of it must hold: one of the types, and each filter. What is left out holds always. */
-export interface FiltersConfiguration {
-  readonly includedEventTypes?: readonly string[]
-  readonly filters?: readonly EventFilter[]
-  /** Whether the elements of an array count as the values of its key. Otherwise an array is like a missing key. */
-  readonly enableAdvancedFilteringOnArrays?: boolean
-}
+} as const satisfies Record<OperatorType, string>
 
 /** Filters of one configuration, and their values in all (NT-13). */
 export const filtersMax = 25
@@ -200,11 +180,11 @@ export function filterViolations(configuration: unknown, at = 'filtersConfigurat
   if (!isObject(configuration)) return [{ field: at, value: configuration, rule: 'must be an object' }]
   const { includedEventTypes, filters, enableAdvancedFilteringOnArrays, ...others } = configuration
   const violations: FilterViolation[] = Object.keys(others).map((name) => ({ field: `${at}.${name}`, rule: 'is no field of filtersConfiguration' }))
-  if (includedEventTypes !== undefined && includedEventTypes !== null) violations.push(...typeViolations(includedEventTypes, `${at}.includedEventTypes`))
+  if (includedEventTypes !== undefined) violations.push(...typeViolations(includedEventTypes, `${at}.includedEventTypes`))
   if (enableAdvancedFilteringOnArrays !== undefined && typeof enableAdvancedFilteringOnArrays !== 'boolean') {
     violations.push({ field: `${at}.enableAdvancedFilteringOnArrays`, value: enableAdvancedFilteringOnArrays, rule: 'must be true or false' })
   }
-  if (filters !== undefined && filters !== null) violations.push(...eventFilterViolations(filters, `${at}.filters`))
+  if (filters !== undefined) violations.push(...eventFilterViolations(filters, `${at}.filters`))
   return violations
 }
 

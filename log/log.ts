@@ -168,6 +168,8 @@ export interface Log {
   deleteTopics(topics: readonly string[]): Promise<void>
   /** Settings of an existing topic as Kafka reports them, and its replicas as `replication.factor`. */
   topicSettings(topic: string): Promise<Readonly<Record<string, string>>>
+  /** Changes settings of an existing topic, as Kafka spells them; those not named stay as they are. */
+  changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void>
   partitions(topic: string): Promise<number>
   /** Joins the group; `instance` names this process across restarts so that the member it was is removed first. */
   join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership>

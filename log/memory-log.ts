@@ -489,6 +489,13 @@ export class MemoryLog implements Log {
     })
   }
 
+  changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    return this.#ask(() => {
+      const stored = this.#topic(topic)
+      this.#store.topics.set(topic, { ...stored, spec: { ...stored.spec, settings: { ...stored.spec.settings, ...settings } } })
+    })
+  }
+
   partitions(topic: string): Promise<number> {
     return this.#ask(() => this.#topic(topic).partitions.length)
   }

@@ -107,14 +107,15 @@ const compacted: Readonly<Record<string, string>> = {
   'delete.retention.ms': String(dayMs),
 }
 
+const safety = ({ replication }: TopicPlan) => ({
+  'min.insync.replicas': replication >= 3 ? '2' : '1',
+  'unclean.leader.election.enable': 'false',
+  'message.timestamp.type': 'CreateTime',
+})
+
 /** How each topic is made. */
 export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
-  const common = {
-    'max.message.bytes': String(messageBytesMax),
-    'min.insync.replicas': plan.replication >= 3 ? '2' : '1',
-    'unclean.leader.election.enable': 'false',
-    'message.timestamp.type': 'CreateTime',
-  }
+  const common = { 'max.message.bytes': String(messageBytesMax), ...safety(plan) }
   const spec = (kind: TopicKind, partitions: number, settings: Readonly<Record<string, string>>): TopicSpec => ({
     name: plan.names[kind],
     partitions,
@@ -167,4 +168,35 @@ export async function ensureTopics(log: Log, specs: readonly TopicSpec[], profil
   const problems: string[] = []
   for (const spec of specs) problems.push(...topicProblems(spec, await log.topicSettings(spec.name), profile))
   if (problems.length > 0) throw new TopicMismatch(problems.join('\n'))
+}
+
+/** The Kafka topic of a namespace topic: its records are CloudEvents in the Kafka protocol binding, and any client may write and read it. */
+export function namespaceTopicName({ names }: Pick<TopicPlan, 'names'>, topic: string): string {
+  return `${names.messages.slice(0, -'messages'.length)}topic.${topic}`
+}
+
+/** True for the topics that this deployment lives on: nothing but its services may write there. Namespace topics are none of them. */
+export function isOwnedTopic({ prefix, names }: Pick<TopicPlan, 'prefix' | 'names'>, topic: string): boolean {
+  return topic.startsWith(`${prefix}.`) && !topic.startsWith(namespaceTopicName({ names }, ''))
+}
+
+/** Largest event, bytes (NT-05), and what Kafka's headers and framing may add to it. */
+export const eventBytesMax = 1_048_576
+const eventRoom = 131_072
+
+/** How the Kafka topic of a namespace topic is made. */
+export function namespaceTopicSpec(plan: TopicPlan, topic: string, partitions: number, retentionDays: number): TopicSpec {
+  return {
+    name: namespaceTopicName(plan, topic),
+    partitions,
+    replication: plan.replication,
+    settings: {
+      ...safety(plan),
+      'max.message.bytes': String(eventBytesMax + eventRoom),
+      'cleanup.policy': 'delete',
+      'retention.ms': String(retentionDays * dayMs),
+      'segment.ms': String(hourMs * 6),
+      'segment.bytes': String(256 * 1024 * 1024),
+    },
+  }
 }

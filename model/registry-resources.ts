@@ -1,5 +1,6 @@
 /** The resources of the registry as the folds and the rules see them: Event Grid's `properties` with defaults filled in. */
 import { type ClientAuthentication, readClientAuthentication } from './client-authentication.ts'
+import { type EventSubscriptionProperties, type NamespaceTopicProperties, readEventSubscription, readNamespaceTopic } from './event-subscriptions.ts'
 import {
   limitNames,
   limitPresets,
@@ -115,6 +116,9 @@ export interface ResourceProperties {
   permissionBindings: PermissionBindingProperties
   caCertificates: CaCertificateProperties
   apiKeys: ApiKeyProperties
+  topics: NamespaceTopicProperties
+  /** Their names are `{topic}/{subscription}`. */
+  eventSubscriptions: EventSubscriptionProperties
   namespace: NamespaceProperties
 }
 
@@ -127,6 +131,8 @@ export const resourceKinds = [
   'permissionBindings',
   'caCertificates',
   'apiKeys',
+  'topics',
+  'eventSubscriptions',
   'namespace',
 ] as const satisfies readonly ResourceKind[]
 
@@ -243,6 +249,8 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
     if (role === undefined || !text(json.hash)) return undefined
     return { role, hash: json.hash, ...(Number.isSafeInteger(json.expiresAt) ? { expiresAt: json.expiresAt as number } : {}), ...described(json) }
   },
+  topics: readNamespaceTopic,
+  eventSubscriptions: readEventSubscription,
   namespace(json) {
     const configuration = object(json.topicSpacesConfiguration)
     const authentication = object(configuration.clientAuthentication)

@@ -21,7 +21,7 @@ export interface CertificateAuthority {
   readonly certificate: X509Certificate
 }
 
-/** Splits a record's key. Names never hold a slash. */
+/** Splits a record's key at its first slash: a kind never holds one, and of names only an event subscription's. */
 export function splitKey(key: string): { readonly kind: string; readonly name: string } {
   const slash = key.indexOf('/')
   return { kind: key.slice(0, slash), name: key.slice(slash + 1) }
@@ -52,6 +52,8 @@ export class RegistryView {
     permissionBindings: new Map(),
     caCertificates: new Map(),
     apiKeys: new Map(),
+    topics: new Map(),
+    eventSubscriptions: new Map(),
     namespace: new Map(),
   }
   readonly #clientsByName = new Map<string, Resource<'clients'>>()
@@ -95,6 +97,13 @@ export class RegistryView {
   }
   get apiKeys(): ReadonlyMap<string, Resource<'apiKeys'>> {
     return this.#kinds.apiKeys
+  }
+  get topics(): ReadonlyMap<string, Resource<'topics'>> {
+    return this.#kinds.topics
+  }
+  /** By `{topic}/{subscription}`. */
+  get eventSubscriptions(): ReadonlyMap<string, Resource<'eventSubscriptions'>> {
+    return this.#kinds.eventSubscriptions
   }
   /** The namespace's own settings, when they were ever written. */
   get namespace(): Resource<'namespace'> | undefined {

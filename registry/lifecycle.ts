@@ -1,4 +1,5 @@
 /** The life cycle events of registry changes: Event Grid's for clients (LC-03, LC-04), and of every change who made it, before and after. */
+import { type EventSubscriptionProperties, shownEventSubscription } from '../model/event-subscriptions.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
@@ -57,9 +58,10 @@ function clientEvent(change: Change, namespaceName: string, source: string): Key
   })
 }
 
-/** Hashes of keys and passwords, and a URL's query, are of use to nobody who reads the log. */
-function shown(properties: object | undefined): object | null {
+/** Hashes of keys and passwords, secret headers and a URL's query are of use to nobody who reads the log. */
+function shown(kind: ResourceKind, properties: object | undefined): object | null {
   if (properties === undefined) return null
+  if (kind === 'eventSubscriptions') return shownEventSubscription(properties as EventSubscriptionProperties)
   const { hash: _hash, passwordHash: _passwordHash, webhookAuthentication, ...others } = properties as Readonly<Record<string, unknown>>
   const { endpointUrl } = Object(webhookAuthentication) as { readonly endpointUrl?: string }
   return endpointUrl === undefined ? others : { ...others, webhookAuthentication: shownWebhook(endpointUrl) }
@@ -67,7 +69,7 @@ function shown(properties: object | undefined): object | null {
 
 function changeEvent(change: Change, source: string): KeyedEvent {
   const { kind, name, before, after, by } = change
-  const data = { kind, name, by, before: shown(before?.properties), after: shown(after && readProperties(kind, name, after.properties)) }
+  const data = { kind, name, by, before: shown(kind, before?.properties), after: shown(kind, after && readProperties(kind, name, after.properties)) }
   return {
     key: `${kind}/${name}`,
     event: {

@@ -5,6 +5,7 @@ import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/namespace-instances.ts'
 import { lifeName, type Namespace } from '../model/namespaces.ts'
 import type { Routers } from '../proto/routers.ts'
+import { EventTopics, namespaceTopicsOf } from './event-topics.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
 import { Problem } from './problem.ts'
 import type { Registry } from './registry.ts'
@@ -14,6 +15,7 @@ export interface ServedNamespace {
   readonly name: string
   readonly registry: Registry
   readonly routers: Routers
+  readonly eventTopics: EventTopics
 }
 
 /** What the deployment knows of a namespace. */
@@ -67,7 +69,7 @@ export class Namespaces {
   constructor(options: NamespacesOptions) {
     const { home, registry, plan, logger, open, onStuck, profile } = options
     this.#options = options
-    this.home = { name: home, registry, routers: options.routersOf(home) }
+    this.home = { name: home, registry, routers: options.routersOf(home), eventTopics: new EventTopics(options.log, plan) }
     this.#directory = new NamespaceDirectory(registry.view, home, profile === 'production')
     this.#others = new NamespaceInstances<Registry>({
       start: (namespace, fail) => open(namespace, planFor(plan, lifeName(namespace), namespace.partitions), fail),
@@ -85,7 +87,12 @@ export class Namespaces {
   find(name: string): ServedNamespace | undefined {
     if (name === this.home.name) return this.home
     const registry = this.#others.get(name)
-    return registry && { name, registry, routers: this.#options.routersOf(name) }
+    const { log, plan, routersOf } = this.#options
+    const namespace = this.#directory.others.find((other) => other.name === name)
+    return (
+      registry &&
+      namespace && { name, registry, routers: routersOf(name), eventTopics: new EventTopics(log, planFor(plan, lifeName(namespace), namespace.partitions)) }
+    )
   }
 
   /** Those that are served, by name. */
@@ -222,7 +229,8 @@ export class Namespaces {
     const { name, life, partitions } = due
     try {
       await this.#exclusively(async () => {
-        await log.deleteTopics(Object.values(planFor(plan, lifeName(due), partitions).names))
+        const own = planFor(plan, lifeName(due), partitions)
+        await log.deleteTopics([...(await namespaceTopicsOf(log, own)), ...Object.values(own.names)])
         await registry.putNamespace(name, { state: 'Deleted', life, partitions, hostNames: [] }, 'registry')
       })
       logger.info({ namespace: name }, 'the topics of the deleted namespace are gone')

@@ -13,6 +13,8 @@ const singular: Readonly<Record<ResourceKind, string>> = {
   permissionBindings: 'PermissionBinding',
   caCertificates: 'CaCertificate',
   apiKeys: 'ApiKey',
+  topics: 'Topic',
+  eventSubscriptions: 'EventSubscription',
   namespace: 'Namespace',
 }
 
@@ -34,6 +36,11 @@ const paging = [
   query('$skiptoken', { type: 'string' }, 'From the nextLink of the page before'),
 ]
 const dryRun = query('dryRun', { type: 'boolean', default: false }, 'Checks everything and writes nothing; the answer has dryRun and change')
+const deleteData = query(
+  'deleteData',
+  { type: 'boolean', default: false },
+  'The Kafka topic goes too, with the events in it; otherwise they stay until their retention is over',
+)
 const ifMatch = { name: 'If-Match', in: 'header', required: false, schema: { type: 'string' }, description: 'ETag that the resource must have' }
 const ifNoneMatch = { name: 'If-None-Match', in: 'header', required: false, schema: { type: 'string' }, description: '* : the resource must not exist' }
 
@@ -41,8 +48,10 @@ function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<s
   const name = singular[kind]
   const isNamespace = kind === 'namespace'
   const base = `/namespaces/${namespace}`
-  const path = isNamespace ? base : `${base}/${kind}/{name}`
-  const parameters = isNamespace ? [] : [inPath('name', `Name of the ${name}`)]
+  const collection = kind === 'eventSubscriptions' ? `${base}/topics/{topic}/eventSubscriptions` : `${base}/${kind}`
+  const path = isNamespace ? base : `${collection}/{name}`
+  const within = kind === 'eventSubscriptions' ? [inPath('topic', 'Name of the Topic')] : []
+  const parameters = isNamespace ? [] : [...within, inPath('name', `Name of the ${name}`)]
   const read = { tags: [kind], 'x-role': roleOf(kind, true) }
   const write = { tags: [kind], 'x-role': roleOf(kind, false) }
   const item = {
@@ -91,7 +100,7 @@ function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<s
           delete: {
             operationId: `delete${name}`,
             ...write,
-            parameters: [dryRun, ifMatch],
+            parameters: [dryRun, ifMatch, ...(kind === 'topics' ? [deleteData] : [])],
             responses: {
               '200': answer('The result of a dry run'),
               '204': answer('Deleted'),
@@ -108,9 +117,10 @@ function resourcePaths(kind: ResourceKind, namespace: string): Readonly<Record<s
     return { '/namespaces': { get: { operationId: 'listNamespaces', ...read, parameters: paging, responses } }, [path]: item }
   }
   const list = {
+    ...(within.length > 0 ? { parameters: within } : {}),
     get: { operationId: `list${name}s`, ...read, parameters: paging, responses: { '200': answer('A page', pageOf(reference(`${name}Resource`))), ...common } },
   }
-  return { [`${base}/${kind}`]: list, [path]: item }
+  return { [collection]: list, [path]: item }
 }
 
 const pageOf = (items: object) => ({ type: 'object', properties: { value: { type: 'array', items }, nextLink: { type: 'string' } }, required: ['value'] })

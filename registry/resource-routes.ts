@@ -1,8 +1,10 @@
 /** PUT, GET, DELETE and list of one kind of resource. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { hashOf, makeKey } from '../access/api-keys.ts'
+import { splitSubscriptionName } from '../model/event-subscriptions.ts'
 import type { ApiKeyRole, Resource, ResourceKind } from '../model/registry-resources.ts'
 import type { ApiOptions } from './api.ts'
+import { beforeDelete, beforePut, findForPut } from './event-resources.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
 import { withPasswordHashed } from './password-field.ts'
@@ -10,6 +12,7 @@ import { Problem, type Violation } from './problem.ts'
 import type { Command } from './registry.ts'
 import { readBody, resourceSchemas } from './resource-schemas.ts'
 import { deleteCommand, findResource, matchesTag, namesOfKind, notFound, pageOfNames, putCommand, type Representation, representation } from './resources.ts'
+import type { Found } from './rules.ts'
 import { badRequest } from './violations.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -33,7 +36,8 @@ export function isDryRun(request: FastifyRequest): boolean {
 export function readProperties(kind: ResourceKind, name: string, body: unknown, onWarnings: (warnings: readonly string[]) => void): unknown {
   const { properties, name: named, warnings, unknown } = readBody(kind, body)
   const violations: Violation[] = unknown.map((field) => ({ field, rule: 'is no field beside properties' }))
-  if (named !== undefined && named !== name) violations.push({ field: 'name', value: named, rule: `must be the name in the path, “${name}”` })
+  const own = kind === 'eventSubscriptions' ? splitSubscriptionName(name).subscription : name
+  if (named !== undefined && named !== own && named !== name) violations.push({ field: 'name', value: named, rule: `must be the name in the path, “${own}”` })
   if (violations.length > 0) throw badRequest(violations)
   onWarnings(warnings)
   return properties
@@ -52,13 +56,13 @@ export interface AskedPut {
   readonly kind: ResourceKind
   readonly name: string
   readonly properties: Json
-  readonly key?: string | undefined
+  readonly found?: Found | undefined
   /** Those of the request when not given. */
   readonly warnings?: string[]
 }
 
-/** The command of a request; `key` is that of an API key that it makes. */
-export function commandOf(request: FastifyRequest, { kind, name, properties, key, warnings = request.warnings }: AskedPut, options: ApiOptions): Command {
+/** The command of a request. */
+export function commandOf(request: FastifyRequest, { kind, name, properties, found, warnings = request.warnings }: AskedPut, options: ApiOptions): Command {
   return putCommand({
     kind,
     name,
@@ -66,7 +70,7 @@ export function commandOf(request: FastifyRequest, { kind, name, properties, key
     limits: options.config,
     by: request.caller.by,
     warnings,
-    newKeyHash: key && hashOf(key),
+    found,
     ifMatch: request.headers['if-match'],
     ifNoneMatch: request.headers['if-none-match'],
   })
@@ -96,9 +100,20 @@ export function sendResource(request: FastifyRequest, reply: FastifyReply, resou
   return show(resource, [])
 }
 
+/** `?deleteData=true`: a topic's events go with it, at once. */
+function isWithData(request: FastifyRequest): boolean {
+  const { deleteData } = request.query as { readonly deleteData?: string }
+  if (deleteData === undefined || deleteData === 'false') return false
+  if (deleteData === 'true') return true
+  throw badRequest([{ field: 'deleteData', value: deleteData, rule: 'true or false' }])
+}
+
 export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKind, 'namespace'>, options: ApiOptions): void {
-  const path = `/namespaces/:ns/${kind}/:name`
-  const nameOf = (request: FastifyRequest): string => (request.params as { readonly name: string }).name
+  const collection = kind === 'eventSubscriptions' ? '/namespaces/:ns/topics/:topic/eventSubscriptions' : `/namespaces/:ns/${kind}`
+  const path = `${collection}/:name`
+  /** What the names in the registry begin with, before the one in the path. */
+  const prefixOf = (request: FastifyRequest): string => (kind === 'eventSubscriptions' ? `${(request.params as { readonly topic: string }).topic}/` : '')
+  const nameOf = (request: FastifyRequest): string => `${prefixOf(request)}${(request.params as { readonly name: string }).name}`
   const showIn =
     ({ name }: ServedNamespace): PutOfResource['show'] =>
     (resource, warnings) =>
@@ -117,7 +132,9 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
       const name = nameOf(request)
       const key = kind === 'apiKeys' && !at.registry.view.apiKeys.has(name) ? makeKey() : undefined
       const properties = kind === 'clients' ? await withPasswordHashed(request.body, at.registry.view, name, options.config.PASSWORD_HASH_COST) : request.body
-      const command = commandOf(request, { kind, name, properties, key }, options)
+      const found = key === undefined ? await findForPut(kind, name, properties, at) : { newKeyHash: hashOf(key) }
+      const command = commandOf(request, { kind, name, properties, found }, options)
+      if (!isDryRun(request)) await beforePut(command, at)
       return carryOutPut(request, reply, { at, command, key, show: showIn(at) })
     },
   })
@@ -131,21 +148,25 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
 
   api.delete(path, { config: writing }, async (request, reply) => {
     const { registry, name } = request.at
-    const command = deleteCommand({ kind, name: nameOf(request), by: request.caller.by, ifMatch: request.headers['if-match'] })
+    const asked = { kind, name: nameOf(request), by: request.caller.by, ifMatch: request.headers['if-match'] }
+    const { before } = registry.preview(deleteCommand({ ...asked, isDryRun: true }))
     if (isDryRun(request)) {
-      const { before } = registry.preview(command)
       return { dryRun: true, change: 'delete', ...(before ? representation(before, name) : {}) }
     }
+    const command = deleteCommand(asked)
+    await beforeDelete(command, isWithData(request), request.at)
     await registry.change(command)
     return reply.code(204).send()
   })
 
-  api.get(`/namespaces/:ns/${kind}`, { config: reading }, async (request) => {
+  api.get(collection, { config: reading }, async (request) => {
     const { registry, name: namespace } = request.at
     const { top, after, nextLink } = readPage(request)
-    const names = pageOfNames(namesOfKind(registry.view, kind), after, top + 1)
+    const prefix = prefixOf(request)
+    if (prefix !== '' && !registry.view.topics.has(prefix.slice(0, -1))) throw notFound('topics', prefix.slice(0, -1))
+    const names = pageOfNames(namesOfKind(registry.view, kind), prefix + after, top + 1).filter((name) => name.startsWith(prefix))
     const page = names.slice(0, top)
     const value = page.flatMap((name) => findResource(registry.view, kind, name) ?? []).map((resource) => representation(resource, namespace))
-    return { value, ...(names.length > top ? nextLink(page.at(-1)!) : {}) }
+    return { value, ...(names.length > top ? nextLink(page.at(-1)!.slice(prefix.length)) : {}) }
   })
 }

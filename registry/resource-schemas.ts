@@ -1,4 +1,6 @@
 /** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
+import { filterTextMax, includedEventTypesMax } from '../events/filter.ts'
+import { deliveryCountMax, minimumTlsVersions, operatorTypes, retentionDaysMax } from '../model/event-subscriptions.ts'
 import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
 import { permissions } from '../model/permission.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
@@ -33,6 +35,46 @@ const tokenIssuer = object(
     },
   },
   ['tokenIssuer'],
+)
+
+const deliveryPolicy = {
+  maxDeliveryCount: { type: 'integer', minimum: 1, maximum: deliveryCountMax },
+  eventTimeToLive: { type: 'string', minLength: 1, maxLength: 64 },
+  deadLetterDestinationWithResourceIdentity: object(
+    {
+      deadLetterDestination: object(
+        { endpointType: { enum: ['KafkaTopic'] }, properties: object({ topicName: { ...name, pattern: '^[A-Za-z0-9._-]{1,249}$' } }, ['topicName']) },
+        ['endpointType', 'properties'],
+      ),
+    },
+    ['deadLetterDestination'],
+  ),
+}
+const headersMax = 10
+const destination = object(
+  {
+    endpointType: { enum: ['WebHook'] },
+    properties: object({
+      endpointUrl: url,
+      endpointBaseUrl: url,
+      maxEventsPerBatch: { type: 'integer', minimum: 1, maximum: 5000 },
+      preferredBatchSizeInKilobytes: { type: 'integer', minimum: 1, maximum: 1024 },
+      minimumTlsVersionAllowed: { enum: minimumTlsVersions },
+      deliveryAttributeMappings: {
+        type: 'array',
+        maxItems: headersMax,
+        items: object(
+          {
+            name,
+            type: { enum: ['Static', 'Dynamic'] },
+            properties: object({ value: { type: 'string' }, isSecret: { type: 'boolean' }, sourceField: { type: 'string', maxLength: 512 } }),
+          },
+          ['name', 'type', 'properties'],
+        ),
+      },
+    }),
+  },
+  ['endpointType', 'properties'],
 )
 
 export const resourceSchemas: Readonly<Record<ResourceKind, { readonly properties: object }>> = {
@@ -82,6 +124,41 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     ['encodedCertificate'],
   ),
   apiKeys: object({ role: { enum: apiKeyRoles }, expirationTimeInUtc: { type: 'string', maxLength: 64 }, description }, ['role']),
+  topics: object({
+    eventRetentionInDays: { type: 'integer', minimum: 1, maximum: retentionDaysMax },
+    inputSchema: { enum: ['CloudEventSchemaV1_0'] },
+    publisherType: { enum: ['Custom'] },
+    partitions: { type: 'integer', minimum: 1, maximum: 1024 },
+    description,
+  }),
+  eventSubscriptions: object(
+    {
+      deliveryConfiguration: object(
+        {
+          deliveryMode: { enum: ['Queue', 'Push'] },
+          queue: object({ receiveLockDurationInSeconds: { type: 'integer', minimum: 60, maximum: 300 }, ...deliveryPolicy }),
+          push: object({ ...deliveryPolicy, destination, deliveryWithResourceIdentity: object({ destination }, ['destination']) }),
+        },
+        ['deliveryMode'],
+      ),
+      eventDeliverySchema: { enum: ['CloudEventSchemaV1_0'] },
+      // Its limits, and what each operator takes, are checked by events/filter.ts.
+      filtersConfiguration: object({
+        includedEventTypes: { type: 'array', maxItems: includedEventTypesMax, items: { type: 'string', minLength: 1, maxLength: filterTextMax } },
+        filters: {
+          type: 'array',
+          items: object(
+            { operatorType: { enum: operatorTypes }, key: { type: 'string', minLength: 1, maxLength: filterTextMax }, value: {}, values: { type: 'array' } },
+            ['operatorType', 'key'],
+          ),
+        },
+        enableAdvancedFilteringOnArrays: { type: 'boolean' },
+      }),
+      expirationTimeUtc: { type: 'string', maxLength: 64 },
+      description,
+    },
+    ['deliveryConfiguration'],
+  ),
   namespace: object({
     topicSpacesConfiguration: object({
       maximumSessionExpiryInHours: { type: 'integer', minimum: 1, maximum: 8760 },
@@ -131,6 +208,16 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
   permissionBindings: ['provisioningState'],
   caCertificates: ['provisioningState', 'issueTimeInUtc', 'expiryTimeInUtc'],
   apiKeys: [],
+  topics: ['provisioningState'],
+  eventSubscriptions: [
+    'provisioningState',
+    'deliveryConfiguration.queue.deadLetterDestinationWithResourceIdentity.identity',
+    'deliveryConfiguration.push.deadLetterDestinationWithResourceIdentity.identity',
+    'deliveryConfiguration.push.deliveryWithResourceIdentity.identity',
+    ...['destination', 'deliveryWithResourceIdentity.destination'].flatMap((path) =>
+      ['azureActiveDirectoryTenantId', 'azureActiveDirectoryApplicationIdOrUri'].map((field) => `deliveryConfiguration.push.${path}.properties.${field}`),
+    ),
+  ],
   namespace: [
     'provisioningState',
     'isZoneRedundant',

@@ -1,11 +1,12 @@
 /** Requests for resources as commands, and resources as answers. */
 import { randomBytes, X509Certificate } from 'node:crypto'
+import { type EventSubscriptionProperties, shownEventSubscription, splitSubscriptionName } from '../model/event-subscriptions.ts'
 import { allGroup, type Resource, type ResourceKind, type ResourceProperties } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { baseOf } from './client-authentication-rules.ts'
 import { Problem } from './problem.ts'
 import type { Command } from './registry.ts'
-import { checkDelete, checkPut, type RegistryLimits } from './rules.ts'
+import { checkDelete, checkPut, type Found, type RegistryLimits, subscriptionsOf } from './rules.ts'
 
 /** If-Match and If-None-Match as they came. */
 export interface Conditions {
@@ -37,13 +38,12 @@ export interface PutRequest extends Conditions {
   readonly by: string
   /** Collects what is accepted but worth saying. */
   readonly warnings: string[]
-  /** For an API key that does not exist yet: what is stored of it. */
-  readonly newKeyHash?: string | undefined
+  readonly found?: Found | undefined
 }
 
 /** Writes a resource whole. */
 export function putCommand(request: PutRequest): Command {
-  const { kind, name, properties, limits, by, warnings, newKeyHash } = request
+  const { kind, name, properties, limits, by, warnings, found } = request
   const { authenticationName } = properties
   return {
     kind,
@@ -53,7 +53,7 @@ export function putCommand(request: PutRequest): Command {
     decide(view, at) {
       const existing = view.of(kind).get(name)
       checkConditions(request, existing)
-      const checked = checkPut(kind, { view, name, properties, limits, now: at, newKeyHash })
+      const checked = checkPut(kind, { view, name, properties, limits, now: at, found })
       warnings.push(...checked.warnings)
       const etag = `"${randomBytes(9).toString('base64url')}"`
       return { properties: JSON.stringify(checked.properties), etag, createdAt: existing?.createdAt ?? at, updatedAt: at }
@@ -65,11 +65,13 @@ export interface DeleteRequest extends Conditions {
   readonly kind: ResourceKind
   readonly name: string
   readonly by: string
+  /** Only asks whether it may be. */
+  readonly isDryRun?: boolean
 }
 
 /** Deletes a resource. */
 export function deleteCommand(request: DeleteRequest): Command {
-  const { kind, name, by } = request
+  const { kind, name, by, isDryRun = false } = request
   return {
     kind,
     name,
@@ -79,13 +81,23 @@ export function deleteCommand(request: DeleteRequest): Command {
       checkDelete(kind, name, view)
       if (!existing) throw notFound(kind, name)
       checkConditions(request, existing)
+      if (kind === 'topics' && !isDryRun && subscriptionsOf(view, name).length > 0) {
+        throw new Problem(409, 'the topic has got a new event subscription meanwhile; ask again')
+      }
       return null
     },
   }
 }
 
 export function notFound(kind: ResourceKind, name: string): Problem {
-  return new Problem(404, `there is no ${kind}/${name}`)
+  return new Problem(404, `there is no ${pathInNamespace(kind, name)}`)
+}
+
+/** Below the namespace's own path. */
+function pathInNamespace(kind: ResourceKind, name: string): string {
+  if (kind !== 'eventSubscriptions') return `${kind}/${encodeURIComponent(name).replace('%24', '$')}`
+  const { topic, subscription } = splitSubscriptionName(name)
+  return `topics/${topic}/eventSubscriptions/${subscription}`
 }
 
 const builtInAll: Resource<'clientGroups'> = {
@@ -180,6 +192,7 @@ function apiProperties(resource: Resource): object {
     }
   }
   if (resource.kind === 'clients') return shownClient((resource as Resource<'clients'>).properties)
+  if (resource.kind === 'eventSubscriptions') return shownEventSubscription(resource.properties as EventSubscriptionProperties)
   if (resource.kind !== 'apiKeys') return resource.properties
   const { hash: _, expiresAt, ...shown } = (resource as Resource<'apiKeys'>).properties
   return { ...shown, ...(expiresAt === undefined ? {} : { expirationTimeInUtc: new Date(expiresAt).toISOString() }) }
@@ -194,11 +207,12 @@ export interface Representation {
 /** Makes the answer. */
 export function representation(resource: Resource, namespace: string, warnings: readonly string[] = []): Representation {
   const { kind, name, etag, createdAt, updatedAt, by } = resource
-  const path = kind === 'namespace' ? `/namespaces/${namespace}` : `/namespaces/${namespace}/${kind}/${encodeURIComponent(name).replace('%24', '$')}`
+  const base = `/namespaces/${namespace}`
+  const type = kind === 'namespace' ? '' : kind === 'eventSubscriptions' ? '/topics/eventSubscriptions' : `/${kind}`
   return {
-    id: path,
-    name,
-    type: kind === 'namespace' ? 'Microsoft.EventGrid/namespaces' : `${kind === 'apiKeys' ? 'Loggerhead' : 'Microsoft.EventGrid'}/namespaces/${kind}`,
+    id: kind === 'namespace' ? base : `${base}/${pathInNamespace(kind, name)}`,
+    name: kind === 'eventSubscriptions' ? splitSubscriptionName(name).subscription : name,
+    type: `${kind === 'apiKeys' ? 'Loggerhead' : 'Microsoft.EventGrid'}/namespaces${type}`,
     properties: { ...apiProperties(resource), ...readOnlyProperties(resource) },
     etag,
     createdAt: new Date(createdAt).toISOString(),

@@ -4,6 +4,7 @@ import { foldThumbprint } from '../access/client-certificate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
+import { type SubscriptionStart, splitSubscriptionName } from '../model/event-subscriptions.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
@@ -11,6 +12,7 @@ import type { RegistryView } from '../model/registry-view.ts'
 import { readCaCertificate } from './ca-certificate.ts'
 import { checkClientAuthentication, checkUrl } from './client-authentication-rules.ts'
 import type { RegistryConfig } from './config.ts'
+import { type CheckedResource, checkEventSubscription, checkNamespaceTopic } from './event-subscription-rules.ts'
 import { Problem, type Violation } from './problem.ts'
 
 export type RegistryLimits = Pick<
@@ -22,6 +24,8 @@ export type RegistryLimits = Pick<
   | 'CA_CERTIFICATES_MAX'
   | 'INBOUND_IP_RULES_MAX'
   | 'API_KEYS_MAX'
+  | 'TOPICS_MAX'
+  | 'SUBSCRIPTIONS_PER_TOPIC_MAX'
   | 'TOPIC_TEMPLATES_MAX'
   | 'CLIENT_ATTRIBUTES_MAX'
 >
@@ -41,8 +45,17 @@ interface Check {
   readonly properties: Json
   readonly limits: RegistryLimits
   readonly now: number
+  readonly found?: Found | undefined
+}
+
+/** What was found out, or made, for a resource that is to be written, before it is decided. */
+export interface Found {
   /** Of an API key that is made: what to store of it. */
   readonly newKeyHash?: string | undefined
+  /** Of a namespace topic: its Kafka topic's, which exists or would be made. */
+  readonly partitions?: number | undefined
+  /** Of an event subscription: where it begins, if it is new. */
+  readonly start?: SubscriptionStart | undefined
 }
 
 /** A limit was reached; `limit` is its setting. */
@@ -69,6 +82,8 @@ const nameRules: Readonly<Record<ResourceKind, { readonly pattern: RegExp; reado
   permissionBindings: siblingName,
   caCertificates: siblingName,
   apiKeys: siblingName,
+  topics: siblingName,
+  eventSubscriptions: { pattern: /^[A-Za-z0-9-]{3,50}\/[A-Za-z0-9-]{3,50}$/, rule: siblingName.rule },
   namespace: { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' },
 }
 
@@ -79,6 +94,7 @@ const countLimits = {
   permissionBindings: 'PERMISSION_BINDINGS_MAX',
   caCertificates: 'CA_CERTIFICATES_MAX',
   apiKeys: 'API_KEYS_MAX',
+  topics: 'TOPICS_MAX',
 } as const satisfies Partial<Record<ResourceKind, keyof RegistryLimits>>
 
 function checkClient({ view, name, properties, limits }: Check): Checked {
@@ -218,9 +234,9 @@ function checkCertificate({ properties, now }: Check): Checked {
   return { properties: { ...properties, encodedCertificate: read.pem }, warnings }
 }
 
-function checkApiKey({ view, name, properties, now, newKeyHash }: Check): Checked {
+function checkApiKey({ view, name, properties, now, found }: Check): Checked {
   const { role, expirationTimeInUtc, description } = properties
-  const hash = view.apiKeys.get(name)?.properties.hash ?? newKeyHash
+  const hash = view.apiKeys.get(name)?.properties.hash ?? found?.newKeyHash
   if (hash === undefined) throw new Error('an API key was to be written without its hash')
   const expiresAt = expirationTimeInUtc === undefined ? undefined : Date.parse(expirationTimeInUtc as string)
   const field = 'properties.expirationTimeInUtc'
@@ -230,6 +246,36 @@ function checkApiKey({ view, name, properties, now, newKeyHash }: Check): Checke
     properties: { role, hash, ...(expiresAt === undefined ? {} : { expiresAt }), ...(description === undefined ? {} : { description }) },
     warnings: [],
   }
+}
+
+function unlessWrong({ properties, violations, warnings }: CheckedResource): Checked {
+  if (violations.length > 0) throw invalid(...violations)
+  return { properties, warnings }
+}
+
+function checkTopic({ view, name, properties, found }: Check): Checked {
+  if (found?.partitions === undefined) throw new Error('a topic was to be written without its partitions')
+  return unlessWrong(checkNamespaceTopic(properties, view.topics.get(name)?.properties, found.partitions))
+}
+
+function checkSubscription({ view, name, properties, limits, now, found }: Check): Checked {
+  const { topic } = splitSubscriptionName(name)
+  const parent = view.topics.get(topic)
+  if (!parent) throw new Problem(404, `there is no topics/${topic}`)
+  if (found?.start === undefined) throw new Error('an event subscription was to be written without its start')
+  const before = view.eventSubscriptions.get(name)
+  const most = limits.SUBSCRIPTIONS_PER_TOPIC_MAX
+  const siblings = before ? 0 : subscriptionsOf(view, topic).length
+  if (!before && siblings >= most) {
+    const rule = `at most ${most} event subscriptions of one topic (SUBSCRIPTIONS_PER_TOPIC_MAX), there are ${siblings}`
+    throw new LimitReached('SUBSCRIPTIONS_PER_TOPIC_MAX', { field: 'name', value: splitSubscriptionName(name).subscription, rule })
+  }
+  return unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent.properties, start: found.start, now }))
+}
+
+/** The full names of a topic's event subscriptions. */
+export function subscriptionsOf(view: RegistryView, topic: string): readonly string[] {
+  return [...view.eventSubscriptions.keys()].filter((name) => splitSubscriptionName(name).topic === topic)
 }
 
 /** The namespace's settings, with what its limits ask for and do not get. What another process bounds is known there alone. */
@@ -273,6 +319,8 @@ const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
   permissionBindings: checkBinding,
   caCertificates: checkCertificate,
   apiKeys: checkApiKey,
+  topics: checkTopic,
+  eventSubscriptions: checkSubscription,
   namespace: checkNamespace,
 }
 
@@ -284,7 +332,7 @@ export function checkPut(kind: ResourceKind, asked: Check): Checked {
   if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be changed (CG-02)`)
   checkName(kind, name)
   const map = view.of(kind)
-  const limit = kind === 'namespace' ? undefined : countLimits[kind]
+  const limit = kind === 'namespace' || kind === 'eventSubscriptions' ? undefined : countLimits[kind]
   if (limit && !map.has(name) && map.size >= limits[limit]) {
     throw new LimitReached(limit, { field: 'name', value: name, rule: `at most ${limits[limit]} ${kind} (${limit}), there are ${map.size}` })
   }

@@ -1,12 +1,12 @@
 /** What each service may do at Kafka, and needs to: the source of docs/kafka-acls.md, held by a test on a broker that denies the rest. */
-import type { TopicNames } from '../topics.ts'
+import { namespaceTopicName, type TopicNames } from '../topics.ts'
 
 export interface AclRule {
   readonly resource: 'Topic' | 'Group' | 'TransactionalId'
   readonly name: string
   readonly pattern: 'literal' | 'prefixed'
   /** As Kafka names them; Read and Write include Describe. */
-  readonly operations: readonly ('Read' | 'Write' | 'Create' | 'Describe' | 'DescribeConfigs')[]
+  readonly operations: readonly ('Read' | 'Write' | 'Create' | 'Delete' | 'AlterConfigs' | 'Describe' | 'DescribeConfigs')[]
   readonly why: string
 }
 
@@ -17,6 +17,13 @@ export type KafkaPrincipal = (typeof kafkaPrincipals)[number]
 export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, readonly AclRule[]>> {
   const namespace = names.messages.slice(0, -'messages'.length)
   const topic = (name: string, operations: AclRule['operations'], why: string): AclRule => ({ resource: 'Topic', name, pattern: 'literal', operations, why })
+  const eventTopics = (operations: AclRule['operations'], why: string): AclRule => ({
+    resource: 'Topic',
+    name: namespaceTopicName({ names }, ''),
+    pattern: 'prefixed',
+    operations,
+    why,
+  })
   const startChecks: AclRule = {
     resource: 'Topic',
     name: namespace,
@@ -32,6 +39,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
       topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
       topic(names.lifecycle, ['Write'], 'what it refused'),
+      eventTopics(['Write'], 'events published over HTTP'),
     ],
     router: [
       startChecks,
@@ -43,6 +51,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.lifecycle, ['Write'], 'connected and disconnected'),
       topic(names.registry, ['Read'], 'its view of permissions'),
       topic(names.gateways, ['Read'], 'where gateways listen'),
+      eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),
       { resource: 'Group', name: `${names.messages}.router`, pattern: 'literal', operations: ['Read'], why: 'shares out the shards' },
       { resource: 'TransactionalId', name: namespace, pattern: 'prefixed', operations: ['Write'], why: 'fences the former owner of a shard' },
     ],
@@ -50,6 +59,10 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       startChecks,
       topic(names.registry, ['Read', 'Write'], 'the resources'),
       topic(names.lifecycle, ['Write'], 'what changed'),
+      eventTopics(
+        ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
+        'makes namespace topics, sets their retention, and deletes them on demand',
+      ),
       { resource: 'TransactionalId', name: namespace, pattern: 'prefixed', operations: ['Write'], why: 'fences a former registry' },
     ],
     setup: [

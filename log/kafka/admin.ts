@@ -7,6 +7,8 @@ import { anyBroker, isCoordinatorRetriable } from './producer-id.ts'
 import type { Reads } from './reader.ts'
 
 const topicResource = 2
+/** Where a setting comes from: DYNAMIC_TOPIC_CONFIG, the topic itself. */
+const topicSource = 1
 
 /** What KafkaJS gathers when some of several topics could not be made. */
 function creationErrors(error: unknown): readonly { readonly type: string; readonly topic: string; readonly message: string }[] | null {
@@ -121,6 +123,29 @@ export class Admin {
         const settings: Record<string, string> = { 'replication.factor': String(this.#cluster.topic(topic)?.replication ?? 0) }
         for (const { configName, configValue } of resources[0]?.configEntries ?? []) if (configValue !== null) settings[configName] = configValue
         return settings
+      },
+      (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
+    )
+  }
+
+  /** AlterConfigs replaces all of a topic's own settings, so those that it has already go along. */
+  async changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    await this.#cluster.persist(
+      `settings of ${topic}`,
+      async () => {
+        if (this.#cluster.nodes().length === 0) await this.#cluster.refresh()
+        const link = await anyBroker(this.#cluster)
+        const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
+          broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
+        )
+        const own = (resources[0]?.configEntries ?? []).filter(({ configSource, configValue }) => configSource === topicSource && configValue !== null)
+        const all = { ...Object.fromEntries(own.map(({ configName, configValue }) => [configName, configValue as string])), ...settings }
+        await link.call('changing topic settings', this.#cluster.requestTimeoutMs, (broker) =>
+          broker.alterConfigs({
+            resources: [{ type: topicResource, name: topic, configEntries: Object.entries(all).map(([name, value]) => ({ name, value })) }],
+            validateOnly: false,
+          }),
+        )
       },
       (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
     )

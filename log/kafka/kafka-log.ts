@@ -131,6 +131,10 @@ export class KafkaLog implements Log {
     return this.#admin.topicSettings(topic)
   }
 
+  changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    return this.#admin.changeTopicSettings(topic, settings)
+  }
+
   partitions(topic: string): Promise<number> {
     return this.#reads.partitions(topic)
   }

@@ -75,8 +75,12 @@ export interface Broker {
   }): Promise<unknown>
   deleteTopics(request: { topics: readonly string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: { resources: readonly { type: number; name: string }[] }): Promise<{
-    resources: readonly { configEntries: readonly { configName: string; configValue: string | null }[] }[]
+    resources: readonly { configEntries: readonly { configName: string; configValue: string | null; configSource?: number }[] }[]
   }>
+  alterConfigs(request: {
+    resources: readonly { type: number; name: string; configEntries: readonly { name: string; value: string }[] }[]
+    validateOnly: boolean
+  }): Promise<unknown>
   joinGroup(request: {
     groupId: string
     sessionTimeout: number

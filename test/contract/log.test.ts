@@ -380,6 +380,15 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     await expect(log.createTopics([{ ...spec, partitions: 4 }])).rejects.toThrow(TopicMismatch)
   })
 
+  test('a setting of a topic is changed, and the others stay', async () => {
+    const log = open(cluster())
+    const name = `contract-${randomBytes(6).toString('hex')}`
+    await log.createTopics([{ name, partitions: 1, replication: 1, settings: { 'retention.ms': '86400000', 'max.message.bytes': '123456' } }])
+    await log.changeTopicSettings(name, { 'retention.ms': '172800000' })
+    await until(async () => (await log.topicSettings(name))['retention.ms'] === '172800000')
+    expect(await log.topicSettings(name)).toMatchObject({ 'max.message.bytes': '123456' })
+  })
+
   test('topics are deleted with all they hold, and deleting what is not there does nothing', async () => {
     const { log, topic } = await withTopic()
     const missing = `contract-${randomBytes(6).toString('hex')}`

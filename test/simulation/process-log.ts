@@ -92,6 +92,7 @@ export class ProcessLog implements Log {
   topicExists = (topic: string) => this.#answer(this.#inner.topicExists(topic))
   deleteTopics = (topics: readonly string[]) => this.#answer(this.#inner.deleteTopics(topics))
   topicSettings = (topic: string) => this.#answer(this.#inner.topicSettings(topic))
+  changeTopicSettings = (topic: string, settings: Readonly<Record<string, string>>) => this.#answer(this.#inner.changeTopicSettings(topic, settings))
   partitions = (topic: string) => this.#answer(this.#inner.partitions(topic))
   health = (): LogHealth => this.#inner.health()
   close = () => this.#answer(this.#inner.close())

@@ -95,6 +95,8 @@ const operations = {
   Create: AclOperationTypes.CREATE,
   Describe: AclOperationTypes.DESCRIBE,
   DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
+  Delete: AclOperationTypes.DELETE,
+  AlterConfigs: AclOperationTypes.ALTER_CONFIGS,
 }
 
 async function grant(): Promise<void> {

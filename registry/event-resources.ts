@@ -1,0 +1,48 @@
+/** What putting and deleting namespace topics and event subscriptions takes besides the record: their Kafka topics, and what goes with them. */
+import { splitSubscriptionName } from '../model/event-subscriptions.ts'
+import type { Resource, ResourceKind } from '../model/registry-resources.ts'
+import { deadLetterTopicOf } from './event-subscription-rules.ts'
+import type { ServedNamespace } from './namespaces.ts'
+import { Problem } from './problem.ts'
+import type { Command } from './registry.ts'
+import { deleteCommand, notFound } from './resources.ts'
+import { type Found, subscriptionsOf } from './rules.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+/** What has to be known before the resource can be decided. Rejects with Problem. */
+export async function findForPut(kind: ResourceKind, name: string, properties: Json, { registry, eventTopics }: ServedNamespace): Promise<Found> {
+  if (kind === 'topics') {
+    const partitions = registry.view.topics.get(name)?.properties.partitions
+    return { partitions: partitions ?? (await eventTopics.partitionsOf(name, properties.partitions as number | undefined)) }
+  }
+  if (kind !== 'eventSubscriptions') return {}
+  const { topic } = splitSubscriptionName(name)
+  if (!registry.view.topics.has(topic)) throw notFound('topics', topic)
+  const deadLetters = deadLetterTopicOf(properties)
+  if (deadLetters !== undefined) await eventTopics.checkDeadLetters(deadLetters, topic)
+  return { start: registry.view.eventSubscriptions.get(name)?.properties.start ?? (await eventTopics.startHere(topic)) }
+}
+
+/** A topic's resource is never there without its Kafka topic: that comes first. Rejects with Problem. */
+export async function beforePut(command: Command, { registry, eventTopics }: ServedNamespace): Promise<void> {
+  if (command.kind !== 'topics') return
+  const { after } = registry.preview(command)
+  const { partitions, eventRetentionInDays } = (after as Resource<'topics'>).properties
+  await eventTopics.ensure(command.name, partitions, eventRetentionInDays)
+}
+
+/**
+ * The event subscriptions go with their topic, and its data if that is asked for: first, so that a deletion that breaks off can be
+ * asked for again. Otherwise the Kafka topic stays, and Kafka removes its events after the retention as before. Rejects with Problem.
+ */
+export async function beforeDelete(command: Command, withData: boolean, { registry, eventTopics }: ServedNamespace): Promise<void> {
+  if (command.kind !== 'topics') return
+  for (const name of subscriptionsOf(registry.view, command.name)) {
+    const { by } = command
+    await registry.change(deleteCommand({ kind: 'eventSubscriptions', name, by })).catch((error: unknown) => {
+      if (!(error instanceof Problem && error.status === 404)) throw error // somebody else has deleted it
+    })
+  }
+  if (withData) await eventTopics.remove(command.name)
+}
