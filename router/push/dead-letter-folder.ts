@@ -1,0 +1,44 @@
+/** Dead letters as files in a folder, laid out as Event Grid lays out blobs (PU-13). */
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { deadLetterPath } from '../../events/dead-letter.ts'
+import type { DeadLetterSink } from './dead-letter-writer.ts'
+
+export interface DeadLetterFolderOptions {
+  /** All dead letters of the deployment stand below it. */
+  readonly root: string
+  /** The folder below it that the subscription names. */
+  readonly name: string
+  readonly namespace: string
+  readonly topic: string
+  readonly subscription: string
+  readonly now: () => number
+}
+
+/** One file for what is given up at a time: a JSON array. It is there whole or not at all, and on the disk. */
+export function deadLetterFolder({ root, name, namespace, topic, subscription, now }: DeadLetterFolderOptions): DeadLetterSink {
+  return {
+    async write(documents) {
+      const path = join(root, name, deadLetterPath(namespace, topic, subscription, now(), randomUUID()))
+      const folder = dirname(path)
+      await mkdir(folder, { recursive: true })
+      const unfinished = `${path}.unfinished`
+      try {
+        const file = await open(unfinished, 'wx', 0o640)
+        try {
+          await file.writeFile(`${JSON.stringify(documents)}\n`)
+          await file.sync()
+        } finally {
+          await file.close()
+        }
+        await rename(unfinished, path)
+        const entry = await open(folder, 'r')
+        await entry.sync().finally(() => entry.close())
+      } catch (error) {
+        await rm(unfinished, { force: true })
+        throw error
+      }
+    },
+  }
+}

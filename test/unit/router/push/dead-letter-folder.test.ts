@@ -1,0 +1,27 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+import { deadLetterFolder } from '../../../../router/push/dead-letter-folder.ts'
+
+test('PU-13: dead letters are a file of their own below namespace, topic, subscription and hour', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'loggerhead-dead-letters-'))
+  try {
+    const now = () => Date.parse('2026-09-03T02:59:59Z')
+    const sink = deadLetterFolder({ root, name: 'ops', namespace: 'default', topic: 'alerts', subscription: 'pager', now })
+    await sink.write([{ event: { id: '1' } }, { event: { id: '2' } }])
+    await sink.write([{ event: { id: '3' } }])
+    const folder = join(root, 'ops/default/alerts/pager/2026/9/3/2')
+    const files = await readdir(folder)
+    expect(files.every((file) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json$/.test(file))).toBe(true)
+    const contents = await Promise.all(files.map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as object[]))
+    expect(contents.sort((a, b) => b.length - a.length)).toEqual([[{ event: { id: '1' } }, { event: { id: '2' } }], [{ event: { id: '3' } }]])
+  } finally {
+    await rm(root, { recursive: true })
+  }
+})
+
+test('a folder that cannot be written is said, and leaves nothing half', async () => {
+  const sink = deadLetterFolder({ root: '/dev/null', name: 'ops', namespace: 'n', topic: 't', subscription: 's', now: () => 0 })
+  await expect(sink.write([{}])).rejects.toThrow('ENOTDIR')
+})
