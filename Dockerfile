@@ -18,6 +18,8 @@ COPY proto ./proto
 COPY log ./log
 COPY model ./model
 COPY access ./access
+COPY events ./events
+COPY outgoing ./outgoing
 COPY gateway ./gateway
 COPY router ./router
 COPY registry ./registry
