@@ -32,7 +32,6 @@ export function createRouterMetrics(registry: Registry) {
       registers,
     }),
     subscriptions: new Gauge({ name: 'loggerhead_subscriptions', help: 'Subscriptions held', registers }),
-    queuedBytes: new Gauge({ name: 'loggerhead_gateway_queued_bytes', help: 'Bytes on their way to a gateway', labelNames: ['gateway'], registers }),
     willsFired: new Counter({
       name: 'loggerhead_wills_fired_total',
       help: 'Wills that became due, by what became of them',
@@ -61,12 +60,6 @@ export function createRouterMetrics(registry: Registry) {
       name: 'loggerhead_not_retained_total',
       help: 'Messages that were delivered and not retained, by reason',
       labelNames: ['reason'],
-      registers,
-    }),
-    outstandingBytes: new Gauge({
-      name: 'loggerhead_router_outstanding_bytes',
-      help: 'Bytes of messages matched and not yet done',
-      labelNames: ['shard'],
       registers,
     }),
   }

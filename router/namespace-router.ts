@@ -9,6 +9,7 @@ import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import type { RouterConfig } from './config.ts'
 import { createRouterMetrics } from './metrics.ts'
 import { Router } from './router.ts'
+import { observeShards } from './shard-metrics.ts'
 
 export interface NamespaceRouterOptions {
   readonly config: RouterConfig
@@ -49,6 +50,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     dial: (address, files) => dialDelivery(address, files, life),
     onFailed,
   })
+  observeShards(options.metricsRegistry, () => router.levels())
   const apis = [router.sessionsApi(key), router.retainedApi(key)]
   return {
     router,

@@ -27,6 +27,7 @@ import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
+import type { RouterLevels, ShardLevels } from './shard-metrics.ts'
 import { SharedChoice } from './shared-choice.ts'
 import type { Member, SharedGroup } from './shared-group.ts'
 import type { Left } from './shared-handover.ts'
@@ -52,6 +53,13 @@ async function within(ms: number, work: Promise<unknown> | undefined): Promise<v
   })
   await Promise.race([work, over])
   clearTimeout(timer)
+}
+
+/** What was last heard of a shard's partitions: ends, and when the newest message that was matched was published. */
+interface Standing {
+  messagesEnd: number
+  matchedAt: number
+  inboxEnd: number
 }
 
 export interface RouterOptions {
@@ -82,6 +90,7 @@ export class Router {
   /** Retained messages that are owed: read again only when somebody comes for them. */
   readonly #retainedPayloads: Payloads
   readonly #owned = new Map<number, OwnedShard>()
+  readonly #standings = new Map<number, Standing>()
   /** Shards that the group says are ours. */
   readonly #assigned = new Set<number>()
   /** Shards being taken, with what was folded of their sessions meanwhile. */
@@ -191,6 +200,39 @@ export class Router {
       kafka: this.#options.log.health(),
       registryConfirmedMs: this.#options.registry.confirmedMs(),
     }
+  }
+
+  /** What /metrics shows of now: looks at every session of the owned shards. */
+  levels(): RouterLevels {
+    const now = this.#options.now()
+    const shards = [...this.#owned.values()].map((owned): ShardLevels => {
+      const { shard, source, client } = owned
+      const standing = this.#standings.get(shard)
+      const lagRecords = Math.max(0, (standing?.messagesEnd ?? 0) - source.position)
+      let [sessions, owedMessages, owedBytes, oldestAt] = [0, 0, 0, now]
+      for (const session of this.#tail.folds[shard]?.sessions.values() ?? []) {
+        if (session.isOver) continue
+        const { length, bytes, oldest } = session.queue
+        sessions++
+        owedMessages += length
+        owedBytes += bytes
+        if (oldest && oldest.at < oldestAt) oldestAt = oldest.at
+      }
+      return {
+        shard,
+        lagRecords,
+        lagMs: lagRecords > 0 && standing?.matchedAt ? Math.max(0, now - standing.matchedAt) : 0,
+        inboxLagRecords: Math.max(0, (standing?.inboxEnd ?? 0) - owned.inboxPosition),
+        outstandingBytes: source.outstandingBytes,
+        sessions,
+        attached: client.attachedCount,
+        owedMessages,
+        owedBytes,
+        oldestOwedMs: now - oldestAt,
+      }
+    })
+    const gateways = new Map([...this.#gateways.all()].map((gateway) => [gateway.identity.id, gateway.queuedBytes]))
+    return { shards, gateways, registryUnconfirmedMs: this.#options.registry.confirmedMs() }
   }
 
   /** Folds what there is and joins the other routers. Resolves once the shards given to this router are served. */
@@ -378,6 +420,9 @@ export class Router {
       const owned = this.#owned.get(shard)
       if (!owned) continue
       this.#owned.delete(shard)
+      this.#standings.delete(shard)
+      this.#options.metrics.retainedMessages.remove({ shard })
+      this.#options.metrics.retainedBytes.remove({ shard })
       this.#messages?.remove(shard)
       this.#inboxes?.remove(shard)
       this.#gateways.disown(shard)
@@ -393,6 +438,9 @@ export class Router {
       this.#aliveAt.match = this.#options.now()
       const owned = this.#owned.get(stretch.partition)
       if (!owned) continue
+      const standing = this.#standingOf(stretch.partition)
+      standing.messagesEnd = stretch.endOffset
+      standing.matchedAt = stretch.records.at(-1)?.timestamp ?? standing.matchedAt
       if (stretch.records.length > 0) {
         this.#payloads.keep(stretch)
         // A subscription that was acknowledged before one of these was published is known after this.
@@ -405,6 +453,14 @@ export class Router {
       }
       owned.source.take(stretch)
     }
+  }
+
+  #standingOf(shard: number): Standing {
+    const known = this.#standings.get(shard)
+    if (known) return known
+    const standing = { messagesEnd: 0, matchedAt: 0, inboxEnd: 0 }
+    this.#standings.set(shard, standing)
+    return standing
   }
 
   /** A session attached to a gateway that this router had not heard of. */
@@ -428,6 +484,7 @@ export class Router {
   async #deliver(inboxes: Follower): Promise<void> {
     for await (const stretch of inboxes.stretches()) {
       this.#aliveAt.deliver = this.#options.now()
+      this.#standingOf(stretch.partition).inboxEnd = stretch.endOffset
       await this.#owned.get(stretch.partition)?.inbox(stretch)
     }
   }

@@ -283,12 +283,14 @@ export class KafkaAppender implements Appender {
     })
     const timeoutMs = cluster.requestTimeoutMs
     metrics?.produceRequests.inc()
+    const sentAt = performance.now()
     link.send({
       ...produceApi,
       timeoutMs,
       // The broker gives up on its followers a little earlier than we on the broker, so that its answer still counts.
       frame: (correlationId, clientId) => produceFrame(correlationId, clientId, batches, Math.max(1000, timeoutMs - 1000)),
       onAnswer: (payload) => {
+        metrics?.produceSeconds.observe((performance.now() - sentAt) / 1000)
         const answer = readProduceResponse(payload)
         link.throttle(answer.throttleMs)
         this.#answered(lanes, answer.partitions)
@@ -403,6 +405,8 @@ export class KafkaAppender implements Appender {
       metrics.appendedRecords.inc({ topic: lane.topic }, callbacks.length)
       metrics.appendedBytes.inc({ topic: lane.topic }, batch.recordBytes)
       metrics.appendSeconds.observe((Date.now() - batch.queuedAt) / 1000)
+      metrics.batchRecords.observe(callbacks.length)
+      metrics.batchBytes.observe(batch.recordBytes)
     }
     // A slab whose attempt is unanswered may still be referenced by a dying socket.
     if (!batch.uncertain) this.#slabs.give(writer.buffer)

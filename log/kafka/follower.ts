@@ -263,7 +263,10 @@ export class KafkaFollower implements Follower {
       cursor.offset = stretch.nextOffset
       cursor.endOffset = stretch.endOffset
       cursor.shownAt = now
-      if (stretch.records.length > 0) metrics?.fetchedRecords.inc({ topic }, stretch.records.length)
+      if (stretch.records.length > 0) {
+        metrics?.fetchedRecords.inc({ topic }, stretch.records.length)
+        metrics?.fetchedBytes.inc({ topic }, part.records.length)
+      }
       this.#queue.push({ cursor, stretch, answer })
     }
     if (this.#queue.length > before) {

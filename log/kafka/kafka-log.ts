@@ -50,7 +50,7 @@ export class KafkaLog implements Log {
       requestTimeoutMs: options.requestTimeoutMs ?? 6000,
       connectTimeoutMs: options.connectTimeoutMs ?? 3000,
     })
-    this.#reads = new Reads(this.#cluster)
+    this.#reads = new Reads(this.#cluster, (ms) => this.#metrics?.readSeconds.observe(ms / 1000))
     this.#admin = new Admin(this.#cluster, this.#reads)
     this.#producerIds = new ProducerIds(this.#cluster)
     this.#metrics = options.metrics

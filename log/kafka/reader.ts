@@ -82,13 +82,17 @@ export class Reads {
   /** By topic, by partition: the connection on which its leader has told its end. */
   readonly #sure = new Map<string, (Link | undefined)[]>()
 
-  constructor(cluster: Cluster) {
+  readonly #onRead: (ms: number) => void
+
+  constructor(cluster: Cluster, onRead: (ms: number) => void = () => {}) {
     this.#cluster = cluster
+    this.#onRead = onRead
   }
 
   /** One fetch per broker; partitions whose leader moved are asked again until all are answered. */
   async readMany(topic: string, from: ReadonlyMap<number, number>, maxBytes: number): Promise<readonly Stretch[]> {
     const stretches: Stretch[] = []
+    const askedAt = performance.now()
     await this.#byLeader(topic, [...from.keys()], async (link, asked, retry) => {
       const partitions = await this.#sureOf(link, topic, asked, retry)
       if (partitions.length === 0) return
@@ -101,6 +105,7 @@ export class Reads {
         else retry(fetched.partition, fetched.errorCode)
       }
     })
+    this.#onRead(performance.now() - askedAt)
     return stretches
   }
 
