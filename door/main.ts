@@ -1,10 +1,10 @@
-import { pino } from 'pino'
 import { partitionOf } from '../log/partitioner.ts'
 import { SettingError } from '../settings/setting.ts'
+import { openLogger } from '../telemetry/logger.ts'
 import { readConfig } from './config.ts'
 import { PortError, startDoor } from './process.ts'
 
-const logger = pino({ name: 'door', base: { name: 'door', pid: process.pid }, serializers: { error: pino.stdSerializers.err } })
+const logger = openLogger('door', undefined, process.env)
 
 // The supervisor is gone: nobody would stop this process any more.
 process.on('disconnect', () => process.exit(0))

@@ -66,7 +66,7 @@ function stop(server: Server | TlsServer): Promise<void> {
 export async function startDoor({ config, logger, partitionOf }: DoorProcessOptions): Promise<DoorProcess> {
   const { values } = config
   const registry = new Registry()
-  createProcessMetrics(registry, 'door')
+  createProcessMetrics(registry, 'door', logger)
   const metrics = createMetrics(registry)
   const now = (): number => performance.now()
 

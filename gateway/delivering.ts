@@ -1,5 +1,6 @@
 import { AckOutcome, type LiveSession, type Receiver } from '../proto/frames.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
+import { DeliverySpans } from './delivery-spans.ts'
 import { type HeldMessage, HeldPages } from './held-pages.ts'
 import { Lent } from './lent.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -58,6 +59,7 @@ export class Delivering {
   #throttledBytes = 0
   /** Messages at QoS 1 or 2 wait for the rate: none at QoS 0 takes what it gives before they are looked at again. */
   #waitsForRate = false
+  #spans: DeliverySpans | null = null
 
   constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, rates: ClientRates, isTransient: boolean) {
     this.#rates = rates
@@ -108,6 +110,7 @@ export class Delivering {
   /** The connection is over. */
   close(): void {
     this.#pages.clear()
+    this.#spans?.close()
   }
 
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
@@ -167,6 +170,7 @@ export class Delivering {
 
   #done(packetId: number, qos: 1 | 2, nowMs: number): void {
     this.#metrics.deliveries[qos]++
+    this.#spans?.acknowledged(packetId)
     const number = this.#owed?.acknowledge(packetId) ?? null
     if (number !== null) this.#owner.onDone(number, AckOutcome.acknowledged)
     else if (this.#direct?.acknowledge(packetId)) {
@@ -336,6 +340,10 @@ export class Delivering {
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
     this.#rates.sent(this.#output.bytes - before)
     this.#metrics.operations.delivered(messageKind(this.#client.protocol, receiver.qos, receiver.retain))
+    if (message.trace) {
+      this.#spans ??= new DeliverySpans(this.#client.clientId)
+      this.#spans.sent(message.trace, receiver, packetId)
+    }
     this.#owner.onOutput()
   }
 }

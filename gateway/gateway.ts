@@ -20,6 +20,7 @@ import type { AckOutcome } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
 import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import { Attachment } from './attachment.ts'
 import { Audit } from './audit.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
@@ -35,6 +36,7 @@ import { FetchedLists } from './fetched-lists.ts'
 import { type KeySets, keySourceOf } from './key-sets.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
+import { tracePublish, untilAnswered } from './publish-tracing.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
@@ -69,6 +71,8 @@ export interface GatewayOptions {
   readonly clock: { now(): number }
   readonly logger: Logger
   readonly metricsRegistry: Registry
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
 }
 
 /** Chains of clients that were let in, kept for resumed TLS sessions. */
@@ -93,6 +97,7 @@ export class Gateway implements ConnectionHost, LinkHost {
   config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
+  readonly tracing: Tracing | null
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly #audit: Audit
@@ -153,6 +158,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#options = options
     this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
+    this.tracing = options.tracing ?? null
     this.#appender = appender
     this.#startedAt = this.now()
     this.deadlines = new Deadlines(this.#startedAt)
@@ -475,7 +481,11 @@ export class Gateway implements ConnectionHost, LinkHost {
     accepted.protocolVersion = identity.protocolVersion
     accepted.receivedAt = now
     const value = encodePublish(accepted, topic.name, packet)
-    this.#appender.append({ topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now }, done)
+    const span = this.tracing && tracePublish(this.tracing, accepted, topic.name, packet)
+    this.#appender.append(
+      { topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now },
+      span ? untilAnswered(span, done) : done,
+    )
     return now
   }
 

@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs'
-import { pino } from 'pino'
 import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { type Profile, planTopics, topicSettings } from '../log/topics.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
+import { openLogger } from '../telemetry/logger.ts'
+import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
+import { openTracing } from '../telemetry/tracing.ts'
 import { readGatewayConfig, withinHistory } from './config.ts'
 import { ListenError } from './listeners.ts'
-import { processMetrics, startGateway } from './process.ts'
+import { processMetrics, readKey, startGateway } from './process.ts'
 
-const logger = pino({ name: 'gateway', level: process.env.LOG_LEVEL || 'info' })
+const logger = openLogger('gateway', process.env.GATEWAY_ID || undefined, process.env)
 
 /** Exits when an orderly stop takes longer than it may. */
 const exitBoundMs = 2000
@@ -19,13 +21,21 @@ async function main(): Promise<void> {
   const given = readGatewayConfig(environment)
   const plan = planTopics(readSettings(topicSettings, environment), given.LOGGERHEAD_NAMESPACE, given.LOGGERHEAD_PROFILE as Profile)
   const config = withinHistory(given, plan.historyWindowMs, environment)
-  const metricsRegistry = processMetrics()
+  const metricsRegistry = processMetrics(logger)
   const log = new KafkaLog({ ...connection, clientId: `loggerhead-${config.GATEWAY_ID}`, logger, metrics: metricsRegistry })
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   const fail = (error: unknown): never => {
     logger.fatal({ err: error }, 'the gateway cannot go on')
     process.exit(1)
   }
+  const tracing = await openTracing({
+    config: readSettings(telemetrySettings, environment),
+    key: readKey(config.INTERNAL_KEY_FILE) ?? Buffer.alloc(0),
+    service: 'gateway',
+    instance: config.GATEWAY_ID,
+    registry: metricsRegistry,
+    logger,
+  })
   let stopping = false
   let running: Awaited<ReturnType<typeof startGateway>> | null = null
   const stop = (): void => {
@@ -37,6 +47,7 @@ async function main(): Promise<void> {
     setTimeout(() => process.exit(0), config.DRAIN_PERIOD + config.SHUTDOWN_TIMEOUT + exitBoundMs).unref()
     const orderly = async (): Promise<void> => {
       await running?.stop()
+      await tracing?.close()
       await Promise.race([log.close(), new Promise((resolve) => setTimeout(resolve, 1000))])
     }
     orderly().then(
@@ -48,7 +59,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop)
   // Without its supervisor the process is an orphan that would hold the ports: no farewell, the log tells the rest.
   process.on('disconnect', () => process.exit(1))
-  running = await startGateway({ config, plan, log, logger, metricsRegistry, version, onFailed: fail })
+  running = await startGateway({ config, plan, log, logger, metricsRegistry, version, tracing, onFailed: fail })
   if (stopping) return stop()
   logger.info({ ports: running.ports }, 'ready')
   process.send?.({ ready: true, ports: running.ports })

@@ -5,6 +5,7 @@ import type { Log } from '../log/log.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import { ended } from './disconnection.ts'
 import { Gateway, pauseMsMax } from './gateway.ts'
@@ -21,6 +22,7 @@ export interface NamespaceGatewayOptions {
   readonly internalKey: Buffer | null
   readonly version: string
   readonly clock: { now(): number }
+  readonly tracing?: Tracing | null
   onFailed(error: unknown): void
 }
 

@@ -2,6 +2,7 @@ import type { ProtocolVersion, PublishProperties, UserProperties } from '../mqtt
 import { type EncodedPublish, encodePublish, publishHeader, publishSize } from '../mqtt/publish-writer.ts'
 import type { Receiver } from '../proto/frames.ts'
 import type { Message } from '../schemas/records.ts'
+import type { TracedDelivery } from '../telemetry/tracing.ts'
 import type { Output } from './output.ts'
 import type { AliasUse } from './topic-aliases.ts'
 
@@ -27,6 +28,8 @@ export class Outgoing {
   readonly expiresAt: number | null
   /** Bytes that it holds, properties too: what it costs to wait. */
   readonly size: number
+  /** How its deliveries are traced; null when they are not. */
+  readonly trace: TracedDelivery | null
   readonly #message: Message
   readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
   #forms: Form[] = []
@@ -34,11 +37,17 @@ export class Outgoing {
   #expiryTold = -1
 
   /** Copies what it needs: `message` may be a view into a batch. */
-  constructor(message: Message) {
+  constructor(message: Message, trace: TracedDelivery | null = null) {
+    this.trace = trace
     this.topic = message.topic
     this.expiresAt = message.messageExpiryInterval === null ? null : message.receivedAt + message.messageExpiryInterval * 1000
     this.size = sizeOf(message)
-    this.#message = { ...message, payload: Buffer.from(message.payload), correlationData: message.correlationData && Buffer.from(message.correlationData) }
+    this.#message = {
+      ...message,
+      payload: Buffer.from(message.payload),
+      correlationData: message.correlationData && Buffer.from(message.correlationData),
+      userProperties: trace?.traceparent ? [...message.userProperties, { name: 'traceparent', value: trace.traceparent }] : message.userProperties,
+    }
   }
 
   isExpired(nowMs: number): boolean {

@@ -13,6 +13,7 @@ import { lifeName } from '../model/namespaces.ts'
 import { type DeliveryTls, serveDelivery } from '../proto/delivery.ts'
 import { SettingError } from '../settings/setting.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { createInternalHttp } from './internal-http.ts'
@@ -28,6 +29,8 @@ export interface GatewayProcessOptions {
   readonly metricsRegistry?: Registry
   readonly version: string
   readonly clock?: { now(): number }
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
   /** The registry can no longer be followed, or the like: the process has to end. */
   onFailed(error: unknown): void
 }
@@ -67,7 +70,8 @@ export async function checkPacketSize(log: Log, topic: string, config: GatewayCo
   }
 }
 
-function readKey(file: string): Buffer | null {
+/** Throws SettingError when the file cannot be read. */
+export function readKey(file: string): Buffer | null {
   if (file === '') return null
   try {
     return Buffer.from(readFileSync(file, 'utf8').trim())
@@ -97,7 +101,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   const internalKey = readKey(config.INTERNAL_KEY_FILE)
   const tls = deliveryTls(config)
   const clock = options.clock ?? Date
-  const common = { config, log, internalKey, version: options.version, clock }
+  const common = { config, log, internalKey, version: options.version, clock, tracing: options.tracing ?? null }
   const homeName = config.LOGGERHEAD_NAMESPACE
   const home = await openNamespaceGateway({
     ...common,
@@ -210,8 +214,8 @@ function othersStatus(others: NamespaceInstances<NamespaceGateway>): { readonly 
 }
 
 /** The process's own figures beside the gateway's. */
-export function processMetrics(): Registry {
+export function processMetrics(logger: Logger): Registry {
   const registry = new Registry()
-  createProcessMetrics(registry, 'gateway')
+  createProcessMetrics(registry, 'gateway', logger)
   return registry
 }

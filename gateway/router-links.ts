@@ -5,6 +5,7 @@ import { FrameLink } from '../proto/delivery.ts'
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { Connection } from './connection.ts'
 import { DisconnectionReason, ended } from './disconnection.ts'
 import type { HeldMessage } from './held-pages.ts'
@@ -18,6 +19,7 @@ export interface LinkHost {
   readonly incarnation: number
   readonly metrics: GatewayMetrics
   readonly logger: Logger
+  readonly tracing: Tracing | null
   now(): number
   /** By its number within this incarnation; undefined when it is gone. */
   connection(number: number): Connection | undefined
@@ -242,12 +244,16 @@ export class RouterLinks {
     if (owner?.term === term) owner.link?.frames.send({ kind: 'retainedTaken', shard, term, sequence })
   }
 
-  #read(message: DeliveredMessage): Outgoing | null {
+  /** `tracing` is given for what is live: what is retained was published long ago. */
+  #read({ value, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
     try {
-      return new Outgoing(decodeMessage(message.value))
+      const message = decodeMessage(value)
+      const isTraced = tracing?.isChosen(message) ?? false
+      const properties = isTraced ? message.userProperties.map(({ name, value }) => [name, value] as const) : []
+      return new Outgoing(message, isTraced && tracing ? tracing.delivery(message, properties) : null)
     } catch (error) {
       if (!(error instanceof RecordError)) throw error
-      this.#host.logger.error({ source: message.source, offset: message.offset, error: error.message }, 'a message from a router cannot be read')
+      this.#host.logger.error({ source, offset, error: error.message }, 'a message from a router cannot be read')
       return null
     }
   }
@@ -261,7 +267,7 @@ export class RouterLinks {
         this.#host.metrics.deliveriesDropped.gone++
         continue
       }
-      outgoing ??= this.#read(message)
+      outgoing ??= this.#read(message, this.#host.tracing)
       if (!outgoing) return
       connection.deliver(outgoing, receiver, now)
     }

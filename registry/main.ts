@@ -1,12 +1,12 @@
 import { hostname } from 'node:os'
-import { pino } from 'pino'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { SettingError } from '../settings/setting.ts'
+import { openLogger } from '../telemetry/logger.ts'
 import { readRegistryConfig } from './config.ts'
 import { startRegistry } from './process.ts'
 
-const logger = pino({ name: 'registry', base: { name: 'registry', pid: process.pid }, serializers: { error: pino.stdSerializers.err } })
+const logger = openLogger('registry', undefined, process.env)
 
 // The supervisor is gone: nobody would stop this process any more.
 process.on('disconnect', () => process.exit(0))

@@ -94,7 +94,7 @@ function addStatus(app: FastifyInstance, namespaces: Namespaces, log: Log, metri
 /** Brings the registry up: topics, the fence, the view, the samples of the development profile, the API. */
 export async function startRegistry({ config, logger, openLog, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
   const metrics = new NamespaceMetrics()
-  createProcessMetrics(metrics.process, 'registry')
+  createProcessMetrics(metrics.process, 'registry', logger)
   const { requests, limits } = createMetrics(metrics.process)
   const onLimit = (limit: string) => limits.inc({ limit })
   const profile = config.LOGGERHEAD_PROFILE as Profile

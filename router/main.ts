@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { pino } from 'pino'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
@@ -10,12 +9,15 @@ import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances } from '../model/namespace-instances.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
-import { SettingError } from '../settings/setting.ts'
+import { readSettings, SettingError } from '../settings/setting.ts'
+import { openLogger } from '../telemetry/logger.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
+import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
+import { openTracing } from '../telemetry/tracing.ts'
 import { readRouterConfig } from './config.ts'
 import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts'
 
-const logger = pino({ base: { name: 'router', pid: process.pid } })
+const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.env)
 
 // The supervisor is gone: nobody would stop this process any more.
 process.on('disconnect', () => process.exit(0))
@@ -29,11 +31,19 @@ function fail(error: unknown, message: string): never {
 async function run(): Promise<void> {
   const { values, config, tls } = readRouterConfig(process.env)
   const metrics = new NamespaceMetrics()
-  createProcessMetrics(metrics.process, 'router')
+  createProcessMetrics(metrics.process, 'router', logger)
   const log = new KafkaLog({ ...kafkaConnection(values), clientId: config.routerId, logger, metrics: metrics.process })
   const plan = planTopics(values, config.namespace, config.profile)
   const key = values.INTERNAL_KEY_FILE === '' ? undefined : readFileSync(values.INTERNAL_KEY_FILE, 'utf8').trim()
-  const common = { config, log, tls, key }
+  const tracing = await openTracing({
+    config: readSettings(telemetrySettings, process.env),
+    key: Buffer.from(key ?? ''),
+    service: 'router',
+    instance: config.routerId,
+    registry: metrics.process,
+    logger,
+  })
+  const common = { config, log, tls, key, tracing }
   const home = await openNamespaceRouter({
     ...common,
     plan,
@@ -100,6 +110,7 @@ async function run(): Promise<void> {
     // Whatever does not end in time is in the log all the same.
     setTimeout(() => process.exit(0), 5_000).unref()
     Promise.all([home.stop(), others.close()])
+      .then(() => tracing?.close())
       .then(() => log.close())
       .then(
         () => process.exit(0),

@@ -6,6 +6,7 @@ import type { Log } from '../log/log.ts'
 import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { RouterConfig } from './config.ts'
 import { createRouterMetrics } from './metrics.ts'
 import { Router } from './router.ts'
@@ -22,6 +23,8 @@ export interface NamespaceRouterOptions {
   readonly tls: DeliveryTls | undefined
   /** The key that the services use among themselves. */
   readonly key: string | undefined
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
   onFailed(error: unknown): void
 }
 
@@ -47,6 +50,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     logger,
     now: Date.now,
     tls,
+    tracing: options.tracing ?? null,
     dial: (address, files) => dialDelivery(address, files, life),
     onFailed,
   })

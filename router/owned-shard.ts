@@ -40,7 +40,10 @@ export interface OwnedShardOptions {
   readonly transactionalId: string
   readonly tail: SessionsTail
   readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'sessionsPosition' | 'log' | 'partitions' | 'onRefused'>
-  readonly source: Pick<SourceShardOptions, 'trie' | 'choice' | 'shardOf' | 'gateways' | 'repeatsRemembered' | 'onUnreadable' | 'onMatched' | 'onRepeat'>
+  readonly source: Pick<
+    SourceShardOptions,
+    'trie' | 'choice' | 'shardOf' | 'gateways' | 'repeatsRemembered' | 'onUnreadable' | 'onMatched' | 'onRepeat' | 'tracing'
+  >
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly now: () => number

@@ -16,6 +16,7 @@ import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
+import type { Tracing } from '../telemetry/tracing.ts'
 import type { SessionJudge } from './client-shard.ts'
 import type { RouterConfig } from './config.ts'
 import type { GatewayHandlers } from './gateway.ts'
@@ -71,6 +72,8 @@ export interface RouterOptions {
   readonly logger: Logger
   readonly now: () => number
   readonly tls?: DeliveryTls | undefined
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
   /** How gateways are reached; over gRPC when not given. */
   readonly dial?: typeof dialDelivery
   /** The router cannot go on: the process ends and starts anew. */
@@ -359,6 +362,7 @@ export class Router {
           onUnreadable: (offset, error) => this.#unreadable(topics.messages, shard, offset, error),
           repeatsRemembered: config.repeatsRemembered,
           onRepeat: () => metrics.repeats.inc(),
+          tracing: this.#options.tracing ?? null,
           onMatched: (messages, plan) => {
             metrics.matched.inc(messages)
             if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)

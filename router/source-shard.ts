@@ -7,9 +7,10 @@ import type { Appender, Stretch } from '../log/log.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { isRepeatable, type RepeatableId, readRepeatableId } from '../schemas/message-id.ts'
-import { type MessageView, peekMessage } from '../schemas/message-record.ts'
+import { decodeMessage, type MessageView, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { HeldMessage, IndexEntry, IndexReceiver } from '../schemas/records.ts'
+import type { OpenSpan, Tracing } from '../telemetry/tracing.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { HeldMessages, type Owner } from './held-messages.ts'
@@ -74,6 +75,8 @@ export interface SourceShardOptions {
   sessionsPosition(shard: number): number
   onUnreadable(offset: number, error: Error): void
   onMatched(messages: number, plan: StretchPlan): void
+  /** Null where nothing is traced. */
+  readonly tracing: Tracing | null
   /** An append was refused: this router must let go of the shard. */
   onRefused(error: Error): void
   /** The position moved. */
@@ -158,6 +161,8 @@ export class SourceShard {
     const { trie, retained } = this.#options
     const matched = new Map<string, Matched>()
     const kept = new Map<string, { readonly offset: number; readonly value: Buffer }>()
+    const { tracing } = this.#options
+    const spans: OpenSpan[] = []
     let bytes = 0
     for (const record of stretch.records) {
       const { key, value, offset } = record
@@ -167,6 +172,10 @@ export class SourceShard {
       const topic = key.toString()
       const view = this.#peek(offset, value)
       if (!view || this.#isRepeat(view.messageId, offset)) continue
+      if (tracing?.isChosen(view)) {
+        const span = traceMatch(tracing, value, this.shard, offset)
+        if (span) spans.push(span)
+      }
       let found = matched.get(topic)
       if (!found) {
         found = { matches: trie.match(topic), groups: trie.matchGroups(topic) }
@@ -181,7 +190,7 @@ export class SourceShard {
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)
     this.#options.onMatched(stretch.records.length, plan)
-    this.#carryOut(stretch, plan, bytes, kept)
+    this.#carryOut(stretch, plan, bytes, kept, spans)
   }
 
   /** The choices of the stretch stand in the log, under this term: no other owner's can count. */
@@ -271,12 +280,19 @@ export class SourceShard {
    * A choice is a record before it has an effect: a successor that chose another member could neither take back what the
    * first one was given nor get past the high-water of the second one's shard.
    */
-  #carryOut(stretch: Stretch, plan: StretchPlan, bytes: number, kept: ReadonlyMap<string, { readonly offset: number; readonly value: Buffer }>): void {
+  #carryOut(
+    stretch: Stretch,
+    plan: StretchPlan,
+    bytes: number,
+    kept: ReadonlyMap<string, { readonly offset: number; readonly value: Buffer }>,
+    spans: readonly OpenSpan[],
+  ): void {
     const from = stretch.records[0]?.offset ?? stretch.nextOffset
     const isChosen = plan.choices.length === 0
     // Each retained message counts as one, and is taken off at once when there is nothing to append.
-    const done = this.#watermark.begin(stretch.nextOffset, 1 + kept.size, bytes)
-    for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, done)
+    const settled = this.#watermark.begin(stretch.nextOffset, 1 + kept.size, bytes)
+    for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, settled)
+    const done = spans.length === 0 ? settled : endingAll(spans, settled)
     if (isChosen && this.#held.length === 0) {
       this.#effect(from, stretch.nextOffset, plan, done)
       return
@@ -321,6 +337,26 @@ export class SourceShard {
     this.#roomWanted?.()
     this.#roomWanted = undefined
     this.#options.onProgress()
+  }
+}
+
+/** Null for what cannot be read in full, or is not traced after all. */
+function traceMatch(tracing: Tracing, value: Buffer, shard: number, offset: number): OpenSpan | null {
+  try {
+    const message = decodeMessage(value)
+    const properties = message.userProperties.map(({ name, value }) => [name, value] as const)
+    const attributes = { 'messaging.system': 'kafka', 'messaging.operation.name': 'match', 'messaging.destination.name': message.topic }
+    return tracing.match(message, properties, { ...attributes, 'messaging.destination.partition.id': String(shard), 'messaging.kafka.offset': offset })
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error
+    return null
+  }
+}
+
+function endingAll(spans: readonly OpenSpan[], done: () => void): () => void {
+  return () => {
+    for (const span of spans) span.end()
+    done()
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
 import { readSettings, type Setting, type Settings } from '../settings/setting.ts'
+import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
 
 /** Each has its table of settings in `<folder>/config.ts`. */
 export const processes = ['stack', 'gateway', 'router', 'registry', 'door'] as const
@@ -31,7 +32,8 @@ export function tableOf(module: Readonly<Record<string, unknown>>): Settings {
 export async function readTable(project: string, process: ProcessName): Promise<Settings> {
   const file = join(project, process, 'config.ts')
   const table = existsSync(file) ? tableOf((await import(file)) as Record<string, unknown>) : {}
-  return usesLog.has(process) ? { ...logTables, ...table } : table
+  const own = process === 'stack' ? table : { ...telemetrySettings, ...table }
+  return usesLog.has(process) ? { ...logTables, ...own } : own
 }
 
 /** What the services would refuse is refused before anything is started. Throws SettingError. */

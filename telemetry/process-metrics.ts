@@ -1,9 +1,12 @@
 /** What every process measures of itself: memory, garbage collection, the event loop, and which version it is. */
 import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
 import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import { countedElsewhere } from './counted.ts'
+import { linesWithheld } from './logger.ts'
 
 /** Registers them; once per process. `process`: gateway, router, registry or door. */
-export function createProcessMetrics(registry: Registry, process: string): void {
+export function createProcessMetrics(registry: Registry, process: string, logger: Pick<Logger, 'level'>): void {
   collectDefaultMetrics({ register: registry, prefix: 'loggerhead_' })
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   new Gauge({
@@ -12,7 +15,16 @@ export function createProcessMetrics(registry: Registry, process: string): void 
     labelNames: ['process', 'version', 'node'],
     registers: [registry],
   }).set({ process, version, node: globalThis.process.version }, 1)
+  countedElsewhere(
+    {
+      registry,
+      name: 'loggerhead_lines_withheld_total',
+      help: 'Log lines that were only counted, because so many of their kind came in a second',
+      labelNames: [],
+    },
+    () => [[{}, linesWithheld(logger)]],
+  )
 }
 
 /** For docs/metrics.md. */
-export const declareMetrics = (fresh: () => Registry): void => createProcessMetrics(fresh(), '')
+export const declareMetrics = (fresh: () => Registry): void => createProcessMetrics(fresh(), '', { level: '' })
