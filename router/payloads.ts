@@ -5,6 +5,7 @@
 import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { retainedShard } from '../model/session-queue.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import { WaitingPositions } from './waiting-positions.ts'
 
 /** The log no longer holds it. */
 export const gone = Symbol('gone')
@@ -15,8 +16,6 @@ interface Run {
   readonly last: number
   readonly bytes: number
 }
-
-type Waiting = Map<number, (() => void)[]>
 
 /** Bytes of one read for those who come back. */
 const readSize = 512 * 1024
@@ -29,8 +28,11 @@ class Partition {
   tailBytes = 0
   readonly reread: Run[] = []
   rereadBytes = 0
+  /** Retention removed everything below, as far as is known. */
+  start = 0
+  /** From there on: positions without a value. */
   readonly gone = new Set<number>()
-  readonly waiting: Waiting = new Map()
+  readonly waiting = new WaitingPositions()
   isReading = false
 }
 
@@ -83,10 +85,8 @@ export class Payloads {
     const partition = this.#partition(partitionNumber)
     const value = findSorted(partition.tail, offset) ?? find(partition.reread, offset)
     if (value) return value
-    if (partition.gone.has(offset)) return gone
-    const waiting = partition.waiting.get(offset)
-    if (waiting) waiting.push(whenRead)
-    else partition.waiting.set(offset, [whenRead])
+    if (offset < partition.start || partition.gone.has(offset)) return gone
+    partition.waiting.add(offset, whenRead)
     if (!partition.isReading) void this.#read(partitionNumber, partition)
     return undefined
   }
@@ -96,22 +96,32 @@ export class Payloads {
     // Everybody who asks within this turn of the loop is served by the same reads, lowest position first.
     await new Promise((resolve) => setImmediate(resolve))
     while (partition.waiting.size > 0) {
-      let lowest = Number.POSITIVE_INFINITY
-      for (const offset of partition.waiting.keys()) if (offset < lowest) lowest = offset
+      const { lowest } = partition.waiting
       try {
         const stretch = await this.#log.read(this.#topic, partitionNumber, lowest, readSize)
         // Beyond the end is not gone, but not to be had yet: what is owed was read once.
         if (Math.max(stretch.nextOffset, stretch.endOffset) > lowest) this.#serve(partition, lowest, stretch)
         else await new Promise((resolve) => setTimeout(resolve, retryMs))
       } catch (error) {
-        if (error instanceof OffsetOutOfRange) this.#serveGone(partition, lowest)
-        else {
-          this.#onFailure(error as Error)
-          await new Promise((resolve) => setTimeout(resolve, retryMs))
-        }
+        await this.#notRead(partitionNumber, partition, lowest, error as Error)
       }
     }
     partition.isReading = false
+  }
+
+  /** Retention removes the beginning of a partition: one look at where it begins now tells of all that was there. */
+  async #notRead(partitionNumber: number, partition: Partition, lowest: number, error: Error): Promise<void> {
+    try {
+      if (!(error instanceof OffsetOutOfRange)) throw error
+      const start = (await this.#log.startOffsets(this.#topic)).get(partitionNumber) ?? 0
+      partition.start = Math.max(partition.start, start)
+      partition.waiting.settle(0, start)
+      if (lowest >= start) rememberGone(partition, lowest)
+      partition.waiting.settle(lowest, lowest + 1)
+    } catch (failure) {
+      this.#onFailure(failure as Error)
+      await new Promise((resolve) => setTimeout(resolve, retryMs))
+    }
   }
 
   #serve(partition: Partition, lowest: number, stretch: Stretch): void {
@@ -121,26 +131,10 @@ export class Payloads {
       partition.rereadBytes += run.bytes
       while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
     }
-    const next = Math.max(stretch.nextOffset, lowest + 1)
     // Somebody may have asked for an earlier one meanwhile: this read says nothing of it.
-    const isServed = (offset: number): boolean => offset >= lowest && offset < next
-    for (const offset of partition.waiting.keys()) {
-      if (isServed(offset) && !(run && valueIn(run, offset))) rememberGone(partition, offset)
-    }
-    this.#wake(partition, isServed)
-  }
-
-  #serveGone(partition: Partition, offset: number): void {
-    rememberGone(partition, offset)
-    this.#wake(partition, (each) => each === offset)
-  }
-
-  #wake(partition: Partition, isServed: (offset: number) => boolean): void {
-    for (const [offset, callbacks] of [...partition.waiting]) {
-      if (!isServed(offset)) continue
-      partition.waiting.delete(offset)
-      for (const callback of callbacks) callback()
-    }
+    partition.waiting.settle(lowest, Math.max(stretch.nextOffset, lowest + 1), (offset) => {
+      if (!valueIn(run, offset)) rememberGone(partition, offset)
+    })
   }
 
   #partition(number: number): Partition {

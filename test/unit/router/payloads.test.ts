@@ -24,6 +24,7 @@ async function given(count: number, options: { valueSize?: number; bytesMax?: nu
       await held
       return log.read(...args)
     },
+    startOffsets: (name: string) => log.startOffsets(name),
   } as Log
   const payloads = new Payloads({ log: counting, topic, bytesMax: options.bytesMax ?? 10_000_000, onFailure: (error) => failures.push(error) })
   /** The value's text, `gone`, or what comes once it was read. */
@@ -101,6 +102,28 @@ test('what is gone is read once for a herd', async () => {
   log.store.truncate(topic, 0, 6)
   await Promise.all(Array.from({ length: 100 }, () => get(2)))
   expect(reads).toEqual([2])
+})
+
+test('one read tells of all that retention removed, whenever it is asked for', async () => {
+  const { log, payloads, get, reads } = await given(1_000)
+  log.store.truncate(topic, 0, 900)
+  expect(new Set(await Promise.all(Array.from({ length: 900 }, (_, offset) => get(offset))))).toEqual(new Set(['gone']))
+  expect(reads).toEqual([0])
+  expect([payloads.get(0, 450, () => {}), await get(899), await get(900)]).toEqual([gone, 'gone', 'v900'])
+  expect(reads).toEqual([0, 900])
+})
+
+test('where a partition begins is asked again when it was not answered', async () => {
+  const { log, failures } = await given(10)
+  log.store.truncate(topic, 0, 6)
+  let fails = 1
+  const flaky = {
+    read: (...args: Parameters<Log['read']>) => log.read(...args),
+    startOffsets: (name: string) => (fails-- > 0 ? Promise.reject(new Error('away')) : log.startOffsets(name)),
+  } as Log
+  const payloads = new Payloads({ log: flaky, topic, bytesMax: 1_000, onFailure: (error) => failures.push(error) })
+  await new Promise<void>((resolve) => payloads.get(0, 3, resolve))
+  expect([payloads.get(0, 3, () => {}), failures.map(({ message }) => message)]).toEqual([gone, ['away']])
 })
 
 test('of what is gone and was not asked for again, only the newest is remembered', async () => {
