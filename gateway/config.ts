@@ -40,6 +40,13 @@ export type LimitName = Exclude<
 export const listenerNames = ['mqtt', 'mqtts', 'ws', 'wss'] as const
 export type ListenerName = (typeof listenerNames)[number]
 
+/** From SIGTERM to the end of the process, at most, ms: what Kubernetes and docker-compose.yml wait for before they kill it. */
+const stopMsMax = 30_000
+/** Of that, for what comes after SHUTDOWN_TIMEOUT: connections to Kafka are closed, then the process exits whatever is open. */
+export const exitMs = 2_000
+/** And for the event loop of a busy machine. */
+const spareMs = 1_000
+
 /** Where a listener listens; `port` 0 is any free one. */
 export interface Endpoint {
   readonly host: string
@@ -135,6 +142,10 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
   }
   if (values.KAFKA_AWAY_CLOSE < values.KAFKA_AWAY_REFUSE) throw new SettingError('KAFKA_AWAY_CLOSE', 'is below KAFKA_AWAY_REFUSE')
   if (values.REGISTRY_LOST < values.REGISTRY_STALE) throw new SettingError('REGISTRY_LOST', 'is below REGISTRY_STALE')
+  const stopMs = values.DRAIN_PERIOD + values.SHUTDOWN_TIMEOUT
+  const stopMsAllowed = stopMsMax - exitMs - spareMs
+  if (stopMs > stopMsAllowed)
+    throw new SettingError('DRAIN_PERIOD', `${values.DRAIN_PERIOD} and SHUTDOWN_TIMEOUT ${values.SHUTDOWN_TIMEOUT} are together above ${stopMsAllowed} ms`)
   if (values.FIRST_PACKET_SIZE_MAX > values.MAXIMUM_PACKET_SIZE && environment.FIRST_PACKET_SIZE_MAX) {
     throw new SettingError('FIRST_PACKET_SIZE_MAX', `${values.FIRST_PACKET_SIZE_MAX} is above MAXIMUM_PACKET_SIZE ${values.MAXIMUM_PACKET_SIZE}`)
   }

@@ -6,14 +6,11 @@ import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
 import { openTracing } from '../telemetry/tracing.ts'
-import { readGatewayConfig, withinHistory } from './config.ts'
+import { exitMs, readGatewayConfig, withinHistory } from './config.ts'
 import { ListenError } from './listeners.ts'
 import { processMetrics, readKey, startGateway } from './process.ts'
 
 const logger = openLogger('gateway', process.env.GATEWAY_ID || undefined, process.env)
-
-/** Exits when an orderly stop takes longer than it may. */
-const exitBoundMs = 2000
 
 async function main(): Promise<void> {
   const environment = process.env
@@ -44,11 +41,12 @@ async function main(): Promise<void> {
       return
     }
     stopping = true
-    setTimeout(() => process.exit(0), config.DRAIN_PERIOD + config.SHUTDOWN_TIMEOUT + exitBoundMs).unref()
+    // Whatever is still open then.
+    setTimeout(() => process.exit(0), config.DRAIN_PERIOD + config.SHUTDOWN_TIMEOUT + exitMs).unref()
     const orderly = async (): Promise<void> => {
       await running?.stop()
       await tracing?.close()
-      await Promise.race([log.close(), new Promise((resolve) => setTimeout(resolve, 1000))])
+      await Promise.race([log.close(), new Promise((resolve) => setTimeout(resolve, exitMs / 2))])
     }
     orderly().then(
       () => process.exit(0),

@@ -15,7 +15,7 @@ afterEach(async () => {
 
 /** The period is long: what these tests wait for comes before its end, or would fail. */
 async function start(environment = {}): Promise<Harness> {
-  harness = await startHarness({ DRAIN_PERIOD: '30000', ...environment })
+  harness = await startHarness({ DRAIN_PERIOD: '20000', ...environment })
   return harness
 }
 

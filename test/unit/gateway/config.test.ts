@@ -55,6 +55,8 @@ test.each([
   [{ ...tls, LOGGERHEAD_PROFILE: 'prod' }, 'LOGGERHEAD_PROFILE: “prod” is not one of development, production'],
   [{ ...tls, CONNECT_TIMEOUT: '10s' }, 'CONNECT_TIMEOUT: “10s” is not a whole number from 100 to 120000 (ms)'],
   [{ ...tls, KAFKA_AWAY_CLOSE: '5000' }, 'KAFKA_AWAY_CLOSE: is below KAFKA_AWAY_REFUSE'],
+  [{ ...tls, DRAIN_PERIOD: '23000' }, 'DRAIN_PERIOD: 23000 and SHUTDOWN_TIMEOUT 5000 are together above 27000 ms'],
+  [{ ...tls, DRAIN_PERIOD: '30000' }, 'DRAIN_PERIOD: “30000” is not a whole number from 0 to 26900 (ms)'],
   [{ ...tls, REGISTRY_LOST: '1000' }, 'REGISTRY_LOST: is below REGISTRY_STALE'],
   [{ ...tls, FIRST_PACKET_SIZE_MAX: '600000' }, 'FIRST_PACKET_SIZE_MAX: 600000 is above MAXIMUM_PACKET_SIZE 524288'],
 ])('%o stops the start by name', (environment, message) => {
