@@ -30,6 +30,8 @@ class Batch {
   sent = false
   /** Some attempt has no conclusive answer. */
   uncertain = false
+  /** The process was paused after the last attempt: there will be no other. */
+  isPast = false
   settled: (() => void)[] | null = null
 
   constructor(slab: Buffer, queuedAt: number) {
@@ -48,6 +50,7 @@ class Lane {
   inFlight = false
   /** Waits for metadata, or for a new producer id. */
   parked = false
+  renewing = false
   node = -1
   missingSince = 0
 
@@ -220,7 +223,34 @@ export class KafkaAppender implements Appender {
     for (const lane of this.#all) {
       const unsent = lane.queue.findIndex((batch) => !batch.sent)
       if (unsent >= 0) for (const batch of lane.queue.splice(unsent)) this.#tell(lane, batch, error, -1)
+      const first = lane.queue[0]
+      // Else it was queued by who has just been told: after the pause.
+      if (!first?.sent) continue
+      first.isPast = true
+      if (!lane.inFlight) this.#dismiss(lane)
     }
+    // A request that has left this process by half must not be completed now.
+    for (const { link } of this.#senders.values()) link?.closeUnlessSent()
+  }
+
+  /** The lane's first batch was sent before a pause, and no answer to it is to be expected any more: it is not sent again. */
+  #dismiss(lane: Lane): void {
+    const batch = lane.queue[0] as Batch
+    this.#troubled.delete(lane)
+    for (const sender of this.#senders.values()) sender.ready.delete(lane)
+    const outcome = batch.uncertain ? 'unknown' : 'refused'
+    this.#options.logger.warn({ topic: lane.topic, partition: lane.partition, outcome }, 'records that were sent before a pause are not sent again')
+    this.#settle(lane, new AppendError('the process was paused before the log had taken the records', outcome), -1)
+    // Their sequence may be used, or not.
+    if (batch.uncertain) this.#renew(lane)
+    else if (!lane.renewing) this.#readmit(lane)
+  }
+
+  #readmit(lane: Lane): void {
+    lane.node = this.#options.cluster.leaderOf(lane.topic, lane.partition)
+    lane.parked = false
+    if (lane.node < 0) this.#park(lane)
+    else this.#next(lane)
   }
 
   #send(sender: Sender): void {
@@ -291,18 +321,21 @@ export class KafkaAppender implements Appender {
       frame: (correlationId, clientId) => produceFrame(correlationId, clientId, batches, Math.max(1000, timeoutMs - 1000)),
       onAnswer: (payload) => {
         metrics?.produceSeconds.observe((performance.now() - sentAt) / 1000)
+        this.#lookForPause()
         const answer = readProduceResponse(payload)
         link.throttle(answer.throttleMs)
         this.#answered(lanes, answer.partitions)
         this.#release(sender)
       },
       onError: (error) => {
+        this.#lookForPause()
         for (const lane of lanes) {
           lane.inFlight = false
           if (this.#ended) continue
           const batch = lane.queue[0] as Batch
           batch.uncertain = true
-          this.#park(lane)
+          if (batch.isPast) this.#dismiss(lane)
+          else this.#park(lane)
         }
         metrics?.appendRetries.inc(lanes.length)
         this.#options.logger.debug({ broker: sender.node, error: error.message }, 'append unanswered')
@@ -339,7 +372,8 @@ export class KafkaAppender implements Appender {
   #judge(lane: Lane, errorCode: number, baseOffset: number): void {
     const batch = lane.queue[0] as Batch
     const fencing = this.#options.transactionalId !== undefined
-    const verdict = judgeProduced(errorCode, { uncertain: batch.uncertain, records: batch.writer.count, baseOffset, fencing })
+    const { uncertain, isPast } = batch
+    const verdict = judgeProduced(errorCode, { uncertain, isPast, records: batch.writer.count, baseOffset, fencing })
     if (verdict === ProduceVerdict.stored) {
       lane.sequence = sequenceAfter(batch.sequence, batch.writer.count)
       lane.missingSince = 0
@@ -442,21 +476,22 @@ export class KafkaAppender implements Appender {
     this.#slabs.give(batch.writer.buffer)
   }
 
-  #renew(lane: Lane, cause: KafkaError): void {
+  #renew(lane: Lane, cause?: KafkaError): void {
     if (this.#options.transactionalId !== undefined) {
       // Taking a new epoch here could fence a rightful successor: only who owns the shard may do that, by a new appender.
-      this.#end(new AppendError(`the producer state of ${this.#options.transactionalId} is lost: ${cause.message}`, 'unknown', { cause }))
+      this.#end(new AppendError(`the producer state of ${this.#options.transactionalId} is lost: ${cause?.message}`, 'unknown', { cause }))
       return
     }
     lane.parked = true
+    lane.renewing = true
     this.#options.producerIds.take(undefined).then(
       (producer) => {
         if (this.#ended) return
         lane.producer = producer
         lane.sequence = 0
         this.#producer = producer
-        lane.parked = false
-        this.#next(lane)
+        lane.renewing = false
+        this.#readmit(lane)
       },
       (error: unknown) => this.#end(new AppendError('no new producer id', 'unknown', { cause: error })),
     )

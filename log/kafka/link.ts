@@ -127,6 +127,11 @@ export class Link {
     if (ms > 0) this.#connection.requestQueue.maybeThrottle(ms)
   }
 
+  /** Ends it when bytes of a request still wait in this process: what is unanswered fails. */
+  closeUnlessSent(): void {
+    if ((this.#connection.socket?.writableLength ?? 0) > 0) this.#fail(new LinkError(`a request to ${this.address} had been sent by half`), 0)
+  }
+
   /** Ends it at once; what is unanswered fails. */
   close(): void {
     this.#closing = true

@@ -26,6 +26,8 @@ export interface Attempted {
   readonly records: number
   readonly baseOffset: number
   readonly fencing: boolean
+  /** The process was paused after an attempt: whoever wanted the records written may have gone on elsewhere, so they are not sent again. */
+  readonly isPast: boolean
 }
 
 // Error codes by the protocol's names, https://kafka.apache.org/protocol#protocol_error_codes
@@ -61,6 +63,26 @@ const refusedForNow = new Set([
 ])
 
 export function judgeProduced(errorCode: number, attempted: Attempted): ProduceVerdict {
+  const verdict = judgeRepeatable(errorCode, attempted)
+  return attempted.isPast ? withoutRepeat(verdict, attempted.uncertain) : verdict
+}
+
+/** What becomes of a batch that is not to be sent again, where the answer says that it should be. */
+function withoutRepeat(verdict: ProduceVerdict, uncertain: boolean): ProduceVerdict {
+  switch (verdict) {
+    case ProduceVerdict.retry:
+      return uncertain ? ProduceVerdict.abandon : ProduceVerdict.refused
+    case ProduceVerdict.split:
+      return ProduceVerdict.refused
+    case ProduceVerdict.retryUncertain:
+    case ProduceVerdict.renew:
+      return ProduceVerdict.abandon
+    default:
+      return verdict
+  }
+}
+
+function judgeRepeatable(errorCode: number, attempted: Attempted): ProduceVerdict {
   const { uncertain } = attempted
   switch (errorCode) {
     case 0:

@@ -3,7 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { afterEach, expect, test } from '@jest/globals'
 import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
 import { AppendError, FencedError } from '../../../log/log.ts'
-import { BrokenWire, produceError, produceKey } from './broken-wire.ts'
+import { BrokenWire, produceError, produceKey, type Verdict } from './broken-wire.ts'
 
 const brokers = process.env.KAFKA_BROKERS
 const run = brokers && !brokers.includes(',') ? test : test.skip
@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const one of opened.splice(0).reverse()) await one.close()
 })
 
-async function behindWire() {
+async function behindWire(pauseMsMax?: number) {
   const [host = '', port = ''] = (brokers ?? '').split(':')
   const wire = new BrokenWire(host, Number(port))
   await wire.listen()
@@ -27,7 +27,7 @@ async function behindWire() {
   opened.push(log)
   const topic = `wire-${randomBytes(6).toString('hex')}`
   await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
-  const appender = await log.appender()
+  const appender = await log.appender(pauseMsMax === undefined ? {} : { pauseMsMax })
   const answers: [string, unknown][] = []
   const append = (value: string, partition = 0): void =>
     appender.append({ topic, partition, key: null, value: Buffer.from(value), timestamp: 1 }, (error, offset) =>
@@ -187,6 +187,91 @@ run(
       ['c', 'refused'],
       ['d', 'refused'],
     ])
+  },
+  30_000,
+)
+
+/** Nothing of this process goes on meanwhile, as when it is stopped. */
+const sleep = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+
+/** One produce request that meets trouble, and a pause of the process before it is known. */
+async function pausedAfter(judge: (frame: Buffer) => Verdict) {
+  const { wire, append, appender, answers, stored } = await behindWire(200)
+  append('a')
+  await appender.flush()
+  let isPaused = false
+  wire.judge = (apiKey, frame) => {
+    if (apiKey !== produceKey || isPaused) return {}
+    isPaused = true
+    const verdict = judge(frame)
+    append('not sent')
+    sleep(400)
+    return verdict
+  }
+  append('b')
+  await nextTurns()
+  await appender.flush()
+  append('after')
+  await appender.flush()
+  return { answers, stored: await stored() }
+}
+
+run(
+  `what was sent before a pause and did not arrive is not sent again after it${why}`,
+  async () => {
+    const { answers, stored } = await pausedAfter(() => ({ cut: true }))
+    expect(answers).toEqual([
+      ['a', 0],
+      ['not sent', 'refused'],
+      ['b', 'unknown'],
+      ['after', 1],
+    ])
+    expect(stored).toEqual(['a', 'after'])
+  },
+  30_000,
+)
+
+run(
+  `what was refused for the moment before a pause is not sent again after it${why}`,
+  async () => {
+    const { answers, stored } = await pausedAfter((frame) => ({ answer: produceError(frame, 6) }))
+    expect(answers).toEqual([
+      ['a', 0],
+      ['not sent', 'refused'],
+      ['b', 'refused'],
+      ['after', 1],
+    ])
+    expect(stored).toEqual(['a', 'after'])
+  },
+  30_000,
+)
+
+run(
+  `what was sent before a pause counts when its answer is there after it${why}`,
+  async () => {
+    const { answers, stored } = await pausedAfter(() => ({}))
+    expect(answers).toEqual([
+      ['a', 0],
+      ['not sent', 'refused'],
+      ['b', 1],
+      ['after', 2],
+    ])
+    expect(stored).toEqual(['a', 'b', 'after'])
+  },
+  30_000,
+)
+
+run(
+  `an answer that was lost in a pause is not asked for again; what follows is stored under a new producer id${why}`,
+  async () => {
+    const { answers, stored } = await pausedAfter(() => ({ loseAnswer: true }))
+    expect(answers).toEqual([
+      ['a', 0],
+      ['not sent', 'refused'],
+      ['b', 'unknown'],
+      ['after', 2],
+    ])
+    expect(stored).toEqual(['a', 'b', 'after'])
   },
   30_000,
 )

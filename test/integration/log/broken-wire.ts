@@ -10,6 +10,8 @@ export interface Verdict {
   readonly answer?: Buffer
   /** Passes the request on, and cuts the connection instead of passing its answer back. */
   readonly loseAnswer?: boolean
+  /** Cuts the connection instead of passing the request on. */
+  readonly cut?: boolean
 }
 
 class Frames {
@@ -53,7 +55,8 @@ export class BrokenWire {
         for (const frame of requests.push(chunk)) {
           const apiKey = frame.readInt16BE(4)
           const correlationId = frame.readInt32BE(8)
-          const { answer, loseAnswer } = this.judge(apiKey, frame)
+          const { answer, loseAnswer, cut: isCut } = this.judge(apiKey, frame)
+          if (isCut) return cut()
           if (answer) {
             const head = Buffer.alloc(8)
             head.writeInt32BE(answer.length + 4, 0)

@@ -1,10 +1,12 @@
 import { expect, test } from '@jest/globals'
 import { judgeProduced, sequenceAfter } from '../../../../log/kafka/produce-outcome.ts'
 
-const certain = { uncertain: false, records: 3, baseOffset: -1, fencing: false }
+const certain = { uncertain: false, records: 3, baseOffset: -1, fencing: false, isPast: false }
 const uncertain = { ...certain, uncertain: true }
 const single = { ...certain, records: 1 }
 const fencing = { ...certain, fencing: true }
+const past = { ...certain, isPast: true }
+const pastUncertain = { ...past, uncertain: true }
 
 test.each([
   // what Kafka answers, what was known, what follows
@@ -31,6 +33,12 @@ test.each([
   ['KAFKA_STORAGE_ERROR', 56, certain, 'retryUncertain'],
   ['UNKNOWN_SERVER_ERROR', -1, certain, 'retryUncertain'],
   ['an error of a later Kafka', 9999, certain, 'retryUncertain'],
+  ['no error, after a pause', 0, pastUncertain, 'stored'],
+  ['NOT_LEADER_OR_FOLLOWER, after a pause', 6, past, 'refused'],
+  ['NOT_LEADER_OR_FOLLOWER after an unanswered attempt and a pause', 6, pastUncertain, 'abandon'],
+  ['REQUEST_TIMED_OUT, after a pause', 7, past, 'abandon'],
+  ['OUT_OF_ORDER_SEQUENCE_NUMBER, after a pause', 45, past, 'abandon'],
+  ['MESSAGE_TOO_LARGE to several records, after a pause', 10, past, 'refused'],
 ] as const)('%s', (_, errorCode, attempted, verdict) => {
   expect(judgeProduced(errorCode, attempted)).toBe(verdict)
 })
@@ -39,8 +47,21 @@ test('no answer ever lets a batch that may be stored be sent under another seque
   for (let errorCode = -1; errorCode < 130; errorCode++) {
     for (const isFencing of [true, false]) {
       for (const records of [1, 3]) {
-        const verdict = judgeProduced(errorCode, { uncertain: true, records, baseOffset: -1, fencing: isFencing })
-        expect(['renew', 'split', 'refused']).not.toContain(verdict)
+        for (const isPast of [true, false]) {
+          const verdict = judgeProduced(errorCode, { uncertain: true, records, baseOffset: -1, fencing: isFencing, isPast })
+          expect(['renew', 'split', 'refused']).not.toContain(verdict)
+        }
+      }
+    }
+  }
+})
+
+test('no answer lets a batch be sent again after a pause', () => {
+  for (let errorCode = -1; errorCode < 130; errorCode++) {
+    for (const uncertain of [true, false]) {
+      for (const records of [1, 3]) {
+        const verdict = judgeProduced(errorCode, { uncertain, records, baseOffset: -1, fencing: false, isPast: true })
+        expect(['retry', 'retryUncertain', 'renew', 'split']).not.toContain(verdict)
       }
     }
   }
