@@ -415,6 +415,8 @@ const keeperOf = (store: RetainedStore, requests: RetainedRequests): RetainedKee
 
 /** Nobody appends a message of this id again, as the folds of `sessions` have it. */
 function isOver(tail: SessionsTail, { kind, shard, session, use, detail }: RepeatableId): boolean {
+  // WillFired follows at once; what comes later is a copy by a router that was stopped.
+  if (kind === RepeatableKind.Will) return true
   const live = tail.folds[shard]?.live(session)
   if (!live) return true
   return kind === RepeatableKind.Publish && (live.uses?.of(detail) ?? 0) !== use

@@ -14,7 +14,6 @@ import type { OpenSpan, Tracing } from '../telemetry/tracing.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { HeldMessages, type Owner } from './held-messages.ts'
-import { RepeatedWills } from './repeated-wills.ts'
 import type { SharedChoice } from './shared-choice.ts'
 import type { SharedGroup } from './shared-group.ts'
 import {
@@ -103,7 +102,6 @@ export class SourceShard {
   readonly #watermark: Watermark
   /** Everything below was matched. */
   #taken: number
-  readonly #wills = new RepeatedWills()
   #roomWanted: (() => void) | undefined
   /** Stretches whose effects wait for their choices to be read back from the log, and what was matched behind them. */
   readonly #held: Held[] = []
@@ -168,7 +166,6 @@ export class SourceShard {
       const { key, value, offset } = record
       if (!value || !key || offset < this.#taken) continue
       bytes += value.length
-      if (this.#wills.isRepeated(offset, value)) continue
       const topic = key.toString()
       const view = this.#peek(offset, value)
       if (!view || this.#isRepeat(view.messageId, offset)) continue

@@ -4,11 +4,11 @@
  * `messages`, then WillFired tells the fold to forget it. A successor that finds one between the two publishes the same
  * message with the same id, unless it is there.
  */
-import { createHash } from 'node:crypto'
 import type { Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord, headerSize } from '../schemas/codec.ts'
+import { isRepeatable, messageIdSize, RepeatableKind, readRepeatableId, repeatableId } from '../schemas/message-id.ts'
 import { encodeMessage } from '../schemas/message-record.ts'
 import type { Message, PendingWill, RecordName, Records } from '../schemas/records.ts'
 
@@ -28,22 +28,16 @@ export interface WillPublisherOptions {
 
 /** Clocks of routers and Kafka differ by less, ms. */
 const clockSkewMs = 60_000
-const messageIdSize = 16
-/** Marks the ids of wills: what source shards look for repeats among. */
-const idMark = Buffer.from('will')
 
-/** The id of a will's message: the same whoever publishes it. */
-export function willMessageId(shard: number, clientId: string, epoch: number): Buffer {
-  const hash = createHash('sha256').update(`${shard} ${epoch} ${clientId}`).digest()
-  return Buffer.concat([idMark, hash.subarray(0, 12)])
+/** The id of a will's message: the same whoever publishes it. No other connection's attach stands at `epoch` of the shard. */
+export function willMessageId(shard: number, epoch: number): Buffer {
+  return repeatableId({ kind: RepeatableKind.Will, shard, session: epoch, use: 0, detail: 0 })
 }
-
-export const isWillMessageId = (id: Buffer): boolean => id.subarray(0, idMark.length).equals(idMark)
 
 export function willMessage(shard: number, clientId: string, pending: PendingWill): Message {
   const { will } = pending
   return {
-    messageId: willMessageId(shard, clientId, pending.epoch),
+    messageId: willMessageId(shard, pending.epoch),
     clientId,
     session: pending.session,
     // When it became due: its expiry interval counts from there, whoever publishes it and when.
@@ -133,7 +127,7 @@ export class WillPublisher {
     const { shard, partitions } = this.#options
     const partition = partitionOf(Buffer.from(pending.will.topic), partitions)
     const here: Decided = decided.get(partition) ?? new Map()
-    decided.set(partition, here.set(willMessageId(shard, clientId, pending.epoch).toString('latin1'), { clientId, pending }))
+    decided.set(partition, here.set(willMessageId(shard, pending.epoch).toString('latin1'), { clientId, pending }))
   }
 
   /** One partition after the other: however many wills there are, one read is under way. */
@@ -158,7 +152,7 @@ export class WillPublisher {
 
   #forgetPublished(wills: Decided, value: Buffer): void {
     const id = value.subarray(headerSize, headerSize + messageIdSize)
-    if (!isWillMessageId(id)) return
+    if (!isRepeatable(id) || readRepeatableId(id).kind !== RepeatableKind.Will) return
     const key = id.toString('latin1')
     const will = wills.get(key)
     if (!will) return

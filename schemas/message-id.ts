@@ -13,7 +13,7 @@ export const messageIdSize = 16
 export const RepeatableKind = {
   /** A QoS 2 PUBLISH: detail is its packet id, use how often the packet id was released in this session before. */
   Publish: 1,
-  /** A session's will. */
+  /** A will: `session` is the offset of the attach that brought it, use and detail are 0. */
   Will: 2,
 } as const
 export type RepeatableKind = (typeof RepeatableKind)[keyof typeof RepeatableKind]

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
-import type { Will } from '../../../schemas/records.ts'
+import type { Records, Will } from '../../../schemas/records.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
 
@@ -205,6 +205,10 @@ const will = (delaySeconds: number): Will => ({
 describe('wills', () => {
   const fired = () => named('sessions', 'WillFired')
   const published = () => named('messages', 'Message')
+  const messageOf = (text: string): Records['Message'] =>
+    published()
+      .map(({ record }) => record.value as Records['Message'])
+      .find(({ payload }) => payload.toString() === text) as Records['Message']
 
   test('of a gateway that died are published by the router, once', async () => {
     const { gateway } = await given()
@@ -270,6 +274,35 @@ describe('wills', () => {
     await world.until(() => fired().length === 1, 'the successor says that it is fired')
     expect(published()).toHaveLength(1)
   })
+
+  test.each(['killed', 'stopped'] as const)(
+    'that a stopped router publishes once more change nothing, also when the owner of their topic was %s meanwhile',
+    async (how) => {
+      const { gateway, router } = await given()
+      const other = await world.startGateway('other')
+      const subscriber = await connected(other, 'sub', { onDelivery: (each, delivery) => setImmediate(() => each.acknowledge(delivery)) })
+      await subscriber.subscribe({ filter: 'will', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null })
+      await connected(gateway, 'a', { will: { ...will(0), retain: true } })
+      gateway.crash()
+      await world.startGateway('gw')
+      await received(subscriber, 1)
+      await other.publish('will', 'newer', kept)
+      await received(subscriber, 2)
+      await world.pass(1_000)
+      if (how === 'killed') router.kill()
+      else await router.stop()
+      await world.startRouter('r2')
+      await other.publish('will', 'gone', { ...kept, messageId: messageOf('gone').messageId })
+      await other.publish('will', 'last')
+      await received(subscriber, 3)
+      await world.pass(1_000)
+      expect(subscriber.texts).toEqual(['gone', 'newer', 'last'])
+      const visitor = await connected(other, 'visitor')
+      await visitor.subscribe({ filter: 'will', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null })
+      await received(visitor, 1)
+      expect(told(visitor)).toEqual(['newer retained'])
+    },
+  )
 
   test('are not published by who may not publish any more', async () => {
     const { gateway } = await given()
