@@ -340,6 +340,11 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#refused(RefusedKind.subscribe, filter)
   }
 
+  get isDoubtful(): boolean {
+    this.#host.lookForPause()
+    return this.#input.isPausedFor(Pause.doubt)
+  }
+
   onNotInLog(error: AppendError): void {
     this.#host.report(this, 'append refused', { error: error.message })
   }
@@ -467,6 +472,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   #subscribed({ rates }: Open, packet: Packet, result: SubscribeResult): void {
     this.#published(packet, result)
     if (result !== 'wait') this.#throttle(rates.subscribed())
+    if (this.isOpen) this.#host.setDeadline(this, this.#nextLook(this.#host.now()))
   }
 
   #renew(renewing: Renewing, packet: Packet & { type: 'auth' }): void {
@@ -521,12 +527,13 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       session.expiresAt,
       this.#readAgainAt,
       this.#sendAgainAt,
-      this.#phase.is === 'open' ? this.#phase.renewing.until : Number.POSITIVE_INFINITY,
+      this.#appends.until,
+      this.#phase.is === 'open' ? Math.min(this.#phase.renewing.until, this.#phase.subscribing.until) : Number.POSITIVE_INFINITY,
       nowMs + 600_000,
     )
   }
 
-  #lookAround({ session, renewing, delivering }: Open, nowMs: number): void {
+  #lookAround({ session, renewing, subscribing, delivering }: Open, nowMs: number): void {
     if (nowMs >= session.expiresAt) {
       this.rejudge()
       if (this.#phase.is === 'closed') return
@@ -536,6 +543,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       this.#end(overdue)
       return
     }
+    for (let late = this.#appends.giveUp(nowMs); late > 0; late--) this.#host.metrics.reached('SUBSCRIBE_TIMEOUT')
+    // The SUBSCRIBE is taken again, and refused.
+    if (nowMs >= subscribing.until) this.resumeReading('registry')
+    if (this.#phase.is === 'closed') return
     if (this.#progress.isStuck(this.transport.waitingBytes, nowMs, this.#host.config.SLOW_CLIENT_TIMEOUT)) {
       this.#host.metrics.reached('SLOW_CLIENT_TIMEOUT')
       this.#end(ended(ReasonCode.QuotaExceeded, 'the client does not read'))

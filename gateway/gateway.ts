@@ -544,8 +544,17 @@ export class Gateway implements ConnectionHost, LinkHost {
   }
 
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
+    this.#appendUnsubscribed(attachment, filters, false, done)
+  }
+
+  withdraw(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
+    this.#appendUnsubscribed(attachment, filters, true, done)
+  }
+
+  #appendUnsubscribed(attachment: Attachment, filters: readonly string[], withdraws: boolean, done: (error: AppendError | null) => void): void {
     const at = this.now()
-    this.#appendSession(attachment, encodeRecord('Unsubscribed', { clientId: attachment.clientId, epoch: epochOf(attachment), at, filters }), at, done)
+    const { clientId } = attachment
+    this.#appendSession(attachment, encodeRecord('Unsubscribed', { clientId, epoch: epochOf(attachment), at, filters, withdraws }), at, done)
   }
 
   release(attachment: Attachment, packetId: number, done: Appended): void {

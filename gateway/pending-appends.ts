@@ -1,8 +1,10 @@
-import type { AppendError } from '../log/log.ts'
+import { AppendError } from '../log/log.ts'
 
 export interface AppendsOwner {
   /** What is answered later is answered to nobody. */
   readonly isOpen: boolean
+  /** The process was paused, and the client may have gone on elsewhere. */
+  readonly isDoubtful: boolean
   /** The log refused a record, and the client will be told so. */
   onNotInLog(error: AppendError): void
   /** Whether it is in the log is not known, or no cannot be said: nothing more can be promised on this connection. */
@@ -11,10 +13,31 @@ export interface AppendsOwner {
   onAppendAnswered(): void
 }
 
+/** How a client is answered when the log does not take a record, or says nothing. */
+export interface AppendTerms {
+  /** Milliseconds since the epoch: the client does not wait longer for its answer. Infinity: as long as it takes. */
+  readonly until: number
+  /** False: no cannot be said, and the connection ends instead. */
+  readonly canRefuse: boolean
+  /** The client is told no, and the record may be in the log all the same, or come to be. Null: then no must not be said, and the connection ends. */
+  readonly onUncertain: (() => void) | null
+}
+
+/** Waits for its yes, however long. */
+export const onlyYes: AppendTerms = { until: Number.POSITIVE_INFINITY, canRefuse: false, onUncertain: null }
+
+interface Pending {
+  readonly terms: AppendTerms
+  readonly answer: (isInLog: boolean) => void
+  isAnswered: boolean
+}
+
 /** Records of a connection's session that are on their way into the log: the connection does not leave before they are answered. */
 export class PendingAppends {
   readonly #owner: AppendsOwner
   #count = 0
+  /** Those whose client does not wait for ever, in the order they were appended. */
+  #bounded: Pending[] = []
 
   constructor(owner: AppendsOwner) {
     this.#owner = owner
@@ -24,22 +47,56 @@ export class PendingAppends {
     return this.#count
   }
 
-  /**
-   * `answer` says yes or no; `canRefuse` false: no cannot be said, and the connection ends. What may be in the log or not is for
-   * the next connection to find out.
-   */
-  add(append: (appended: (error: AppendError | null) => void) => void, answer: (isInLog: boolean) => void, canRefuse = true): void {
+  /** When `giveUp` has something to do, ms since the epoch; Infinity: nothing. */
+  get until(): number {
+    return this.#bounded[0]?.terms.until ?? Number.POSITIVE_INFINITY
+  }
+
+  /** `answer` says yes or no, once. */
+  add(append: (appended: (error: AppendError | null) => void) => void, answer: (isInLog: boolean) => void, terms: AppendTerms): void {
+    const pending = { terms, answer, isAnswered: false }
+    if (terms.until !== Number.POSITIVE_INFINITY) this.#bounded.push(pending)
     this.#count++
     append((error) => {
       this.#count--
       if (!this.#owner.isOpen) return
-      if (error && (error.outcome === 'unknown' || !canRefuse)) {
-        this.#owner.onAppendFailed(error)
-        return
-      }
-      if (error) this.#owner.onNotInLog(error)
-      answer(error === null)
-      this.#owner.onAppendAnswered()
+      this.#settled(pending, error)
+      if (this.#owner.isOpen) this.#owner.onAppendAnswered()
     })
+  }
+
+  /** Says no, or ends the connection, where the log has not answered in time. Answers how often. */
+  giveUp(nowMs: number): number {
+    let count = 0
+    while (this.until <= nowMs && this.#owner.isOpen) {
+      const pending = this.#bounded.shift() as Pending
+      count++
+      this.#refuse(pending, new AppendError('the log did not answer in time', 'unknown'))
+    }
+    return count
+  }
+
+  #settled(pending: Pending, error: AppendError | null): void {
+    if (pending.isAnswered) return
+    const at = this.#bounded.indexOf(pending)
+    if (at >= 0) this.#bounded.splice(at, 1)
+    if (error) this.#refuse(pending, error)
+    else {
+      pending.isAnswered = true
+      pending.answer(true)
+    }
+  }
+
+  #refuse(pending: Pending, error: AppendError): void {
+    const { canRefuse, onUncertain } = pending.terms
+    pending.isAnswered = true
+    // A client that has gone on elsewhere hears nothing here: what was done for it by then is not taken back behind its back.
+    if (!canRefuse || (error.outcome === 'unknown' && (onUncertain === null || this.#owner.isDoubtful))) {
+      this.#owner.onAppendFailed(error)
+      return
+    }
+    this.#owner.onNotInLog(error)
+    pending.answer(false)
+    if (error.outcome === 'unknown') onUncertain?.()
   }
 }

@@ -9,7 +9,7 @@ import type { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { receiveAuth } from './exchange.ts'
-import type { PendingAppends } from './pending-appends.ts'
+import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { authenticationDataProblem, type End } from './protocol.ts'
 import { RefusedKind } from './refusals.ts'
 
@@ -109,7 +109,7 @@ export class Renewing {
     const done = (): void => this.#renewed(principal, credentials, authentication.expiresAt)
     // Routers judge subscriptions by the attributes.
     if (isDeepStrictEqual({ ...principal.attributes }, { ...before.attributes })) done()
-    else this.#appends.add((appended) => host.reauthenticated(this.#session.attachment, principal, appended), done, false)
+    else this.#appends.add((appended) => host.reauthenticated(this.#session.attachment, principal, appended), done, onlyYes)
   }
 
   #renewed(principal: Principal, credentials: Credentials, expiresAt = Number.POSITIVE_INFINITY): void {

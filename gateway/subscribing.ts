@@ -1,12 +1,13 @@
 import type { Principal } from '../access/principal.ts'
 import type { AppendError } from '../log/log.ts'
 import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { SubscriptionRequest } from '../schemas/records.ts'
 import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import type { PendingAppends } from './pending-appends.ts'
+import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
 
 /** What subscribing needs of the gateway. */
@@ -17,9 +18,12 @@ export interface SubscribeHost {
   readonly registryIsCurrent: boolean
   /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
   readonly logIsFull: boolean
+  now(): number
   maySubscribe(principal: Principal, filter: string): boolean
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+  /** Takes back what `subscribe` may have put into the log: it stands behind that there. */
+  withdraw(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
 }
 
 /** What the connection hears back. */
@@ -42,6 +46,9 @@ export class Subscribing {
   readonly #appends: PendingAppends
   /** The filters that the session has; those of a session with very many are known by their number alone. */
   readonly #held: { readonly named: Set<string>; readonly unnamed: number }
+  /** Since when no filter could be judged, for a SUBSCRIBE that had to wait; null: the last one had not. */
+  #staleSince: number | null = null
+  #until = Number.POSITIVE_INFINITY
 
   constructor(
     host: SubscribeHost,
@@ -61,7 +68,9 @@ export class Subscribing {
 
   subscribe(packet: SubscribePacket): SubscribeResult {
     const host = this.#host
-    if (!host.registryIsCurrent) return 'wait'
+    this.#until = Number.POSITIVE_INFINITY
+    if (!host.registryIsCurrent) return this.#waitOrRefuse(packet)
+    this.#staleSince = null
     const { named } = this.#held
     const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter) => this.#mayBeHeld(filter))
     if ('do' in decision) return decision
@@ -84,8 +93,46 @@ export class Subscribing {
         if (!isInLog) for (const filter of added) named.delete(filter)
         answer(isInLog)
       },
+      // Which of the filters the session had cannot be told: what may be taken back is not known.
+      { until: this.#patience, canRefuse: true, onUncertain: this.#held.unnamed > 0 ? null : () => this.#withdraw(added) },
     )
     return host.logIsFull ? 'full' : 'taken'
+  }
+
+  /** When a SUBSCRIBE that waits for the registry is to be taken again, ms since the epoch: it is refused then. Infinity: none waits. */
+  get until(): number {
+    return this.#until
+  }
+
+  /** No filter can be judged. Once one SUBSCRIBE has waited as long as it may, those behind it are refused at once. */
+  #waitOrRefuse({ packetId, filters: requests }: SubscribePacket): SubscribeResult {
+    const { config, metrics } = this.#host
+    this.#staleSince ??= this.#host.now()
+    const until = this.#staleSince + config.SUBSCRIBE_TIMEOUT
+    if (this.#host.now() < until) {
+      this.#until = until
+      return 'wait'
+    }
+    metrics.reached('SUBSCRIBE_TIMEOUT')
+    const filters = requests.map(({ filter }) => filter)
+    this.#answer(
+      'suback',
+      packetId,
+      filters,
+      filters.map(() => ReasonCode.ImplementationSpecificError),
+    )
+    return 'taken'
+  }
+
+  /** Filters that the session had before are not among `added`: those stay, as they were or as they were asked for. */
+  #withdraw(added: readonly string[]): void {
+    if (added.length === 0) return
+    const withdraw = (done: (error: AppendError | null) => void): void => this.#host.withdraw(this.#attachment, added, done)
+    this.#appends.add(withdraw, () => {}, onlyYes)
+  }
+
+  get #patience(): number {
+    return this.#host.now() + this.#host.config.SUBSCRIBE_TIMEOUT
   }
 
   unsubscribe(packet: UnsubscribePacket): SubscribeResult {
@@ -108,8 +155,8 @@ export class Subscribing {
         if (!isInLog) for (const filter of removed) named.add(filter)
         answer(isInLog)
       },
-      // UNSUBACK of 3.1.1 can only say yes: there the connection ends.
-      this.#client.protocolVersion === 5,
+      // UNSUBACK of 3.1.1 can only say yes: there the connection ends. What may be done all the same was asked for: nothing is taken back.
+      { until: this.#patience, canRefuse: this.#client.protocolVersion === 5, onUncertain: () => {} },
     )
     return host.logIsFull ? 'full' : 'taken'
   }

@@ -192,8 +192,8 @@ export class SessionFold {
       const isOwed = isOwedRetained(request, before !== undefined)
       // An earlier request that is not served yet stays owed, whatever this one asks.
       const subscription: Subscription = isOwed
-        ? { ...request, retainedAt: offset, retainedSince: record.at }
-        : { ...request, retainedAt: before?.retainedAt ?? null, retainedSince: before?.retainedSince ?? null }
+        ? { ...request, epoch: record.epoch, retainedAt: offset, retainedSince: record.at }
+        : { ...request, epoch: record.epoch, retainedAt: before?.retainedAt ?? null, retainedSince: before?.retainedSince ?? null }
       session.subscriptions.set(request.filter, subscription)
       added.push(subscription)
       if (isOwed) retained.push(subscription)
@@ -202,16 +202,17 @@ export class SessionFold {
   }
 
   #unsubscribed(record: Unsubscribed): readonly SessionChange[] {
-    const session = this.#current(record.clientId, record.epoch)
-    if (!session) return []
+    const session = record.withdraws ? this.sessions.get(record.clientId) : this.#current(record.clientId, record.epoch)
+    if (!session || session.isOver) return []
     const removed: Subscription[] = []
     for (const filter of record.filters) {
       const subscription = session.subscriptions.get(filter)
-      if (!subscription) continue
+      // A later connection may have asked for the same, and was told that it has it.
+      if (!subscription || (record.withdraws && subscription.epoch !== record.epoch)) continue
       session.subscriptions.delete(filter)
       removed.push(subscription)
     }
-    return [{ kind: 'unsubscribed', session, removed }]
+    return removed.length === 0 && record.withdraws ? [] : [{ kind: 'unsubscribed', session, removed }]
   }
 
   /**

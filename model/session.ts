@@ -9,6 +9,8 @@ export interface Subscription extends SubscriptionRequest {
   readonly retainedAt?: number | null
   /** Time of that record, milliseconds since the epoch. */
   readonly retainedSince?: number | null
+  /** The attach that it was made under, as an offset in `sessions`. */
+  readonly epoch?: number
 }
 
 /** Attributes that came with a credential, for clients that are not in the registry. */

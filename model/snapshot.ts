@@ -47,6 +47,7 @@ const subscriptionState = (subscription: Subscription): SessionSubscription => (
   ...subscription,
   retainedAt: subscription.retainedAt ?? null,
   retainedSince: subscription.retainedSince ?? null,
+  epoch: subscription.epoch ?? -1,
 })
 
 /** The session without its queue. */

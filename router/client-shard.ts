@@ -597,6 +597,7 @@ export class ClientShard {
       epoch: session.epoch,
       at: this.#options.now(),
       filters: revoked.map(({ filter }) => filter),
+      withdraws: false,
     })
     // Nobody any more, or somebody who may less.
     if (session.attached) this.#close(session.attached, notAuthorized, principal ? 'ClientAuthorizationError' : 'ClientAuthenticationError')

@@ -423,6 +423,8 @@ export interface SessionSubscription {
   readonly retainedAt: number | null
   /** Its time. */
   readonly retainedSince: number | null
+  /** The attach that it was made under; -1 from before this was told. */
+  readonly epoch: number
 }
 
 /** The will of a connection that is over. */
@@ -539,6 +541,11 @@ export interface Unsubscribed {
   readonly epoch: number
   readonly at: number
   readonly filters: readonly string[]
+  /**
+   * Takes back what the connection had asked for and was told it did not get: counts for subscriptions that were made under `epoch`,
+   * whatever the session's attach is by then.
+   */
+  readonly withdraws: boolean
 }
 
 /** The delay of a will is over and no connection has come: it is to be published (topic `sessions`). From here on nothing cancels it. */

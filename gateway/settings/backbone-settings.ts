@@ -33,6 +33,16 @@ export const backboneSettings = {
     outcome: 'CONNACK 0x88 and close',
     metric: reached('ATTACH_TIMEOUT'),
   },
+  SUBSCRIBE_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time for the log’s answer to a SUBSCRIBE or UNSUBSCRIBE, and for a registry that is current before one',
+    outcome: 'SUBACK or UNSUBACK with 0x83, in MQTT 3.1.1 SUBACK with 0x80; what can only be answered by yes ends the connection with 0x89',
+    metric: reached('SUBSCRIBE_TIMEOUT'),
+  },
   KAFKA_AWAY_REFUSE: {
     kind: 'number',
     default: 10_000,

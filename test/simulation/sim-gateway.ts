@@ -132,6 +132,7 @@ export class SimConnection {
       epoch: this.epoch as number,
       at: this.gateway.world.now(),
       filters,
+      withdraws: false,
     })
   }
 

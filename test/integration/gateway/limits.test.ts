@@ -424,6 +424,83 @@ test('KAFKA_AWAY_REFUSE and KAFKA_AWAY_CLOSE: new clients are refused with 0x88,
   expect(await reached('KAFKA_AWAY_CLOSE')).toBeGreaterThanOrEqual(1)
 })
 
+const unsubscribe = (filters: readonly string[], packetId: number) => ({ type: 'unsubscribe', packetId, filters, properties: {} }) as const
+/** Longer than any of these tests: only the limit of its title acts. */
+const patient = { REGISTRY_STALE: '60000', REGISTRY_LOST: '60000', KAFKA_AWAY_REFUSE: '60000' }
+
+test('SUBSCRIBE_TIMEOUT: while the log is silent SUBSCRIBE and UNSUBSCRIBE get 0x83; once it answers there is no subscription that was refused', async () => {
+  const { port, log, reached, router } = await start({ ...patient, SUBSCRIBE_TIMEOUT: '300' })
+  const client = await attached(port)
+  client.send(subscribe(['held', 'ended']))
+  await client.next('suback')
+  log.store.setAway(true)
+  client.send(subscribe(['held', 'late'], 2), unsubscribe(['ended'], 3))
+  expect(await client.next('suback', 2)).toMatchObject({ packetId: 2, reasonCodes: [0x83, 0x83] })
+  expect(await client.next('unsuback')).toMatchObject({ packetId: 3, reasonCodes: [0x83] })
+  log.store.setAway(false)
+  await router.until(() => router.of('Unsubscribed', 'client').length === 2)
+  expect(router.of('Unsubscribed', 'client')).toMatchObject([
+    { filters: ['ended'], withdraws: false },
+    { filters: ['late'], withdraws: true },
+  ])
+  expect([...(router.session('client')?.subscriptions.keys() ?? [])]).toEqual(['held'])
+  // And the connection is as good as any.
+  client.send(subscribe(['late'], 4), publish('late', 'here', 1, 5))
+  expect(await client.next('suback', 3)).toMatchObject({ packetId: 4, reasonCodes: [1] })
+  expect((await client.next('publish')).payload.toString()).toBe('here')
+  expect(await reached('SUBSCRIBE_TIMEOUT')).toBe(2)
+})
+
+test('SUBSCRIBE_TIMEOUT: in MQTT 3.1.1 SUBSCRIBE gets 0x80, and UNSUBSCRIBE, which can only be granted, ends the connection', async () => {
+  const { port, log, reached, router } = await start({ ...patient, SUBSCRIBE_TIMEOUT: '300' })
+  const client = await attached(port, connectPacket('old', { protocolVersion: 4, cleanStart: false }))
+  client.send(subscribe(['held']))
+  await client.next('suback')
+  log.store.setAway(true)
+  client.send(subscribe(['late'], 2), unsubscribe(['held'], 3))
+  expect(await client.next('suback', 2)).toMatchObject({ packetId: 2, reasonCodes: [0x80] })
+  await client.closed()
+  expect(client.of('unsuback')).toEqual([])
+  log.store.setAway(false)
+  await router.until(() => router.of('Detached', 'old').length === 1)
+  expect([...(router.session('old')?.subscriptions.keys() ?? [])]).not.toContain('late')
+  expect(await reached('SUBSCRIBE_TIMEOUT')).toBe(2)
+})
+
+test('SUBSCRIBE_TIMEOUT: a client whose filters are not all known is closed: what it may have is for its next connection to find out', async () => {
+  const { port, log, router } = await start({ ...patient, SUBSCRIBE_TIMEOUT: '300' })
+  const session = { cleanStart: false, properties: { sessionExpiryInterval: 100 } }
+  const first = await attached(port, connectPacket('many', session))
+  first.send(subscribe(['one']))
+  await first.next('suback')
+  router.namesFilters = false
+  const client = await attached(port, connectPacket('many', session))
+  log.store.setAway(true)
+  client.send(subscribe(['another'], 2))
+  expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x89 })
+  expect(client.of('suback')).toEqual([])
+  log.store.setAway(false)
+})
+
+test('SUBSCRIBE_TIMEOUT: SUBSCRIBE gets 0x83 as well when the registry is not current for so long; what comes then is refused at once', async () => {
+  const { port, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '300', SUBSCRIBE_TIMEOUT: '600' })
+  const client = await attached(port)
+  holdRegistry(true)
+  await router.until(() => process.gateway.status.ok === false)
+  client.send(subscribe(['a'], 1), subscribe(['b', 'c'], 2), { type: 'pingreq' })
+  await client.next('pingresp')
+  expect(client.of('suback')).toMatchObject([
+    { packetId: 1, reasonCodes: [0x83] },
+    { packetId: 2, reasonCodes: [0x83, 0x83] },
+  ])
+  holdRegistry(false)
+  await router.until(() => process.gateway.status.ok === true)
+  client.send(subscribe(['a'], 3))
+  expect(await client.next('suback', 3)).toMatchObject({ packetId: 3, reasonCodes: [1] })
+  expect(router.of('Subscribed', 'client').map(({ subscriptions }) => subscriptions.map(({ filter }) => filter))).toEqual([['a']])
+  expect(await reached('SUBSCRIBE_TIMEOUT')).toBe(2)
+})
+
 test('REGISTRY_STALE: nothing new is decided while the registry is not current; what was decided goes on', async () => {
   const { port, reached, holdRegistry, process } = await start({ REGISTRY_STALE: '1200', REGISTRY_LOST: '60000' })
   const client = await attached(port)

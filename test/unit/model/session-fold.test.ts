@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import type { Session } from '../../../model/session.ts'
 import { type SessionChange, SessionFold } from '../../../model/session-fold.ts'
 import type { AnyRecord, Attached } from '../../../schemas/records.ts'
-import { attached, detached, sessionEnded, subscribed, termAnnounced, unsubscribed } from './session-records.ts'
+import { attached, detached, sessionEnded, subscribed, termAnnounced, unsubscribed, withdrawn } from './session-records.ts'
 
 /** Applies the records from offset 0 on; what each changed. */
 function fold(...records: AnyRecord[]): { fold: SessionFold; changes: (readonly SessionChange[])[]; session: Session } {
@@ -172,6 +172,26 @@ describe('subscriptions', () => {
   test('unsubscribing tells only what was there', () => {
     const { changes } = fold(attached('c'), subscribed('c', 0, 'a'), unsubscribed('c', 0, 'a', 'b'))
     expect(changes[2]).toMatchObject([{ kind: 'unsubscribed', removed: [{ filter: 'a' }] }])
+  })
+
+  test('one that the client was told it did not get is taken back', () => {
+    const { changes, session } = fold(attached('c'), subscribed('c', 0, 'a', 'b'), withdrawn('c', 0, 'a'))
+    expect(changes[2]).toMatchObject([{ kind: 'unsubscribed', removed: [{ filter: 'a' }] }])
+    expect([...session.subscriptions.keys()]).toEqual(['b'])
+  })
+
+  test('that goes for it when the client has another connection by then, but not for what that one asked for', () => {
+    const { changes, session } = fold(attached('c'), subscribed('c', 0, 'a', 'b'), attached('c'), subscribed('c', 2, 'b'), withdrawn('c', 0, 'a', 'b'))
+    expect(changes[4]).toMatchObject([{ kind: 'unsubscribed', removed: [{ filter: 'a' }] }])
+    expect([...session.subscriptions.keys()]).toEqual(['b'])
+  })
+
+  test.each([
+    ['it never came to be', [attached('c'), withdrawn('c', 0, 'a')]],
+    ['the session is over', [attached('c', { sessionExpiryInterval: 0 }), subscribed('c', 0, 'a'), detached('c', 0), withdrawn('c', 0, 'a')]],
+    ['the session was begun anew', [attached('c'), subscribed('c', 0, 'a'), attached('c', { cleanStart: true }), withdrawn('c', 0, 'a')]],
+  ])('taking back changes nothing when %s', (_what, records) => {
+    expect(fold(...records).changes.at(-1)).toEqual([])
   })
 
   test('the newest registry position that let it in or granted something is kept', () => {

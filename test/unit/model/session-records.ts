@@ -66,7 +66,13 @@ export const subscribed = (clientId: string, epoch: number, ...filters: (string 
 
 export const unsubscribed = (clientId: string, epoch: number, ...filters: string[]): AnyRecord => ({
   name: 'Unsubscribed',
-  value: { clientId, epoch, at: 1_600, filters },
+  value: { clientId, epoch, at: 1_600, filters, withdraws: false },
+})
+
+/** Of what the connection was told that it did not get. */
+export const withdrawn = (clientId: string, epoch: number, ...filters: string[]): AnyRecord => ({
+  name: 'Unsubscribed',
+  value: { clientId, epoch, at: 1_700, filters, withdraws: true },
 })
 
 export const sessionEnded = (clientId: string, session: number, epoch: number, but: Partial<SessionEnded> = {}): AnyRecord => ({
