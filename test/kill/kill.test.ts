@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { publish, receive, subscribe } from '../support/cluster.ts'
 import { type Stack, startStack } from '../support/stack.ts'
+import * as mqtt from '../wire/bytes.ts'
+import { Wire } from '../wire/wire.ts'
 import type { Load, Resumed } from './harness.ts'
 import { isLong, patienceMs, random, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
@@ -64,6 +67,49 @@ describe('one of each', () => {
       async () => {
         const verdict = await underLoad(stack, `kill -9 ${name} (QoS 2)`, { qos: 2 }, (load) => repeat(kills, () => strike(stack, load, [name])))
         expect(verdict.problems).toEqual([])
+      },
+      deadlineMs,
+    )
+  }
+
+  for (const [signal, what] of [
+    ['SIGSTOP', 'stopped'],
+    ['SIGKILL', 'killed'],
+  ] as const) {
+    test(
+      `SUBSCRIBE is answered while the kafka is ${what}, and the answer stays true when it is back`,
+      async () => {
+        const { ports } = await stack.process('gateway')
+        const wire = await Wire.open({ host: '127.0.0.1', port: ports.mqtt as number }, 5)
+        const root = `away/${what}`
+        wire.send(mqtt.connect({ version: 5, clientId: root, clean: true, keepAlive: 0, properties: [[mqtt.Property.sessionExpiryInterval, 600]] }))
+        await wire.expect('connack')
+        await subscribe(wire, `${root}/held`)
+        const pid = await stack.kill('kafka', signal)
+        // The first is on its way to Kafka; when the second is answered the registry has not been confirmed for long.
+        wire.send(mqtt.subscribe(5, 11, [[`${root}/first`, 1]]))
+        const first = await wire.find('suback', 15_000)
+        wire.send(
+          mqtt.subscribe(5, 12, [
+            [`${root}/second`, 1],
+            [`${root}/held`, 1],
+          ]),
+        )
+        const second = await wire.find('suback', 15_000)
+        if (signal === 'SIGSTOP') {
+          expect([first.codes, second.codes]).toEqual([[0x83], [0x83, 0x83]])
+          process.kill(pid, 'SIGCONT')
+        } else await stack.restarted('kafka', pid, patienceMs)
+        await stack.untilHealthy(patienceMs)
+        const said = [...first.codes, ...second.codes.slice(0, 1)].map((code) => code < 0x80)
+        for (const name of ['first', 'second', 'held']) await publish(wire, `${root}/${name}`, name)
+        const expected = [...['first', 'second'].filter((_, i) => said[i]), 'held']
+        expect((await receive(wire, expected.length)).sort()).toEqual(expected.sort())
+        // And what was refused may be asked for again.
+        await subscribe(wire, `${root}/first`)
+        await publish(wire, `${root}/first`, 'granted')
+        expect(await receive(wire, 1)).toEqual(['granted'])
+        wire.destroy()
       },
       deadlineMs,
     )
