@@ -4,21 +4,10 @@ import { type Stack, startStack } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
 import type { Load, Resumed } from './harness.ts'
-import { isLong, patienceMs, random, underLoad } from './under-load.ts'
+import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
 
 const kills = isLong ? 20 : 3
-
-/** Kills the named processes at a random moment, together, and waits until everything goes on. */
-async function strike(stack: Stack, load: Load, names: readonly string[]): Promise<Resumed> {
-  await load.after(20 + Math.floor(random() * 200), patienceMs)
-  const killed = await Promise.all(names.map(async (name) => [name, (await stack.process(name)).pid] as const))
-  load.mark()
-  for (const [, pid] of killed) process.kill(pid, 'SIGKILL')
-  const resumed = await load.resumed(patienceMs)
-  await Promise.all(killed.map(([name, pid]) => stack.restarted(name, pid, patienceMs)))
-  return resumed
-}
 
 /** SIGTERM: the process says good-bye and is started again; waits until everything goes on and it is back. */
 async function restart(stack: Stack, load: Load, name: string): Promise<Resumed> {

@@ -1,11 +1,11 @@
-/** A Kafka of three brokers and three copies of everything: one of them dies under load, whatever it was to whom. */
+/** A Kafka of three brokers and three copies of everything: one of them dies under load, whatever it was to whom, or gateways and routers do, or all. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import kafkajs from 'kafkajs'
 import { findFreePorts } from '../../stack/ports.ts'
 import { findJava, OwnKafka } from '../integration/log/own-kafka.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import type { Load, Resumed } from './harness.ts'
-import { isLong, patienceMs, random, underLoad } from './under-load.ts'
+import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 
 const java = await findJava()
 const why = !isLong ? 'three brokers are for test:long' : typeof java === 'string' ? java : undefined
@@ -81,7 +81,7 @@ possible(why === undefined ? title : `${title} [skipped: ${why}]`, () => {
       return topics.length > 0 && topics.every(({ partitions }) => partitions.every(({ isr, replicas }) => isr.length === replicas.length))
     })
 
-  async function strike(load: Load, victim: () => Promise<number>): Promise<Resumed> {
+  async function killBroker(load: Load, victim: () => Promise<number>): Promise<Resumed> {
     await load.after(20 + Math.floor(random() * 100), patienceMs)
     const broker = brokers[(await victim()) - 1] as OwnKafka
     load.mark()
@@ -105,7 +105,7 @@ possible(why === undefined ? title : `${title} [skipped: ${why}]`, () => {
           const load = { qos, publishers: 4, rate: 20, transient: 1 }
           const verdict = await underLoad(stack, `kill -9 the ${what} (QoS ${qos})`, load, async (running) => {
             const rounds: Resumed[] = []
-            while (rounds.length < kills) rounds.push(await strike(running, victim))
+            while (rounds.length < kills) rounds.push(await killBroker(running, victim))
             return rounds
           })
           expect(verdict.problems).toEqual([])
@@ -113,6 +113,38 @@ possible(why === undefined ? title : `${title} [skipped: ${why}]`, () => {
         10 * 60_000,
       )
     }
+    test(
+      `nothing acknowledged is lost or out of order at QoS ${qos} when gateways and routers are killed, one by one and together, ${kills} times each under load`,
+      async () => {
+        const strikes = [['gateway'], ['router'], ['gateway-2'], ['router-2'], ['gateway', 'router']]
+        const load = { qos, publishers: 4, rate: 20, transient: 1 }
+        const verdict = await underLoad(stack, `kill -9 gateways and routers on three brokers (QoS ${qos})`, load, async (running) => {
+          const rounds: Resumed[] = []
+          for (let i = 0; i < kills * strikes.length; i++) rounds.push(await strike(stack, running, strikes[i % strikes.length] as string[]))
+          return rounds
+        })
+        expect(verdict.problems).toEqual([])
+      },
+      10 * 60_000,
+    )
+    test(
+      `nothing acknowledged is lost or out of order at QoS ${qos} when a broker dies together with a gateway and a router`,
+      async () => {
+        const load = { qos, publishers: 4, rate: 20, transient: 1 }
+        const verdict = await underLoad(stack, `kill -9 a broker, a gateway and a router (QoS ${qos})`, load, async (running) => {
+          const rounds: Resumed[] = []
+          for (const [, victim] of victims) {
+            const broker = brokers[(await victim()) - 1] as OwnKafka
+            rounds.push(await strike(stack, running, ['gateway', 'router'], () => broker.kill()))
+            await broker.up()
+            await inSync()
+          }
+          return rounds
+        })
+        expect(verdict.problems).toEqual([])
+      },
+      10 * 60_000,
+    )
   }
 })
 

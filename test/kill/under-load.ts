@@ -73,6 +73,18 @@ function lastWords(stack: Stack): string {
   return ['router', 'router-2', 'gateway', 'gateway-2'].map((name) => `--- ${name}\n${tail(name)}`).join('\n')
 }
 
+/** Kills the named processes at a random moment, together, and does something else in it, and waits until everything goes on. */
+export async function strike(stack: Stack, load: Load, names: readonly string[], alongside: () => Promise<void> = async () => {}): Promise<Resumed> {
+  await load.after(20 + Math.floor(random() * 200), patienceMs)
+  const killed = await Promise.all(names.map(async (name) => [name, (await stack.process(name)).pid] as const))
+  load.mark()
+  for (const [, pid] of killed) process.kill(pid, 'SIGKILL')
+  await alongside()
+  const resumed = await load.resumed(patienceMs)
+  await Promise.all(killed.map(([name, pid]) => stack.restarted(name, pid, patienceMs)))
+  return resumed
+}
+
 /** Puts a load on the stack, lets `trouble` happen in it, and judges. */
 export async function underLoad(stack: Stack, what: string, options: Partial<LoadOptions>, trouble: (load: Load) => Promise<Resumed[]>): Promise<Verdict> {
   const load = await Load.start({ endpoints: await endpointsOf(stack), seed, ...options })
