@@ -142,6 +142,9 @@ export class Gateway implements ConnectionHost, LinkHost {
   /** What is closed once per outage, not once per tick. */
   readonly #closedFor = new Set<string>()
   #superseded = false
+  #isBeginningAgain = false
+  /** Since when the registry could have been confirmed, ms since the epoch: before, Kafka was away or this process paused. */
+  #registryDueSince = 0
   readonly #messageId: Buffer = Buffer.alloc(16)
   #messageCount = 0
   /** Reused for every message: the encoder copies. */
@@ -233,7 +236,11 @@ export class Gateway implements ConnectionHost, LinkHost {
   async begin(address: string): Promise<void> {
     this.#incarnation = await this.#announce(address, null)
     this.logger.info({ id: this.id, incarnation: this.#incarnation, address }, 'gateway up')
-    this.deadlines.start(() => this.now())
+    this.deadlines.start(() => {
+      // Who seems to be late may have been unheard.
+      this.lookForPause()
+      return this.now()
+    })
     this.#tick = setInterval(() => this.#lookAround(address), tickMs)
     this.#tick.unref()
   }
@@ -376,6 +383,8 @@ export class Gateway implements ConnectionHost, LinkHost {
     for (let shard = 0; shard < this.#byShard.length; shard++) this.#doubtful.add(shard)
     for (const connection of [...this.#sockets]) connection.doubt()
     this.links.closeAll('the gateway was paused')
+    this.links.shards.listenAnew(this.now())
+    this.#registryDueSince = this.now()
     this.#refusesSockets = true
     setTimeout(() => {
       this.#refusesSockets = false
@@ -674,6 +683,16 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   /** Everything of the old incarnation is over: its sessions were given up by the routers. */
   async #beginAgain(address: string): Promise<void> {
+    this.#isBeginningAgain = true
+    try {
+      await this.#beginAnew(address)
+    } catch (error) {
+      this.logger.error({ error }, 'the log did not take the new incarnation; trying again')
+    }
+    this.#isBeginningAgain = false
+  }
+
+  async #beginAnew(address: string): Promise<void> {
     for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerBusy, 'the gateway was declared lost'))
     this.links.closeAll('a new incarnation begins')
     this.#incarnation = null
@@ -764,8 +783,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     this.#lookAtKeys()
     this.lookForPause()
     const now = this.now()
-    if (this.#superseded && this.#incarnation !== null)
-      void this.#beginAgain(address).catch((error: unknown) => this.logger.fatal({ error }, 'no new incarnation'))
+    if (this.#superseded && !this.#isBeginningAgain) void this.#beginAgain(address)
     this.#audit.tick()
     if (this.#waitingForLog.size > 0) this.#resumeForLog()
     if (this.#waitingForRegistry.size > 0 && this.registryIsCurrent) this.#resumeForRegistry()
@@ -782,7 +800,10 @@ export class Gateway implements ConnectionHost, LinkHost {
     const kafkaMs = this.#kafkaUnreachableMs
     this.#closeOnce('kafka', kafkaMs >= this.config.KAFKA_AWAY_CLOSE, 'KAFKA_AWAY_CLOSE', 'the log is away', this.#connections.values())
     // While Kafka itself is away nobody is let in, nothing published is acknowledged and nobody can change the registry: KAFKA_AWAY_CLOSE decides.
-    const registryLost = this.#options.registry.confirmedMs() >= this.config.REGISTRY_LOST && kafkaMs < this.config.REGISTRY_STALE
+    // When it is back the registry is not the first thing that it answers.
+    if (kafkaMs >= this.config.REGISTRY_STALE) this.#registryDueSince = now
+    const unconfirmedMs = Math.min(this.#options.registry.confirmedMs(), now - this.#registryDueSince)
+    const registryLost = unconfirmedMs >= this.config.REGISTRY_LOST
     this.#closeOnce('registry', registryLost, 'REGISTRY_LOST', 'the registry cannot be confirmed', this.#connections.values())
   }
 

@@ -59,6 +59,11 @@ export class Shards<Link> {
     for (const shard of this.#shards) if (shard.link === link) shard.heardAt = nowMs
   }
 
+  /** Nobody could be heard until now: that was nobody's silence. */
+  listenAnew(nowMs: number): void {
+    for (const shard of this.#shards) shard.heardAt = nowMs
+  }
+
   /** Shards whose owner has been silent for longer than `silenceMs`. */
   silent(nowMs: number, silenceMs: number): number[] {
     return this.#shards.flatMap((shard, number) => (nowMs - shard.heardAt > silenceMs ? [number] : []))

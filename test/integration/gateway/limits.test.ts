@@ -529,6 +529,24 @@ test('REGISTRY_LOST: clients are closed when the registry cannot be confirmed th
   expect(await reached('REGISTRY_LOST')).toBeGreaterThanOrEqual(1)
 })
 
+test('REGISTRY_LOST: counts from when Kafka is back: the registry is not the first thing that it answers', async () => {
+  const { port, log, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '300', REGISTRY_LOST: '1500' })
+  const unconfirmedFor = (ms: number) => router.until(() => (process.gateway.status.registry as { confirmedMs: number }).confirmedMs >= ms)
+  const client = await attached(port)
+  holdRegistry(true)
+  log.store.setAway(true)
+  client.send(publish('known', '', 1, 1))
+  await unconfirmedFor(1_800)
+  log.store.setAway(false)
+  await client.next('puback')
+  await unconfirmedFor(2_400)
+  holdRegistry(false)
+  await router.until(() => process.gateway.status.ok === true)
+  client.send({ type: 'pingreq' })
+  await client.next('pingresp')
+  expect(await reached('REGISTRY_LOST')).toBe(0)
+})
+
 test('SHARD_SILENCE: when no router speaks for the clients’ shards any more they are closed, and newcomers refused', async () => {
   const { port, router, reached, newRouter } = await start({ SHARD_SILENCE: '500', ATTACH_TIMEOUT: '3000' })
   const client = await attached(port)

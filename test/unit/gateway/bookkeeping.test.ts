@@ -335,5 +335,8 @@ describe('shards', () => {
     shards.heard('a', 900)
     expect(shards.silent(1000, 500)).toEqual([1])
     expect(shards.silent(1500, 500)).toEqual([0, 1])
+    // Nobody was heard because the process was paused.
+    shards.listenAnew(1600)
+    expect([shards.silent(2100, 500), shards.silent(2101, 500)]).toEqual([[], [0, 1]])
   })
 })
