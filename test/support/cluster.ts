@@ -24,6 +24,8 @@ export interface ClusterOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** host:port, comma-separated; the test run's Kafka when not given. */
   readonly brokers?: string
+  /** Settings of single processes, by their names. */
+  readonly environments?: Readonly<Record<string, Readonly<Record<string, string>>>>
 }
 
 /** What a router says at /status. */
@@ -152,7 +154,7 @@ export class Cluster {
     const members = (kind: 'gateway' | 'router', id: string, count: number) =>
       Array.from({ length: count }, (_, k) => {
         const name = k === 0 ? kind : `${kind}-${k + 1}`
-        return new Member(name, `${kind}/main.ts`, { ...common, [id]: name }, folder)
+        return new Member(name, `${kind}/main.ts`, { ...common, [id]: name, ...options.environments?.[name] }, folder)
       })
     this.gateways = members('gateway', 'GATEWAY_ID', options.gateways ?? 2)
     this.routers = members('router', 'ROUTER_ID', options.routers ?? 2)
@@ -209,6 +211,10 @@ export class Cluster {
     return { host: '127.0.0.1', port: this.gateways[gateway]?.ports.mqtt ?? 0 }
   }
 
+  shardOf(name: string): number {
+    return partitionOf(Buffer.from(name), this.partitions)
+  }
+
   /** A name below `root` whose key falls into the shard: a topic's or a client id's. */
   inShard(shard: number, root: string): string {
     for (let i = 0; ; i++) if (partitionOf(Buffer.from(`${root}${i}`), this.partitions) === shard) return `${root}${i}`
@@ -216,13 +222,14 @@ export class Cluster {
 
   /** Connects, once it is let in: shards that are between two owners let nobody in. */
   async connect(
-    gateway: number,
+    gateway: number | Endpoint,
     options: Partial<mqtt.Connect> & { readonly clientId: string; readonly expiry?: number },
     deadlineMs = 60_000,
   ): Promise<Connected> {
     const { expiry = 0, ...rest } = options
+    const endpoint = typeof gateway === 'number' ? this.endpoint(gateway) : gateway
     return until(`${String(options.clientId)} is let in by gateway ${gateway}`, deadlineMs, async () => {
-      const wire = await Wire.open(this.endpoint(gateway), rest.version ?? 5).catch(() => undefined)
+      const wire = await Wire.open(endpoint, rest.version ?? 5).catch(() => undefined)
       if (!wire) return undefined
       this.#wires.push(wire)
       wire.send(mqtt.connect({ version: 5, keepAlive: 600, ...rest, properties: [...(rest.properties ?? []), [mqtt.Property.sessionExpiryInterval, expiry]] }))

@@ -1,7 +1,10 @@
 /** What the topics of a namespace say, folded outside of any process. */
+import { pino } from 'pino'
+import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
 import { sessionState } from '../../model/snapshot.ts'
+import { readSnapshot } from '../../router/snapshots.ts'
 import { decodeMessage } from '../../schemas/message-record.ts'
 import type { AnyRecord, Records } from '../../schemas/records.ts'
 import { readTopic } from '../wire/kafka-log.ts'
@@ -65,6 +68,19 @@ export async function sessionsState(cluster: Cluster): Promise<Readonly<Record<s
     }
   }
   return state
+}
+
+/** The last snapshot of each shard: of the sessions in it those whose client id begins with `root`, and where it was taken. */
+export async function snapshotsState(cluster: Cluster, root: string): Promise<readonly object[]> {
+  const log = new KafkaLog({ brokers: cluster.brokers.split(','), clientId: 'test', logger: pino({ level: 'silent' }) })
+  try {
+    const snapshots = await Promise.all(Array.from({ length: cluster.partitions }, (_, shard) => readSnapshot(log, cluster.topics.snapshots, shard)))
+    return snapshots.flatMap((snapshot) =>
+      snapshot ? [{ closed: snapshot.closed, sessions: snapshot.states.filter(({ clientId }) => clientId.startsWith(root)) }] : [],
+    )
+  } finally {
+    await log.close()
+  }
 }
 
 /** Messages in the order of each partition, folded by their ids. */

@@ -33,6 +33,8 @@ export class BrokenWire {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   port = 0
+  /** Connections cut by a verdict. */
+  cuts = 0
 
   constructor(host: string, port: number) {
     this.#server = createServer((near) => {
@@ -56,7 +58,10 @@ export class BrokenWire {
           const apiKey = frame.readInt16BE(4)
           const correlationId = frame.readInt32BE(8)
           const { answer, loseAnswer, cut: isCut } = this.judge(apiKey, frame)
-          if (isCut) return cut()
+          if (isCut) {
+            this.cuts++
+            return cut()
+          }
           if (answer) {
             const head = Buffer.alloc(8)
             head.writeInt32BE(answer.length + 4, 0)
