@@ -73,6 +73,12 @@ export interface Appender {
   readonly pendingBytes: number
   /** Milliseconds since the oldest unanswered record was queued; 0 when nothing waits. */
   readonly stalledMs: number
+  /**
+   * Makes the log refuse earlier appenders of the same transactional id in these partitions, once it resolves, without writing a record
+   * there: what they have written stands below the end offsets then. Rejects with FencedError when a later one has been there, with
+   * AppendError (`refused`) when the topic is not there or not allowed. For appenders with a transactional id.
+   */
+  fence(topic: string, partitions: readonly number[]): Promise<void>
   /** Resolves once everything appended so far is answered. */
   flush(): Promise<void>
   /** Stops; what is unanswered fails with AppendError. */
@@ -147,11 +153,16 @@ export interface LogHealth {
   readonly reason?: string
 }
 
+export interface ReadOptions {
+  /** Leaves out batches that others have compressed in a way this reader does not know, which are an error otherwise. */
+  readonly passOverUnreadable?: boolean
+}
+
 export interface Log {
   appender(options?: AppenderOptions): Promise<Appender>
   follow(options: FollowOptions): Promise<Follower>
   /** Reads what stands in [offset, …) right now without waiting: one answer, up to maxBytes (at least one batch). */
-  read(topic: string, partition: number, offset: number, maxBytes?: number): Promise<Stretch>
+  read(topic: string, partition: number, offset: number, maxBytes?: number, options?: ReadOptions): Promise<Stretch>
   /** The same for several partitions in one request per broker: the way to catch up to the end before a decision. */
   readMany(topic: string, from: ReadonlyMap<number, number>, maxBytes?: number): Promise<readonly Stretch[]>
   /** High watermarks by partition. */
@@ -177,13 +188,19 @@ export interface Log {
   close(): Promise<void>
 }
 
+/** Why the log refuses for good what stands in one record, or all that is for one topic. */
+export type Refusal = 'topicMissing' | 'notAuthorized' | 'tooLarge' | 'invalid'
+
 /** The record is not known to be in the log. `outcome` says whether it may be. */
 export class AppendError extends Error {
   readonly outcome: 'refused' | 'unknown'
-  constructor(message: string, outcome: 'refused' | 'unknown', options?: ErrorOptions) {
+  /** When refused, and the log has said why. */
+  readonly refusal: Refusal | undefined
+  constructor(message: string, outcome: 'refused' | 'unknown', options?: ErrorOptions & { readonly refusal?: Refusal | undefined }) {
     super(message, options)
     this.name = 'AppendError'
     this.outcome = outcome
+    this.refusal = options?.refusal
   }
 }
 

@@ -20,6 +20,7 @@ import {
   type MembershipEvents,
   noHeaders,
   OffsetOutOfRange,
+  type ReadOptions,
   type RecordHeader,
   type Stretch,
   TopicMismatch,
@@ -222,6 +223,23 @@ class MemoryAppender implements Appender {
     })
   }
 
+  async fence(topic: string, partitions: readonly number[]): Promise<void> {
+    const id = this.#transactionalId
+    if (id === undefined) throw new TypeError('an appender without a transactional id has nobody to fence')
+    await new Promise<void>((resolve) => this.#store.schedule(() => this.#store.whenBack(resolve)))
+    if (this.#ended) throw this.#ended
+    for (const number of partitions) {
+      const partition = this.#store.partition(topic, number)
+      if (!partition) throw new AppendError(`there is no ${topic}[${number}]`, 'refused', { refusal: 'topicMissing' })
+      if ((partition.epochs.get(id) ?? -1) > this.#epoch || (this.#store.epochs.get(id) ?? 0) > this.#epoch) {
+        const fenced = new FencedError(`another appender has taken the transactional id ${id}`)
+        this.#end(fenced)
+        throw fenced
+      }
+      partition.epochs.set(id, this.#epoch)
+    }
+  }
+
   async flush(): Promise<void> {
     if (this.#queue.length === 0) return
     await new Promise<void>((resolve) => {
@@ -257,14 +275,14 @@ class MemoryAppender implements Appender {
 
   #put(record: Append): number | AppendError {
     const partition = this.#store.partition(record.topic, record.partition)
-    if (!partition) return new AppendError(`there is no ${record.topic}[${record.partition}]`, 'refused')
+    if (!partition) return new AppendError(`there is no ${record.topic}[${record.partition}]`, 'refused', { refusal: 'topicMissing' })
     const settings = this.#store.topics.get(record.topic)?.spec.settings
     const sizeMax = Number(settings?.['max.message.bytes'] ?? 1048588)
     if (bytesOf(record) > sizeMax) {
-      return new AppendError(`the record is larger than max.message.bytes of ${record.topic}, ${sizeMax}`, 'refused')
+      return new AppendError(`the record is larger than max.message.bytes of ${record.topic}, ${sizeMax}`, 'refused', { refusal: 'tooLarge' })
     }
     if (record.key === null && settings?.['cleanup.policy'] === 'compact') {
-      return new AppendError(`${record.topic} is compacted: its records need a key`, 'refused')
+      return new AppendError(`${record.topic} is compacted: its records need a key`, 'refused', { refusal: 'invalid' })
     }
     if (this.#transactionalId !== undefined) {
       const newest = partition.epochs.get(this.#transactionalId) ?? -1
@@ -428,7 +446,7 @@ export class MemoryLog implements Log {
     })
   }
 
-  read(topic: string, partition: number, offset: number, maxBytes = stretchBytesMax): Promise<Stretch> {
+  read(topic: string, partition: number, offset: number, maxBytes = stretchBytesMax, _options?: ReadOptions): Promise<Stretch> {
     return this.#ask(() => this.#store.readFrom(topic, partition, offset, maxBytes))
   }
 

@@ -6,8 +6,8 @@ import type { Cluster, Logger } from './cluster.ts'
 import { KafkaError } from './kafkajs.ts'
 import { type Link, LinkError } from './link.ts'
 import type { LogMetrics } from './metrics.ts'
-import { judgeProduced, ProduceVerdict, sequenceAfter } from './produce-outcome.ts'
-import type { ProducerIdentity, ProducerIds } from './producer-id.ts'
+import { judgeProduced, ProduceVerdict, refusalOf, sequenceAfter } from './produce-outcome.ts'
+import { isFencedAnswer, type ProducerIdentity, type ProducerIds } from './producer-id.ts'
 import { BatchWriter, batchOverhead, headersSize, readBatches } from './record-batch.ts'
 import { type ProducedPartition, produceApi, produceFrame, readProduceResponse } from './requests.ts'
 import { SlabPool } from './slab-pool.ts'
@@ -147,6 +147,21 @@ export class KafkaAppender implements Appender {
         else resolve(offset)
       })
     })
+  }
+
+  async fence(topic: string, partitions: readonly number[]): Promise<void> {
+    const { transactionalId, producerIds } = this.#options
+    if (transactionalId === undefined) throw new TypeError('an appender without a transactional id has nobody to fence')
+    if (this.#ended) throw this.#ended
+    try {
+      await producerIds.mark(transactionalId, this.#producer, topic, partitions)
+    } catch (error) {
+      const { code = -1, message } = error as Error & { readonly code?: number }
+      if (!isFencedAnswer(error)) throw new AppendError(`${topic} cannot be fenced: ${message}`, 'refused', { cause: error, refusal: refusalOf(code) })
+      const fenced = new FencedError(`another appender has taken the transactional id ${transactionalId}`, { cause: error })
+      this.#end(fenced)
+      throw fenced
+    }
   }
 
   async flush(): Promise<void> {
@@ -418,7 +433,7 @@ export class KafkaAppender implements Appender {
 
   #refuse(lane: Lane, refusal: KafkaError): void {
     // Its sequence was not used and is the next batch's.
-    this.#settle(lane, new AppendError(refusal.message, 'refused', { cause: refusal }), -1)
+    this.#settle(lane, new AppendError(refusal.message, 'refused', { cause: refusal, refusal: refusalOf(refusal.code) }), -1)
     this.#next(lane)
   }
 
@@ -545,15 +560,15 @@ export class KafkaAppender implements Appender {
     const first = lane.queue[0]
     if (!topic || !first || first.uncertain) return
     if (topic.exists && lane.partition >= topic.partitions)
-      this.#refuseAll(lane, `${lane.topic} has ${topic.partitions} partitions: there is no ${lane.partition}`)
-    else if (topic.errorCode === 29) this.#refuseAll(lane, new KafkaError(`to append to ${lane.topic}`, 29).message)
-    else if (topic.errorCode === 3 && this.#isMissing(lane)) this.#refuseAll(lane, `the topic ${lane.topic} does not exist`)
+      this.#refuseAll(lane, `${lane.topic} has ${topic.partitions} partitions: there is no ${lane.partition}`, 3)
+    else if (topic.errorCode === 29) this.#refuseAll(lane, new KafkaError(`to append to ${lane.topic}`, 29).message, 29)
+    else if (topic.errorCode === 3 && this.#isMissing(lane)) this.#refuseAll(lane, `the topic ${lane.topic} does not exist`, 3)
   }
 
-  #refuseAll(lane: Lane, message: string): void {
+  #refuseAll(lane: Lane, message: string, errorCode: number): void {
     this.#troubled.delete(lane)
     lane.parked = false
-    const error = new AppendError(message, 'refused')
+    const error = new AppendError(message, 'refused', { refusal: refusalOf(errorCode) })
     const count = lane.queue.length
     // Callbacks may append again: only what waits now is refused.
     for (let i = 0; i < count; i++) this.#settle(lane, error, -1)

@@ -1,12 +1,26 @@
 /** The event log on Kafka. */
 import type { Registry } from 'prom-client'
-import type { Appender, AppenderOptions, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../log.ts'
+import {
+  AppendError,
+  type Appender,
+  type AppenderOptions,
+  type Follower,
+  type FollowOptions,
+  type Log,
+  type LogHealth,
+  type Membership,
+  type MembershipEvents,
+  type ReadOptions,
+  type Stretch,
+  type TopicSpec,
+} from '../log.ts'
 import { Admin } from './admin.ts'
 import { KafkaAppender } from './appender.ts'
 import { Cluster, type Logger } from './cluster.ts'
 import { KafkaFollower } from './follower.ts'
 import { KafkaMembership } from './membership.ts'
 import { type LogMetrics, logMetrics } from './metrics.ts'
+import { refusalOf } from './produce-outcome.ts'
 import { ProducerIds } from './producer-id.ts'
 import { Reads } from './reader.ts'
 
@@ -62,7 +76,9 @@ export class KafkaLog implements Log {
   }
 
   async appender(options: AppenderOptions = {}): Promise<Appender> {
-    const producer = await this.#producerIds.take(options.transactionalId)
+    const producer = await this.#producerIds.take(options.transactionalId).catch((error: Error & { readonly code?: number }) => {
+      throw new AppendError(error.message, 'refused', { cause: error, refusal: refusalOf(error.code ?? -1) })
+    })
     const appender = new KafkaAppender({
       ...options,
       cluster: this.#cluster,
@@ -91,8 +107,8 @@ export class KafkaLog implements Log {
     return follower
   }
 
-  async read(topic: string, partition: number, offset: number, maxBytes = readBytesMax): Promise<Stretch> {
-    const [stretch] = await this.#reads.readMany(topic, new Map([[partition, offset]]), maxBytes)
+  async read(topic: string, partition: number, offset: number, maxBytes = readBytesMax, options: ReadOptions = {}): Promise<Stretch> {
+    const [stretch] = await this.#reads.readMany(topic, new Map([[partition, offset]]), maxBytes, options)
     return stretch as Stretch
   }
 

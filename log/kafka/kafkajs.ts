@@ -59,11 +59,19 @@ export interface GroupMember {
   readonly clientId: string
 }
 
+interface TransactionRequest {
+  readonly transactionalId: string
+  readonly producerId: string
+  readonly producerEpoch: number
+}
+
 /** Requests as kafkajs's broker makes them, on whatever connection pool it is given. */
 export interface Broker {
   connect(): Promise<void>
   findGroupCoordinator(request: { groupId: string; coordinatorType: number }): Promise<{ coordinator: { nodeId: number; host: string; port: number } }>
   initProducerId(request: { transactionalId: string | null; transactionTimeout: number }): Promise<{ producerId: string; producerEpoch: number }>
+  addPartitionsToTxn(request: TransactionRequest & { topics: readonly { topic: string; partitions: readonly number[] }[] }): Promise<unknown>
+  endTxn(request: TransactionRequest & { transactionResult: boolean }): Promise<unknown>
   createTopics(request: {
     topics: readonly {
       topic: string

@@ -1,4 +1,5 @@
 /** What an answer to a produce request means for the batch it is about. Pure: the whole safety argument of the appender is here. */
+import type { Refusal } from '../log.ts'
 
 export const ProduceVerdict = {
   /** In the log, at the offset given. */
@@ -47,6 +48,12 @@ const refusedForGood = new Set([
   42, // INVALID_REQUEST
   43, // UNSUPPORTED_FOR_MESSAGE_FORMAT
   44, // POLICY_VIOLATION
+  53, // TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+])
+
+const notAuthorized = new Set([
+  29, // TOPIC_AUTHORIZATION_FAILED
+  31, // CLUSTER_AUTHORIZATION_FAILED
   53, // TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 ])
 
@@ -113,4 +120,12 @@ function judgeRepeatable(errorCode: number, attempted: Attempted): ProduceVerdic
 /** Sequences count records per producer and partition and wrap from 2³¹-1 to 0. */
 export function sequenceAfter(sequence: number, records: number): number {
   return (sequence + records) % 0x80000000
+}
+
+/** What the port calls Kafka's refusals. */
+export function refusalOf(errorCode: number): Refusal | undefined {
+  if (errorCode === 3) return 'topicMissing'
+  if (notAuthorized.has(errorCode)) return 'notAuthorized'
+  if (errorCode === 10 || errorCode === 18) return 'tooLarge'
+  return refusedForOneRecord.has(errorCode) || refusedForGood.has(errorCode) ? 'invalid' : undefined
 }

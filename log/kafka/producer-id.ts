@@ -1,6 +1,6 @@
 /** Producer ids from Kafka (InitProducerId). With a transactional id, taking one fences whoever had it before. */
 import type { Cluster } from './cluster.ts'
-import { errorType } from './kafkajs.ts'
+import { type Broker, errorType } from './kafkajs.ts'
 import { LinkError } from './link.ts'
 
 export interface ProducerIdentity {
@@ -24,6 +24,13 @@ const retriable = new Set([
 export function isCoordinatorRetriable(error: unknown): boolean {
   return error instanceof LinkError || retriable.has(errorType(error) ?? '')
 }
+
+/** Kafka's answer to who comes with an epoch that is no longer the newest. */
+export function isFencedAnswer(error: unknown): boolean {
+  return fencedTypes.has(errorType(error) ?? '')
+}
+
+const fencedTypes = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING'])
 
 const coordinatorTypes = { group: 0, transaction: 1 } as const
 
@@ -77,5 +84,29 @@ export class ProducerIds {
       },
       isCoordinatorRetriable,
     )
+  }
+
+  /**
+   * Has Kafka write a marker with the producer's epoch into each partition, which no reader sees: the end of a transaction that wrote
+   * nothing. From then on the partition's leader refuses older epochs. Asks until Kafka answers.
+   */
+  async mark(transactionalId: string, producer: ProducerIdentity, topic: string, partitions: readonly number[]): Promise<void> {
+    const cluster = this.#cluster
+    const request = { transactionalId, producerId: String(producer.id), producerEpoch: producer.epoch }
+    const ask = (what: string, send: (broker: Broker) => Promise<unknown>): Promise<unknown> =>
+      cluster.persist(
+        what,
+        async () => {
+          if (cluster.nodes().length === 0) await cluster.refresh()
+          const link = await cluster.usableLink(await findCoordinator(cluster, 'transaction', transactionalId), 'rare')
+          return link.call(what, cluster.requestTimeoutMs, send)
+        },
+        isCoordinatorRetriable,
+      )
+    await ask('AddPartitionsToTxn', (broker) => broker.addPartitionsToTxn({ ...request, topics: [{ topic, partitions }] }))
+    const end = (): Promise<unknown> => ask('EndTxn', (broker) => broker.endTxn({ ...request, transactionResult: false }))
+    await end()
+    // The first answer says that the markers will be written; asked again, Kafka says CONCURRENT_TRANSACTIONS until they are.
+    await end()
   }
 }

@@ -1,5 +1,5 @@
 /** Reads at positions, at once: fetches that wait for nothing, on connections of their own. */
-import { OffsetOutOfRange, type Stretch } from '../log.ts'
+import { OffsetOutOfRange, type ReadOptions, type Stretch } from '../log.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
 import { KafkaError } from './kafkajs.ts'
@@ -90,7 +90,7 @@ export class Reads {
   }
 
   /** One fetch per broker; partitions whose leader moved are asked again until all are answered. */
-  async readMany(topic: string, from: ReadonlyMap<number, number>, maxBytes: number): Promise<readonly Stretch[]> {
+  async readMany(topic: string, from: ReadonlyMap<number, number>, maxBytes: number, options: ReadOptions = {}): Promise<readonly Stretch[]> {
     const stretches: Stretch[] = []
     const askedAt = performance.now()
     await this.#byLeader(topic, [...from.keys()], async (link, asked, retry) => {
@@ -100,7 +100,7 @@ export class Reads {
       const question = { topic, positions, maxWaitMs: 0, maxBytes: Math.min(maxBytes * positions.length, 16 * 1024 * 1024), partitionMaxBytes: maxBytes }
       for (const fetched of await fetchOn(link, question, this.#cluster.requestTimeoutMs)) {
         const offset = from.get(fetched.partition) as number
-        if (fetched.errorCode === 0) stretches.push(toStretch(topic, fetched, offset))
+        if (fetched.errorCode === 0) stretches.push(toStretch(topic, fetched, offset, options.passOverUnreadable))
         else if (fetched.errorCode === 1) throw new OffsetOutOfRange(topic, fetched.partition, offset)
         else retry(fetched.partition, fetched.errorCode)
       }

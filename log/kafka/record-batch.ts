@@ -235,8 +235,9 @@ function inflate(compression: number, body: Buffer, where: string): Buffer {
 /**
  * Reads the batches in a fetched record set into `records`, leaving out what stands before `from`, and control records.
  * Returns where to go on: after the last whole batch, or `from` when there is none. A cut-off last batch is left for the next fetch.
+ * `passOverUnreadable` leaves out batches of a compression that is not known here, too.
  */
-export function readBatches(set: Buffer, topic: string, partition: number, from: number, records: LogRecord[]): number {
+export function readBatches(set: Buffer, topic: string, partition: number, from: number, records: LogRecord[], passOverUnreadable = false): number {
   let nextOffset = from
   let at = 0
   while (at + batchOverhead <= set.length) {
@@ -251,7 +252,8 @@ export function readBatches(set: Buffer, topic: string, partition: number, from:
     const attributes = set.readInt16BE(at + 21)
     if (afterBatch > nextOffset) {
       const isControl = (attributes & 0x20) !== 0
-      if (!isControl) readRecords(set, at, end, attributes, baseOffset, where, partition, nextOffset, records)
+      const isPassedOver = isControl || (passOverUnreadable && (attributes & 0x07) > 1)
+      if (!isPassedOver) readRecords(set, at, end, attributes, baseOffset, where, partition, nextOffset, records)
       nextOffset = afterBatch
     }
     at = end

@@ -291,6 +291,46 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     expect((await log.read(topic, 1, 0)).records).toEqual([])
   })
 
+  test('an appender fences the older ones in chosen partitions without a record, and writes there as if nothing had been', async () => {
+    const { on, log, topic, put } = await withTopic()
+    const transactionalId = `fence-${topic}`
+    const older = await log.appender({ transactionalId })
+    await older.write(put(0, 'k', 'older'))
+    await older.write(put(1, 'k', 'older'))
+    const newer = await open(on).appender({ transactionalId })
+    await newer.fence(topic, [0, 1])
+    await expect(older.write(put(0, 'k', 'late'))).rejects.toThrow(FencedError)
+    await newer.fence(topic, [0])
+    await newer.write(put(0, 'k', 'newer'))
+    await newer.write(put(0, 'k', 'newest'))
+    await newer.fence(topic, [0, 1])
+    await newer.write(put(0, 'k', 'last'))
+    await newer.write(put(1, 'k', 'last'))
+    const values = async (partition: number): Promise<unknown[]> => {
+      const found: LogRecord[] = []
+      let at = 0
+      for (;;) {
+        const { records, nextOffset, endOffset } = await log.read(topic, partition, at)
+        found.push(...records)
+        if (nextOffset >= endOffset) return found.map(({ value }) => text(value))
+        at = nextOffset
+      }
+    }
+    expect(await values(0)).toEqual(['older', 'newer', 'newest', 'last'])
+    expect(await values(1)).toEqual(['older', 'last'])
+  })
+
+  test('an appender that is not the newest can fence nobody, and a partition that is not there cannot be fenced', async () => {
+    const { on, log, topic, put } = await withTopic()
+    const transactionalId = `fence-${topic}`
+    const older = await log.appender({ transactionalId })
+    const newer = await open(on).appender({ transactionalId })
+    await expect(newer.fence(topic, [7])).rejects.toMatchObject({ name: 'AppendError', refusal: 'topicMissing' })
+    await expect(older.fence(topic, [0])).rejects.toThrow(FencedError)
+    await expect(older.write(put(0, 'k', 'v'))).rejects.toThrow(FencedError)
+    expect(await newer.write(put(1, 'k', 'v'))).toBe(0)
+  })
+
   test('until then the older one still writes there: who takes over writes first, then reads up to its own record', async () => {
     const { on, log, topic, put } = await withTopic()
     const transactionalId = `fence-${topic}`
@@ -310,10 +350,12 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     const appender = await log.appender()
     const answers: unknown[] = []
     for (const value of ['a', 'b', 'x'.repeat(30_000), 'c', 'd']) {
-      appender.append(put(0, null, value), (error, offset) => answers.push(error instanceof AppendError ? error.outcome : [value, offset]))
+      appender.append(put(0, null, value), (error, offset) =>
+        answers.push(error instanceof AppendError ? `${error.outcome} ${error.refusal}` : [value, offset]),
+      )
     }
     await appender.flush()
-    expect(answers).toEqual([['a', 0], ['b', 1], 'refused', ['c', 2], ['d', 3]])
+    expect(answers).toEqual([['a', 0], ['b', 1], 'refused tooLarge', ['c', 2], ['d', 3]])
     expect(await appender.write(put(0, null, 'e'))).toBe(4)
     expect(appender.pendingBytes).toBe(0)
   })
@@ -323,16 +365,16 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     const appender = await log.appender()
     const answers: unknown[] = []
     for (const key of ['a', null, 'b']) {
-      appender.append(put(0, key, 'v'), (error, offset) => answers.push(error instanceof AppendError ? error.outcome : [key, offset]))
+      appender.append(put(0, key, 'v'), (error, offset) => answers.push(error instanceof AppendError ? `${error.outcome} ${error.refusal}` : [key, offset]))
     }
     await appender.flush()
-    expect(answers).toEqual([['a', 0], 'refused', ['b', 1]])
+    expect(answers).toEqual([['a', 0], 'refused invalid', ['b', 1]])
   })
 
   test('a partition that does not exist refuses', async () => {
     const { log, put } = await withTopic(2)
     const appender = await log.appender()
-    await expect(appender.write(put(2, null, 'v'))).rejects.toThrow(AppendError)
+    await expect(appender.write(put(2, null, 'v'))).rejects.toMatchObject({ name: 'AppendError', refusal: 'topicMissing' })
     expect(await appender.write(put(1, null, 'v'))).toBe(0)
   })
 

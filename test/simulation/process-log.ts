@@ -60,6 +60,7 @@ export class ProcessLog implements Log {
       get stalledMs() {
         return inner.stalledMs
       },
+      fence: (topic, partitions) => this.#answer(isDead() ? never() : inner.fence(topic, partitions)),
       flush: () => this.#answer(inner.flush()),
       close: () => this.#answer(inner.close()),
     }

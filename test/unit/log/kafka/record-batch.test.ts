@@ -242,9 +242,12 @@ test('damage with a true checksum ends in BatchError, never in a loop or a recor
   )
 })
 
-test('a compression we do not know is named', () => {
+test('a compression we do not know is named, or passed over by who asks for that', () => {
   const zstd = patched(write(some(1)), (batch) => batch.writeInt16BE(4, 21))
   expect(() => read(zstd)).toThrow('zstd')
+  const records: LogRecord[] = []
+  expect(readBatches(Buffer.concat([zstd, at(write(some(1)), 1)]), 'topic', 3, 0, records, true)).toBe(2)
+  expect(records.map(({ offset }) => offset)).toEqual([1])
 })
 
 test('a gzipped batch that swells beyond all bounds is refused', () => {
