@@ -81,6 +81,19 @@ export const kinds: readonly Kind[] = [
       description,
     ],
   },
+  {
+    command: 'routes',
+    kind: 'routes',
+    about: 'routes of messages to topics',
+    columns: [
+      name,
+      { title: 'FILTERS', of: property('topicFilters') },
+      { title: 'TARGET', of: (row) => Object.values(((row.properties as Json | undefined)?.target ?? {}) as Json).join(' ') },
+      { title: 'STATE', of: (row) => (row.status as Json | undefined)?.state },
+      { title: 'LAG', of: (row) => (row.status as Json | undefined)?.lag },
+      description,
+    ],
+  },
 ]
 
 /** By either name. */

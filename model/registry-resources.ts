@@ -11,6 +11,7 @@ import {
   whenQueueFull,
 } from './namespace-limits.ts'
 import { type Permission, permissionNamed } from './permission.ts'
+import { type NamespaceRouting, type RouteProperties, readRoute, readRouting } from './routes.ts'
 
 /** Integers, strings and lists of strings; no booleans (spec 1.10). */
 export type AttributeValue = string | number | readonly string[]
@@ -84,6 +85,7 @@ export interface NamespaceProperties extends ClientAuthentication {
   readonly alternativeAuthenticationNameSources: readonly AlternativeAuthenticationNameSource[]
   readonly maximumSessionExpiryInHours?: number
   readonly maximumClientSessionsPerAuthenticationName?: number
+  readonly routing?: NamespaceRouting
   readonly limits?: NamespaceLimits
   readonly publicNetworkAccess?: 'Enabled' | 'Disabled'
   readonly inboundIpRules?: readonly IpRule[]
@@ -119,6 +121,7 @@ export interface ResourceProperties {
   topics: NamespaceTopicProperties
   /** Their names are `{topic}/{subscription}`. */
   eventSubscriptions: EventSubscriptionProperties
+  routes: RouteProperties
   namespace: NamespaceProperties
 }
 
@@ -133,6 +136,7 @@ export const resourceKinds = [
   'apiKeys',
   'topics',
   'eventSubscriptions',
+  'routes',
   'namespace',
 ] as const satisfies readonly ResourceKind[]
 
@@ -251,6 +255,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
   },
   topics: readNamespaceTopic,
   eventSubscriptions: readEventSubscription,
+  routes: readRoute,
   namespace(json) {
     const configuration = object(json.topicSpacesConfiguration)
     const authentication = object(configuration.clientAuthentication)
@@ -262,6 +267,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
       ...(typeof maximumSessionExpiryInHours === 'number' ? { maximumSessionExpiryInHours } : {}),
       ...(typeof maximumClientSessionsPerAuthenticationName === 'number' ? { maximumClientSessionsPerAuthenticationName } : {}),
       ...(json.limits === undefined ? {} : { limits: readLimits(object(json.limits)) }),
+      ...readRouting(configuration),
       ...readNetwork(json),
     }
   },

@@ -54,6 +54,7 @@ export class RegistryView {
     apiKeys: new Map(),
     topics: new Map(),
     eventSubscriptions: new Map(),
+    routes: new Map(),
     namespace: new Map(),
   }
   readonly #clientsByName = new Map<string, Resource<'clients'>>()
@@ -104,6 +105,9 @@ export class RegistryView {
   /** By `{topic}/{subscription}`. */
   get eventSubscriptions(): ReadonlyMap<string, Resource<'eventSubscriptions'>> {
     return this.#kinds.eventSubscriptions
+  }
+  get routes(): ReadonlyMap<string, Resource<'routes'>> {
+    return this.#kinds.routes
   }
   /** The namespace's own settings, when they were ever written. */
   get namespace(): Resource<'namespace'> | undefined {

@@ -255,6 +255,21 @@ export const registrySettings = {
     outcome: refused,
     metric: reached('SUBSCRIPTIONS_PER_TOPIC_MAX'),
   },
+  ROUTES_MAX: {
+    kind: 'number',
+    default: 100,
+    min: 1,
+    max: 1000,
+    unit: 'routes',
+    about: 'Routes of a namespace',
+    outcome: refused,
+    metric: reached('ROUTES_MAX'),
+  },
+  ROUTE_KAFKA_TOPICS: {
+    kind: 'text',
+    default: '*',
+    about: 'Kafka topics that routes may write to besides those of their namespace, separated by commas; * at the end of one for anything; empty: none',
+  },
   TOPIC_TEMPLATES_MAX: {
     kind: 'number',
     default: 100,

@@ -1,4 +1,4 @@
-/** What putting and deleting namespace topics and event subscriptions takes besides the record: their Kafka topics, and what goes with them. */
+/** What putting and deleting namespace topics, event subscriptions and routes takes besides the record: Kafka topics, and what goes with them. */
 import { splitSubscriptionName } from '../model/event-subscriptions.ts'
 import type { Resource, ResourceKind } from '../model/registry-resources.ts'
 import { deadLetterTopicOf } from './event-subscription-rules.ts'
@@ -15,6 +15,15 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
   if (kind === 'topics') {
     const partitions = registry.view.topics.get(name)?.properties.partitions
     return { partitions: partitions ?? (await eventTopics.partitionsOf(name, properties.partitions as number | undefined)) }
+  }
+  if (kind === 'routes') {
+    const { kafkaTopic } = (properties.target ?? {}) as { readonly kafkaTopic?: string }
+    if (kafkaTopic !== undefined) eventTopics.checkRouteTarget(kafkaTopic)
+    return registry.view.routes.has(name) ? {} : { messagesEnd: await eventTopics.messagesEnd() }
+  }
+  if (kind === 'namespace') {
+    const { routeTopicResourceId } = (properties.topicSpacesConfiguration ?? {}) as { readonly routeTopicResourceId?: string }
+    return routeTopicResourceId === undefined || registry.view.namespace?.properties.routing ? {} : { messagesEnd: await eventTopics.messagesEnd() }
   }
   if (kind !== 'eventSubscriptions') return {}
   const { topic } = splitSubscriptionName(name)

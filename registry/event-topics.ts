@@ -59,6 +59,19 @@ export class EventTopics {
     if (!(await this.#asking(() => this.#log.topicExists(topicName)))) throw refuse('must be an existing Kafka topic')
   }
 
+  /** Where the namespace's messages end, by shard: whatever is published after this was called stands behind. Rejects with Problem. */
+  async messagesEnd(): Promise<readonly number[]> {
+    const ends = await this.#asking(() => this.#log.endOffsets(this.#plan.names.messages))
+    return Array.from({ length: ends.size }, (_, shard) => ends.get(shard) ?? 0)
+  }
+
+  /** Throws Problem for a Kafka topic that the broker lives on: a route would break it. */
+  checkRouteTarget(kafkaTopic: string): void {
+    if (!isOwnedTopic(this.#plan, kafkaTopic)) return
+    const rule = `must be a namespace topic, or not begin with ${this.#plan.prefix}.`
+    throw badRequest([{ field: 'target.kafkaTopic', value: kafkaTopic, rule }])
+  }
+
   /** Deletes the Kafka topic with all it holds. Rejects with Problem. */
   async remove(topic: string): Promise<void> {
     await this.#asking(() => this.#log.deleteTopics([this.#name(topic)]))

@@ -1,9 +1,9 @@
 /** The life cycle events of registry changes: Event Grid's for clients (LC-03, LC-04), and of every change who made it, before and after. */
 import { type EventSubscriptionProperties, shownEventSubscription } from '../model/event-subscriptions.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
-import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
+import { type Resource, type ResourceKind, type ResourceProperties, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
-import { shownWebhook } from './resources.ts'
+import { shownRoute, shownWebhook } from './resources.ts'
 
 /** One change, as written. */
 export interface Change {
@@ -61,6 +61,7 @@ function clientEvent(change: Change, namespaceName: string, source: string): Key
 /** Hashes of keys and passwords, secret headers and a URL's query are of use to nobody who reads the log. */
 function shown(kind: ResourceKind, properties: object | undefined): object | null {
   if (properties === undefined) return null
+  if (kind === 'routes') return shownRoute(properties as ResourceProperties['routes'])
   if (kind === 'eventSubscriptions') return shownEventSubscription(properties as EventSubscriptionProperties)
   const { hash: _hash, passwordHash: _passwordHash, webhookAuthentication, ...others } = properties as Readonly<Record<string, unknown>>
   const { endpointUrl } = Object(webhookAuthentication) as { readonly endpointUrl?: string }

@@ -5,6 +5,7 @@ import type { Resource } from '../model/registry-resources.ts'
 import { RegistryView } from '../model/registry-view.ts'
 import { type ApiOptions, missing } from './api.ts'
 import { type Caller, checkDeployment } from './callers.ts'
+import { findForPut } from './event-resources.ts'
 import type { AskedNamespace } from './namespace-rules.ts'
 import type { DeploymentPart, ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
@@ -102,7 +103,8 @@ export function addNamespaceRoutes(api: FastifyInstance, options: ApiOptions): v
       const { begins, ...would } = namespaces.preview(name, asked)
       // Whatever is wrong with its settings is wrong before it begins.
       const there = namespaces.find(name)
-      const put = { kind: 'namespace', name, properties } as const
+      const known = there && (await findForPut('namespace', name, properties, there))
+      const put = { kind: 'namespace', name, properties, found: known } as const
       commandOf(request, { ...put, warnings: [] }, options).decide(there?.registry.view ?? new RegistryView(), Date.now())
       const dryRun = isDryRun(request)
       if (dryRun && begins) return { dryRun, change: 'create' }

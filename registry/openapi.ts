@@ -15,6 +15,7 @@ const singular: Readonly<Record<ResourceKind, string>> = {
   apiKeys: 'ApiKey',
   topics: 'Topic',
   eventSubscriptions: 'EventSubscription',
+  routes: 'Route',
   namespace: 'Namespace',
 }
 

@@ -12,6 +12,7 @@ import { Problem, type Violation } from './problem.ts'
 import type { Command } from './registry.ts'
 import { readBody, resourceSchemas } from './resource-schemas.ts'
 import { deleteCommand, findResource, matchesTag, namesOfKind, notFound, pageOfNames, putCommand, type Representation, representation } from './resources.ts'
+import { statusOf } from './route-status.ts'
 import type { Found } from './rules.ts'
 import { badRequest } from './violations.ts'
 
@@ -143,7 +144,8 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
     const { at } = request
     const resource = findResource(at.registry.view, kind, nameOf(request))
     if (!resource) throw notFound(kind, nameOf(request))
-    return sendResource(request, reply, resource, showIn(at))
+    const status = await statusOf(kind, at, request.caller.by)
+    return sendResource(request, reply, resource, (shown, warnings) => ({ ...showIn(at)(shown, warnings), ...status(shown) }))
   })
 
   api.delete(path, { config: writing }, async (request, reply) => {
@@ -166,7 +168,9 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
     if (prefix !== '' && !registry.view.topics.has(prefix.slice(0, -1))) throw notFound('topics', prefix.slice(0, -1))
     const names = pageOfNames(namesOfKind(registry.view, kind), prefix + after, top + 1).filter((name) => name.startsWith(prefix))
     const page = names.slice(0, top)
-    const value = page.flatMap((name) => findResource(registry.view, kind, name) ?? []).map((resource) => representation(resource, namespace))
+    const status = await statusOf(kind, request.at, request.caller.by)
+    const found = page.flatMap((name) => findResource(registry.view, kind, name) ?? [])
+    const value = found.map((resource) => ({ ...representation(resource, namespace), ...status(resource) }))
     return { value, ...(names.length > top ? nextLink(page.at(-1)!.slice(prefix.length)) : {}) }
   })
 }

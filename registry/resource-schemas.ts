@@ -4,6 +4,7 @@ import { deliveryCountMax, minimumTlsVersions, operatorTypes, retentionDaysMax }
 import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
 import { permissions } from '../model/permission.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
+import { routeFormats, routeKeys, whenDeadEnd } from '../model/routes.ts'
 
 const description = { type: 'string', maxLength: 4096 }
 const object = (properties: object, required: readonly string[] = []) => ({ type: 'object', additionalProperties: false, properties, required })
@@ -77,6 +78,20 @@ const destination = object(
   ['endpointType', 'properties'],
 )
 
+const eventFilters = {
+  type: 'array',
+  items: object(
+    { operatorType: { enum: operatorTypes }, key: { type: 'string', minLength: 1, maxLength: filterTextMax }, value: {}, values: { type: 'array' } },
+    ['operatorType', 'key'],
+  ),
+}
+// Keys, values and their number are checked by events/enrichment.ts.
+const enrichment = { key: { type: 'string', maxLength: 256 }, value: { type: 'string', maxLength: 4096 } }
+const enrichments = object({
+  static: { type: 'array', maxItems: 1000, items: object({ ...enrichment, valueType: { enum: ['String'] } }, ['key', 'value']) },
+  dynamic: { type: 'array', maxItems: 1000, items: object(enrichment, ['key', 'value']) },
+})
+
 export const resourceSchemas: Readonly<Record<ResourceKind, { readonly properties: object }>> = {
   clients: object(
     {
@@ -145,13 +160,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
       // Its limits, and what each operator takes, are checked by events/filter.ts.
       filtersConfiguration: object({
         includedEventTypes: { type: 'array', maxItems: includedEventTypesMax, items: { type: 'string', minLength: 1, maxLength: filterTextMax } },
-        filters: {
-          type: 'array',
-          items: object(
-            { operatorType: { enum: operatorTypes }, key: { type: 'string', minLength: 1, maxLength: filterTextMax }, value: {}, values: { type: 'array' } },
-            ['operatorType', 'key'],
-          ),
-        },
+        filters: eventFilters,
         enableAdvancedFilteringOnArrays: { type: 'boolean' },
       }),
       expirationTimeUtc: { type: 'string', maxLength: 64 },
@@ -159,8 +168,24 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     },
     ['deliveryConfiguration'],
   ),
+  routes: object(
+    {
+      topicFilters: { type: 'array', minItems: 1, maxItems: 100, items: { type: 'string', minLength: 1, maxLength: 1024 } },
+      conditions: eventFilters,
+      target: object({ topic: { type: 'string', minLength: 3, maxLength: 50 }, kafkaTopic: { type: 'string', minLength: 1, maxLength: 249 } }),
+      format: { enum: routeFormats },
+      key: { enum: routeKeys },
+      enrichments,
+      onDeadEnd: { enum: whenDeadEnd },
+      description,
+    },
+    ['target'],
+  ),
   namespace: object({
     topicSpacesConfiguration: object({
+      routeTopicResourceId: { type: 'string', minLength: 1, maxLength: 2048 },
+      routingEnrichments: enrichments,
+      routingIdentityInfo: object({ type: { enum: ['None', 'SystemAssigned', 'UserAssigned'] }, userAssignedIdentity: { type: 'string', maxLength: 2048 } }),
       maximumSessionExpiryInHours: { type: 'integer', minimum: 1, maximum: 8760 },
       maximumClientSessionsPerAuthenticationName: { type: 'integer', minimum: 1, maximum: 10_000 },
       customDomains: {
@@ -209,6 +234,7 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
   caCertificates: ['provisioningState', 'issueTimeInUtc', 'expiryTimeInUtc'],
   apiKeys: [],
   topics: ['provisioningState'],
+  routes: [],
   eventSubscriptions: [
     'provisioningState',
     'deliveryConfiguration.queue.deadLetterDestinationWithResourceIdentity.identity',
@@ -226,9 +252,6 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
     'topicsConfiguration',
     'topicSpacesConfiguration.state',
     'topicSpacesConfiguration.hostname',
-    'topicSpacesConfiguration.routeTopicResourceId',
-    'topicSpacesConfiguration.routingEnrichments',
-    'topicSpacesConfiguration.routingIdentityInfo',
     'topicSpacesConfiguration.clientAuthentication.customJwtAuthentication.issuerCertificates',
     'topicSpacesConfiguration.clientAuthentication.webhookAuthentication.identity',
     'topicSpacesConfiguration.clientAuthentication.webhookAuthentication.azureActiveDirectoryApplicationIdOrUri',
@@ -237,7 +260,7 @@ const azureOnly: Readonly<Record<ResourceKind, readonly string[]>> = {
 }
 
 /** What may stand beside `properties`: our own answers can be sent back as they are. */
-const envelope = new Set(['id', 'name', 'type', 'etag', 'createdAt', 'updatedAt', 'by', 'warnings'])
+const envelope = new Set(['id', 'name', 'type', 'etag', 'createdAt', 'updatedAt', 'by', 'warnings', 'status'])
 /** What stands there in bodies of Azure's management API: taken out with a warning too. */
 const azureEnvelope = ['location', 'tags', 'sku', 'identity', 'systemData']
 

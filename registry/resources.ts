@@ -3,6 +3,7 @@ import { randomBytes, X509Certificate } from 'node:crypto'
 import { type EventSubscriptionProperties, shownEventSubscription, splitSubscriptionName } from '../model/event-subscriptions.ts'
 import { allGroup, type Resource, type ResourceKind, type ResourceProperties } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { type NamespaceRouting, namespaceRouteName, routesOf } from '../model/routes.ts'
 import { baseOf } from './client-authentication-rules.ts'
 import { Problem } from './problem.ts'
 import type { Command } from './registry.ts'
@@ -111,8 +112,20 @@ const builtInAll: Resource<'clientGroups'> = {
   offset: -1,
 }
 
+/** The route that the namespace's settings make, as one of the others; to be read only. */
+function namespaceRoute(view: RegistryView): Resource<'routes'> | undefined {
+  const { namespace } = view
+  const route = routesOf(view).get(namespaceRouteName)
+  if (!namespace || !route) return undefined
+  const { topicFilters, conditions, target, format, key, enrichments, onDeadEnd, from } = route
+  const { etag, createdAt, updatedAt, by, offset } = namespace
+  const properties = { topicFilters, conditions, target, format, key, enrichments, onDeadEnd, from, description: 'Of the namespace’s settings' }
+  return { kind: 'routes', name: namespaceRouteName, properties, etag, createdAt, updatedAt, by, offset }
+}
+
 /** A resource by name, the built-in ones too. */
 export function findResource(view: RegistryView, kind: ResourceKind, name: string): Resource | undefined {
+  if (kind === 'routes' && name === namespaceRouteName) return namespaceRoute(view)
   return kind === 'clientGroups' && name === allGroup ? builtInAll : view.of(kind).get(name)
 }
 
@@ -130,6 +143,7 @@ export function namesOfKind(view: RegistryView, kind: ResourceKind): readonly st
   if (known?.position === view.position) return known.names
   const names = [...view.of(kind).keys()]
   if (kind === 'clientGroups') names.push(allGroup)
+  if (kind === 'routes' && view.namespace?.properties.routing) names.push(namespaceRouteName)
   names.sort()
   kinds.set(kind, { position: view.position, names })
   return names
@@ -165,6 +179,17 @@ export function shownWebhook(endpointUrl: string): object {
   return endpointBaseUrl === endpointUrl ? { endpointUrl, endpointBaseUrl } : { endpointBaseUrl }
 }
 
+/** Where it began is the broker's own business. */
+export function shownRoute({ from: _, ...shown }: ResourceProperties['routes']): object {
+  return shown
+}
+
+function shownRouting(routing: NamespaceRouting | undefined): object {
+  if (!routing) return {}
+  const { from: _from, since: _since, ...shown } = routing
+  return shown
+}
+
 /** Properties in the nesting the API has (NS-04), without what nobody may see. */
 function apiProperties(resource: Resource): object {
   if (resource.kind === 'namespace') {
@@ -176,6 +201,7 @@ function apiProperties(resource: Resource): object {
       limits,
       publicNetworkAccess,
       inboundIpRules,
+      routing,
       ...settings
     } = (resource as Resource<'namespace'>).properties
     const clientAuthentication = {
@@ -185,12 +211,13 @@ function apiProperties(resource: Resource): object {
       webhookAuthentication: webhookAuthentication && shownWebhook(webhookAuthentication.endpointUrl),
     }
     return {
-      topicSpacesConfiguration: { ...settings, clientAuthentication },
+      topicSpacesConfiguration: { ...settings, ...shownRouting(routing), clientAuthentication },
       ...(limits ? { limits } : {}),
       ...(publicNetworkAccess ? { publicNetworkAccess } : {}),
       ...(inboundIpRules ? { inboundIpRules } : {}),
     }
   }
+  if (resource.kind === 'routes') return shownRoute(resource.properties as ResourceProperties['routes'])
   if (resource.kind === 'clients') return shownClient((resource as Resource<'clients'>).properties)
   if (resource.kind === 'eventSubscriptions') return shownEventSubscription(resource.properties as EventSubscriptionProperties)
   if (resource.kind !== 'apiKeys') return resource.properties

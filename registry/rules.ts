@@ -9,11 +9,13 @@ import { parseRange } from '../model/ip-rules.ts'
 import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import { namespaceRouteName } from '../model/routes.ts'
 import { readCaCertificate } from './ca-certificate.ts'
 import { checkClientAuthentication, checkUrl } from './client-authentication-rules.ts'
 import type { RegistryConfig } from './config.ts'
 import { type CheckedResource, checkEventSubscription, checkNamespaceTopic } from './event-subscription-rules.ts'
 import { Problem, type Violation } from './problem.ts'
+import { checkRoute, checkRouting } from './route-rules.ts'
 
 export type RegistryLimits = Pick<
   RegistryConfig,
@@ -26,6 +28,8 @@ export type RegistryLimits = Pick<
   | 'API_KEYS_MAX'
   | 'TOPICS_MAX'
   | 'SUBSCRIPTIONS_PER_TOPIC_MAX'
+  | 'ROUTES_MAX'
+  | 'ROUTE_KAFKA_TOPICS'
   | 'TOPIC_TEMPLATES_MAX'
   | 'CLIENT_ATTRIBUTES_MAX'
 >
@@ -56,6 +60,8 @@ export interface Found {
   readonly partitions?: number | undefined
   /** Of an event subscription: where it begins, if it is new. */
   readonly start?: SubscriptionStart | undefined
+  /** Of a route: where `messages` ends, by shard. */
+  readonly messagesEnd?: readonly number[] | undefined
 }
 
 /** A limit was reached; `limit` is its setting. */
@@ -84,6 +90,7 @@ const nameRules: Readonly<Record<ResourceKind, { readonly pattern: RegExp; reado
   apiKeys: siblingName,
   topics: siblingName,
   eventSubscriptions: { pattern: /^[A-Za-z0-9-]{3,50}\/[A-Za-z0-9-]{3,50}$/, rule: siblingName.rule },
+  routes: siblingName,
   namespace: { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' },
 }
 
@@ -95,6 +102,7 @@ const countLimits = {
   caCertificates: 'CA_CERTIFICATES_MAX',
   apiKeys: 'API_KEYS_MAX',
   topics: 'TOPICS_MAX',
+  routes: 'ROUTES_MAX',
 } as const satisfies Partial<Record<ResourceKind, keyof RegistryLimits>>
 
 function checkClient({ view, name, properties, limits }: Check): Checked {
@@ -273,29 +281,49 @@ function checkSubscription({ view, name, properties, limits, now, found }: Check
   return unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent.properties, start: found.start, now }))
 }
 
+function checkRouteResource({ view, name, properties, limits, found }: Check): Checked {
+  const before = view.routes.get(name)?.properties
+  if (!before && found?.messagesEnd === undefined) throw new Error('a route was to be written without its beginning')
+  const messagesEnd = found?.messagesEnd ?? []
+  return unlessWrong(checkRoute({ asked: properties, before, messagesEnd, allowed: limits.ROUTE_KAFKA_TOPICS, hasTopic: (topic) => view.topics.has(topic) }))
+}
+
 /** The full names of a topic's event subscriptions. */
 export function subscriptionsOf(view: RegistryView, topic: string): readonly string[] {
   return [...view.eventSubscriptions.keys()].filter((name) => splitSubscriptionName(name).topic === topic)
 }
 
 /** The namespace's settings, with what its limits ask for and do not get. What another process bounds is known there alone. */
-function checkNamespace({ view, properties, limits }: Check): Checked {
+function checkNamespace({ view, name, properties, limits, now, found }: Check): Checked {
   const asked = (properties.limits ?? {}) as Readonly<Record<string, unknown>>
-  const own: Readonly<Record<string, number | undefined>> = limits
+  const own: Readonly<Record<string, unknown>> = limits
   const warnings = Object.entries(namespaceLimits).flatMap(([name, { setting }]) => {
     const value = asked[name]
     const most = own[setting]
-    return typeof value === 'number' && most !== undefined && value > most
+    return typeof value === 'number' && typeof most === 'number' && value > most
       ? [`properties.limits.${name}: ${value} is above this deployment's ${setting} and counts as ${most}`]
       : []
   })
   checkIpRules(properties, limitInForce('inboundIpRules', properties.limits as NamespaceLimits | undefined, limits.INBOUND_IP_RULES_MAX))
   const configuration = properties.topicSpacesConfiguration as Json | undefined
-  const authentication = configuration?.clientAuthentication as Json | undefined
-  if (!authentication) return { properties, warnings }
+  if (!configuration) return { properties, warnings }
+  const { routeTopicResourceId: _topic, routingEnrichments: _enrichments, routingIdentityInfo: _identity, ...others } = configuration
+  const routing = unlessWrong(
+    checkRouting({
+      configuration,
+      namespace: name,
+      before: view.namespace?.properties.routing,
+      messagesEnd: found?.messagesEnd ?? [],
+      now,
+      hasTopic: (topic) => view.topics.has(topic),
+    }),
+  )
+  warnings.push(...routing.warnings)
+  const authentication = configuration.clientAuthentication as Json | undefined
+  if (!authentication) return { properties: { ...properties, topicSpacesConfiguration: { ...others, ...routing.properties } }, warnings }
   const checked = checkClientAuthentication(authentication, view.namespace?.properties.webhookAuthentication?.endpointUrl)
   if (checked.violations.length > 0) throw invalid(...checked.violations)
-  const topicSpacesConfiguration = { ...configuration, clientAuthentication: checked.clientAuthentication }
+  const topicSpacesConfiguration = { ...others, ...routing.properties, clientAuthentication: checked.clientAuthentication }
   return { properties: { ...properties, topicSpacesConfiguration }, warnings: [...warnings, ...checked.warnings] }
 }
 
@@ -321,6 +349,7 @@ const checks: Readonly<Record<ResourceKind, (check: Check) => Checked>> = {
   apiKeys: checkApiKey,
   topics: checkTopic,
   eventSubscriptions: checkSubscription,
+  routes: checkRouteResource,
   namespace: checkNamespace,
 }
 
@@ -348,6 +377,8 @@ export function checkName(kind: ResourceKind, name: string): void {
 
 /** Checks a resource that is to be deleted. Throws Problem. */
 export function checkDelete(kind: ResourceKind, name: string, view: RegistryView): void {
+  if (kind === 'routes' && name === namespaceRouteName)
+    throw new Problem(409, 'the route is one of the namespace’s settings: leave routeTopicResourceId out of them')
   if (kind === 'clientGroups' && name === allGroup) throw new Problem(409, `the client group ${allGroup} is built in and cannot be deleted (CG-02)`)
   // Bindings of $anonymous may stay: the group is the switch that lets strangers in, and must be easy to turn off.
   if (kind === 'clientGroups' && name === anonymousGroup) return
