@@ -154,6 +154,26 @@ export const routerSettings = {
     outcome: 'a message on a topic that has none yet is delivered and not retained',
     metric: 'loggerhead_not_retained_total{reason="full"}',
   },
+  ROUTE_BYTES_MAX: {
+    kind: 'number',
+    default: 4 * MiB,
+    min: 65_536,
+    max: 1024 * MiB,
+    unit: 'bytes',
+    about: 'Messages of one shard that one route has on their way to its target',
+    outcome: 'the route reads on when the target has taken some; nobody else waits',
+    metric: 'loggerhead_route_lag_messages',
+  },
+  ROUTE_RETRY_MAX: {
+    kind: 'number',
+    default: 30_000,
+    min: 1_000,
+    max: 43_200_000,
+    unit: 'ms',
+    about: 'Longest wait before a route tries a target again that is missing, refuses or fails; it begins with one second and doubles',
+    outcome: 'the route is tried again, for as long as the messages last',
+    metric: 'loggerhead_route_blocked',
+  },
   SHARED_STREAMS_MAX: {
     kind: 'number',
     default: 100_000,
@@ -198,6 +218,8 @@ export interface RouterConfig {
   readonly payloadCacheBytes: number
   readonly fetchBytesMax: number
   readonly sharedStreamsMax: number
+  readonly routeBytesMax: number
+  readonly routeRetryMsMax: number
   readonly snapshotRecords: number
   /** Of one shard. */
   readonly retainedBytesMax: number
@@ -232,6 +254,8 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
     fetchBytesMax: values.FETCH_BYTES_MAX,
     sharedStreamsMax: values.SHARED_STREAMS_MAX,
+    routeBytesMax: values.ROUTE_BYTES_MAX,
+    routeRetryMsMax: values.ROUTE_RETRY_MAX,
     snapshotRecords: values.SNAPSHOT_RECORDS,
     retainedBytesMax: values.RETAINED_BYTES_MAX,
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,

@@ -62,6 +62,35 @@ export function createRouterMetrics(registry: Registry) {
       labelNames: ['reason'],
       registers,
     }),
+    routed: new Counter({
+      name: 'loggerhead_mqtt_successful_routed_messages_total',
+      help: 'Event Grid’s Mqtt.SuccessfulRoutedMessages: messages that a route has written to its target',
+      registers,
+    }),
+    failedRouted: new Counter({
+      name: 'loggerhead_mqtt_failed_routed_messages_total',
+      help: 'Event Grid’s Mqtt.FailedRoutedMessages: messages that a route has given up',
+      labelNames: ['error'],
+      registers,
+    }),
+    routeMessages: new Counter({
+      name: 'loggerhead_route_messages_total',
+      help: 'Messages that a route has seen to: routed, or the reason why they were given up',
+      labelNames: ['route', 'outcome'],
+      registers,
+    }),
+    routeLag: new Gauge({
+      name: 'loggerhead_route_lag_messages',
+      help: 'Messages that a route has not come to yet',
+      labelNames: ['route', 'shard'],
+      registers,
+    }),
+    routeBlocked: new Gauge({
+      name: 'loggerhead_route_blocked',
+      help: '1 while a route holds or drops its messages, because its target is missing, refuses or fails',
+      labelNames: ['route', 'shard', 'error'],
+      registers,
+    }),
   }
 }
 

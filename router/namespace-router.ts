@@ -31,7 +31,7 @@ export interface NamespaceRouterOptions {
 export interface NamespaceRouter {
   readonly router: Router
   readonly registry: RegistryFollower
-  /** Answers when the request is for sessions or retained messages; false when it is for somebody else. */
+  /** Answers when the request is for sessions, retained messages or routes; false when it is for somebody else. */
   handle(request: IncomingMessage, response: ServerResponse): boolean
   stop(): Promise<void>
 }
@@ -55,7 +55,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     onFailed,
   })
   observeShards(options.metricsRegistry, () => router.levels())
-  const apis = [router.sessionsApi(key), router.retainedApi(key)]
+  const apis = [router.sessionsApi(key), router.retainedApi(key), router.routesApi(key)]
   return {
     router,
     registry,

@@ -15,8 +15,9 @@ import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
 import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
+import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
-import { readSnapshot, type Snapshot, writeSnapshot } from './snapshots.ts'
+import { readShelved, type Snapshot, writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
 
 /** Well below the shortest history window of an hour, ms. */
@@ -46,6 +47,7 @@ export interface OwnedShardOptions {
   >
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
+  readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'attributesOf' | 'onTrouble'>
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]
@@ -64,6 +66,7 @@ export class OwnedShard {
   readonly term: number
   readonly client: ClientShard
   readonly source: SourceShard
+  readonly routes: ShardRoutes
   readonly #options: OwnedShardOptions
   readonly #inbox: InboxFold
   readonly #lifecycle: LifecycleWriter
@@ -105,7 +108,7 @@ export class OwnedShard {
     ])
     const { limits, counters } = options.retained
     const retained = new RetainedStore({ shard, appender: fenced, topic: topics.retained, limits, counters, now, onRefused: options.onRefused })
-    const [snapshot] = await Promise.all([readSnapshot(log, topics.snapshots, shard), retained.load(log)])
+    const [{ snapshot, routes }] = await Promise.all([readShelved(log, topics.snapshots, shard), retained.load(log)])
     // Whatever the inbox up to the term was matched with is in `sessions` by now.
     await tail.catchUp()
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
@@ -129,7 +132,19 @@ export class OwnedShard {
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
     // Right before the owner of the clients looks at the fold: what ends from then on it is told of.
     adopt()
-    return new OwnedShard(options, { term, inbox, fenced, retained, position: Math.max(position, start), backlogEnd, lifecyclePosition, known, snapshot, held })
+    return new OwnedShard(options, {
+      term,
+      inbox,
+      fenced,
+      retained,
+      position: Math.max(position, start),
+      backlogEnd,
+      lifecyclePosition,
+      known,
+      snapshot,
+      held,
+      routes,
+    })
   }
 
   /** What is retained on the shard's topics. */
@@ -150,6 +165,7 @@ export class OwnedShard {
       readonly known: readonly Applied[]
       readonly snapshot: Snapshot | undefined
       readonly held: readonly HeldMessage[]
+      readonly routes: ShardRoutesOptions['progress']
     },
   ) {
     const { shard, appender, topics, tail, onRefused, now } = options
@@ -216,6 +232,19 @@ export class OwnedShard {
       partitions: options.shards,
       onRefused,
       onProgress: () => {},
+    })
+    this.routes = new ShardRoutes({
+      ...options.routes,
+      shard,
+      term,
+      namespace: options.namespace,
+      log,
+      topics,
+      fenced: state.fenced,
+      progress: state.routes,
+      isRepeat: (messageId, offset) => this.source.isRepeatElsewhere(messageId, offset),
+      onFenced: () => options.onSuperseded(this),
+      now,
     })
     for (const { offset, changes } of [...state.known, ...options.captured]) this.#lifecycle.applied(offset, changes)
     // The owner of the clients has just looked at the whole fold.
@@ -385,6 +414,7 @@ export class OwnedShard {
     this.source.close()
     this.#requests.close()
     this.#retained.close()
+    await this.routes.close()
     // Queues are folded by the owner only.
     for (const session of (this.#options.tail.folds[this.shard] as SessionFold).sessions.values()) session.resetQueue()
     await this.#fenced.close()

@@ -7,15 +7,19 @@ import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
-import type { TopicNames } from '../log/topics.ts'
+import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
 import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
+import type { Attributes } from '../model/registry-resources.ts'
+import { routesOf } from '../model/routes.ts'
 import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
+import type { Message } from '../schemas/records.ts'
+import { RoutingError, routingErrors } from '../telemetry/dimensions.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { SessionJudge } from './client-shard.ts'
 import type { RouterConfig } from './config.ts'
@@ -26,6 +30,9 @@ import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
 import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
+import type { RouteStatus } from './routes/route-runner.ts'
+import { RoutesApi } from './routes/routes-api.ts'
+import { Troubles } from './routes/troubles.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import type { RouterLevels, ShardLevels } from './shard-metrics.ts'
@@ -45,6 +52,13 @@ const stuckMs = 60_000
 const snapshotsMs = 1_500
 /** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
 const journalsMs = 1_000
+
+/** From the first on each twice as long, up to the last. */
+function doublings(first: number, last: number): readonly number[] {
+  const waits: number[] = []
+  for (let wait = first; wait < last; wait *= 2) waits.push(wait)
+  return [...waits, last]
+}
 
 /** Resolves with `work`, or when the time is over. */
 async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
@@ -94,6 +108,7 @@ export class Router {
   readonly #retainedPayloads: Payloads
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
+  readonly #troubles: Troubles
   /** Shards that the group says are ours. */
   readonly #assigned = new Set<number>()
   /** Shards being taken, with what was folded of their sessions meanwhile. */
@@ -109,6 +124,7 @@ export class Router {
     this.#options = options
     this.#queueLimits = this.#limitQueues()
     this.#retainedLimits = this.#limitRetained()
+    this.#troubles = new Troubles(options.now)
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
       log,
@@ -171,6 +187,16 @@ export class Router {
     })
   }
 
+  /** How routes get on, for the HTTP API. */
+  routesApi(key: string | undefined): RoutesApi {
+    return new RoutesApi({ routes: () => this.routes(), key })
+  }
+
+  /** The routes of this router's shards. */
+  routes(): readonly RouteStatus[] {
+    return [...this.#owned.values()].flatMap((owned) => owned.routes.status())
+  }
+
   retainedApi(key: string | undefined): RetainedApi {
     const { config, topics, logger } = this.#options
     return new RetainedApi({
@@ -197,6 +223,7 @@ export class Router {
         outstandingBytes: owned.source.outstandingBytes,
         attached: owned.client.attachedCount,
       })),
+      routes: this.routes(),
       subscriptions: this.#trie.size,
       sessions: this.#tail.folds.reduce((sum, fold) => sum + fold.sessions.size, 0),
       gateways: [...this.#gateways.all()].map((gateway) => ({ ...gateway.identity, linked: gateway.isLinked, silentMs: gateway.silentMs })),
@@ -252,7 +279,12 @@ export class Router {
     this.#watch(this.#deliver(this.#inboxes))
     registry.onChange(() => this.#registryChanged())
     this.#timers.push(
-      setInterval(() => this.#each((owned) => owned.writeProgress()), progressMs),
+      setInterval(() => {
+        this.#each((owned) => {
+          owned.writeProgress()
+          owned.routes.tick()
+        })
+      }, progressMs),
       setInterval(() => this.#tick(), 1_000),
     )
     const first = Promise.withResolvers<void>()
@@ -387,6 +419,27 @@ export class Router {
           },
           onSent: (count) => metrics.retainedSent.inc(count),
         },
+        routes: {
+          limits: {
+            bytesMax: config.routeBytesMax,
+            readBytes: Math.min(config.fetchBytesMax, config.routeBytesMax),
+            retryMs: doublings(1_000, config.routeRetryMsMax),
+          },
+          counters: {
+            routed: (route, count) => {
+              metrics.routed.inc(count)
+              metrics.routeMessages.inc({ route, outcome: 'routed' }, count)
+            },
+            failed: (route, error, count) => {
+              metrics.failedRouted.inc({ error: routingErrors.find((known) => known === error) ?? RoutingError.ServiceError }, count)
+              metrics.routeMessages.inc({ route, outcome: error }, count)
+            },
+          },
+          topicOf: (target) => ('topic' in target ? namespaceTopicName({ names: topics }, target.topic) : target.kafkaTopic),
+          attributesOf: (message) => this.#attributesOf(message),
+          onTrouble: (route, error) =>
+            this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),
+        },
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
         onSuperseded: (each) => void this.#superseded(each),
@@ -403,6 +456,7 @@ export class Router {
       // The loops have had nothing to hand on before the first shard.
       this.#aliveAt.match = this.#aliveAt.deliver = now()
       owned.goLive()
+      owned.routes.refresh(routesOf(registry.view), registry.view.position)
       this.#gateways.own(shard, owned.term)
       this.#inboxes?.seek(shard, owned.inboxPosition)
       this.#messages?.seek(shard, owned.source.position)
@@ -455,7 +509,9 @@ export class Router {
         }
         await owned.source.room(config.outstandingBytesMax)
       }
+      const from = owned.source.taken
       owned.source.take(stretch)
+      owned.routes.offer(from, stretch)
     }
   }
 
@@ -551,11 +607,35 @@ export class Router {
 
   #registryChanged(): void {
     this.#each((owned) => owned.client.rejudge())
+    this.#refreshRoutes()
     this.#retainedLimits = this.#limitRetained()
     const before = this.#queueLimits
     this.#queueLimits = this.#limitQueues()
     if (isSame(before.connected, this.#queueLimits.connected) && isSame(before.offline, this.#queueLimits.offline)) return
     this.#each((owned) => owned.client.limitsChanged())
+  }
+
+  #measureRoutes(): void {
+    const { routeLag, routeBlocked } = this.#options.metrics
+    routeLag.reset()
+    routeBlocked.reset()
+    for (const { route, shard, lag, error } of this.routes()) {
+      routeLag.set({ route, shard }, lag)
+      if (error !== undefined) routeBlocked.set({ route, shard, error }, 1)
+    }
+  }
+
+  #refreshRoutes(): void {
+    const { view } = this.#options.registry
+    const routes = routesOf(view)
+    this.#each((owned) => owned.routes.refresh(routes, view.position))
+  }
+
+  /** The publisher's attributes: the registry's, or those that its voucher gave the session. */
+  #attributesOf({ authenticationName, session, clientId }: Message): Attributes {
+    const { config, registry } = this.#options
+    const live = this.#tail.folds[partitionOf(Buffer.from(clientId), config.partitions)]?.live(session)
+    return live?.vouchedBy ? live.attributes : (registry.view.clientNamed(authenticationName)?.properties.attributes ?? {})
   }
 
   #limitQueues(): QueueLimitsInForce {
@@ -572,6 +652,7 @@ export class Router {
   #tick(): void {
     const { config, metrics, logger } = this.#options
     metrics.subscriptions.set(this.#trie.size)
+    this.#measureRoutes()
     this.#endWhenStuck()
     this.#each((owned) => {
       owned.tick()

@@ -1,6 +1,6 @@
 /**
  * A shard's folded state in the compacted topic `snapshots`, so that a start reads the tail of the journals and not all
- * of them, and journals may be shorter than sessions live. Keys are `chunk/<generation>/<k>` and `closed`; a snapshot
+ * of them, and journals may be shorter than sessions live. Keys are `chunk/<generation>/<k>`, `closed` and `route/<name>`; a snapshot
  * counts only with its closing record. The writer is fenced: a router that lost the shard is refused by Kafka.
  */
 import type { Appender, Log } from '../log/log.ts'
@@ -8,7 +8,7 @@ import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
 import { contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { HeldMessage, SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { HeldMessage, RouteProgress, SessionState, SnapshotClosed } from '../schemas/records.ts'
 
 export interface Snapshot {
   readonly closed: SnapshotClosed
@@ -17,12 +17,27 @@ export interface Snapshot {
   readonly held: readonly HeldMessage[]
 }
 
+/** What else stands in the shard's partition: how far its routes are, by name. */
+export interface Shelved {
+  readonly snapshot: Snapshot | undefined
+  readonly routes: ReadonlyMap<string, RouteProgress>
+}
+
 const chunkSizeMax = 512 * 1024
 const chunkKey = (generation: number, chunk: number): string => `chunk/${generation}/${chunk}`
 const closedKey = Buffer.from('closed')
+const routePrefix = 'route/'
+
+export const routeProgressKey = (route: string): Buffer => Buffer.from(routePrefix + route)
 
 /** The last complete snapshot of the shard; undefined when there is none. */
 export async function readSnapshot(log: Log, topic: string, shard: number): Promise<Snapshot | undefined> {
+  return (await readShelved(log, topic, shard)).snapshot
+}
+
+/** The snapshot, and how far the shard's routes are. */
+export async function readShelved(log: Log, topic: string, shard: number): Promise<Shelved> {
+  const routes = new Map<string, RouteProgress>()
   const chunks = new Map<string, readonly Buffer[]>()
   let closed: SnapshotClosed | undefined
   let offset = (await log.startOffsets(topic)).get(shard) ?? 0
@@ -31,8 +46,11 @@ export async function readSnapshot(log: Log, topic: string, shard: number): Prom
     const stretch = await log.read(topic, shard, offset)
     for (const { key, value } of stretch.records) {
       if (!key) continue
-      if (!value) chunks.delete(key.toString())
-      else {
+      if (!value) {
+        const name = key.toString()
+        chunks.delete(name)
+        if (name.startsWith(routePrefix)) routes.delete(name.slice(routePrefix.length))
+      } else {
         const record = decodeRecord(value)
         // Chunks are kept as copies: the fetched batch is far larger.
         if (record.name === 'SnapshotChunk')
@@ -41,11 +59,12 @@ export async function readSnapshot(log: Log, topic: string, shard: number): Prom
             record.value.sessions.map((bytes) => Buffer.from(bytes)),
           )
         else if (record.name === 'SnapshotClosed') closed = record.value
+        else if (record.name === 'RouteProgress') routes.set(record.value.route, record.value)
       }
     }
     offset = stretch.nextOffset
   }
-  if (!closed) return undefined
+  if (!closed) return { snapshot: undefined, routes }
   const states: SessionState[] = []
   const held: HeldMessage[] = []
   for (let chunk = 0; chunk < closed.chunks; chunk++) {
@@ -55,7 +74,7 @@ export async function readSnapshot(log: Log, topic: string, shard: number): Prom
     states.push(...contents.states)
     held.push(...contents.held)
   }
-  return { closed, states: joined(states), held }
+  return { snapshot: { closed, states: joined(states), held }, routes }
 }
 
 /**

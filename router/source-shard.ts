@@ -238,6 +238,11 @@ export class SourceShard {
     return untold
   }
 
+  /** The message of this id counts already, through another record. For who reads `messages` at another pace; what was forgotten is no repeat. */
+  isRepeatElsewhere(id: Buffer, offset: number): boolean {
+    return isRepeatable(id) && this.#repeats.isRepeat(id, offset)
+  }
+
   /** True when the message of a repeatable id counts already, through another record. */
   #isRepeat(id: Buffer, offset: number): boolean {
     if (!isRepeatable(id)) return false

@@ -569,6 +569,23 @@ export interface WillFired {
   readonly outcome: string
 }
 
+/** How far a route is with a shard's messages, and where its target stood then (topic `snapshots`, key: route/ and the route's name). */
+export interface RouteProgress {
+  readonly shard: number
+  readonly term: number
+  readonly route: string
+  /** Milliseconds since the epoch when the route was made: a later one of the same name begins anew. */
+  readonly since: number
+  /** Offset in `registry` of the record that the route was run by: it is gone only when a later view does not have it. */
+  readonly registryOffset: number
+  /** Offset in `messages`: everything below is in the target, or was dropped and counted. */
+  readonly position: number
+  /** Kafka topic that the route writes to. */
+  readonly target: string
+  /** By partition of the target: what the route has written of messages from the position on stands at or above. */
+  readonly targetOffsets: readonly number[]
+}
+
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
   Acknowledged: Acknowledged
@@ -588,6 +605,7 @@ export interface Records {
   RegistryEntry: RegistryEntry
   Released: Released
   Retained: Retained
+  RouteProgress: RouteProgress
   SessionEnded: SessionEnded
   SessionState: SessionState
   ShardOwned: ShardOwned

@@ -33,6 +33,7 @@ export const RoutingError = {
   ServiceError: 'ServiceError',
 } as const
 export type RoutingError = (typeof RoutingError)[keyof typeof RoutingError]
+export const routingErrors = Object.values(RoutingError)
 
 export const directions = ['Inbound', 'Outbound'] as const
 export const levelsOfService = ['0', '1', '2'] as const

@@ -1,0 +1,39 @@
+/** What a route makes of a message: whether it wants it, and the record for its target. Pure, compiled once per route. */
+import { type CloudEvent, cloudEventOf, withAttributes } from '../../events/cloud-event.ts'
+import { type ClientAttributes, compileEnrichments } from '../../events/enrichment.ts'
+import { compileFilters } from '../../events/filter.ts'
+import { binaryRecord, type RecordContent, rawRecord, structuredRecord } from '../../events/kafka-binding.ts'
+import type { Route } from '../../model/routes.ts'
+import { matches } from '../../mqtt/topic.ts'
+import type { Message } from '../../schemas/records.ts'
+
+export interface MessageMapping {
+  /** Whether the topic is one of the route's. */
+  wantsTopic(topic: string): boolean
+  /** Undefined when the route's conditions do not hold. `attributes` are the publisher's, asked for only when they are needed. */
+  recordOf(message: Message, attributes: () => ClientAttributes): RecordContent | undefined
+  keyOf(message: Message): Buffer
+}
+
+export function compileMapping(route: Pick<Route, 'topicFilters' | 'conditions' | 'format' | 'enrichments' | 'key'>, namespace: string): MessageMapping {
+  const { topicFilters, format, key } = route
+  const enrich = compileEnrichments(route.enrichments)
+  const isWanted = route.conditions.length === 0 ? undefined : compileFilters({ filters: route.conditions })
+  return {
+    wantsTopic: (topic) => topicFilters.some((filter) => matches(filter, topic)),
+    keyOf: (message) => Buffer.from(key === 'mqttTopic' ? message.topic : message.authenticationName),
+    recordOf(message, attributes) {
+      const added = enrich(message, attributes)
+      if (format === 'raw' && !isWanted) return rawRecord(message, added)
+      const event = withAttributes(cloudEventOf(message, namespace), added)
+      if (isWanted && !isWanted(filtered(event))) return undefined
+      if (format === 'raw') return rawRecord(message, added)
+      return format === 'cloudEventsBinary' ? binaryRecord(event) : structuredRecord(event)
+    },
+  }
+}
+
+const filtered = ({ attributes, data }: CloudEvent) => ({
+  attribute: (name: string) => (Object.hasOwn(attributes, name) ? attributes[name] : undefined),
+  data: () => (data.kind === 'json' ? data.value() : data.kind === 'text' ? data.bytes.toString() : undefined),
+})

@@ -1,0 +1,175 @@
+/** The routes of one shard, in its owner's hands: begun, changed and ended as the registry says, each with a runner of its own. */
+import type { ClientAttributes } from '../../events/enrichment.ts'
+import { type Appender, type Log, LogClosed, type Stretch } from '../../log/log.ts'
+import { isSameRoute, type Route, type RouteTarget } from '../../model/routes.ts'
+import { encodeRecord } from '../../schemas/codec.ts'
+import type { Message, RouteProgress } from '../../schemas/records.ts'
+import { routeProgressKey } from '../snapshots.ts'
+import { type Destination, type RouteCounters, type RouteLimits, RouteRunner, type RouteStatus } from './route-runner.ts'
+
+export interface ShardRoutesOptions {
+  readonly shard: number
+  readonly term: number
+  readonly namespace: string
+  readonly log: Log
+  readonly topics: { readonly messages: string; readonly snapshots: string }
+  /** Writes to the shard's compacted topics, under Kafka's fence. */
+  readonly fenced: Appender
+  /** As earlier owners left it, by route. */
+  readonly progress: ReadonlyMap<string, RouteProgress>
+  readonly limits: RouteLimits
+  readonly counters: RouteCounters
+  /** The Kafka topic of a target. */
+  topicOf(target: RouteTarget): string
+  isRepeat(messageId: Buffer, offset: number): boolean
+  attributesOf(message: Message): ClientAttributes
+  onFenced(): void
+  /** A route does not get on: for the log, at a bounded rate. */
+  onTrouble(route: string, error: Error): void
+  readonly now: () => number
+}
+
+export class ShardRoutes {
+  readonly #options: ShardRoutesOptions
+  readonly #runners = new Map<string, RouteRunner>()
+  /** Of routes that have no runner now. */
+  readonly #progress: Map<string, Omit<RouteProgress, 'shard' | 'term'>>
+  #wanted: ReadonlyMap<string, Route> = new Map()
+  #registryPosition = 0
+  /** Changes are carried out one after another. */
+  #turn: Promise<void> = Promise.resolve()
+  #appender: Promise<Appender> | undefined
+  #isClosed = false
+
+  constructor(options: ShardRoutesOptions) {
+    this.#options = options
+    this.#progress = new Map(options.progress)
+  }
+
+  /** The routes as the registry has them at a position. */
+  refresh(routes: ReadonlyMap<string, Route>, registryPosition: number): void {
+    const isNews = routes.size !== this.#wanted.size || [...routes].some(([name, route]) => !isSame(this.#wanted.get(name), route))
+    this.#wanted = routes
+    this.#registryPosition = registryPosition
+    if (!isNews && !this.#hasForgotten()) return
+    this.#turn = this.#turn.then(() => this.#apply())
+  }
+
+  /** A stretch of the shard's messages that was just matched; everything before `from` was offered earlier. */
+  offer(from: number, stretch: Stretch): void {
+    for (const runner of this.#runners.values()) runner.offer(from, stretch)
+  }
+
+  /** Twice a second. */
+  tick(): void {
+    for (const runner of this.#runners.values()) runner.tick()
+  }
+
+  status(): readonly RouteStatus[] {
+    return [...this.#runners.values()].map((runner) => runner.status())
+  }
+
+  /** Ends all routes here; what is on its way is answered first, or given up. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.all([...this.#runners.values()].map((runner) => this.#end(runner)))
+    await this.#turn
+    await this.#closeAppender()
+  }
+
+  async #apply(): Promise<void> {
+    const ended = [...this.#runners.values()].filter((runner) => !isSame(this.#wanted.get(runner.route.name), runner.route))
+    await Promise.all(ended.map((runner) => this.#end(runner)))
+    if (this.#isClosed) return
+    for (const name of this.#forgotten()) {
+      this.#progress.delete(name)
+      await this.#write(routeProgressKey(name), null).catch(() => {})
+    }
+    for (const route of this.#wanted.values()) {
+      if (this.#runners.has(route.name)) continue
+      const runner = this.#runnerOf(route)
+      this.#runners.set(route.name, runner)
+      runner.start()
+    }
+  }
+
+  async #end(runner: RouteRunner): Promise<void> {
+    runner.tick()
+    await runner.close()
+    this.#progress.set(runner.route.name, runner.progress)
+    this.#runners.delete(runner.route.name)
+  }
+
+  /** A view that is behind the one a route was run by does not know that it is gone. */
+  #forgotten(): readonly string[] {
+    return [...this.#progress.values()]
+      .filter(({ route, registryOffset }) => !this.#wanted.has(route) && registryOffset < this.#registryPosition)
+      .map(({ route }) => route)
+  }
+
+  #hasForgotten(): boolean {
+    return this.#progress.size > 0 && this.#forgotten().length > 0
+  }
+
+  #runnerOf(route: Route): RouteRunner {
+    const { shard, term, namespace, log, topics, limits, counters, isRepeat, attributesOf, onFenced, onTrouble, now } = this.#options
+    const progress = this.#progress.get(route.name)
+    return new RouteRunner({
+      route,
+      shard,
+      namespace,
+      log,
+      messages: topics.messages,
+      destination: this.#destinationOf(route.target),
+      progress: progress && { ...progress, shard, term },
+      limits,
+      counters,
+      writeProgress: (written) => this.#write(routeProgressKey(route.name), encodeRecord('RouteProgress', { ...written, shard, term })),
+      isRepeat,
+      attributesOf,
+      onFenced,
+      onTrouble: (error) => onTrouble(route.name, error),
+      now,
+    })
+  }
+
+  #destinationOf(target: RouteTarget): Destination {
+    return {
+      topic: this.#options.topicOf(target),
+      log: this.#options.log,
+      isExactlyOnce: true,
+      appender: () => this.#openAppender(),
+      breakAppender: (broken) => void this.#closeAppender(broken),
+    }
+  }
+
+  #write(key: Buffer, value: Buffer | null): Promise<number> {
+    const { fenced, topics, shard, now } = this.#options
+    return fenced.write({ topic: topics.snapshots, partition: shard, key, value, timestamp: now() })
+  }
+
+  /** One for all routes of the shard: an epoch is the shard's. */
+  #openAppender(): Promise<Appender> {
+    const { log, topics, shard } = this.#options
+    if (this.#isClosed) return Promise.reject(new LogClosed())
+    this.#appender ??= log.appender({ transactionalId: `${topics.messages}.routes.shard-${shard}` })
+    const opened = this.#appender
+    opened.catch(() => {
+      if (this.#appender === opened) this.#appender = undefined
+    })
+    return opened
+  }
+
+  /** Only the one that is broken: another route may have seen to it already. */
+  async #closeAppender(broken?: Appender): Promise<void> {
+    const opened = this.#appender
+    const appender = await opened?.catch(() => undefined)
+    if (this.#appender !== opened || (broken && appender !== broken)) return
+    this.#appender = undefined
+    await appender?.close()
+  }
+}
+
+function isSame(a: Route | undefined, b: Route | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && isSameRoute(a, b))
+}

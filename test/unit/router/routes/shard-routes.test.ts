@@ -1,0 +1,446 @@
+import { afterEach, expect, test } from '@jest/globals'
+import type { Appender, Log, LogRecord } from '../../../../log/log.ts'
+import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
+import { partitionOf } from '../../../../log/partitioner.ts'
+import type { Route } from '../../../../model/routes.ts'
+import { readRouterConfig } from '../../../../router/config.ts'
+import type { RouteError } from '../../../../router/routes/route-runner.ts'
+import { ShardRoutes } from '../../../../router/routes/shard-routes.ts'
+import { readShelved } from '../../../../router/snapshots.ts'
+import { encodeMessage } from '../../../../schemas/message-record.ts'
+import type { Message } from '../../../../schemas/records.ts'
+
+const messages = 'loggerhead.default.messages'
+const snapshots = 'loggerhead.default.snapshots'
+const shard = 0
+
+const message = (topic: string, payload: string, more: Partial<Message> = {}): Message => ({
+  messageId: Buffer.from(payload.padEnd(16, '\0').slice(0, 16)),
+  clientId: 'c',
+  session: 0,
+  receivedAt: 1_700_000_000_000,
+  topic,
+  qos: 1,
+  retain: false,
+  messageExpiryInterval: null,
+  authenticationName: 'device',
+  gateway: 'g',
+  protocolVersion: 5,
+  payloadFormatIndicator: null,
+  contentType: null,
+  responseTopic: null,
+  correlationData: null,
+  userProperties: [],
+  payload: Buffer.from(payload),
+  ...more,
+})
+
+const route = (more: Partial<Route> = {}): Route => ({
+  name: 'all',
+  topicFilters: ['#'],
+  conditions: [],
+  target: { kafkaTopic: 'target' },
+  format: 'raw',
+  key: 'mqttTopic',
+  enrichments: { static: [], dynamic: [] },
+  onDeadEnd: 'hold',
+  from: [0],
+  since: 1,
+  offset: 1,
+  ...more,
+})
+
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close()
+})
+
+async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 8_000; !(await isTrue()); ) {
+    if (Date.now() > end) throw new Error('the condition did not come true in time')
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+/** The log with some of its methods in other hands. */
+function watched(log: MemoryLog, methods: Partial<Log>): Log {
+  return new Proxy<Log>(log, {
+    get(target, name) {
+      const method = methods[name as keyof Log] ?? target[name as keyof Log]
+      return typeof method === 'function' ? method.bind(target) : method
+    },
+  })
+}
+
+const deleted = { 'cleanup.policy': 'delete' }
+
+async function world(target: { readonly partitions?: number; readonly settings?: Record<string, string>; readonly isMissing?: boolean } = {}) {
+  const store = new MemoryStore()
+  const log = new MemoryLog(store)
+  closing.push(() => log.close())
+  const topic = (name: string, partitions: number, settings: Record<string, string> = deleted) => ({ name, partitions, replication: 1, settings })
+  await log.createTopics([topic(messages, 1), topic(snapshots, 1, { 'cleanup.policy': 'compact' })])
+  const makeTarget = (name = 'target'): Promise<void> => log.createTopics([topic(name, target.partitions ?? 2, target.settings)])
+  if (!target.isMissing) await makeTarget()
+  const publisher = await log.appender()
+  const publish = (record: Message): Promise<number> =>
+    publisher.write({ topic: messages, partition: shard, key: Buffer.from(record.topic), value: encodeMessage(record), timestamp: record.receivedAt })
+  /** What stands in the target, partition by partition. */
+  const routed = async (name = 'target'): Promise<LogRecord[]> => {
+    const records: LogRecord[] = []
+    for (const [partition, end] of await log.endOffsets(name)) {
+      for (let at = (await log.startOffsets(name)).get(partition) ?? 0; at < end; ) {
+        const stretch = await log.read(name, partition, at)
+        records.push(...stretch.records)
+        at = stretch.nextOffset
+      }
+    }
+    return records
+  }
+  const payloads = async (name?: string): Promise<string[]> => (await routed(name)).map(({ value }) => String(value))
+  const failures: [string, RouteError, number][] = []
+  const troubles: string[] = []
+  let fences = 0
+  /** Takes the shard, as an owner does. */
+  const own = async (
+    options: { readonly log?: Log; readonly bytesMax?: number; readonly repeats?: ReadonlyMap<string, number> } = {},
+  ): Promise<ShardRoutes> => {
+    const own = options.log ?? log
+    const fenced: Appender = await own.appender({ transactionalId: 'snapshots' })
+    await fenced.write({ topic: snapshots, partition: shard, key: Buffer.from('fence'), value: null, timestamp: 0 })
+    const { routes } = await readShelved(own, snapshots, shard)
+    const owner = new ShardRoutes({
+      shard,
+      term: 1,
+      namespace: 'default',
+      log: own,
+      topics: { messages, snapshots },
+      fenced,
+      progress: routes,
+      limits: { bytesMax: options.bytesMax ?? 1_000_000, readBytes: 64_000, retryMs: [5, 10] },
+      counters: { routed() {}, failed: (name, error, count) => failures.push([name, error, count]) },
+      topicOf: (to) => ('topic' in to ? `namespace.${to.topic}` : to.kafkaTopic),
+      isRepeat: (id, offset) => (options.repeats?.get(id.toString()) ?? offset) !== offset,
+      attributesOf: () => ({ type: 'door' }),
+      onFenced: () => fences++,
+      onTrouble: (_, error) => troubles.push(error.message),
+      now: Date.now,
+    })
+    closing.push(() => owner.close())
+    return owner
+  }
+  const of = (...routes: readonly Route[]) => new Map(routes.map((each) => [each.name, each]))
+  return { store, log, publish, routed, payloads, own, of, makeTarget, failures, troubles, fences: () => fences }
+}
+
+test('RT-01 what stood in the log since the route was made is routed, and then what comes, in order per key', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  for (let i = 0; i < 5; i++) await publish(message('a', `m${i}`))
+  const owner = await own()
+  owner.refresh(of(route({ from: [2] })), 2)
+  await until(async () => (await payloads()).length === 3)
+  for (let i = 5; i < 8; i++) {
+    const offset = await publish(message('a', `m${i}`))
+    owner.offer(offset, await log.read(messages, shard, offset))
+  }
+  await until(async () => (await payloads()).length === 6)
+  expect(await payloads()).toEqual(['m2', 'm3', 'm4', 'm5', 'm6', 'm7'])
+  expect(owner.status()).toMatchObject([{ route: 'all', state: 'Running', position: 8, lag: 0, routed: 6 }])
+})
+
+test('a stretch that was fetched for everybody is taken from there, and what a route missed it reads itself', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.state === 'Running')
+  for (let i = 0; i < 4; i++) await publish(message('a', `m${i}`))
+  const whole = await log.read(messages, shard, 0)
+  const part = (from: number, to: number) => ({ ...whole, records: whole.records.slice(from, to), nextOffset: to })
+  owner.offer(0, part(0, 1))
+  owner.offer(1, part(1, 2))
+  owner.offer(3, part(3, 4))
+  owner.offer(0, part(0, 4))
+  await until(async () => (await payloads()).length === 4)
+  expect(await payloads()).toEqual(['m0', 'm1', 'm2', 'm3'])
+})
+
+test('each route has its own filters, conditions, key, form and pace, and says where its records come from', async () => {
+  const { publish, routed, own, of, makeTarget } = await world({ partitions: 4 })
+  await makeTarget('events')
+  await publish(message('doors/1', '{"open":true}', { payloadFormatIndicator: 1 }))
+  await publish(message('doors/2', '{"open":false}', { payloadFormatIndicator: 1 }))
+  await publish(message('windows/1', 'x'))
+  const owner = await own()
+  owner.refresh(
+    of(
+      route({ name: 'raw', topicFilters: ['doors/+'], key: 'authenticationName' }),
+      route({
+        name: 'open',
+        target: { kafkaTopic: 'events' },
+        format: 'cloudEventsBinary',
+        conditions: [{ operatorType: 'BoolEquals', key: 'data.open', value: true }],
+        enrichments: { static: [{ key: 'site', value: 'north' }], dynamic: [{ key: 'kind', value: `\${client.attributes.type}` }] },
+      }),
+    ),
+    2,
+  )
+  await until(async () => (await routed()).length === 2 && (await routed('events')).length === 1)
+  expect((await routed()).map(({ key, partition }) => [String(key), partition])).toEqual([
+    ['device', partitionOf(Buffer.from('device'), 4)],
+    ['device', partitionOf(Buffer.from('device'), 4)],
+  ])
+  const [event] = await routed('events')
+  expect(String(event?.key)).toBe('doors/1')
+  expect(event?.headers.map(({ name, value }) => [name, String(value)])).toEqual([
+    ['ce_specversion', '1.0'],
+    ['ce_id', Buffer.from('{"open":true}\0\0\0').toString('hex')],
+    ['ce_source', 'default'],
+    ['ce_type', 'MQTT.EventPublished'],
+    ['ce_time', '2023-11-14T22:13:20.000Z'],
+    ['ce_subject', 'doors/1'],
+    ['content-type', 'application/json'],
+    ['ce_site', 'north'],
+    ['ce_kind', 'door'],
+    ['loggerhead_route', 'open@1'],
+    ['loggerhead_source', 'loggerhead.default.messages/0/0'],
+  ])
+})
+
+test('a copy of a message that counts already is not routed', async () => {
+  const { publish, payloads, own, of } = await world({ partitions: 1 })
+  await publish(message('a', 'once'))
+  await publish(message('a', 'once'))
+  await publish(message('a', 'more'))
+  const owner = await own({ repeats: new Map([[Buffer.from('once'.padEnd(16, '\0')).toString(), 0]]) })
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.position === 3)
+  expect(await payloads()).toEqual(['once', 'more'])
+})
+
+test('exactly once: a successor reads back what the route has written since its last progress, whatever was on its way', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 3 })
+  const total = 300
+  for (let i = 0; i < total; i++) await publish(message(`t/${i % 7}`, `m${i}`))
+  // Each owner dies with its progress untold: nothing is ticked, nothing closed.
+  for (let death = 0; death < 6; death++) {
+    const owner = await own({ bytesMax: 3_000 })
+    owner.refresh(of(route()), 2)
+    await until(async () => (await payloads()).length > death * 40)
+  }
+  const last = await own()
+  last.refresh(of(route()), 2)
+  await until(() => last.status()[0]?.position === total)
+  const found = await payloads()
+  expect(found.toSorted()).toEqual(Array.from({ length: total }, (_, i) => `m${i}`).toSorted())
+  for (let key = 0; key < 7; key++) {
+    const own = found.map((payload) => Number(payload.slice(1))).filter((i) => i % 7 === key)
+    expect(own).toEqual(own.toSorted((a, b) => a - b))
+  }
+  expect((await log.endOffsets('target')).size).toBe(3)
+})
+
+test('exactly once: the owner before, still alive, can write nothing once another has taken over', async () => {
+  const { log, publish, payloads, own, of, fences } = await world({ partitions: 1 })
+  const older = await own()
+  older.refresh(of(route()), 2)
+  await until(() => older.status()[0]?.state === 'Running')
+  const newer = await own()
+  newer.refresh(of(route()), 2)
+  await until(() => newer.status()[0]?.state === 'Running')
+  const offset = await publish(message('a', 'm0'))
+  for (const owner of [older, newer]) owner.offer(offset, await log.read(messages, shard, offset))
+  await until(async () => (await payloads()).length === 1 && fences() > 0)
+  expect(await payloads()).toEqual(['m0'])
+})
+
+test('a route goes on where its progress stands, and reads the target from there only', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  for (let i = 0; i < 10; i++) await publish(message('a', `m${i}`))
+  const first = await own()
+  first.refresh(of(route()), 2)
+  await until(() => first.status()[0]?.position === 10)
+  await first.close()
+  expect((await readShelved(log, snapshots, shard)).routes.get('all')).toMatchObject({ position: 10, target: 'target', targetOffsets: [10], since: 1 })
+  await publish(message('a', 'm10'))
+  const reads: number[] = []
+  const counting = watched(log, {
+    read: (...args: Parameters<Log['read']>) => {
+      if (args[0] === 'target') reads.push(args[2])
+      return log.read(...args)
+    },
+  })
+  const second = await own({ log: counting })
+  second.refresh(of(route()), 2)
+  await until(() => second.status()[0]?.position === 11)
+  expect(reads).toEqual([])
+  expect(await payloads()).toEqual(Array.from({ length: 11 }, (_, i) => `m${i}`))
+})
+
+test('RT-05 a target that is missing holds the route as long as the messages last, visibly, and nobody else', async () => {
+  const { publish, payloads, own, of, makeTarget, failures } = await world({ partitions: 1, isMissing: true })
+  await makeTarget('other')
+  for (let i = 0; i < 3; i++) await publish(message('a', `m${i}`))
+  const owner = await own()
+  owner.refresh(of(route(), route({ name: 'other', target: { kafkaTopic: 'other' } })), 2)
+  await until(async () => (await payloads('other')).length === 3)
+  await until(() => owner.status()[0]?.state === 'Held')
+  expect(owner.status()[0]).toMatchObject({ route: 'all', error: 'TopicNotFoundError', detail: 'the topic target does not exist', position: 0 })
+  await makeTarget()
+  await until(async () => (await payloads()).length === 3)
+  expect(owner.status()[0]).toMatchObject({ state: 'Running', routed: 3, failed: 0 })
+  expect(owner.status()[0]?.error).toBeUndefined()
+  expect(failures).toEqual([])
+})
+
+test('RT-05 with onDeadEnd drop, as in the preset eventgrid, what cannot be routed is dropped and counted', async () => {
+  const { log, publish, payloads, own, of, makeTarget, failures } = await world({ partitions: 1, isMissing: true })
+  for (let i = 0; i < 3; i++) await publish(message('a', `m${i}`))
+  const owner = await own()
+  owner.refresh(of(route({ onDeadEnd: 'drop' })), 2)
+  await until(() => owner.status()[0]?.position === 3)
+  expect(failures).toEqual([
+    ['all', 'TopicNotFoundError', 1],
+    ['all', 'TopicNotFoundError', 1],
+    ['all', 'TopicNotFoundError', 1],
+  ])
+  await makeTarget()
+  await until(() => owner.status()[0]?.state === 'Running')
+  await publish(message('a', 'm3'))
+  owner.offer(3, await log.read(messages, shard, 3))
+  await until(async () => (await payloads()).length === 1)
+  expect(await payloads()).toEqual(['m3'])
+})
+
+test('a message that is too large for the target is counted and passed over alone', async () => {
+  const { publish, payloads, own, of, failures, troubles } = await world({ partitions: 1, settings: { 'max.message.bytes': '2000' } })
+  await publish(message('a', 'm0'))
+  await publish(message('a', 'x'.repeat(3_000)))
+  await publish(message('a', 'm2'))
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.position === 3)
+  expect(await payloads()).toEqual(['m0', 'm2'])
+  expect(failures).toEqual([['all', 'MessageTooLarge', 1]])
+  expect(troubles).toHaveLength(1)
+})
+
+test('messages that retention removed before the route came to them are counted, never silent', async () => {
+  const { store, publish, payloads, own, of, failures } = await world({ partitions: 1 })
+  for (let i = 0; i < 5; i++) await publish(message('a', `m${i}`))
+  store.truncate(messages, shard, 3)
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.position === 5)
+  expect(failures).toEqual([['all', 'Gone', 3]])
+  expect(await payloads()).toEqual(['m3', 'm4'])
+})
+
+test('a topic that compresses anew is no target: what stands there could not be read back', async () => {
+  const { own, of } = await world({ settings: { 'compression.type': 'zstd' } })
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.error === 'UnsuitableTarget')
+  expect(owner.status()[0]?.detail).toContain('compression.type zstd')
+})
+
+test('a route that is changed goes on with what it has not done; one that is deleted ends, and its progress with it', async () => {
+  const { log, publish, payloads, own, of, makeTarget } = await world({ partitions: 1 })
+  await makeTarget('elsewhere')
+  await publish(message('a', 'm0'))
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.position === 1)
+  owner.refresh(of(route({ target: { kafkaTopic: 'elsewhere' }, offset: 2 })), 3)
+  await publish(message('a', 'm1'))
+  await until(async () => (await payloads('elsewhere')).length === 1)
+  expect([await payloads(), await payloads('elsewhere')]).toEqual([['m0'], ['m1']])
+  owner.tick()
+  owner.refresh(of(), 4)
+  await until(async () => (await readShelved(log, snapshots, shard)).routes.size === 0)
+  expect(owner.status()).toEqual([])
+})
+
+test('a view of the registry that is behind does not end a route that was made later', async () => {
+  const { log, publish, own, of } = await world({ partitions: 1 })
+  await publish(message('a', 'm0'))
+  const first = await own()
+  first.refresh(of(route({ offset: 9 })), 10)
+  await until(() => first.status()[0]?.position === 1)
+  await first.close()
+  const second = await own()
+  second.refresh(of(), 9)
+  await second.close()
+  expect((await readShelved(log, snapshots, shard)).routes.size).toBe(1)
+})
+
+test('a route of the same name that is made anew begins anew, and is not taken for the one before', async () => {
+  const { publish, payloads, own, of } = await world({ partitions: 1 })
+  await publish(message('a', 'm0'))
+  const owner = await own()
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.position === 1)
+  owner.refresh(of(route({ since: 2, offset: 2 })), 3)
+  await until(async () => (await payloads()).length === 2)
+  expect(await payloads()).toEqual(['m0', 'm0'])
+})
+
+test('a broken appender is replaced by one with a new epoch, for all routes, and nothing is written twice', async () => {
+  const { log, publish, payloads, own, of, makeTarget } = await world({ partitions: 1 })
+  await makeTarget('other')
+  const appenders: Appender[] = []
+  const watching = watched(log, {
+    appender: async (options?: { transactionalId?: string }) => {
+      const appender = await log.appender(options)
+      if (options?.transactionalId?.includes('routes')) appenders.push(appender)
+      return appender
+    },
+  })
+  const owner = await own({ log: watching, bytesMax: 2_000 })
+  owner.refresh(of(route(), route({ name: 'other', target: { kafkaTopic: 'other' } })), 2)
+  const total = 60
+  for (let i = 0; i < total; i++) {
+    await publish(message('a', `m${i}`))
+    owner.offer(i, await log.read(messages, shard, i))
+    if (i % 20 === 19) await appenders.at(-1)?.close()
+  }
+  await until(() => owner.status().every(({ position }) => position === total))
+  const all = Array.from({ length: total }, (_, i) => `m${i}`)
+  expect([await payloads(), await payloads('other')]).toEqual([all, all])
+  expect(appenders.length).toBeGreaterThan(1)
+})
+
+test('at ROUTE_BYTES_MAX a route reads on only when the target has taken some, and ROUTE_RETRY_MAX bounds its waits', async () => {
+  const { config } = readRouterConfig({ ROUTE_BYTES_MAX: '65536', ROUTE_RETRY_MAX: '2000' })
+  expect([config.routeBytesMax, config.routeRetryMsMax]).toEqual([65_536, 2_000])
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  const total = 200
+  for (let i = 0; i < total; i++) await publish(message('a', `m${i}`.padEnd(1_000, '.')))
+  const waiting: (() => void)[] = []
+  let isHeld = true
+  const slow = watched(log, {
+    appender: async (options?: { transactionalId?: string }) => {
+      const inner = await log.appender(options)
+      if (!options?.transactionalId?.includes('routes')) return inner
+      const append: Appender['append'] = (record, done) =>
+        inner.append(record, (error, offset) => (isHeld ? waiting.push(() => done(error, offset)) : done(error, offset)))
+      return new Proxy(inner, {
+        get: (target, name: keyof Appender) => {
+          const method = name === 'append' ? append : target[name]
+          return typeof method === 'function' ? method.bind(target) : method
+        },
+      })
+    },
+  })
+  const owner = await own({ log: slow, bytesMax: config.routeBytesMax })
+  owner.refresh(of(route()), 2)
+  await until(() => waiting.length > 0)
+  const before = waiting.length
+  owner.offer(0, await log.read(messages, shard, 0))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(waiting.length * 1_000).toBeLessThan(2 * config.routeBytesMax + 4_000)
+  expect([before < total, owner.status()[0]?.position]).toEqual([true, 0])
+  isHeld = false
+  for (const done of waiting.splice(0)) done()
+  await until(() => owner.status()[0]?.position === total)
+  expect(await payloads()).toHaveLength(total)
+})
