@@ -173,7 +173,7 @@ export interface Log {
   offsetsAt(topic: string, timestampMs: number): Promise<ReadonlyMap<number, number>>
   /** Makes missing topics; throws TopicMismatch when an existing one differs in partitions. */
   createTopics(specs: readonly TopicSpec[]): Promise<void>
-  /** Whether the topic exists now. */
+  /** Whether the topic exists now. Rejects with NotAuthorized when this process may not know. */
   topicExists(topic: string): Promise<boolean>
   /** Deletes topics with all they hold; those that do not exist are passed over. */
   deleteTopics(topics: readonly string[]): Promise<void>
@@ -209,6 +209,14 @@ export class FencedError extends AppendError {
   constructor(message: string, options?: ErrorOptions & { readonly outcome?: 'refused' | 'unknown' }) {
     super(message, options?.outcome ?? 'refused', options)
     this.name = 'FencedError'
+  }
+}
+
+/** The log does not let this process read, or know of, what it asked for. Final until somebody changes its permissions. */
+export class NotAuthorized extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'NotAuthorized'
   }
 }
 

@@ -1,7 +1,7 @@
 /** Topics: making them and asking how they are set. */
 import { TopicMismatch, type TopicSpec } from '../log.ts'
 import type { Cluster } from './cluster.ts'
-import { errorType, KafkaError } from './kafkajs.ts'
+import { errorType, KafkaError, notAuthorized } from './kafkajs.ts'
 import { LinkError } from './link.ts'
 import { anyBroker, isCoordinatorRetriable } from './producer-id.ts'
 import type { Reads } from './reader.ts'
@@ -77,8 +77,10 @@ export class Admin {
     const cluster = this.#cluster
     cluster.watch(topic)
     await cluster.persist('metadata', () => cluster.refresh())
-    const exists = cluster.topic(topic)?.exists ?? false
+    const known = cluster.topic(topic)
+    const exists = known?.exists ?? false
     if (!exists) cluster.forget(topic)
+    if (known?.errorCode === 29) throw notAuthorized(`to tell of ${topic}`)
     return exists
   }
 

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
+import { NotAuthorized } from '../log.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -248,6 +249,12 @@ export class KafkaError extends Error {
     this.type = known.type
     this.code = code
   }
+}
+
+/** Kafka's TOPIC_AUTHORIZATION_FAILED, as the port has it. */
+export function notAuthorized(doing: string): NotAuthorized {
+  const cause = new KafkaError(doing, 29)
+  return new NotAuthorized(cause.message, { cause })
 }
 
 /** The protocol error's type of an error thrown by kafkajs, when it is one. */

@@ -122,10 +122,10 @@ export function sequenceAfter(sequence: number, records: number): number {
   return (sequence + records) % 0x80000000
 }
 
-/** What the port calls Kafka's refusals. */
+/** What the port calls Kafka's refusals; undefined for those that neither a topic nor a record is to blame for. */
 export function refusalOf(errorCode: number): Refusal | undefined {
   if (errorCode === 3) return 'topicMissing'
   if (notAuthorized.has(errorCode)) return 'notAuthorized'
   if (errorCode === 10 || errorCode === 18) return 'tooLarge'
-  return refusedForOneRecord.has(errorCode) || refusedForGood.has(errorCode) ? 'invalid' : undefined
+  return refusedForOneRecord.has(errorCode) ? 'invalid' : undefined
 }

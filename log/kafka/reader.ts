@@ -2,7 +2,7 @@
 import { OffsetOutOfRange, type ReadOptions, type Stretch } from '../log.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
-import { KafkaError } from './kafkajs.ts'
+import { KafkaError, notAuthorized } from './kafkajs.ts'
 import { type Link, LinkError } from './link.ts'
 import {
   type FetchedPartition,
@@ -145,7 +145,7 @@ export class Reads {
     for (;;) {
       const known = this.#cluster.topic(topic)
       if (known?.exists) return known.partitions
-      if (Date.now() > until) throw new KafkaError(`to read ${topic}`, known?.errorCode || 3)
+      if (Date.now() > until) throw known?.errorCode === 29 ? notAuthorized(`to read ${topic}`) : new KafkaError(`to read ${topic}`, known?.errorCode || 3)
       await this.#cluster.pause(backoff.next())
       await this.#cluster.learn(topic)
     }
@@ -183,6 +183,7 @@ export class Reads {
         try {
           const link = await cluster.usableLink(node, 'read')
           await ask(link, group, (partition, errorCode) => {
+            if (errorCode === 29) throw notAuthorized(`to read ${topic}[${partition}]`)
             if (!isRetriableRead(errorCode)) throw new KafkaError(`to read ${topic}[${partition}]`, errorCode)
             if (errorCode === 3) missingSince ||= Date.now()
             again.push(partition)
@@ -203,7 +204,7 @@ export class Reads {
       await cluster.persist(`metadata of ${topic}`, () => cluster.refresh())
       const known = cluster.topic(topic)
       if (known && !known.exists) missingSince ||= Date.now()
-      if (known?.errorCode === 29) throw new KafkaError(`to read ${topic}`, 29)
+      if (known?.errorCode === 29) throw notAuthorized(`to read ${topic}`)
     }
   }
 }

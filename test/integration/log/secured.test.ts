@@ -11,7 +11,7 @@ import { makeDevelopmentCertificates } from '../../../access/certificates.ts'
 import { type AclRule, kafkaAcls, kafkaPrincipals } from '../../../log/kafka/acls.ts'
 import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
-import { AppendError } from '../../../log/log.ts'
+import { AppendError, NotAuthorized } from '../../../log/log.ts'
 import { ensureTopics, planTopics, topicNames, topicSettings, topicSpecs } from '../../../log/topics.ts'
 import { readSettings } from '../../../settings/setting.ts'
 import { libraryFolder } from '../../../stack/kafka/artifacts.ts'
@@ -221,6 +221,13 @@ run(
       /AUTHORIZATION_FAILED|authoriz/i,
     )
     await log.close()
+    const router = open('router')
+    await expect(router.topicExists('others')).rejects.toThrow(NotAuthorized)
+    const fenced = await router.appender({ transactionalId: `${names.messages}.routes.shard-0` })
+    await expect(fenced.fence(names.registry, [0])).rejects.toMatchObject({ name: 'AppendError', refusal: 'notAuthorized' })
+    await fenced.fence(names.snapshots, [0])
+    expect(await fenced.write(record(names.snapshots))).toBeGreaterThanOrEqual(0)
+    await router.close()
   },
   60_000,
 )
