@@ -7,7 +7,18 @@
  * cluster at least once: what was on its way when something died is written again, under the same event id.
  */
 import type { ClientAttributes } from '../../events/enrichment.ts'
-import { AppendError, type Appender, FencedError, type Log, LogClosed, type LogRecord, OffsetOutOfRange, type Refusal, type Stretch } from '../../log/log.ts'
+import {
+  AppendError,
+  type Appender,
+  FencedError,
+  type Log,
+  LogClosed,
+  type LogRecord,
+  NotAuthorized,
+  OffsetOutOfRange,
+  type Refusal,
+  type Stretch,
+} from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 import type { Route } from '../../model/routes.ts'
 import { decodeMessage } from '../../schemas/message-record.ts'
@@ -112,6 +123,7 @@ interface Open {
   readonly next: number
   left: number
   bytes: number
+  routed: number
   /** By partition of the target: the offset of the last record. */
   readonly ends: Map<number, number>
 }
@@ -125,6 +137,8 @@ const idleRefreshMs = 60_000
 /** What closing waits for answers to what is on its way, ms. */
 const closeMs = 1_000
 const recordOverhead = 200
+/** A position that moved over messages the route does not want is journaled this often, ms: they are only read again. */
+const idleJournalMs = 10_000
 const readableCompressions = new Set([undefined, 'producer', 'uncompressed', 'gzip'])
 
 export class RouteRunner {
@@ -148,6 +162,8 @@ export class RouteRunner {
   /** The topic that the offsets are of. */
   #target: string | undefined
   #journaled = ''
+  #journaledAt = 0
+  #journaledAppends = 0
   #refreshedAt = 0
   #appender: Appender | undefined
   #sink: Sink | undefined
@@ -183,13 +199,13 @@ export class RouteRunner {
   /** How far the route is. */
   get progress(): Omit<RouteProgress, 'shard' | 'term'> {
     const { name, since, offset } = this.route
-    const { topic } = this.#options.destination
     return {
       route: name,
       since,
       registryOffset: offset,
       position: this.#position,
-      target: this.#target ?? topic,
+      // Without a name nothing was written yet.
+      target: this.#target ?? '',
       targetOffsets: [...this.#targetOffsets],
     }
   }
@@ -209,14 +225,19 @@ export class RouteRunner {
     else this.#changed()
   }
 
-  /** Now and then: journals how far the route is, when that moved. */
-  tick(): void {
-    if (this.#isClosed || this.#target === undefined) return
+  /** Now and then: journals how far the route is, when that moved; the less often when nothing was written meanwhile. */
+  tick(isLast = false): void {
+    if (this.#isClosed) return
+    const now = this.#options.now()
+    if (!isLast && this.#appends === this.#journaledAppends && now - this.#journaledAt < idleJournalMs) return
     this.#refreshEnds()
     const { position, targetOffsets } = this.progress
     const journaled = `${position} ${targetOffsets}`
     if (journaled === this.#journaled) return
     this.#journaled = journaled
+    this.#journaledAt = now
+    // While something is on its way the position lags behind: then it is looked at again.
+    if (this.#inFlight === 0) this.#journaledAppends = this.#appends
     this.#options.writeProgress(this.progress).catch((error: unknown) => {
       this.#journaled = ''
       if (error instanceof FencedError) this.#options.onFenced()
@@ -284,7 +305,9 @@ export class RouteRunner {
     }
     const targetEnds = Array.from({ length: partitions }, (_, partition) => endOf(partition))
     if (this.#written.size > 0 && this.#target === topic) {
-      this.#readBack = { upTo: Math.max(...this.#written) + 1, ends: targetEnds }
+      let last = 0
+      for (const offset of this.#written) if (offset > last) last = offset
+      this.#readBack = { upTo: last + 1, ends: targetEnds }
       return
     }
     // Before the first record, so that whoever comes next knows where to read from.
@@ -342,13 +365,13 @@ export class RouteRunner {
     const lost = start - this.#taken
     this.#count('Gone', lost)
     this.#options.onTrouble(new DeadEnd('Gone', `${lost} messages were removed by retention before the route came to them`))
-    this.#open.push({ next: start, left: 0, bytes: 0, ends: new Map() })
+    this.#open.push({ next: start, left: 0, bytes: 0, routed: 0, ends: new Map() })
     this.#taken = start
     this.#advance()
   }
 
   #take(sink: Sink, records: readonly LogRecord[], next: number): void {
-    const open: Open = { next, left: 1, bytes: 0, ends: new Map() }
+    const open: Open = { next, left: 1, bytes: 0, routed: 0, ends: new Map() }
     this.#open.push(open)
     const wanted = new Map<string, boolean>()
     for (const { key, value, offset } of records) {
@@ -391,11 +414,10 @@ export class RouteRunner {
       this.#inFlight--
       if (error) this.#refused(open, error)
       else {
-        this.#routed++
+        open.routed++
         this.#failures = 0
         this.#trouble = undefined
         this.#isProbing = false
-        this.#options.counters.routed(this.route.name, 1)
         open.ends.set(partition, at)
         this.#settle(open)
       }
@@ -428,6 +450,8 @@ export class RouteRunner {
     while (this.#open[0]?.left === 0) {
       const done = this.#open.shift() as Open
       this.#bytes -= done.bytes
+      this.#routed += done.routed
+      if (done.routed > 0) this.#options.counters.routed(this.route.name, done.routed)
       this.#position = done.next
       for (const [partition, offset] of done.ends) this.#targetOffsets[partition] = offset + 1
     }
@@ -451,7 +475,8 @@ export class RouteRunner {
       return
     }
     const refusal = error instanceof AppendError ? error.refusal : undefined
-    const reason = error instanceof DeadEnd ? error.reason : refusal ? errorOf[refusal] : 'ServiceError'
+    const reason =
+      error instanceof NotAuthorized ? 'AuthenticationError' : error instanceof DeadEnd ? error.reason : refusal ? errorOf[refusal] : 'ServiceError'
     // Its sequences cannot go on.
     if (error instanceof AppendError && refusal === undefined) this.#break()
     if (this.#trouble?.error !== reason) this.#trouble = { error: reason, detail: error.message, since: now() }

@@ -86,6 +86,7 @@ export class ShardRoutes {
       await this.#write(routeProgressKey(name), null).catch(() => {})
     }
     for (const route of this.#wanted.values()) {
+      if (this.#isClosed) return
       if (this.#runners.has(route.name)) continue
       const runner = this.#runnerOf(route)
       this.#runners.set(route.name, runner)
@@ -94,7 +95,7 @@ export class ShardRoutes {
   }
 
   async #end(runner: RouteRunner): Promise<void> {
-    runner.tick()
+    runner.tick(true)
     await runner.close()
     this.#progress.set(runner.route.name, runner.progress)
     this.#runners.delete(runner.route.name)

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals'
-import type { Appender, Log, LogRecord } from '../../../../log/log.ts'
+import { type Appender, type Log, type LogRecord, NotAuthorized } from '../../../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
 import type { Route } from '../../../../model/routes.ts'
@@ -217,7 +217,7 @@ test('a copy of a message that counts already is not routed', async () => {
   expect(await payloads()).toEqual(['once', 'more'])
 })
 
-test('exactly once: a successor reads back what the route has written since its last progress, whatever was on its way', async () => {
+test('RT-04 exactly once: a successor reads back what the route has written since its last progress, whatever was on its way', async () => {
   const { log, publish, payloads, own, of } = await world({ partitions: 3 })
   const total = 300
   for (let i = 0; i < total; i++) await publish(message(`t/${i % 7}`, `m${i}`))
@@ -303,12 +303,30 @@ test('RT-05 with onDeadEnd drop, as in the preset eventgrid, what cannot be rout
     ['all', 'TopicNotFoundError', 1],
     ['all', 'TopicNotFoundError', 1],
   ])
+  owner.tick()
+  await until(async () => (await readShelved(log, snapshots, shard)).routes.get('all')?.position === 3)
   await makeTarget()
   await until(() => owner.status()[0]?.state === 'Running')
   await publish(message('a', 'm3'))
   owner.offer(3, await log.read(messages, shard, 3))
   await until(async () => (await payloads()).length === 1)
   expect(await payloads()).toEqual(['m3'])
+})
+
+test('RT-05 a target that Kafka does not let the router know of holds the route with its own reason', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  await publish(message('a', 'm0'))
+  let isDenied = true
+  const topicExists = async (topic: string): Promise<boolean> => {
+    if (isDenied) throw new NotAuthorized(`not for you: ${topic}`)
+    return log.topicExists(topic)
+  }
+  const owner = await own({ log: watched(log, { topicExists }) })
+  owner.refresh(of(route()), 2)
+  await until(() => owner.status()[0]?.state === 'Held')
+  expect(owner.status()[0]).toMatchObject({ error: 'AuthenticationError', detail: 'not for you: target' })
+  isDenied = false
+  await until(async () => (await payloads()).length === 1)
 })
 
 test('a message that is too large for the target is counted and passed over alone', async () => {
