@@ -73,6 +73,19 @@ describe('the command loggerhead', () => {
     expect(out).toContain('"topic":"demo/one"')
   }, 90_000)
 
+  test('the examples of docs/routing.md work as they stand', async () => {
+    const page = readFileSync(join(project, 'docs/routing.md'), 'utf8')
+    const examples = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text as string)
+    expect(examples).toHaveLength(1)
+    symlinkSync(join(project, 'docs'), join(folder, 'docs'))
+    const launcher = `npx() { shift; '${process.execPath}' '${join(project, 'cli/loggerhead.mjs')}' "$@"; }`
+    const { code, out, err } = await execute('bash', ['-euc', `${launcher}\n${examples.join('\n')}`])
+    expect([code, err]).toEqual([0, expect.not.stringContaining('loggerhead:')])
+    expect(out).toContain('5 to create, 0 to update, 0 to delete, 0 unchanged')
+    expect(out).toMatch(/^everything +\["#"\] +events +/m)
+    expect(out).toMatch(/^raw-readings .*plant-readings/m)
+  }, 90_000)
+
   test('resources: put, get, list, delete, dry run, and what is refused says field and rule', async () => {
     expect(JSON.parse(await ok('--json', 'spaces', 'put', 'cli-space', '{"topicTemplates": ["a/#"]}'))).toMatchObject({ name: 'cli-space' })
     expect(await ok('spaces', 'list')).toMatch(/^NAME .*\n(.*\n)*cli-space +\["a\/#"\]$/m)

@@ -1,11 +1,8 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { pino } from 'pino'
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
@@ -13,10 +10,10 @@ import type { Log } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
 import type { Message } from '../../schemas/records.ts'
+import { kafkaPython } from '../support/kafka-python.ts'
 
 /** The consumer examples of docs/examples, run as an analyst runs them, on records as the gateways write them. */
 
-const run = promisify(execFile)
 const project = dirname(dirname(import.meta.dirname))
 const brokers = process.env.KAFKA_BROKERS
 const topic = `examples-${randomBytes(4).toString('hex')}.default.messages`
@@ -151,30 +148,8 @@ async function lines(program: string, args: readonly string[], count: number): P
   })
 }
 
-/** The wheels that print_messages.py says to install, in a folder that later runs find again; or why there are none. */
-async function python(): Promise<{ readonly program: string } | { readonly missing: string }> {
-  const found = await run('python3', ['--version']).catch(() => null)
-  if (found === null) return { missing: 'no python3 on this machine' }
-  const install = /^ {4}pip install (.+)$/m.exec(readFileSync(join(project, 'docs/examples/print_messages.py'), 'utf8'))?.[1]?.split(' ') ?? []
-  const identity = createHash('sha256').update(`${found.stdout}${install.join()}`).digest('hex').slice(0, 12)
-  const folder = join(tmpdir(), `loggerhead-python-${process.getuid?.() ?? 0}-${identity}`)
-  const program = join(folder, 'bin/python')
-  const done = join(folder, 'installed')
-  if (existsSync(done)) return { program }
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { recursive: true })
-  try {
-    await run('python3', ['-m', 'venv', folder], { timeout: 120_000 })
-    await run(program, ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...install], { timeout: 180_000 })
-    writeFileSync(done, '')
-    return { program }
-  } catch (error) {
-    return { missing: `pip could not install ${install.join(' and ')}: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}` }
-  }
-}
-
 const withKafka = brokers === undefined ? describe.skip : describe
-const snake = brokers === undefined ? { missing: 'KAFKA_BROKERS is not set' } : await python()
+const snake = brokers === undefined ? { missing: 'KAFKA_BROKERS is not set' } : await kafkaPython()
 const withPython = 'missing' in snake ? test.skip : test
 const why = 'missing' in snake ? ` (skipped: ${snake.missing})` : ''
 

@@ -1,7 +1,12 @@
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type CloudEvent, Kafka, type KafkaMessage } from 'cloudevents'
+import { kafkaPython } from '../support/kafka-python.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { readRecords } from '../wire/kafka-log.ts'
+import { collectRecords, type FoundRecord, makeKafkaTopic } from '../wire/kafka-records.ts'
 import { JsClient } from './mqttjs.ts'
 import { clientBody, put, remove } from './registered.ts'
 
@@ -87,6 +92,127 @@ async function awaitEvents(matches: (subject: string) => boolean, count: number)
   })
   return last
 }
+
+const snake = await kafkaPython()
+const withPython = 'missing' in snake ? test.skip : test
+
+/** Parses a record as consumers of the `cloudevents` package do, and checks it against the specification. */
+function cloudEvent({ headers, value }: FoundRecord): Record<string, unknown> {
+  const event = Kafka.toEvent({ headers, value, body: value } as unknown as KafkaMessage) as CloudEvent
+  event.validate()
+  return event.toJSON() as Record<string, unknown>
+}
+
+describe('routes', () => {
+  const root = `routed/${randomBytes(4).toString('hex')}`
+  const structured = `events-${root.slice(7)}`
+  const raw = `raw-${root.slice(7)}`
+  const namespaceTopic = () => topic(`topic.${structured}`)
+
+  beforeAll(async () => {
+    await makeKafkaTopic(stack.brokers, structured, 3)
+    await put(stack, `topics/${structured}`, {})
+    const enrichments = {
+      static: [{ key: 'site', value: 'north' }],
+      dynamic: [
+        { key: 'device', value: `\${client.authenticationName}` },
+        { key: 'kind', value: `\${client.attributes.type}` },
+        { key: 'unit', value: `\${mqtt.message.userProperties['unit']}` },
+        { key: 'pfi', value: `\${mqtt.message.pfi}` },
+      ],
+    }
+    const topicFilters = [`${root}/#`]
+    await put(stack, 'routes/binary', { topicFilters, target: { topic: structured }, enrichments })
+    const conditions = [{ operatorType: 'NumberGreaterThan', key: 'data.celsius', value: 30 }]
+    await put(stack, 'routes/hot', { topicFilters, conditions, target: { kafkaTopic: structured }, format: 'cloudEventsStructured' })
+    await put(stack, 'routes/raw', { topicFilters, target: { kafkaTopic: raw }, format: 'raw', key: 'authenticationName' })
+    const client = await connect(`${root}-5`.replace('/', '-'), { username: 'thermometer' })
+    const properties = { payloadFormatIndicator: true, userProperties: { unit: ['C', 'K'] } }
+    await client.client.publishAsync(`${root}/a`, '{"celsius":21.5}', { qos: 1, properties })
+    await client.client.publishAsync(`${root}/a`, '{"celsius":31.5}', { qos: 1, properties })
+    const event = { specversion: '1.0', id: 'own-1', source: '/sensors/1', type: 'com.example.hot', celsius: '40' }
+    await client.client.publishAsync(`${root}/a`, '{"celsius":40}', { qos: 1, properties: { contentType: 'application/json', userProperties: event } })
+    await client.end()
+    const old = await connect(`${root}-4`.replace('/', '-'), { username: 'thermometer', protocolVersion: 4 })
+    await old.client.publishAsync(`${root}/a`, '{"celsius":50}', { qos: 1 })
+    await old.client.publishAsync('elsewhere/a', '{"celsius":60}', { qos: 1 })
+    await old.end()
+  }, 60_000)
+
+  test('RT-01 RT-06 a namespace topic gets events in binary mode that the cloudevents SDK reads, in order and with their enrichments', async () => {
+    const records = await collectRecords(stack.brokers, namespaceTopic(), (found) => found.length === 4)
+    const events = records.map(cloudEvent)
+    expect(records.map(({ key }) => key)).toEqual(new Array(4).fill(`${root}/a`))
+    const common = { source: 'default', type: 'MQTT.EventPublished', subject: `${root}/a`, site: 'north', device: 'thermometer', kind: '' }
+    expect(events).toMatchObject([
+      { ...common, datacontenttype: 'application/json', data: { celsius: 21.5 }, unit: 'C,K', pfi: '1' },
+      { ...common, data: { celsius: 31.5 } },
+      { id: 'own-1', source: '/sensors/1', type: 'com.example.hot', celsius: '40', data: { celsius: 40 }, site: 'north', unit: '', pfi: '' },
+      { ...common, datacontenttype: 'application/octet-stream', unit: '', pfi: '' },
+    ])
+    expect(records[3]?.value?.toString()).toBe('{"celsius":50}')
+    const inLog = (await readRecords(stack.brokers, topic('messages'), 'Message')).filter(({ value }) => value.topic === `${root}/a`)
+    expect(records.map(({ headers }) => headers.loggerhead_source)).toEqual(inLog.map(({ partition, offset }) => `${topic('messages')}/${partition}/${offset}`))
+    expect(events[0]?.id).toBe(inLog[0]?.value.messageId.toString('hex'))
+  })
+
+  test('a Kafka topic gets the events that the conditions choose, as JSON', async () => {
+    const records = await collectRecords(stack.brokers, structured, (found) => found.length === 2)
+    expect(records.map(({ headers }) => headers['content-type'])).toEqual(new Array(2).fill('application/cloudevents+json; charset=utf-8'))
+    expect(records.map(cloudEvent)).toMatchObject([{ data: { celsius: 31.5 } }, { id: 'own-1', data: { celsius: 40 } }])
+  })
+
+  withPython(
+    `Python reads the same events${'missing' in snake ? ` (skipped: ${snake.missing})` : ''}`,
+    async () => {
+      const { program } = snake as { readonly program: string }
+      const environment = { ...process.env, KAFKA_BROKERS: stack.brokers, TOPIC: namespaceTopic(), COUNT: '4' }
+      const { stdout } = await promisify(execFile)(program, ['docs/examples/print_events.py'], { env: environment, timeout: 60_000 })
+      const events = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+      expect(events).toMatchObject([
+        { data: { celsius: 21.5 }, site: 'north', device: 'thermometer' },
+        { data: { celsius: 31.5 } },
+        { id: 'own-1', data: { celsius: 40 } },
+        { data_base64: Buffer.from('{"celsius":50}').toString('base64') },
+      ])
+    },
+    90_000,
+  )
+
+  test('RT-05 a target that is missing is said by the API, the metrics and /status, and gets everything once it is there', async () => {
+    const state = async () =>
+      ((await stack.api('GET', '/namespaces/default/routes/raw')).body as { status: { state: string; error?: string; lag: number } }).status
+    await until('the route is held', 60_000, async () => (await state()).error === 'TopicNotFoundError')
+    expect(await state()).toMatchObject({ state: 'Held', detail: `the topic ${raw} does not exist` })
+    const { ports } = await stack.process('router')
+    const ask = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${ports.internal}/${path}`)).text()
+    expect(await ask('metrics')).toMatch(/loggerhead_route_blocked\{[^}]*route="raw"[^}]*error="TopicNotFoundError"[^}]*\} 1/)
+    expect(JSON.parse(await ask('status')).routes.filter(({ route }: { route: string }) => route === 'raw')[0]).toMatchObject({ state: 'Held' })
+    await makeKafkaTopic(stack.brokers, raw, 2)
+    const records = await collectRecords(stack.brokers, raw, (found) => found.length === 4, 60_000)
+    expect(records.map(({ key, value }) => [key, value?.toString()])).toEqual(
+      ['{"celsius":21.5}', '{"celsius":31.5}', '{"celsius":40}', '{"celsius":50}'].map((payload) => ['thermometer', payload]),
+    )
+    expect(records[0]?.headers).toMatchObject({ mqtt_topic: `${root}/a`, mqtt_qos: '1', mqtt_authentication_name: 'thermometer', mqtt_user_property_unit: 'K' })
+    await until('the route runs', 30_000, async () => (await state()).state === 'Running')
+    expect(await ask('metrics')).toMatch(/loggerhead_mqtt_successful_routed_messages_total(\{[^}]*\})? [1-9]/)
+  }, 120_000)
+
+  test('RT-01 the namespace’s own route setting is a route to one of its topics', async () => {
+    await put(stack, 'topics/everything', {})
+    await stack.api('PUT', '/namespaces/default', { topicSpacesConfiguration: { routeTopicResourceId: '/namespaces/default/topics/everything' } })
+    const client = await connect(`${root}-ns`.replace('/', '-'))
+    await client.client.publishAsync('anything/at/all', 'x', { qos: 1 })
+    await client.end()
+    const [record] = await collectRecords(stack.brokers, topic('topic.everything'), (found) => found.length === 1)
+    expect(cloudEvent(record as FoundRecord)).toMatchObject({ subject: 'anything/at/all', source: 'default' })
+    expect(record?.headers.loggerhead_route).toMatch(/^\$namespace@/)
+    await stack.api('PUT', '/namespaces/default', { topicSpacesConfiguration: {} })
+  }, 60_000)
+})
 
 describe('life cycle events', () => {
   test('a connection and its end share a sequence number, which grows with each connection; the reason is said', async () => {

@@ -4,6 +4,7 @@ import { type Stack, startStack } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
 import type { Load, Resumed } from './harness.ts'
+import { routedOnce } from './routed-once.ts'
 import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -49,6 +50,17 @@ describe('one of each', () => {
       deadlineMs,
     )
   }
+
+  const routerKills = isLong ? 10 : 2
+  test(
+    `RT-04 a route writes every message exactly once, in order per topic, when the router is killed ${routerKills} times, each soon after it is healthy again`,
+    async () => {
+      const { problems, routed } = await routedOnce(stack, routerKills)
+      expect(problems).toEqual([])
+      process.stderr.write(`routed ${routed} messages, each once\n`)
+    },
+    deadlineMs,
+  )
 
   for (const name of ['gateway', 'router', 'kafka']) {
     test(

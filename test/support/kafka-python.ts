@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const project = dirname(dirname(import.meta.dirname))
+
+/** The wheels that print_messages.py says to install, in a folder that later runs find again; or why there are none. */
+export async function kafkaPython(): Promise<{ readonly program: string } | { readonly missing: string }> {
+  const found = await run('python3', ['--version']).catch(() => null)
+  if (found === null) return { missing: 'no python3 on this machine' }
+  const install = /^ {4}pip install (.+)$/m.exec(readFileSync(join(project, 'docs/examples/print_messages.py'), 'utf8'))?.[1]?.split(' ') ?? []
+  const identity = createHash('sha256').update(`${found.stdout}${install.join()}`).digest('hex').slice(0, 12)
+  const folder = join(tmpdir(), `loggerhead-python-${process.getuid?.() ?? 0}-${identity}`)
+  const program = join(folder, 'bin/python')
+  const done = join(folder, 'installed')
+  if (existsSync(done)) return { program }
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  try {
+    await run('python3', ['-m', 'venv', folder], { timeout: 120_000 })
+    await run(program, ['-m', 'pip', 'install', '--quiet', '--only-binary', ':all:', ...install], { timeout: 180_000 })
+    writeFileSync(done, '')
+    return { program }
+  } catch (error) {
+    return { missing: `pip could not install ${install.join(' and ')}: ${(error as Error).message.split('\n').slice(0, 3).join(' ')}` }
+  }
+}
