@@ -14,8 +14,8 @@ export type RouteKey = (typeof routeKeys)[number]
 export const whenDeadEnd = ['hold', 'drop'] as const
 export type WhenDeadEnd = (typeof whenDeadEnd)[number]
 
-/** A topic of the namespace by its name, or a Kafka topic by its own. */
-export type RouteTarget = { readonly topic: string } | { readonly kafkaTopic: string }
+/** A topic of the namespace by its name, or a Kafka topic by its own, perhaps of another cluster that the operator has named. */
+export type RouteTarget = { readonly topic: string } | { readonly kafkaTopic: string; readonly cluster?: string }
 
 interface Json {
   readonly [field: string]: unknown
@@ -129,7 +129,8 @@ const positions = (value: unknown): readonly number[] => list(value).filter((eac
 function readTarget(value: unknown): RouteTarget | undefined {
   if (!isObject(value)) return undefined
   if (text(value.topic)) return { topic: value.topic }
-  return text(value.kafkaTopic) ? { kafkaTopic: value.kafkaTopic } : undefined
+  if (!text(value.kafkaTopic)) return undefined
+  return { kafkaTopic: value.kafkaTopic, ...(text(value.cluster) ? { cluster: value.cluster } : {}) }
 }
 
 export function readEnrichments(value: unknown): RouteEnrichments {

@@ -172,7 +172,11 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     {
       topicFilters: { type: 'array', minItems: 1, maxItems: 100, items: { type: 'string', minLength: 1, maxLength: 1024 } },
       conditions: eventFilters,
-      target: object({ topic: { type: 'string', minLength: 3, maxLength: 50 }, kafkaTopic: { type: 'string', minLength: 1, maxLength: 249 } }),
+      target: object({
+        topic: { type: 'string', minLength: 3, maxLength: 50 },
+        kafkaTopic: { type: 'string', minLength: 1, maxLength: 249 },
+        cluster: { type: 'string', pattern: '^[A-Za-z0-9-]{1,50}$' },
+      }),
       format: { enum: routeFormats },
       key: { enum: routeKeys },
       enrichments,

@@ -29,10 +29,12 @@ export function checkRoute({ asked, before, messagesEnd, allowed, hasTopic }: As
   }
   violations.push(...eventFilterViolations(conditions, 'properties.conditions'))
   violations.push(...enrichmentViolations(enrichments as Enrichments, 'properties.enrichments'))
-  const { topic, kafkaTopic } = target as { readonly topic?: string; readonly kafkaTopic?: string }
+  const { topic, kafkaTopic, cluster } = target as { readonly topic?: string; readonly kafkaTopic?: string; readonly cluster?: string }
   if ((topic === undefined) === (kafkaTopic === undefined))
     violations.push({ field: 'properties.target', rule: 'must name a topic of the namespace (topic) or a Kafka topic (kafkaTopic)' })
   if (topic !== undefined && !hasTopic(topic)) warnings.push(`properties.target.topic: there is no namespace topic “${topic}” yet`)
+  if (cluster !== undefined && kafkaTopic === undefined)
+    violations.push({ field: 'properties.target.cluster', value: cluster, rule: 'goes with kafkaTopic only' })
   if (kafkaTopic !== undefined) violations.push(...kafkaTopicViolations(kafkaTopic, allowed))
   const properties = {
     topicFilters,

@@ -164,6 +164,11 @@ export const routerSettings = {
     outcome: 'the route reads on when the target has taken some; nobody else waits',
     metric: 'loggerhead_route_lag_messages',
   },
+  ROUTE_CLUSTERS_FILE: {
+    kind: 'text',
+    default: '',
+    about: 'JSON file with other Kafka clusters that routes may write to: by name, the KAFKA_… settings of each connection. Read at the start; empty: none',
+  },
   ROUTE_RETRY_MAX: {
     kind: 'number',
     default: 30_000,

@@ -16,6 +16,7 @@ import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
 import { openTracing } from '../telemetry/tracing.ts'
 import { readRouterConfig } from './config.ts'
 import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts'
+import { parseClusters, RouteClusters } from './routes/route-clusters.ts'
 
 const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.env)
 
@@ -43,7 +44,11 @@ async function run(): Promise<void> {
     registry: metrics.process,
     logger,
   })
-  const common = { config, log, tls, key, tracing }
+  const clusters = new RouteClusters(
+    values.ROUTE_CLUSTERS_FILE === '' ? new Map() : parseClusters(readFileSync(values.ROUTE_CLUSTERS_FILE, 'utf8')),
+    (connection) => new KafkaLog({ ...connection, clientId: config.routerId, logger }),
+  )
+  const common = { config, log, tls, key, tracing, clusters }
   const home = await openNamespaceRouter({
     ...common,
     plan,
@@ -111,7 +116,7 @@ async function run(): Promise<void> {
     setTimeout(() => process.exit(0), 5_000).unref()
     Promise.all([home.stop(), others.close()])
       .then(() => tracing?.close())
-      .then(() => log.close())
+      .then(() => Promise.all([log.close(), clusters.close()]))
       .then(
         () => process.exit(0),
         (error) => fail(error, 'could not stop orderly'),

@@ -10,6 +10,7 @@ import type { Tracing } from '../telemetry/tracing.ts'
 import type { RouterConfig } from './config.ts'
 import { createRouterMetrics } from './metrics.ts'
 import { Router } from './router.ts'
+import type { RouteClusters } from './routes/route-clusters.ts'
 import { observeShards } from './shard-metrics.ts'
 
 export interface NamespaceRouterOptions {
@@ -21,6 +22,8 @@ export interface NamespaceRouterOptions {
   readonly logger: Logger
   readonly metricsRegistry: Registry
   readonly tls: DeliveryTls | undefined
+  /** Other Kafka clusters that routes may write to. */
+  readonly clusters: RouteClusters
   /** The key that the services use among themselves. */
   readonly key: string | undefined
   /** Null where nothing is traced. */
@@ -49,6 +52,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     metrics: createRouterMetrics(options.metricsRegistry),
     logger,
     now: Date.now,
+    clusters: options.clusters,
     tls,
     tracing: options.tracing ?? null,
     dial: (address, files) => dialDelivery(address, files, life),

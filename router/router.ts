@@ -30,6 +30,7 @@ import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
 import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
+import type { RouteClusters } from './routes/route-clusters.ts'
 import type { RouteStatus } from './routes/route-runner.ts'
 import { RoutesApi } from './routes/routes-api.ts'
 import { Troubles } from './routes/troubles.ts'
@@ -85,6 +86,8 @@ export interface RouterOptions {
   readonly metrics: RouterMetrics
   readonly logger: Logger
   readonly now: () => number
+  /** Other Kafka clusters that routes may write to. */
+  readonly clusters?: RouteClusters | undefined
   readonly tls?: DeliveryTls | undefined
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
@@ -436,6 +439,7 @@ export class Router {
             },
           },
           topicOf: (target) => ('topic' in target ? namespaceTopicName({ names: topics }, target.topic) : target.kafkaTopic),
+          clusterNamed: (name) => this.#options.clusters?.get(name),
           attributesOf: (message) => this.#attributesOf(message),
           onTrouble: (route, error) =>
             this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),

@@ -188,8 +188,10 @@ export class RouteRunner {
     this.#headers = new SourceHeaders(route.name, route.since, messages, shard)
     const known = progress?.since === route.since ? progress : undefined
     this.#position = this.#taken = known?.position ?? route.from[shard] ?? 0
-    this.#target = known?.target
-    this.#targetOffsets = [...(known?.targetOffsets ?? [])]
+    // What another cluster's topic of that name got is not known here.
+    const isKnown = known !== undefined && options.destination.isExactlyOnce
+    this.#target = isKnown ? known.target : undefined
+    this.#targetOffsets = isKnown ? [...known.targetOffsets] : []
   }
 
   start(): void {
@@ -213,7 +215,9 @@ export class RouteRunner {
   status(): RouteStatus {
     const { route, shard } = { route: this.route.name, shard: this.#options.shard }
     const lag = Number.isFinite(this.#known) ? Math.max(0, this.#known - this.#position) : 0
-    return { route, shard, state: this.#state, position: this.#position, lag, routed: this.#routed, failed: this.#failed, ...this.#trouble }
+    const { reachable, reason } = this.#options.destination.log.health()
+    const away = !reachable && !this.#trouble ? { error: 'ServiceError' as const, detail: `Kafka does not answer: ${reason}` } : undefined
+    return { route, shard, state: this.#state, position: this.#position, lag, routed: this.#routed, failed: this.#failed, ...this.#trouble, ...away }
   }
 
   /** A stretch that was just fetched for everybody; everything before `from` was offered earlier. */

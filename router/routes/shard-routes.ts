@@ -5,7 +5,7 @@ import { isSameRoute, type Route, type RouteTarget } from '../../model/routes.ts
 import { encodeRecord } from '../../schemas/codec.ts'
 import type { Message, RouteProgress } from '../../schemas/records.ts'
 import { routeProgressKey } from '../snapshots.ts'
-import { type Destination, type RouteCounters, type RouteLimits, RouteRunner, type RouteStatus } from './route-runner.ts'
+import { DeadEnd, type Destination, type RouteCounters, type RouteLimits, RouteRunner, type RouteStatus } from './route-runner.ts'
 
 export interface ShardRoutesOptions {
   readonly shard: number
@@ -21,6 +21,8 @@ export interface ShardRoutesOptions {
   readonly counters: RouteCounters
   /** The Kafka topic of a target. */
   topicOf(target: RouteTarget): string
+  /** Another Kafka cluster; undefined when the operator has named none so. */
+  clusterNamed(name: string): Log | undefined
   isRepeat(messageId: Buffer, offset: number): boolean
   attributesOf(message: Message): ClientAttributes
   onFenced(): void
@@ -38,7 +40,8 @@ export class ShardRoutes {
   #registryPosition = 0
   /** Changes are carried out one after another. */
   #turn: Promise<void> = Promise.resolve()
-  #appender: Promise<Appender> | undefined
+  /** By the name of the cluster, our own without one. */
+  readonly #appenders = new Map<string, Promise<Appender>>()
   #isClosed = false
 
   constructor(options: ShardRoutesOptions) {
@@ -74,7 +77,8 @@ export class ShardRoutes {
     this.#isClosed = true
     await Promise.all([...this.#runners.values()].map((runner) => this.#end(runner)))
     await this.#turn
-    await this.#closeAppender()
+    // One that another cluster has not given yet is waited for by nobody.
+    for (const cluster of [...this.#appenders.keys()]) void this.#closeAppender(cluster)
   }
 
   async #apply(): Promise<void> {
@@ -135,12 +139,16 @@ export class ShardRoutes {
   }
 
   #destinationOf(target: RouteTarget): Destination {
+    const { topicOf, log, clusterNamed } = this.#options
+    const cluster = 'cluster' in target ? target.cluster : undefined
+    const own = cluster === undefined
+    const other = own ? log : clusterNamed(cluster)
     return {
-      topic: this.#options.topicOf(target),
-      log: this.#options.log,
-      isExactlyOnce: true,
-      appender: () => this.#openAppender(),
-      breakAppender: (broken) => void this.#closeAppender(broken),
+      topic: topicOf(target),
+      log: other ?? log,
+      isExactlyOnce: own,
+      appender: () => (other ? this.#openAppender(cluster ?? '', other) : Promise.reject(unknownCluster(String(cluster)))),
+      breakAppender: (broken) => void this.#closeAppender(cluster ?? '', broken),
     }
   }
 
@@ -149,27 +157,31 @@ export class ShardRoutes {
     return fenced.write({ topic: topics.snapshots, partition: shard, key, value, timestamp: now() })
   }
 
-  /** One for all routes of the shard: an epoch is the shard's. */
-  #openAppender(): Promise<Appender> {
-    const { log, topics, shard } = this.#options
+  /** One of each cluster for all routes of the shard: in our own an epoch is the shard's. */
+  #openAppender(cluster: string, log: Log): Promise<Appender> {
+    const { topics, shard } = this.#options
     if (this.#isClosed) return Promise.reject(new LogClosed())
-    this.#appender ??= log.appender({ transactionalId: `${topics.messages}.routes.shard-${shard}` })
-    const opened = this.#appender
+    const known = this.#appenders.get(cluster)
+    if (known) return known
+    const opened = log.appender(cluster === '' ? { transactionalId: `${topics.messages}.routes.shard-${shard}` } : {})
+    this.#appenders.set(cluster, opened)
     opened.catch(() => {
-      if (this.#appender === opened) this.#appender = undefined
+      if (this.#appenders.get(cluster) === opened) this.#appenders.delete(cluster)
     })
     return opened
   }
 
   /** Only the one that is broken: another route may have seen to it already. */
-  async #closeAppender(broken?: Appender): Promise<void> {
-    const opened = this.#appender
+  async #closeAppender(cluster: string, broken?: Appender): Promise<void> {
+    const opened = this.#appenders.get(cluster)
     const appender = await opened?.catch(() => undefined)
-    if (this.#appender !== opened || (broken && appender !== broken)) return
-    this.#appender = undefined
+    if (this.#appenders.get(cluster) !== opened || (broken && appender !== broken)) return
+    this.#appenders.delete(cluster)
     await appender?.close()
   }
 }
+
+const unknownCluster = (name: string): DeadEnd => new DeadEnd('UnsuitableTarget', `there is no cluster “${name}” in ROUTE_CLUSTERS_FILE`)
 
 function isSame(a: Route | undefined, b: Route | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && isSameRoute(a, b))

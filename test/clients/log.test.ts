@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type CloudEvent, Kafka, type KafkaMessage } from 'cloudevents'
@@ -13,12 +16,17 @@ import { clientBody, put, remove } from './registered.ts'
 let stack: Stack
 const topic = (name: string) => `${stack.prefix}.default.${name}`
 
+/** The same Kafka under another name. */
+const clusters = join(tmpdir(), `loggerhead-clusters-${randomBytes(4).toString('hex')}.json`)
+
 beforeAll(async () => {
-  stack = await startStack()
+  writeFileSync(clusters, JSON.stringify({ lake: { KAFKA_BROKERS: process.env.KAFKA_BROKERS } }))
+  stack = await startStack({ environment: { ROUTE_CLUSTERS_FILE: clusters } })
 }, 180_000)
 
 afterAll(async () => {
   await stack?.stop()
+  rmSync(clusters, { force: true })
 }, 60_000)
 
 const connect = (clientId: string, options: object = {}) =>
@@ -125,6 +133,7 @@ describe('routes', () => {
     await put(stack, 'routes/binary', { topicFilters, target: { topic: structured }, enrichments })
     const conditions = [{ operatorType: 'NumberGreaterThan', key: 'data.celsius', value: 30 }]
     await put(stack, 'routes/hot', { topicFilters, conditions, target: { kafkaTopic: structured }, format: 'cloudEventsStructured' })
+    await put(stack, 'routes/lake', { topicFilters, target: { kafkaTopic: structured, cluster: 'lake' }, format: 'raw', conditions })
     await put(stack, 'routes/raw', { topicFilters, target: { kafkaTopic: raw }, format: 'raw', key: 'authenticationName' })
     const client = await connect(`${root}-5`.replace('/', '-'), { username: 'thermometer' })
     const properties = { payloadFormatIndicator: true, userProperties: { unit: ['C', 'K'] } }
@@ -156,8 +165,11 @@ describe('routes', () => {
     expect(events[0]?.id).toBe(inLog[0]?.value.messageId.toString('hex'))
   })
 
-  test('a Kafka topic gets the events that the conditions choose, as JSON', async () => {
-    const records = await collectRecords(stack.brokers, structured, (found) => found.length === 2)
+  test('a Kafka topic gets the events that the conditions choose, as JSON, and by way of a named cluster as bytes', async () => {
+    const isOf = (route: string) => (each: FoundRecord) => each.headers.loggerhead_route?.startsWith(`${route}@`)
+    const all = await collectRecords(stack.brokers, structured, (found) => found.length === 4)
+    expect(all.filter(isOf('lake')).map(({ value }) => value?.toString())).toEqual(['{"celsius":31.5}', '{"celsius":40}'])
+    const records = all.filter(isOf('hot'))
     expect(records.map(({ headers }) => headers['content-type'])).toEqual(new Array(2).fill('application/cloudevents+json; charset=utf-8'))
     expect(records.map(cloudEvent)).toMatchObject([{ data: { celsius: 31.5 } }, { id: 'own-1', data: { celsius: 40 } }])
   })

@@ -66,6 +66,11 @@ test('what is wrong with a route is said field by field', async () => {
   expect(await fieldsOf({})).toEqual(['target'])
   expect(await fieldsOf(kafka({ target: {} }))).toEqual(['target'])
   expect(await fieldsOf(kafka({ target: { topic: 'alarms', kafkaTopic: 'analytics' } }))).toEqual(['target'])
+  expect(await fieldsOf(kafka({ target: { topic: 'alarms', cluster: 'lake' } }))).toEqual(['target.cluster'])
+  expect((await put('routes/lake', kafka({ target: { kafkaTopic: 'analytics', cluster: 'lake' } }))).json.properties.target).toEqual({
+    kafkaTopic: 'analytics',
+    cluster: 'lake',
+  })
   expect(await fieldsOf(kafka({ topicFilters: ['a/#/b', '$share/g/a', 'ok'] }))).toEqual(['topicFilters[0]', 'topicFilters[1]'])
   expect(await fieldsOf(kafka({ topicFilters: [] }))).toEqual(['topicFilters'])
   expect(await fieldsOf(kafka({ conditions: [{ operatorType: 'NumberIn', key: 'data.x', values: ['a'] }] }))).toEqual(['conditions[0].values[0]'])

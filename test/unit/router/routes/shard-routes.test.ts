@@ -9,31 +9,21 @@ import { ShardRoutes } from '../../../../router/routes/shard-routes.ts'
 import { readShelved } from '../../../../router/snapshots.ts'
 import { encodeMessage } from '../../../../schemas/message-record.ts'
 import type { Message } from '../../../../schemas/records.ts'
+import { message as published } from '../../events/messages.ts'
 
 const messages = 'loggerhead.default.messages'
 const snapshots = 'loggerhead.default.snapshots'
 const shard = 0
 
-const message = (topic: string, payload: string, more: Partial<Message> = {}): Message => ({
-  messageId: Buffer.from(payload.padEnd(16, '\0').slice(0, 16)),
-  clientId: 'c',
-  session: 0,
-  receivedAt: 1_700_000_000_000,
-  topic,
-  qos: 1,
-  retain: false,
-  messageExpiryInterval: null,
-  authenticationName: 'device',
-  gateway: 'g',
-  protocolVersion: 5,
-  payloadFormatIndicator: null,
-  contentType: null,
-  responseTopic: null,
-  correlationData: null,
-  userProperties: [],
-  payload: Buffer.from(payload),
-  ...more,
-})
+const message = (topic: string, payload: string, more: Partial<Message> = {}): Message =>
+  published({
+    messageId: Buffer.from(payload.padEnd(16, '\0').slice(0, 16)),
+    receivedAt: 1_700_000_000_000,
+    topic,
+    authenticationName: 'device',
+    payload: Buffer.from(payload),
+    ...more,
+  })
 
 const route = (more: Partial<Route> = {}): Route => ({
   name: 'all',
@@ -103,7 +93,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
   let fences = 0
   /** Takes the shard, as an owner does. */
   const own = async (
-    options: { readonly log?: Log; readonly bytesMax?: number; readonly repeats?: ReadonlyMap<string, number> } = {},
+    options: { readonly log?: Log; readonly bytesMax?: number; readonly clusters?: Record<string, Log>; readonly repeats?: ReadonlyMap<string, number> } = {},
   ): Promise<ShardRoutes> => {
     const own = options.log ?? log
     const fenced: Appender = await own.appender({ transactionalId: 'snapshots' })
@@ -120,6 +110,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
       limits: { bytesMax: options.bytesMax ?? 1_000_000, readBytes: 64_000, retryMs: [5, 10] },
       counters: { routed() {}, failed: (name, error, count) => failures.push([name, error, count]) },
       topicOf: (to) => ('topic' in to ? `namespace.${to.topic}` : to.kafkaTopic),
+      clusterNamed: (name) => options.clusters?.[name],
       isRepeat: (id, offset) => (options.repeats?.get(id.toString()) ?? offset) !== offset,
       attributesOf: () => ({ type: 'door' }),
       onFenced: () => fences++,
@@ -327,6 +318,41 @@ test('RT-05 a target that Kafka does not let the router know of holds the route 
   expect(owner.status()[0]).toMatchObject({ error: 'AuthenticationError', detail: 'not for you: target' })
   isDenied = false
   await until(async () => (await payloads()).length === 1)
+})
+
+test('a target in another cluster gets everything at least once, with its source, and what is away there holds nobody else', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  const store = new MemoryStore()
+  const lake = new MemoryLog(store)
+  closing.push(() => lake.close())
+  await lake.createTopics([{ name: 'target', partitions: 1, replication: 1, settings: deleted }])
+  const inLake = async (): Promise<string[]> => (await lake.read('target', 0, 0)).records.map(({ value }) => String(value))
+  for (let i = 0; i < 3; i++) await publish(message('a', `m${i}`))
+  const both = of(route(), route({ name: 'lake', target: { kafkaTopic: 'target', cluster: 'lake' } }))
+  const first = await own({ clusters: { lake } })
+  first.refresh(both, 2)
+  await until(async () => (await inLake()).length === 3 && (await payloads()).length === 3)
+  // It dies with its progress untold: a successor writes again what may have been on its way.
+  const second = await own({ clusters: { lake } })
+  second.refresh(both, 2)
+  await until(async () => (await inLake()).length === 6)
+  await until(() => second.status().every(({ position }) => position === 3))
+  expect(new Set(await inLake())).toEqual(new Set(['m0', 'm1', 'm2']))
+  expect(await payloads()).toHaveLength(3)
+  store.setAway(true)
+  second.offer(await publish(message('a', 'm3')), await log.read(messages, shard, 3))
+  await until(async () => (await payloads()).length === 4)
+  expect(second.status()[1]).toMatchObject({ error: 'ServiceError', position: 3 })
+  store.setAway(false)
+  await until(async () => (await inLake()).includes('m3'))
+})
+
+test('a cluster that the operator has not named holds the route and says so', async () => {
+  const { own, of } = await world()
+  const owner = await own()
+  owner.refresh(of(route({ target: { kafkaTopic: 'target', cluster: 'lake' } })), 2)
+  await until(() => owner.status()[0]?.error === 'UnsuitableTarget')
+  expect(owner.status()[0]?.detail).toBe('there is no cluster “lake” in ROUTE_CLUSTERS_FILE')
 })
 
 test('a message that is too large for the target is counted and passed over alone', async () => {
