@@ -1,9 +1,5 @@
 /** Headers that an operator adds to a webhook's requests (PU-09): the same for all, or out of the event. */
-
-/** A header of a webhook's requests: the same for all, or out of the event. */
-export type DeliveryAttributeMapping =
-  | { readonly name: string; readonly type: 'Static'; readonly properties: { readonly value: string; readonly isSecret?: boolean } }
-  | { readonly name: string; readonly type: 'Dynamic'; readonly properties: { readonly sourceField: string } }
+import type { DeliveryAttributeMapping } from '../model/event-subscriptions.ts'
 
 /** Headers of one subscription. */
 export const deliveryHeadersMax = 10

@@ -56,7 +56,10 @@ export interface NamespaceTopicProperties {
 
 /** Where events go that could not be delivered; stands in the field of this name of Azure's bodies. */
 export interface DeadLetterDestination {
-  readonly deadLetterDestination: { readonly endpointType: 'KafkaTopic'; readonly properties: { readonly topicName: string } }
+  readonly deadLetterDestination:
+    | { readonly endpointType: 'KafkaTopic'; readonly properties: { readonly topicName: string } }
+    /** A folder below the routers' DEAD_LETTER_FOLDER. */
+    | { readonly endpointType: 'Folder'; readonly properties: { readonly folderName: string } }
 }
 
 interface DeliveryPolicy {
@@ -88,8 +91,25 @@ export interface WebhookDestination {
     readonly preferredBatchSizeInKilobytes?: number
     readonly minimumTlsVersionAllowed?: (typeof minimumTlsVersions)[number]
     readonly deliveryAttributeMappings?: readonly DeliveryAttributeMapping[]
+    /** Requests under way at a time; bounded by PUSH_REQUESTS_PER_SUBSCRIPTION. */
+    readonly maxConcurrentRequests?: number
+    readonly maxRequestsPerMinute?: number
+    /** ByKey: an event waits until those before it of its key are settled. None without it. */
+    readonly deliveryOrder?: (typeof deliveryOrders)[number]
   }
 }
+
+export const deliveryOrders = ['None', 'ByKey'] as const
+
+/** What the webhook has said in its handshake (PU-02). */
+export interface WebhookConsent {
+  /** The DNS name that it has agreed to. */
+  readonly origin: string
+  /** Requests per minute that it allows; null for any number. */
+  readonly perMinute: number | null
+}
+
+export const deliveryStates = ['Active', 'Paused'] as const
 
 export interface PushDelivery extends DeliveryPolicy {
   readonly destination: WebhookDestination
@@ -113,7 +133,11 @@ export interface EventSubscriptionProperties {
   /** After it the subscription is over: it takes no more events, and nobody receives any. */
   readonly expirationTimeUtc?: string
   readonly description?: string
+  /** Paused: nothing is pushed; events wait in the topic. */
+  readonly deliveryState?: (typeof deliveryStates)[number]
   readonly start: SubscriptionStart
+  /** Of a webhook's subscription; known to the services only. */
+  readonly consent?: WebhookConsent
 }
 
 export const retentionDaysMax = 7
@@ -160,7 +184,7 @@ export function readEventSubscription(json: Json): EventSubscriptionProperties |
 }
 
 /** Without what answers, logs and life cycle events must not show: where it began, secret headers, and the query of a webhook's URL. */
-export function shownEventSubscription({ start: _, ...shown }: EventSubscriptionProperties): object {
+export function shownEventSubscription({ start: _start, consent: _consent, ...shown }: EventSubscriptionProperties): object {
   const { deliveryConfiguration } = shown
   if (deliveryConfiguration.deliveryMode === 'Queue') return shown
   const { destination, ...policy } = deliveryConfiguration.push

@@ -7,6 +7,7 @@ import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/regi
 import { readBearer } from './bearer.ts'
 import { type Caller, checkRole, findCaller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
+import type { AskWebhook } from './event-resources.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
 import { addImportRoute } from './import-route.ts'
 import { addNamespaceRoutes } from './namespace-routes.ts'
@@ -17,6 +18,7 @@ import { addResourceRoutes } from './resource-routes.ts'
 import { addRetainedRoutes } from './retained-routes.ts'
 import { LimitReached } from './rules.ts'
 import { addSessionRoutes } from './session-routes.ts'
+import { addSubscriptionActions } from './subscription-actions.ts'
 import { looksLikeToken } from './token-verifier.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
 
@@ -25,6 +27,7 @@ export interface ApiOptions {
   readonly key: string
   /** Finds the bearer of a token of the OIDC issuer; undefined when no issuer is set. Rejects with Problem. */
   readonly bearerOf?: ((token: string) => Promise<Caller>) | undefined
+  readonly askWebhook: AskWebhook
   readonly config: RegistryConfig
   readonly health: () => LogHealth
   readonly onRequest: (method: string, kind: string, status: number, seconds: number) => void
@@ -156,6 +159,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addExplainRoute(api, options)
     addSessionRoutes(api)
     addRetainedRoutes(api)
+    addSubscriptionActions(api)
   })
   return app
 }

@@ -1,6 +1,7 @@
 import { tokenSettings } from '../access/token-settings.ts'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
+import { outgoingSettings } from '../outgoing/outgoing-settings.ts'
 import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 const refused = 'the request is refused with 400'
@@ -25,6 +26,22 @@ export const registrySettings = {
   INTERNAL_KEY_FILE: { kind: 'text', default: '', about: 'file with the key that the services use among themselves' },
   ROUTER_URLS: { kind: 'text', default: '', about: 'where the routers answer HTTP, comma-separated, each as id=url or url' },
   ...tokenSettings,
+  ...outgoingSettings,
+  PUSH_ORIGIN: {
+    kind: 'text',
+    default: 'loggerhead.local',
+    about: 'DNS name under which webhooks are asked for their consent and sent events, where the namespace has no host name of its own',
+  },
+  PUSH_HANDSHAKE_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time for a webhook to answer whether it wants events',
+    outcome: 'the event subscription is refused with 400',
+    metric: reached('PUSH_HANDSHAKE_TIMEOUT'),
+  },
   OIDC_ISSUER: { kind: 'text', default: '', about: 'Issuer of bearer tokens that the HTTP API takes besides keys, as in their claim iss; empty: none' },
   OIDC_AUDIENCE: { kind: 'text', default: '', about: 'Audiences of which a token must have one, separated by commas' },
   OIDC_ROLE_CLAIM: {

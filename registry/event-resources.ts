@@ -1,7 +1,7 @@
 /** What putting and deleting namespace topics, event subscriptions and routes takes besides the record: Kafka topics, and what goes with them. */
-import { splitSubscriptionName } from '../model/event-subscriptions.ts'
+import { splitSubscriptionName, type WebhookConsent } from '../model/event-subscriptions.ts'
 import type { Resource, ResourceKind } from '../model/registry-resources.ts'
-import { deadLetterTopicOf } from './event-subscription-rules.ts'
+import { deadLetterTopicOf, webhookOf } from './event-subscription-rules.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { Problem } from './problem.ts'
 import type { Command } from './registry.ts'
@@ -31,6 +31,18 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
   const deadLetters = deadLetterTopicOf(properties)
   if (deadLetters !== undefined) await eventTopics.checkDeadLetters(deadLetters, topic)
   return { start: registry.view.eventSubscriptions.get(name)?.properties.start ?? (await eventTopics.startHere(topic)) }
+}
+
+/** Asks a webhook whether it wants events; rejects with Problem when it does not say so. */
+export type AskWebhook = (at: ServedNamespace, url: string, perMinute: number | null) => Promise<WebhookConsent>
+
+/** The word of the webhook that a subscription names, if it has to be asked: when the subscription is new, or its URL is (PU-02). Rejects with Problem. */
+export async function findConsent(command: Command, at: ServedNamespace, ask: AskWebhook): Promise<WebhookConsent | undefined> {
+  if (command.kind !== 'eventSubscriptions') return undefined
+  const { properties } = at.registry.preview(command).after as Resource<'eventSubscriptions'>
+  const webhook = webhookOf(properties)
+  if (!webhook || properties.consent) return undefined
+  return ask(at, webhook.properties.endpointUrl, webhook.properties.maxRequestsPerMinute ?? null)
 }
 
 /** A topic's resource is never there without its Kafka topic: that comes first. Rejects with Problem. */

@@ -1,4 +1,5 @@
 /** What a namespace topic and an event subscription may be, beyond what their schemas say (spec 1.15 to 1.17): pure. */
+import { parseSourceField, whyNoHeaderName, whyNoHeaderValue } from '../events/delivery-headers.ts'
 import { filterViolations } from '../events/filter.ts'
 import { parseDuration } from '../log/duration.ts'
 import {
@@ -7,8 +8,10 @@ import {
   deliveryCountMax,
   type EventSubscriptionProperties,
   type NamespaceTopicProperties,
+  type PushDelivery,
   retentionDaysMax,
   type SubscriptionStart,
+  type WebhookConsent,
   type WebhookDestination,
 } from '../model/event-subscriptions.ts'
 import { baseOf, checkUrl } from './client-authentication-rules.ts'
@@ -50,24 +53,44 @@ export interface AskedSubscription {
   readonly topic: NamespaceTopicProperties
   /** Where it begins when it is new. */
   readonly start: SubscriptionStart
+  /** Of a webhook that was asked for it. */
+  readonly consent?: WebhookConsent | undefined
   readonly now: number
 }
 
-export function checkEventSubscription({ asked, before, topic, start, now }: AskedSubscription): CheckedResource {
+export function checkEventSubscription({ asked, before, topic, start, consent, now }: AskedSubscription): CheckedResource {
   const violations: Violation[] = []
   const warnings: string[] = []
   const { filtersConfiguration = {}, expirationTimeUtc, description } = asked
   violations.push(...filterViolations(filtersConfiguration, 'properties.filtersConfiguration'))
   if (expirationTimeUtc !== undefined) violations.push(...expirationViolations(expirationTimeUtc as string, now))
+  const deliveryConfiguration = checkDelivery(asked.deliveryConfiguration as Json, { before, topic, violations, warnings })
   const properties = {
-    deliveryConfiguration: checkDelivery(asked.deliveryConfiguration as Json, { before, topic, violations, warnings }),
+    deliveryConfiguration,
     eventDeliverySchema: 'CloudEventSchemaV1_0',
     filtersConfiguration,
     ...(expirationTimeUtc === undefined ? {} : { expirationTimeUtc }),
     ...(description === undefined ? {} : { description }),
+    ...stateOf(asked, before, violations),
     start: before?.start ?? start,
+    ...consentOf({ deliveryConfiguration }, before, consent),
   }
   return { properties, violations, warnings }
+}
+
+/** A webhook's word is about its URL: another one has not given it. */
+function consentOf(after: Json, before: EventSubscriptionProperties | undefined, given: WebhookConsent | undefined): Json {
+  const url = (properties: Json | EventSubscriptionProperties | undefined): string | undefined => webhookOf(properties)?.properties.endpointUrl
+  const consent = given ?? (url(before) !== undefined && url(before) === url(after) ? before?.consent : undefined)
+  return consent === undefined ? {} : { consent }
+}
+
+/** What is paused stays so until somebody resumes it. */
+function stateOf({ deliveryState, deliveryConfiguration }: Json, before: EventSubscriptionProperties | undefined, violations: Violation[]): Json {
+  const isPush = (deliveryConfiguration as Json).deliveryMode === 'Push'
+  if (deliveryState === 'Paused' && !isPush) violations.push({ field: 'properties.deliveryState', rule: 'Paused goes with the deliveryMode Push' })
+  const state = deliveryState ?? before?.deliveryState
+  return isPush && state === 'Paused' ? { deliveryState: 'Paused' } : {}
 }
 
 function expirationViolations(time: string, now: number): readonly Violation[] {
@@ -110,6 +133,7 @@ function checkPolicy(
   field: string,
   { topic, violations }: Around,
 ): Json {
+  violations.push(...deadLetterViolations(deadLetterDestinationWithResourceIdentity, field))
   const retention = `P${topic.eventRetentionInDays}D`
   const ttl = (eventTimeToLive as string | undefined) ?? retention
   const ms = /^P/.test(ttl) ? parseDuration(ttl) : null
@@ -121,6 +145,21 @@ function checkPolicy(
     eventTimeToLive: ttl,
     ...(deadLetterDestinationWithResourceIdentity === undefined ? {} : { deadLetterDestinationWithResourceIdentity }),
   }
+}
+
+/** Each kind of place has a name of its own kind. */
+function deadLetterViolations(destination: unknown, field: string): readonly Violation[] {
+  if (destination === undefined) return []
+  const { deadLetterDestination } = destination as {
+    readonly deadLetterDestination: { readonly endpointType: 'KafkaTopic' | 'Folder'; readonly properties: Json }
+  }
+  const { endpointType, properties } = deadLetterDestination
+  const [wanted, other] = endpointType === 'KafkaTopic' ? (['topicName', 'folderName'] as const) : (['folderName', 'topicName'] as const)
+  const at = `${field}.deadLetterDestinationWithResourceIdentity.deadLetterDestination.properties`
+  return [
+    ...(properties[wanted] === undefined ? [{ field: `${at}.${wanted}`, rule: `is required with the endpointType ${endpointType}` }] : []),
+    ...(properties[other] === undefined ? [] : [{ field: `${at}.${other}`, rule: `does not go with the endpointType ${endpointType}` }]),
+  ]
 }
 
 /** Secrets that are not sent again stay as they were: answers show neither them nor the query of the URL. */
@@ -138,19 +177,19 @@ function checkWebhook(asked: Json, field: string, { before, violations, warnings
   return { endpointType: 'WebHook', properties: { endpointUrl: url, ...others, ...(mappings ? { deliveryAttributeMappings: mappings } : {}) } }
 }
 
-/** Headers that are part of the delivery itself, or of HTTP's own framing. */
-const reservedHeader = /^(?:ce-.*|content-.*|host|origin|connection|transfer-encoding|te|trailer|upgrade|keep-alive|expect|webhook-.*|aeg-.*)$/i
-const headerBytesMax = 4096
-
 function checkMapping(mapping: Json, field: string, known: WebhookDestination | undefined, violations: Violation[]): DeliveryAttributeMapping {
   const { name, type, properties } = mapping as { readonly name: string; readonly type: 'Static' | 'Dynamic'; readonly properties: Json }
   const { value, isSecret, sourceField } = properties
-  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/.test(name))
-    violations.push({ field: `${field}.name`, value: name, rule: 'a header name of at most 128 characters' })
-  else if (reservedHeader.test(name)) violations.push({ field: `${field}.name`, value: name, rule: 'is a header that deliveries have already' })
+  const wrongName = whyNoHeaderName(name)
+  if (wrongName !== undefined) violations.push({ field: `${field}.name`, value: name, rule: wrongName })
   if (type === 'Dynamic') {
-    if (typeof sourceField !== 'string' || sourceField === '')
-      violations.push({ field: `${field}.properties.sourceField`, rule: 'is required with the type Dynamic' })
+    if (typeof sourceField !== 'string') violations.push({ field: `${field}.properties.sourceField`, rule: 'is required with the type Dynamic' })
+    else if (parseSourceField(sourceField) === null)
+      violations.push({
+        field: `${field}.properties.sourceField`,
+        value: sourceField,
+        rule: 'a path to one value of the event such as subject or data.device.id',
+      })
     if (value !== undefined || isSecret !== undefined)
       violations.push({ field: `${field}.properties`, rule: 'value and isSecret go with the type Static only' })
     return { name, type, properties: { sourceField: String(sourceField) } }
@@ -159,10 +198,9 @@ function checkMapping(mapping: Json, field: string, known: WebhookDestination | 
   const before = known?.properties.deliveryAttributeMappings?.find((each) => each.name.toLowerCase() === name.toLowerCase() && each.type === 'Static')
   const kept = isSecret && before?.type === 'Static' && before.properties.isSecret ? before.properties.value : undefined
   const text = (value as string | undefined) ?? kept
-  // Printable characters, spaces and tabs, as HTTP allows them in a header (RFC 9110, 5.5); what was meant as a secret is not told.
-  if (text === undefined) violations.push({ field: `${field}.properties.value`, rule: 'is required with the type Static' })
-  else if (!/^[\t\x20-\x7e]*$/.test(text) || text.length > headerBytesMax)
-    violations.push({ field: `${field}.properties.value`, rule: `at most ${headerBytesMax} printable ASCII characters` })
+  // What was meant as a secret is not told.
+  const wrongValue = text === undefined ? 'is required with the type Static' : whyNoHeaderValue(text)
+  if (wrongValue !== undefined) violations.push({ field: `${field}.properties.value`, rule: wrongValue })
   return { name, type, properties: { value: text ?? '', ...(isSecret === undefined ? {} : { isSecret: isSecret as boolean }) } }
 }
 
@@ -175,9 +213,15 @@ function repeatedNames(mappings: readonly DeliveryAttributeMapping[], field: str
   })
 }
 
+/** The webhook that a body or a subscription names. */
+export function webhookOf(properties: Json | EventSubscriptionProperties | undefined): WebhookDestination | undefined {
+  const { push } = (properties?.deliveryConfiguration ?? {}) as { readonly push?: PushDelivery }
+  return push?.destination
+}
+
 /** The Kafka topic for dead letters that a body names. */
 export function deadLetterTopicOf(properties: Json): string | undefined {
   const { queue, push } = (properties.deliveryConfiguration ?? {}) as { readonly queue?: Json; readonly push?: Json }
   const named = (queue ?? push)?.deadLetterDestinationWithResourceIdentity as DeadLetterDestination | undefined
-  return named?.deadLetterDestination.properties.topicName
+  return named?.deadLetterDestination.endpointType === 'KafkaTopic' ? named.deadLetterDestination.properties.topicName : undefined
 }

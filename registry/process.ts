@@ -9,6 +9,8 @@ import type { Log } from '../log/log.ts'
 import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
+import { OutgoingRequests } from '../outgoing/outgoing-request.ts'
+import { readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
 import { parseRouterUrls, routersByHttp } from '../proto/routers.ts'
 import { SettingError } from '../settings/setting.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
@@ -20,6 +22,7 @@ import { Namespaces } from './namespaces.ts'
 import { Registry } from './registry.ts'
 import { callerOf, readOidcSettings } from './token-roles.ts'
 import { TokenVerifier } from './token-verifier.ts'
+import { webhookAsker } from './webhook-consent.ts'
 
 export interface RegistryProcessOptions {
   readonly config: RegistryConfig
@@ -34,6 +37,9 @@ export interface RegistryProcess {
   readonly ports: { readonly internal: number }
   close(): Promise<void>
 }
+
+/** Handshakes under way with one host. */
+const handshakesMax = 8
 
 /** At the start the other namespaces are waited for this long, ms: one that cannot start keeps no other from answering. */
 const namespacesStartMs = 10_000
@@ -152,7 +158,14 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
       const ca = await readIfThere(join(config.LOGGERHEAD_DATA, 'certificates', 'ca.pem'))
       await seedDevelopmentSamples({ registry, namespace, limits: config, ca })
     }
+    const outgoing = new OutgoingRequests({
+      policy: readOutgoingPolicy(config, profile),
+      connectionsMax: handshakesMax,
+      ca: readAuthorities(config.OUTGOING_CA),
+    })
+    closers.push(async () => outgoing.close())
     const app = createApi({
+      askWebhook: webhookAsker(outgoing, config, (name) => namespaces.entryOf(name).hostNames, onLimit),
       namespaces,
       key,
       bearerOf: verifier && (async (token) => callerOf(await verifier.verify(token), oidc)),

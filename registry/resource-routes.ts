@@ -4,7 +4,7 @@ import { hashOf, makeKey } from '../access/api-keys.ts'
 import { splitSubscriptionName } from '../model/event-subscriptions.ts'
 import type { ApiKeyRole, Resource, ResourceKind } from '../model/registry-resources.ts'
 import type { ApiOptions } from './api.ts'
-import { beforeDelete, beforePut, findForPut } from './event-resources.ts'
+import { beforeDelete, beforePut, findConsent, findForPut } from './event-resources.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { readPage } from './paging.ts'
 import { withPasswordHashed } from './password-field.ts'
@@ -133,8 +133,9 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
       const name = nameOf(request)
       const key = kind === 'apiKeys' && !at.registry.view.apiKeys.has(name) ? makeKey() : undefined
       const properties = kind === 'clients' ? await withPasswordHashed(request.body, at.registry.view, name, options.config.PASSWORD_HASH_COST) : request.body
-      const found = key === undefined ? await findForPut(kind, name, properties, at) : { newKeyHash: hashOf(key) }
-      const command = commandOf(request, { kind, name, properties, found }, options)
+      const asked = { kind, name, properties, found: key === undefined ? await findForPut(kind, name, properties, at) : { newKeyHash: hashOf(key) } }
+      const consent = isDryRun(request) ? undefined : await findConsent(commandOf(request, { ...asked, warnings: [] }, options), at, options.askWebhook)
+      const command = commandOf(request, { ...asked, found: { ...asked.found, consent } }, options)
       if (!isDryRun(request)) await beforePut(command, at)
       return carryOutPut(request, reply, { at, command, key, show: showIn(at) })
     },

@@ -1,6 +1,7 @@
 /** The shape of each resource's `properties`, as JSON schema. What a schema cannot say stands in rules.ts. */
+import { deliveryHeadersMax } from '../events/delivery-headers.ts'
 import { filterTextMax, includedEventTypesMax } from '../events/filter.ts'
-import { deliveryCountMax, minimumTlsVersions, operatorTypes, retentionDaysMax } from '../model/event-subscriptions.ts'
+import { deliveryCountMax, deliveryOrders, deliveryStates, minimumTlsVersions, operatorTypes, retentionDaysMax } from '../model/event-subscriptions.ts'
 import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
 import { permissions } from '../model/permission.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
@@ -44,14 +45,19 @@ const deliveryPolicy = {
   deadLetterDestinationWithResourceIdentity: object(
     {
       deadLetterDestination: object(
-        { endpointType: { enum: ['KafkaTopic'] }, properties: object({ topicName: { ...name, pattern: '^[A-Za-z0-9._-]{1,249}$' } }, ['topicName']) },
+        {
+          endpointType: { enum: ['KafkaTopic', 'Folder'] },
+          properties: object({
+            topicName: { ...name, pattern: '^[A-Za-z0-9._-]{1,249}$' },
+            folderName: { ...name, pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' },
+          }),
+        },
         ['endpointType', 'properties'],
       ),
     },
     ['deadLetterDestination'],
   ),
 }
-const headersMax = 10
 const destination = object(
   {
     endpointType: { enum: ['WebHook'] },
@@ -61,14 +67,17 @@ const destination = object(
       maxEventsPerBatch: { type: 'integer', minimum: 1, maximum: 5000 },
       preferredBatchSizeInKilobytes: { type: 'integer', minimum: 1, maximum: 1024 },
       minimumTlsVersionAllowed: { enum: minimumTlsVersions },
+      maxConcurrentRequests: { type: 'integer', minimum: 1, maximum: 1000 },
+      maxRequestsPerMinute: { type: 'integer', minimum: 1, maximum: 1_000_000 },
+      deliveryOrder: { enum: deliveryOrders },
       deliveryAttributeMappings: {
         type: 'array',
-        maxItems: headersMax,
+        maxItems: deliveryHeadersMax,
         items: object(
           {
             name,
             type: { enum: ['Static', 'Dynamic'] },
-            properties: object({ value: { type: 'string' }, isSecret: { type: 'boolean' }, sourceField: { type: 'string', maxLength: 512 } }),
+            properties: object({ value: { type: 'string' }, isSecret: { type: 'boolean' }, sourceField: { type: 'string', maxLength: 1024 } }),
           },
           ['name', 'type', 'properties'],
         ),
@@ -164,6 +173,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
         enableAdvancedFilteringOnArrays: { type: 'boolean' },
       }),
       expirationTimeUtc: { type: 'string', maxLength: 64 },
+      deliveryState: { enum: deliveryStates },
       description,
     },
     ['deliveryConfiguration'],

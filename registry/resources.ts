@@ -56,11 +56,28 @@ export function putCommand(request: PutRequest): Command {
       checkConditions(request, existing)
       const checked = checkPut(kind, { view, name, properties, limits, now: at, found })
       warnings.push(...checked.warnings)
-      const etag = `"${randomBytes(9).toString('base64url')}"`
-      return { properties: JSON.stringify(checked.properties), etag, createdAt: existing?.createdAt ?? at, updatedAt: at }
+      return { properties: JSON.stringify(checked.properties), etag: newTag(), createdAt: existing?.createdAt ?? at, updatedAt: at }
     },
   }
 }
+
+/** Pauses or resumes an event subscription, whatever else is written of it at the same time. */
+export function stateCommand(name: string, state: 'Active' | 'Paused', by: string): Command {
+  return {
+    kind: 'eventSubscriptions',
+    name,
+    by,
+    decide(view, at) {
+      const existing = view.eventSubscriptions.get(name)
+      if (!existing) throw notFound('eventSubscriptions', name)
+      const { deliveryState: _, ...properties } = existing.properties
+      const changed = state === 'Paused' ? { ...properties, deliveryState: state } : properties
+      return { properties: JSON.stringify(changed), etag: newTag(), createdAt: existing.createdAt, updatedAt: at }
+    },
+  }
+}
+
+const newTag = (): string => `"${randomBytes(9).toString('base64url')}"`
 
 export interface DeleteRequest extends Conditions {
   readonly kind: ResourceKind

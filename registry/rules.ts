@@ -4,7 +4,7 @@ import { foldThumbprint } from '../access/client-certificate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
-import { type SubscriptionStart, splitSubscriptionName } from '../model/event-subscriptions.ts'
+import { type SubscriptionStart, splitSubscriptionName, type WebhookConsent } from '../model/event-subscriptions.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
@@ -62,6 +62,8 @@ export interface Found {
   readonly start?: SubscriptionStart | undefined
   /** Of a route: where `messages` ends, by shard. */
   readonly messagesEnd?: readonly number[] | undefined
+  /** Of an event subscription whose webhook was asked. */
+  readonly consent?: WebhookConsent | undefined
 }
 
 /** A limit was reached; `limit` is its setting. */
@@ -278,7 +280,9 @@ function checkSubscription({ view, name, properties, limits, now, found }: Check
     const rule = `at most ${most} event subscriptions of one topic (SUBSCRIPTIONS_PER_TOPIC_MAX), there are ${siblings}`
     throw new LimitReached('SUBSCRIPTIONS_PER_TOPIC_MAX', { field: 'name', value: splitSubscriptionName(name).subscription, rule })
   }
-  return unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent.properties, start: found.start, now }))
+  return unlessWrong(
+    checkEventSubscription({ asked: properties, before: before?.properties, topic: parent.properties, start: found.start, consent: found.consent, now }),
+  )
 }
 
 function checkRouteResource({ view, name, properties, limits, found }: Check): Checked {

@@ -2,6 +2,9 @@
 import { shownUrl } from '../access/shown-url.ts'
 import { type Consent, handshakeHeaders, readConsent } from '../events/webhook-handshake.ts'
 import { type OutgoingRequests, RequestFailed } from '../outgoing/outgoing-request.ts'
+import type { RegistryConfig } from './config.ts'
+import type { AskWebhook } from './event-resources.ts'
+import { badRequest } from './violations.ts'
 
 export interface AskedConsent {
   readonly url: string
@@ -9,21 +12,21 @@ export interface AskedConsent {
   readonly origin: string
   /** Requests per minute that will not be exceeded; null when nobody set any. */
   readonly perMinute: number | null
-  /** Headers that the webhook may want for letting anybody in. */
-  readonly headers: Readonly<Record<string, string>>
   readonly timeoutMs: number
+  onTimeout(): void
 }
 
 /** What an answer may hold that nobody reads, bytes. */
 const ignoredMax = 65_536
 
-/** Never rejects: a webhook that cannot be asked has not consented. */
-export async function askConsent(requests: Pick<OutgoingRequests, 'send'>, { url, origin, perMinute, headers, timeoutMs }: AskedConsent): Promise<Consent> {
+/** A webhook that cannot be asked has not consented. */
+export async function askConsent(requests: Pick<OutgoingRequests, 'send'>, { url, origin, perMinute, timeoutMs, onTimeout }: AskedConsent): Promise<Consent> {
   try {
     const answer = await requests.send({
       url,
       method: 'OPTIONS',
-      headers: { ...headers, ...handshakeHeaders(origin, perMinute), 'user-agent': 'Loggerhead' },
+      // No header of the operator's: a target learns no secret before it has agreed to anything.
+      headers: { ...handshakeHeaders(origin, perMinute), 'user-agent': 'Loggerhead' },
       timeoutMs,
       bytesMax: ignoredMax,
       ignoresBody: true,
@@ -32,6 +35,30 @@ export async function askConsent(requests: Pick<OutgoingRequests, 'send'>, { url
     return consent.isGiven ? consent : { isGiven: false, why: `the webhook ${shownUrl(url)} has not agreed to events: ${consent.why}` }
   } catch (error) {
     if (!(error instanceof RequestFailed)) throw error
+    if (error.kind === 'timeout') onTimeout()
     return { isGiven: false, why: `the webhook ${shownUrl(url)} could not be asked whether it wants events: ${error.message}` }
+  }
+}
+
+const endpointUrl = 'properties.deliveryConfiguration.push.destination.properties.endpointUrl'
+
+/** What the API asks: the origin is the namespace's first host name, or the deployment's. */
+export function webhookAsker(
+  requests: Pick<OutgoingRequests, 'send'>,
+  { PUSH_ORIGIN, PUSH_HANDSHAKE_TIMEOUT }: Pick<RegistryConfig, 'PUSH_ORIGIN' | 'PUSH_HANDSHAKE_TIMEOUT'>,
+  hostNamesOf: (namespace: string) => readonly string[],
+  onLimit: (limit: 'PUSH_HANDSHAKE_TIMEOUT') => void,
+): AskWebhook {
+  return async ({ name }, url, perMinute) => {
+    const origin = hostNamesOf(name)[0] ?? PUSH_ORIGIN
+    const consent = await askConsent(requests, {
+      url,
+      origin,
+      perMinute,
+      timeoutMs: PUSH_HANDSHAKE_TIMEOUT,
+      onTimeout: () => onLimit('PUSH_HANDSHAKE_TIMEOUT'),
+    })
+    if (!consent.isGiven) throw badRequest([{ field: endpointUrl, rule: consent.why }])
+    return { origin, perMinute: consent.perMinute }
   }
 }

@@ -185,7 +185,7 @@ test.each([400, 401, 403, 404, 413, 414])('PU-06, PU-12: a webhook that answers 
   expect(await posts()).toHaveLength(1)
 })
 
-test('PU-10: a webhook that does not answer has its time, and is tried again', async () => {
+test('PUSH_TIMEOUT, PU-10: a webhook that does not answer has its time, and is tried again', async () => {
   const { source } = push({ path: '/hang', events: [event(1)], timeoutMs: 50 })
   await source.saw({ givenUp: 1 })
   expect(source.givenUp_).toMatchObject([{ event: { lastResult: 'TimedOut' } }])
@@ -197,7 +197,7 @@ test('PU-04: an answer whose body breaks off, or is large, was an answer', async
   await Promise.all([half.source.saw({ delivered: 1 }), large.source.saw({ delivered: 1 })])
 })
 
-test('a slow webhook gets no more requests at a time than it should', async () => {
+test('PUSH_REQUESTS_PER_SUBSCRIPTION: a slow webhook gets no more requests at a time than it should', async () => {
   const { source } = push({ path: '/slow/20', events: Array.from({ length: 20 }, (_, offset) => event(offset)), queue: { requestsMax: 3 } })
   await source.saw({ delivered: 20 })
   expect(Math.max(...(await posts()).map(({ open }) => open))).toBe(3)
@@ -254,7 +254,7 @@ test('nothing is sent by a process that may have lost the subscription', async (
   await source.saw({ delivered: 1 })
 })
 
-test('no more is held than there is room for', async () => {
+test('PUSH_EVENTS_HELD_MAX: no more is held than there is room for', async () => {
   const { source, pusher } = push({
     path: '/hang',
     events: Array.from({ length: 50 }, (_, offset) => event(offset)),

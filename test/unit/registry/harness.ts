@@ -32,6 +32,7 @@ export class ApiHarness {
     environment: Readonly<Record<string, string>> = {},
     routers: Routers = { ask: async () => [] },
     bearerOf?: ApiOptions['bearerOf'],
+    askWebhook: ApiOptions['askWebhook'] = async () => ({ origin: 'loggerhead.local', perMinute: null }),
   ): Promise<ApiHarness> {
     const config = readRegistryConfig({ API_KEY_FILE: 'unused', ...environment })
     const store = new MemoryStore()
@@ -56,6 +57,7 @@ export class ApiHarness {
       namespaces,
       key: ownersKey,
       bearerOf,
+      askWebhook,
       config,
       health: () => log.health(),
       onRequest: () => {},
