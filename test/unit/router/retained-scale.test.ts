@@ -121,13 +121,15 @@ describe('a subscription to everything', () => {
     let pages = 0
     let taken: (() => void) | undefined
     let longest = 0
+    let largest = 0
+    let repeated = 0
     const gateway: Partial<Gateway> = {
       retainedBytes: 0,
       retained: ({ messages }, done) => {
-        expect(taken).toBeUndefined()
-        expect(messages.length).toBeLessThanOrEqual(64)
+        if (taken) throw new Error('a page before the last was taken')
+        largest = Math.max(largest, messages.length)
         for (const { offset } of messages) {
-          expect(seen.has(offset)).toBe(false)
+          if (seen.has(offset)) repeated++
           seen.add(offset)
         }
         pages++
@@ -151,7 +153,8 @@ describe('a subscription to everything', () => {
       done?.()
     }
     say(`${count} retained messages in ${pages} pages and ${since(began)}; the longest turn took ${longest.toFixed(1)} ms`)
-    expect(seen.size).toBe(count)
+    expect([seen.size, repeated]).toEqual([count, 0])
+    expect(largest).toBeLessThanOrEqual(64)
   }, 120_000)
 
   test('is noted for a persistent session record by record, the next one only when Kafka has the last', async () => {
