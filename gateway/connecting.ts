@@ -27,6 +27,7 @@ import {
   refuseSmallPackets,
   refuseUserProperties,
 } from './protocol.ts'
+import { RefusalReason } from './refusal-reason.ts'
 import { RefusedKind } from './refusals.ts'
 
 /** The router's answer to an Attached record. */
@@ -69,7 +70,7 @@ type Phase =
   | { readonly is: 'waiting'; readonly client: Client; readonly judged: Judged; readonly since: number; readonly until: number }
   | { readonly is: 'attaching'; readonly session: AttachedSession; readonly since: number; readonly until: number }
   /** The credentials were refused, and the client will hear of it. */
-  | { readonly is: 'refusing'; readonly until: number; readonly reasonCode: number; readonly why: string }
+  | { readonly is: 'refusing'; readonly until: number; readonly reason: RefusalReason; readonly reasonCode: number; readonly why: string }
   | { readonly is: 'over' }
 
 const over: Phase = { is: 'over' }
@@ -118,7 +119,7 @@ export class Connecting {
     const { is } = this.#phase
     if (error.reasonCode === ReasonCode.PacketTooLarge) this.#host.metrics.reached(is === 'awaitingConnect' ? 'FIRST_PACKET_SIZE_MAX' : 'MAXIMUM_PACKET_SIZE')
     if (is === 'attaching' || is === 'authenticating') this.close(ended(error.reasonCode, error.message))
-    else if (this.#input.version !== undefined) this.#refuse(error.reasonCode, error.message)
+    else if (this.#input.version !== undefined) this.#refuse(RefusalReason.malformedPacket, error.reasonCode, error.message)
     else this.drop()
   }
 
@@ -128,11 +129,11 @@ export class Connecting {
     if (phase.is !== 'attaching') return
     if (answer.reasonCode === ReasonCode.QuotaExceeded) {
       this.#host.metrics.reached('SESSIONS_PER_NAME_MAX')
-      this.#refuseAttaching(answer.reasonCode, 'the client has as many sessions as it may have')
+      this.#refuseAttaching(RefusalReason.sessionsPerName, answer.reasonCode, 'the client has as many sessions as it may have')
       return
     }
     if (answer.reasonCode !== 0) {
-      this.#refuseAttaching(answer.reasonCode, 'the session’s owner refused')
+      this.#refuseAttaching(RefusalReason.ownerRefused, answer.reasonCode, 'the session’s owner refused')
       return
     }
     phase.session.attachment.attached(answer.epoch, this.#host.now())
@@ -141,7 +142,7 @@ export class Connecting {
 
   /** The log did not take the Attached record, or may not have. */
   onAttachLost(detail: string): void {
-    if (this.#phase.is === 'attaching') this.#refuseAttaching(ReasonCode.ServerUnavailable, detail)
+    if (this.#phase.is === 'attaching') this.#refuseAttaching(RefusalReason.attachLost, ReasonCode.ServerUnavailable, detail)
   }
 
   /** The process was paused: one that is not let in yet has to come again. */
@@ -152,8 +153,10 @@ export class Connecting {
 
   /** The gateway ends the connection. */
   close(ending: Ending): void {
-    if (this.#phase.is === 'attaching') this.#refuseAttaching(ending.reasonCode, ending.detail, ending)
-    else if (this.#phase.is === 'authenticating' || this.#phase.is === 'waiting') this.#refuse(connackCode(ending.reasonCode, this.#host.config), ending.detail)
+    const reason = RefusalReason.closedMeanwhile
+    if (this.#phase.is === 'attaching') this.#refuseAttaching(reason, ending.reasonCode, ending.detail, ending)
+    else if (this.#phase.is === 'authenticating' || this.#phase.is === 'waiting')
+      this.#refuse(reason, connackCode(ending.reasonCode, this.#host.config), ending.detail)
     else this.drop()
   }
 
@@ -201,18 +204,18 @@ export class Connecting {
         return null
       case 'authenticating':
         this.#host.metrics.reached('AUTHENTICATION_TIMEOUT')
-        if (phase.attempt.expected === 'continue') this.#refuse(ReasonCode.NotAuthorized, 'the client did not answer in time')
-        else this.#refuse(ReasonCode.ServerUnavailable, 'who it is was not found out in time')
+        if (phase.attempt.expected === 'continue') this.#refuse(RefusalReason.clientSilent, ReasonCode.NotAuthorized, 'the client did not answer in time')
+        else this.#refuse(RefusalReason.evidenceLate, ReasonCode.ServerUnavailable, 'who it is was not found out in time')
         return null
       case 'refusing':
-        this.#refuse(phase.reasonCode, phase.why, undefined, false)
+        this.#refuse(phase.reason, phase.reasonCode, phase.why, undefined, false)
         return null
       case 'waiting':
         this.#goOn(phase)
         return this.#phase.is === 'attaching' ? this.#phase.until : null
       case 'attaching':
         this.#host.metrics.reached('ATTACH_TIMEOUT')
-        this.#refuseAttaching(ReasonCode.ServerUnavailable, 'no router answered in time')
+        this.#refuseAttaching(RefusalReason.attachLate, ReasonCode.ServerUnavailable, 'no router answered in time')
         return null
     }
   }
@@ -222,18 +225,18 @@ export class Connecting {
     this.#connection.maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
     const refusal = refuseEverybody(host.readiness(this.#connection.isInternal), host.config)
     if (refusal) {
-      this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
+      this.#refuse(refusal.reason, refusal.reasonCode, refusal.detail, refusal.limit)
       return
     }
     const decision = receiveConnect(packet, host.config, packet.clientId === '' ? host.freshClientId() : '', this.#connection.isWebSocket)
     if (decision.do === 'refuse') {
-      this.#refuse(decision.reasonCode, decision.detail, decision.limit)
+      this.#refuse(decision.reason, decision.reasonCode, decision.detail, decision.limit)
       return
     }
     const { client } = decision
     const tooSmall = refuseSmallPackets(client, host.config)
     if (tooSmall) {
-      this.#refuse(tooSmall.reasonCode, tooSmall.detail)
+      this.#refuse(tooSmall.reason, tooSmall.reasonCode, tooSmall.detail)
       return
     }
     this.#input.maximumPacketSize = client.announced.maximumPacketSize
@@ -248,7 +251,7 @@ export class Connecting {
       ...this.#certificates(),
     }
     if (!this.#mayBeJudged(credentials, since)) {
-      this.#refuse(ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
+      this.#refuse(RefusalReason.anotherAttempt, ReasonCode.ConnectionRateExceeded, 'another attempt under this name waits for its answer')
       return
     }
     const owner = {
@@ -272,14 +275,14 @@ export class Connecting {
       return
     }
     if (packet.type !== 'auth') {
-      this.#refuse(ReasonCode.ProtocolError, `${packet.type} has no place before CONNACK`)
+      this.#refuse(RefusalReason.packetBeforeConnack, ReasonCode.ProtocolError, `${packet.type} has no place before CONNACK`)
       return
     }
     const misplaced = refuseUserProperties(packet, this.#host.config)
     const received = misplaced ?? receiveAuth(packet, client.authenticationMethod, attempt.expected)
     const tooMuch = authenticationDataProblem(packet.properties.authenticationData, this.#host.config)
-    if (received.do === 'end') this.#refuse(received.ending.reasonCode, received.ending.detail)
-    else if (tooMuch) this.#refuse(ReasonCode.QuotaExceeded, tooMuch, 'AUTHENTICATION_DATA_BYTES_MAX')
+    if (received.do === 'end') this.#refuse(RefusalReason.authMisplaced, received.ending.reasonCode, received.ending.detail)
+    else if (tooMuch) this.#refuse(RefusalReason.authDataTooLarge, ReasonCode.QuotaExceeded, tooMuch, 'AUTHENTICATION_DATA_BYTES_MAX')
     else {
       attempt.continue(received.data)
       if (this.#phase.is === 'authenticating') this.#input.pause(Pause.authenticating)
@@ -295,12 +298,12 @@ export class Connecting {
       return
     }
     if (credentials.evidence && !host.registryIsCurrent) {
-      this.#refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
+      this.#refuse(RefusalReason.registryStaleAfterEvidence, ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
       return
     }
     const { principal } = authentication
     if (!this.#connection.isInternal && !host.rates.mayConnectAs(client.clientId)) {
-      this.#refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second with this client id')
+      this.#refuse(RefusalReason.sessionConnectRate, ReasonCode.ConnectionRateExceeded, 'too many connects a second with this client id')
       return
     }
     if (client.will && host.mayPublish(principal, client.will.topic) !== 'allowed') {
@@ -314,7 +317,7 @@ export class Connecting {
         reasonCode: ReasonCode.NotAuthorized,
         why,
       })
-      this.#refuse(ReasonCode.NotAuthorized, why)
+      this.#refuse(RefusalReason.willNotPermitted, ReasonCode.NotAuthorized, why)
       return
     }
     const judged = { principal, credentials, expiresAt: authentication.expiresAt ?? Number.POSITIVE_INFINITY }
@@ -327,7 +330,7 @@ export class Connecting {
     const host = this.#host
     const attachment = host.attach(this.#connection, client, principal, Boolean(credentials.username) || voucherOf(principal) !== '')
     if (!attachment) {
-      this.#refuse(ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
+      this.#refuse(RefusalReason.shardSilent, ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return
     }
     if (credentials.certificate && credentials.certificateChain?.length) host.rememberChain(credentials.certificate, credentials.certificateChain)
@@ -365,12 +368,12 @@ export class Connecting {
     // It was counted when it came.
     const refusal = refuseEverybody({ ...host.readiness(true), rateAllows: true }, host.config)
     if (refusal) {
-      this.#refuse(refusal.reasonCode, refusal.detail, refusal.limit)
+      this.#refuse(refusal.reason, refusal.reasonCode, refusal.detail, refusal.limit)
       return
     }
     const validity = host.revalidate(judged.credentials, judged.principal)
     if (!validity.ok) {
-      this.#refuse(validity.reasonCode, validity.why)
+      this.#refuse(RefusalReason.credentialsWithdrawn, validity.reasonCode, validity.why)
       return
     }
     this.#attach(client, since, { ...judged, principal: validity.principal, expiresAt: validity.expiresAt ?? Number.POSITIVE_INFINITY })
@@ -381,14 +384,15 @@ export class Connecting {
   }
 
   /** Before anything stands in the log. `isTold` false: what is wrong with credentials is not for who shows them. */
-  #refuse(reasonCode: number, detail: string, limit?: LimitName, isTold = true): void {
+  #refuse(reason: RefusalReason, reasonCode: number, detail: string, limit?: LimitName, isTold = true): void {
     if (this.#phase.is === 'authenticating') this.#phase.attempt.cancel()
     this.#settle()
     if (limit) this.#host.metrics.reached(limit)
     if (this.#phase.is === 'waiting') this.#waitOver(this.#phase.client.clientId)
     this.#host.metrics.connects.inc({ result: reasonName(reasonCode) })
     this.#host.metrics.operations.notConnected(protocolIndex(this.#input.version ?? 5, this.#connection.isWebSocket), errorOf(reasonCode))
-    this.#host.report(this.#connection, 'connect refused', { reasonCode, detail })
+    this.#host.metrics.refused(reason)
+    this.#host.report(this.#connection, 'connect refused', { reason, reasonCode, detail })
     this.#connection.send({
       type: 'connack',
       sessionPresent: false,
@@ -407,12 +411,13 @@ export class Connecting {
     const isFailure = reasonCode !== ReasonCode.ServerUnavailable
     if (isFailure) host.refused(this.#connection, { kind: RefusedKind.connect, authenticationName: name, clientId, reasonCode, why })
     const delayMs = isFailure && !this.#connection.isInternal ? host.failedConnects.failed(this.#connection.transport.remoteAddress, name, now) : 0
+    const reason = isFailure ? RefusalReason.credentials : RefusalReason.credentialsUnknown
     if (delayMs === 0) {
-      this.#refuse(reasonCode, why, undefined, false)
+      this.#refuse(reason, reasonCode, why, undefined, false)
       return
     }
     host.metrics.reached('FAILED_CONNECT_DELAY_MAX')
-    this.#phase = { is: 'refusing', until: now + delayMs, reasonCode, why }
+    this.#phase = { is: 'refusing', until: now + delayMs, reason, reasonCode, why }
     host.setDeadline(this.#connection, now + delayMs)
     this.#input.pause(Pause.attaching)
   }
@@ -434,9 +439,9 @@ export class Connecting {
   }
 
   /** CONNECT is refused, or the client gone, with an Attached record in the log or on its way there. */
-  #refuseAttaching(reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
+  #refuseAttaching(reason: RefusalReason, reasonCode: number, detail: string, ending: Ending = ended(reasonCode, detail)): void {
     const session = this.session
-    this.#refuse(connackCode(reasonCode, this.#host.config), detail)
+    this.#refuse(reason, connackCode(reasonCode, this.#host.config), detail)
     // A will counts from an accepted CONNECT on [MQTT-3.1.2-7].
     if (session) this.#host.detach(session.attachment, { ...ending, keepWill: false })
   }

@@ -39,6 +39,7 @@ import type { Client, Permission, Readiness } from './protocol.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
+import { RefusalReason } from './refusal-reason.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
@@ -254,6 +255,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     }
     if (!isInternal && !this.mayComeFrom(transport.remoteAddress)) {
       this.metrics.ipRefused++
+      this.metrics.refused(RefusalReason.addressForbidden)
       const { remoteAddress, kind } = transport
       const nobody = { authenticationName: '', clientId: '', remoteAddress, transport: kind }
       this.#audit.refused({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: 'the namespace does not let this address in' })
@@ -262,6 +264,7 @@ export class Gateway implements ConnectionHost, LinkHost {
     }
     if (this.#sockets.size >= this.config.NAMESPACE_CONNECTIONS_MAX && !isInternal) {
       this.metrics.reached('NAMESPACE_CONNECTIONS_MAX')
+      this.metrics.refused(RefusalReason.namespaceConnections)
       transport.destroy()
       return
     }

@@ -3,6 +3,7 @@ import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
 import { OperationCounts } from './operation-counts.ts'
 import { type ThrottleType, throttleTypes } from './rates.ts'
+import { RefusalReason } from './refusal-reason.ts'
 import { reachedMetric } from './settings/reached-metric.ts'
 
 /** Limits that take effect before a namespace is known: counted once for all. */
@@ -96,6 +97,7 @@ export class GatewayMetrics {
   bytesIn = 0
   bytesOut = 0
   readonly #limits: LimitCounts
+  readonly #refused = new Map<RefusalReason, number>(Object.values(RefusalReason).map((reason) => [reason, 0]))
   readonly #throttled = new Map<ThrottleType, number>(throttleTypes.map((type) => [type, 0]))
   readonly connects: Counter<'result'>
   readonly disconnections: Counter<'reason'>
@@ -191,6 +193,7 @@ export class GatewayMetrics {
       () => this.#throttled,
     )
     counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
+    counter('loggerhead_refusals_total', 'What was refused: each has one reason (docs/operating.md)', 'reason', () => this.#refused)
     counter('loggerhead_audit_records_total', 'Records of what was refused', 'outcome', () => Object.entries(this.#audits))
     counter('loggerhead_packets_total', 'Control packets of MQTT', 'direction', () => [
       ['in', this.packetsIn],
@@ -211,6 +214,11 @@ export class GatewayMetrics {
     gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
     gauge('loggerhead_authentications_pending', 'Clients that wait to be known', (now) => now.authenticationsPending)
     gauge('loggerhead_registry_unconfirmed_ms', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs)
+  }
+
+  /** Counts what was refused, by its one reason. */
+  refused(reason: RefusalReason): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1)
   }
 
   /** Counts a limit that took effect. */

@@ -23,6 +23,7 @@ import { type ProtocolIndex, protocolIndex } from '../telemetry/dimensions.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { messageExcess } from './message-limits.ts'
+import { RefusalReason } from './refusal-reason.ts'
 
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
@@ -73,6 +74,7 @@ export interface Client {
 /** CONNECT is refused: the CONNACK reason code, and the limit that was reached if it was one. */
 export interface Refused {
   readonly do: 'refuse'
+  readonly reason: RefusalReason
   readonly reasonCode: number
   readonly detail: string
   readonly limit?: LimitName
@@ -84,7 +86,13 @@ export interface End {
   readonly limit?: LimitName
 }
 
-const refuse = (reasonCode: number, detail: string, limit?: LimitName): Refused => ({ do: 'refuse', reasonCode, detail, ...(limit && { limit }) })
+const refuse = (reason: RefusalReason, reasonCode: number, detail: string, limit?: LimitName): Refused => ({
+  do: 'refuse',
+  reason,
+  reasonCode,
+  detail,
+  ...(limit && { limit }),
+})
 const end = (reasonCode: number, detail: string, limit?: LimitName): End => ({ do: 'end', ending: ended(reasonCode, detail), ...(limit && { limit }) })
 
 /** What the gateway itself can say at the moment, before it looks at a CONNECT. */
@@ -99,11 +107,18 @@ export interface Readiness {
 
 /** May any CONNECT come in now? Null when it may. */
 export function refuseEverybody(readiness: Readiness, limits: Limits): Refused | null {
-  if (readiness.stopping) return refuse(limits.SERVER_REFERENCE ? ReasonCode.UseAnotherServer : ReasonCode.ServerUnavailable, 'the gateway is shutting down')
-  if (!readiness.rateAllows) return refuse(ReasonCode.ConnectionRateExceeded, 'too many connects a second')
-  if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE) return refuse(ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
-  if (readiness.logIsFull) return refuse(ReasonCode.ServerBusy, 'too much waits for the log', 'KAFKA_BYTES_WAITING_MAX')
-  if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE) return refuse(ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
+  if (readiness.stopping)
+    return refuse(
+      RefusalReason.shuttingDown,
+      limits.SERVER_REFERENCE ? ReasonCode.UseAnotherServer : ReasonCode.ServerUnavailable,
+      'the gateway is shutting down',
+    )
+  if (!readiness.rateAllows) return refuse(RefusalReason.connectRate, ReasonCode.ConnectionRateExceeded, 'too many connects a second')
+  if (readiness.kafkaUnreachableMs >= limits.KAFKA_AWAY_REFUSE)
+    return refuse(RefusalReason.logAway, ReasonCode.ServerUnavailable, 'the log is away', 'KAFKA_AWAY_REFUSE')
+  if (readiness.logIsFull) return refuse(RefusalReason.logFull, ReasonCode.ServerBusy, 'too much waits for the log', 'KAFKA_BYTES_WAITING_MAX')
+  if (readiness.registryUnconfirmedMs >= limits.REGISTRY_STALE)
+    return refuse(RefusalReason.registryStale, ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
   return null
 }
 
@@ -117,10 +132,12 @@ export function receiveConnect(
   const { properties, protocolVersion } = packet
   const { authenticationMethod } = properties
   const authenticationProblem = authenticationDataProblem(properties.authenticationData, limits)
-  if (authenticationProblem) return refuse(ReasonCode.QuotaExceeded, authenticationProblem, 'AUTHENTICATION_DATA_BYTES_MAX')
+  if (authenticationProblem)
+    return refuse(RefusalReason.authenticationDataTooLarge, ReasonCode.QuotaExceeded, authenticationProblem, 'AUTHENTICATION_DATA_BYTES_MAX')
   const idProblem = clientIdProblem(packet, limits)
   if (idProblem) return idProblem
-  if (limits.rules.userPropertiesOnPublishOnly && properties.userProperties) return refuse(ReasonCode.ImplementationSpecificError, misplacedUserProperties)
+  if (limits.rules.userPropertiesOnPublishOnly && properties.userProperties)
+    return refuse(RefusalReason.userPropertiesMisplaced, ReasonCode.ImplementationSpecificError, misplacedUserProperties)
   const willProblem = packet.will && refuseWill(packet.will, limits)
   if (willProblem) return willProblem
   const assigned = packet.clientId === ''
@@ -164,7 +181,11 @@ export function refuseSmallPackets(client: Client, limits: Limits): Refused | nu
   if (client.maximumPacketSize === 0) return null
   const { length } = writePacket(acceptance(client, false, limits), client.protocolVersion)
   if (length <= client.maximumPacketSize) return null
-  return refuse(ReasonCode.PacketTooLarge, `the CONNACK has ${length} bytes, the client's Maximum Packet Size is ${client.maximumPacketSize}`)
+  return refuse(
+    RefusalReason.packetSizeTooSmall,
+    ReasonCode.PacketTooLarge,
+    `the CONNACK has ${length} bytes, the client's Maximum Packet Size is ${client.maximumPacketSize}`,
+  )
 }
 
 /** What is wrong with the authentication data of a CONNECT or an AUTH; null when nothing is. */
@@ -212,10 +233,17 @@ function clientIdProblem(packet: ConnectPacket, limits: Limits): Refused | null 
   const { clientId } = packet
   if (clientId === '') {
     // [MQTT-3.1.3-8] of 3.1.1: without an id only a clean session makes sense.
-    return packet.protocolVersion === 4 && !packet.cleanStart ? refuse(ReasonCode.ClientIdentifierNotValid, 'an empty client id needs clean session 1') : null
+    return packet.protocolVersion === 4 && !packet.cleanStart
+      ? refuse(RefusalReason.clientIdMissing, ReasonCode.ClientIdentifierNotValid, 'an empty client id needs clean session 1')
+      : null
   }
   if (characters(clientId, limits.CLIENT_ID_LENGTH_MAX) > limits.CLIENT_ID_LENGTH_MAX) {
-    return refuse(ReasonCode.ClientIdentifierNotValid, `the client id is longer than ${limits.CLIENT_ID_LENGTH_MAX} characters`, 'CLIENT_ID_LENGTH_MAX')
+    return refuse(
+      RefusalReason.clientIdTooLong,
+      ReasonCode.ClientIdentifierNotValid,
+      `the client id is longer than ${limits.CLIENT_ID_LENGTH_MAX} characters`,
+      'CLIENT_ID_LENGTH_MAX',
+    )
   }
   return null
 }
@@ -225,16 +253,22 @@ const characters = (text: string, most: number): number => (text.length <= most 
 
 function refuseWill(will: WillPacket, limits: Limits): Refused | null {
   const problem = topicNameProblem(will.topic)
-  if (problem) return refuse(ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
+  if (problem) return refuse(RefusalReason.willTopicInvalid, ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
-  if (limit) return refuse(ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit)
-  if (will.qos > limits.MAXIMUM_QOS) return refuse(ReasonCode.QoSNotSupported, `a will at QoS ${will.qos}; the maximum is ${limits.MAXIMUM_QOS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-12]
+  if (limit) return refuse(RefusalReason.willTopicAboveLimit, ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit)
+  if (will.qos > limits.MAXIMUM_QOS)
+    return refuse(RefusalReason.willQosAboveLimit, ReasonCode.QoSNotSupported, `a will at QoS ${will.qos}; the maximum is ${limits.MAXIMUM_QOS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-12]
   const delay = will.properties.willDelayInterval ?? 0
   if (delay > limits.WILL_DELAY_MAX) {
-    return refuse(ReasonCode.QuotaExceeded, `a will delay of ${delay} s; the maximum is ${limits.WILL_DELAY_MAX} s`, 'WILL_DELAY_MAX')
+    return refuse(
+      RefusalReason.willDelayAboveLimit,
+      ReasonCode.QuotaExceeded,
+      `a will delay of ${delay} s; the maximum is ${limits.WILL_DELAY_MAX} s`,
+      'WILL_DELAY_MAX',
+    )
   }
   const excess = messageExcess(will.properties, limits)
-  return excess && refuse(ReasonCode.QuotaExceeded, `a will with ${excess.detail}`, excess.limit)
+  return excess && refuse(RefusalReason.willAboveLimit, ReasonCode.QuotaExceeded, `a will with ${excess.detail}`, excess.limit)
 }
 
 /** What of a Message Expiry Interval goes into the log, seconds; null for never. */
@@ -432,6 +466,8 @@ export interface SubscribeDecision {
   readonly judgements: readonly number[]
   readonly granted: readonly SubscriptionRequest[]
   readonly limits: readonly LimitName[]
+  /** One for each filter that is refused. */
+  readonly refusals: readonly RefusalReason[]
 }
 
 /**
@@ -449,6 +485,11 @@ export function receiveSubscribe(
   const judgements: number[] = []
   const granted: SubscriptionRequest[] = []
   const reached: LimitName[] = []
+  const refusals: RefusalReason[] = []
+  const refusedFor = (reason: RefusalReason, reasonCode: number): number => {
+    refusals.push(reason)
+    return reasonCode
+  }
   const added = new Set<string>()
   const { subscriptionIdentifier = null, userProperties } = packet.properties
   if (subscriptionIdentifier !== null && !announced.subscriptionIdentifiersAvailable) {
@@ -456,23 +497,23 @@ export function receiveSubscribe(
   }
   if (userProperties && limits.rules.userPropertiesOnPublishOnly) {
     const refused = packet.filters.map(() => ReasonCode.ImplementationSpecificError)
-    return { reasonCodes: refused, judgements: refused, granted, limits: reached }
+    return { reasonCodes: refused, judgements: refused, granted, limits: reached, refusals: refused.map(() => RefusalReason.filterUserProperties) }
   }
   const judge = (filter: string, index: number): number => {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
-      return ReasonCode.QuotaExceeded
+      return refusedFor(RefusalReason.filtersPerPacket, ReasonCode.QuotaExceeded)
     }
-    if (topicFilterProblem(filter)) return ReasonCode.TopicFilterInvalid
+    if (topicFilterProblem(filter)) return refusedFor(RefusalReason.filterInvalid, ReasonCode.TopicFilterInvalid)
     const limit = filterLimit(filter, limits)
     if (limit) {
       reached.push(limit)
-      return ReasonCode.TopicFilterInvalid
+      return refusedFor(RefusalReason.filterAboveLimit, ReasonCode.TopicFilterInvalid)
     }
-    if (!permits(filter)) return ReasonCode.NotAuthorized
+    if (!permits(filter)) return refusedFor(RefusalReason.filterNotPermitted, ReasonCode.NotAuthorized)
     if (!named.has(filter) && !added.has(filter) && named.size + unnamed + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
       reached.push('SUBSCRIPTIONS_PER_SESSION_MAX')
-      return ReasonCode.QuotaExceeded
+      return refusedFor(RefusalReason.subscriptionsPerSession, ReasonCode.QuotaExceeded)
     }
     return ReasonCode.Success
   }
@@ -500,7 +541,7 @@ export function receiveSubscribe(
       subscriptionIdentifier,
     })
   }
-  return { reasonCodes, judgements, granted, limits: reached }
+  return { reasonCodes, judgements, granted, limits: reached, refusals }
 }
 
 /** A reason code per filter, and the filters that may exist and go into the log. */

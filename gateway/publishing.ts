@@ -19,6 +19,7 @@ import {
   type End,
   type Inbound,
   type Permission,
+  publishDenied,
   refusedPublish,
   refusePublish,
   refuseTopic,
@@ -26,6 +27,7 @@ import {
   withoutExpiryOfZero,
 } from './protocol.ts'
 import { AckType, PublishAck } from './publish-ack.ts'
+import { RefusalReason } from './refusal-reason.ts'
 
 /** A topic a client publishes on: what is the same for each of its messages. */
 export interface PublishTopic {
@@ -139,7 +141,7 @@ export class Publishing implements Inbound {
 
   receive(packet: PublishPacket): PublishResult {
     const result = this.#receive(packet)
-    if (typeof result === 'object') this.#count(packet, errorOf(result.ending.reasonCode))
+    if (typeof result === 'object' && result !== publishDenied) this.#count(packet, errorOf(result.ending.reasonCode), RefusalReason.publishMisused)
     return result
   }
 
@@ -161,13 +163,13 @@ export class Publishing implements Inbound {
     const { config, metrics } = this.#host
     if (config.PAYLOAD_FORMAT_VALIDATION && properties.payloadFormatIndicator === 1 && !isUtf8(packet.payload)) {
       metrics.publishesDropped.payloadFormat++
-      return this.#unfit(packet, ReasonCode.PayloadFormatInvalid, null) // section 3.3.2.3.2
+      return this.#unfit(packet, RefusalReason.publishPayloadFormat, ReasonCode.PayloadFormatInvalid, null) // section 3.3.2.3.2
     }
     const excess = messageExcess(properties, config)
     if (excess) {
       metrics.publishesDropped.overLimit++
       metrics.reached(excess.limit)
-      return this.#unfit(packet, ReasonCode.QuotaExceeded, excess.detail)
+      return this.#unfit(packet, RefusalReason.publishAboveLimit, ReasonCode.QuotaExceeded, excess.detail)
     }
     return this.#take(topic, withoutExpiryOfZero(packet, config))
   }
@@ -217,7 +219,7 @@ export class Publishing implements Inbound {
     const { metrics, logIsFull } = this.#host
     if (logIsFull) {
       metrics.publishesDropped.backpressure++
-      this.#count(packet, OperationError.ServiceError)
+      this.#count(packet, OperationError.ServiceError, RefusalReason.publishBackpressure)
       metrics.reached('KAFKA_BYTES_WAITING_MAX')
       return 'taken'
     }
@@ -256,8 +258,8 @@ export class Publishing implements Inbound {
     this.#host.metrics.publishesDropped.unauthorized++
     this.#owner.onRefused(topic.name)
     const outcome = refusedPublish(this, packet.qos, this.#host.config)
+    this.#count(packet, OperationError.AuthorizationError, RefusalReason.publishNotPermitted)
     if (typeof outcome !== 'string') return outcome
-    this.#count(packet, OperationError.AuthorizationError)
     if (outcome === 'drop') return 'taken'
     const isNack = outcome !== 'acknowledge'
     // In its turn: acknowledgements keep the order of the publishes.
@@ -272,8 +274,8 @@ export class Publishing implements Inbound {
   }
 
   /** The message cannot be taken as it is, and the connection stays. */
-  #unfit(packet: PublishPacket, reasonCode: number, detail: string | null): PublishResult {
-    this.#count(packet, errorOf(reasonCode))
+  #unfit(packet: PublishPacket, reason: RefusalReason, reasonCode: number, detail: string | null): PublishResult {
+    this.#count(packet, errorOf(reasonCode), reason)
     if (packet.qos === 0) return 'taken'
     this.unacknowledged++
     const ack = this.#expectAck(packet.qos === 2 ? AckType.Pubrec : AckType.Puback, packet.packetId)
@@ -288,7 +290,8 @@ export class Publishing implements Inbound {
     return messageKind(this.#client.protocol, qos, retain)
   }
 
-  #count(packet: PublishPacket, error: OperationError): void {
+  #count(packet: PublishPacket, error: OperationError, reason: RefusalReason): void {
+    this.#host.metrics.refused(reason)
     this.#host.metrics.operations.notPublished(this.#kindOf(packet), error)
   }
 

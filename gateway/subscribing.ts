@@ -9,6 +9,7 @@ import type { GatewayConfig } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
+import { RefusalReason } from './refusal-reason.ts'
 
 /** What subscribing needs of the gateway. */
 export interface SubscribeHost {
@@ -73,7 +74,11 @@ export class Subscribing {
     this.#staleSince = null
     const { named } = this.#held
     const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter) => this.#mayBeHeld(filter))
-    if ('do' in decision) return decision
+    if ('do' in decision) {
+      host.metrics.refused(RefusalReason.subscribeMisused)
+      return decision
+    }
+    for (const reason of decision.refusals) host.metrics.refused(reason)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const filters = packet.filters.map(({ filter }) => filter)
     const { granted, reasonCodes, judgements } = decision

@@ -265,7 +265,7 @@ export class Router {
       }
     })
     const gateways = new Map([...this.#gateways.all()].map((gateway) => [gateway.identity.id, gateway.queuedBytes]))
-    return { shards, gateways, registryUnconfirmedMs: this.#options.registry.confirmedMs() }
+    return { shards, gateways, registryUnconfirmedMs: this.#options.registry.confirmedMs(), shardsOfNamespace: this.#tail.folds.length }
   }
 
   /** Folds what there is and joins the other routers. Resolves once the shards given to this router are served. */

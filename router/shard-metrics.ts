@@ -27,6 +27,8 @@ export interface RouterLevels {
   /** Bytes on their way to each gateway. */
   readonly gateways: ReadonlyMap<string, number>
   readonly registryUnconfirmedMs: number
+  /** Shards of the namespace, whoever owns them. */
+  readonly shardsOfNamespace: number
 }
 
 /** Levels of a scrape are read once: that takes a look at every session. */
@@ -64,6 +66,9 @@ export function observeShards(registry: Registry, read: () => RouterLevels): voi
     { registry, name: 'loggerhead_router_registry_unconfirmed_seconds', help: 'Time since the registry was last confirmed', labelNames: [] },
     () => [[{}, levels().registryUnconfirmedMs / 1000]],
   )
+  levelElsewhere({ registry, name: 'loggerhead_shards', help: 'Shards of the namespace, whichever router has them', labelNames: [] }, () => [
+    [{}, levels().shardsOfNamespace],
+  ])
 }
 
 /** For docs/metrics.md. */

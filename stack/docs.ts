@@ -1,10 +1,11 @@
-/** Writes the generated parts of the documentation: docs/limits.md, the settings table in README.md, and the tables of docs/metrics.md. */
+/** Writes the generated parts of the documentation: docs/limits.md, the settings table in README.md, the tables of docs/metrics.md, and the dashboard. */
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { namespaceLimits, namespaceRules } from '../model/namespace-limits.ts'
 import type { Setting } from '../settings/setting.ts'
-import { eventGridTable, metricsTables } from './metric-tables.ts'
+import { dashboardText } from './dashboard.ts'
+import { eventGridTable, metricsTables, refusalsTable } from './metric-tables.ts'
 import { type ProcessName, processes, readTable } from './setting-tables.ts'
 
 /** A setting and the processes that have it. */
@@ -160,6 +161,9 @@ export async function generate(project: string): Promise<ReadonlyMap<string, str
     if (existsSync(join(project, path))) files.set(path, text(await readFile(join(project, path), 'utf8')))
   }
   await change('README.md', (page) => withPart(page, 'settings', settingsTable(all)))
+  files.set('watching/dashboard.json', dashboardText())
+  const refusals = await refusalsTable(project)
+  await change('docs/operating.md', (page) => withPart(page, 'refusals', refusals))
   const tables = await metricsTables(project)
   await change('docs/metrics.md', (page) => withPart(withPart(page, 'eventgrid', eventGridTable()), 'metrics', tables))
   return files

@@ -72,6 +72,12 @@ const titles: Readonly<Record<MetricSource, string>> = {
   process: 'Every process',
 }
 
+/** Why the gateway refuses something. */
+export async function refusalsTable(project: string): Promise<string> {
+  const { refusalReasons } = (await import(join(project, 'gateway/refusal-reason.ts'))) as { readonly refusalReasons: Readonly<Record<string, string>> }
+  return ['| reason | when |', '| --- | --- |', ...Object.entries(refusalReasons).map(([reason, about]) => `| \`${reason}\` | ${cell(about)} |`)].join('\n')
+}
+
 /** All metrics, by the process that has them. */
 export async function metricsTables(project: string): Promise<string> {
   const sections: string[] = []

@@ -13,6 +13,7 @@ export interface ComposeService {
   readonly environment?: Readonly<Record<string, string | number>>
   readonly ports?: readonly string[]
   readonly volumes?: readonly string[]
+  readonly configs?: readonly { readonly source: string; readonly target: string }[]
   readonly stop_grace_period?: string
   readonly depends_on?: Readonly<Record<string, { readonly condition: string; readonly required?: boolean }>>
 }
@@ -20,6 +21,7 @@ export interface ComposeService {
 export interface ComposeFile {
   readonly services: Readonly<Record<string, ComposeService>>
   readonly volumes: Readonly<Record<string, unknown>>
+  readonly configs?: Readonly<Record<string, { readonly file: string }>>
 }
 
 /** `${NAME}`, `${NAME:-default}` and `${NAME:+other}`, as Compose fills them in. */

@@ -198,6 +198,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
       judgements: [2, 0x87, 0x87, 0x8f],
       granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
       limits: [],
+      refusals: ['filterNotPermitted', 'filterNotPermitted', 'filterInvalid'],
     })
   })
 

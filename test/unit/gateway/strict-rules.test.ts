@@ -115,6 +115,7 @@ describe('user properties', () => {
       judgements: [0x83, 0x83],
       granted: [],
       limits: [],
+      refusals: ['filterUserProperties', 'filterUserProperties'],
     })
     expect(subscribed(open, subscribe(['a'], { userProperties }))).toMatchObject({ reasonCodes: [2] })
     expect(refuseUserProperties({ type: 'unsubscribe', packetId: 1, filters: ['a'], properties: { userProperties } }, eventgrid)).toBeNull()

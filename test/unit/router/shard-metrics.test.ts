@@ -17,7 +17,7 @@ const shard = {
 
 function observed() {
   const registry = new Registry()
-  const state = { reads: 0, levels: { shards: [shard], gateways: new Map([['gateway', 12]]), registryUnconfirmedMs: 20 } as RouterLevels }
+  const state = { reads: 0, levels: { shards: [shard], gateways: new Map([['gateway', 12]]), registryUnconfirmedMs: 20, shardsOfNamespace: 4 } as RouterLevels }
   observeShards(registry, () => {
     state.reads++
     return state.levels
@@ -40,6 +40,7 @@ test('a scrape looks at the sessions once and tells every level of every shard',
     'loggerhead_queued_bytes{shard="3"} 900',
     'loggerhead_queued_oldest_seconds{shard="3"} 60',
     'loggerhead_gateway_queued_bytes{gateway="gateway"} 12',
+    'loggerhead_shards 4',
     'loggerhead_router_registry_unconfirmed_seconds 0.02',
   ])
     expect(text).toContain(line)

@@ -126,6 +126,18 @@ describe.each([
   })
 })
 
+test('the profile watching: Prometheus asks every service at its internal port, and all files of it are there', () => {
+  const compose = loadCompose()
+  const { services, configs } = compose
+  for (const { file } of Object.values(configs ?? {})) expect([file, existsSync(join(project, file))]).toEqual([file, true])
+  const mounted = Object.values(services).flatMap(({ configs: used = [] }) => used.map(({ source }) => source))
+  expect(mounted.sort()).toEqual(Object.keys(configs ?? {}).sort())
+  expect(Object.keys(services).filter((name) => services[name]?.profiles?.includes('watching'))).toEqual(['prometheus', 'grafana'])
+  const asked = [...readFileSync(join(project, 'watching/prometheus.yml'), 'utf8').matchAll(/"([\w-]+:\d+)"/g)].map(([, target]) => target)
+  const internal = own(compose).flatMap(([name, service]) => (service.environment?.INTERNAL_PORT ? [`${name}:${service.environment.INTERNAL_PORT}`] : []))
+  expect(asked.sort()).toEqual(internal.sort())
+})
+
 test('two gateways, two routers, and three brokers in the profile cluster', () => {
   const compose = loadCompose(cluster)
   const named = (start: string) => Object.keys(compose.services).filter((name) => name.replace(/-\d+$/, '') === start)

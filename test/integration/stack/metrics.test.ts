@@ -1,0 +1,193 @@
+/** What the documentation and the dashboard say is measured, on a running stack: everything is there, and moves when it has to. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
+import { declaredMetrics, type MetricSource } from '../../../stack/metric-tables.ts'
+import { eventGridMetrics, metricHomes } from '../../../telemetry/eventgrid-metrics.ts'
+import { SpanCollector } from '../../support/span-collector.ts'
+import { type Stack, startStack, until } from '../../support/stack.ts'
+
+const project = join(import.meta.dirname, '../../..')
+const withKafka = process.env.KAFKA_BROKERS ? describe : describe.skip
+
+/** Families of a text in Prometheus' format. */
+const familiesOf = (text: string): Set<string> => new Set([...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name as string))
+
+withKafka('the metrics of a running stack', () => {
+  let stack: Stack
+  let collector: SpanCollector
+  const clients: MqttClient[] = []
+
+  beforeAll(async () => {
+    collector = await SpanCollector.start()
+    stack = await startStack({ environment: { TRACE_ENDPOINT: collector.url, SESSION_PUBLISHES_IN_PER_SECOND_MAX: '20' } })
+  }, 120_000)
+
+  afterAll(async () => {
+    for (const client of clients) client.end(true)
+    await stack?.stop()
+    collector?.close()
+  }, 60_000)
+
+  const scrape = async (process: string): Promise<string> => {
+    const { ports } = await stack.process(process)
+    return (await fetch(`http://127.0.0.1:${ports.internal ?? ports.status}/metrics`, { signal: AbortSignal.timeout(10_000) })).text()
+  }
+  /** Sum of the samples whose labels contain all of these. */
+  const sample = async (process: string, name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> => {
+    let sum = 0
+    for (const line of (await scrape(process)).split('\n')) {
+      if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue
+      if (Object.entries(labels).every(([label, value]) => line.includes(`${label}="${value}"`))) sum += Number(line.slice(line.lastIndexOf(' ')))
+    }
+    return sum
+  }
+  /** What `act` makes of a sample; waits until it is another. */
+  async function moves(process: string, name: string, labels: Readonly<Record<string, string>>, act: () => Promise<unknown>): Promise<void> {
+    const before = await sample(process, name, labels)
+    await act()
+    await until(`${name} ${JSON.stringify(labels)} moves from ${before}`, 20_000, async () => (await sample(process, name, labels)) > before)
+  }
+  const connect = async (clientId: string, options: IClientOptions = {}, transport: 'mqtt' | 'ws' = 'mqtt'): Promise<MqttClient> => {
+    const url = transport === 'ws' ? `ws://127.0.0.1:${stack.ports.ws}/mqtt` : `mqtt://127.0.0.1:${stack.ports.mqtt}`
+    const client = await connectAsync(url, { protocolVersion: 5, clientId, reconnectPeriod: 0, ...options })
+    client.on('error', () => {})
+    clients.push(client)
+    return client
+  }
+
+  test('everything that docs/metrics.md lists is there, and nothing else', async () => {
+    const listed = async (...sources: MetricSource[]): Promise<string[]> =>
+      (await Promise.all(sources.map((source) => declaredMetrics(project, source)))).flat().map(({ name }) => name)
+    const traces = /^loggerhead_trace/
+    for (const service of metricHomes) {
+      const expected = new Set(await listed(service, ...(service === 'door' ? (['process'] as const) : (['log', 'process'] as const))))
+      const families = familiesOf(await scrape(service))
+      const hasTraces = service === 'gateway' || service === 'router'
+      expect([service, [...expected].filter((name) => !families.has(name) && (hasTraces || !traces.test(name)))]).toEqual([service, []])
+      expect([service, [...families].filter((name) => !expected.has(name))]).toEqual([service, []])
+    }
+  })
+
+  test('every metric that the dashboard or an alert names is there', async () => {
+    const families = new Set((await Promise.all(metricHomes.map(scrape))).flatMap((text) => [...familiesOf(text)]))
+    for (const file of ['watching/dashboard.json', 'watching/alerts.yml']) {
+      const named = new Set(readFileSync(join(project, file), 'utf8').match(/loggerhead_\w+/g))
+      expect(named.size).toBeGreaterThan(5)
+      const known = (name: string): boolean => families.has(name) || families.has(name.replace(/_(bucket|sum|count)$/, ''))
+      expect([file, [...named].filter((name) => !known(name))]).toEqual([file, []])
+    }
+  })
+
+  test.each([
+    ['MQTT3', 4, 'mqtt'],
+    ['MQTT5', 5, 'mqtt'],
+    ['MQTT3-WS', 4, 'ws'],
+    ['MQTT5-WS', 5, 'ws'],
+  ] as const)('Mqtt.RequestCount, Connections and the latencies of %s move', async (protocol, protocolVersion, transport) => {
+    // The canaries of /healthz speak MQTT5, too.
+    const operations = ['Connect', 'Publish', 'Deliver', 'Subscribe', 'Unsubscribe'] as const
+    const published = { qos: '1', protocol, retain: 'true' }
+    const samples = (): Promise<number[]> =>
+      Promise.all([
+        ...operations.map((operation_type) => sample('gateway', 'loggerhead_mqtt_requests_total', { operation_type, protocol, result: 'Success' })),
+        sample('gateway', 'loggerhead_mqtt_successful_published_messages_total', published),
+        sample('gateway', 'loggerhead_mqtt_successful_publish_latency_seconds_count', published),
+        sample('gateway', 'loggerhead_mqtt_successful_connect_latency_seconds_count', { protocol }),
+        sample('gateway', 'loggerhead_mqtt_successful_delivered_messages_total', { qos: '1', protocol }),
+        sample('gateway', 'loggerhead_mqtt_successful_subscription_operations_total', { protocol, operation_type: 'Subscribe' }),
+        sample('gateway', 'loggerhead_mqtt_successful_subscription_operations_total', { protocol, operation_type: 'Unsubscribe' }),
+      ])
+    const before = await samples()
+    const client = await connect(`requests-${protocol}`, { protocolVersion }, transport)
+    const open = await sample('gateway', 'loggerhead_mqtt_connections', { protocol })
+    expect(open).toBeGreaterThanOrEqual(1)
+    const delivered = new Promise((resolve) => client.once('message', resolve))
+    await client.subscribeAsync(`sample/${protocol}`, { qos: 1 })
+    await client.publishAsync(`sample/${protocol}`, 'x', { qos: 1, retain: true })
+    await delivered
+    await client.unsubscribeAsync(`sample/${protocol}`)
+    const after = await samples()
+    expect(after.map((value, at) => value > (before[at] as number))).toEqual(after.map(() => true))
+    await client.endAsync()
+    await until('it has left', 20_000, async () => (await sample('gateway', 'loggerhead_mqtt_connections', { protocol })) < open)
+  })
+
+  test('Mqtt.FailedPublishedMessages and FailedSubscriptionOperations move where there is no permission, each for one reason', async () => {
+    const client = await connect('without-permission')
+    const failed = { operation_type: 'Publish', protocol: 'MQTT5', result: 'ClientError', error: 'AuthorizationError' }
+    const refused = async (): Promise<void> => {
+      await expect(client.publishAsync('$SYS/forbidden', 'x', { qos: 1 })).rejects.toThrow('Not authorized')
+    }
+    await moves('gateway', 'loggerhead_mqtt_failed_published_messages_total', { qos: '1', error: 'AuthorizationError', retain: 'false' }, refused)
+    await moves('gateway', 'loggerhead_mqtt_requests_total', failed, refused)
+    await moves('gateway', 'loggerhead_refusals_total', { reason: 'publishNotPermitted' }, refused)
+    const subscribe = async (): Promise<void> => {
+      await client.subscribeAsync('$SYS/forbidden/#', { qos: 1 }).catch(() => {})
+    }
+    const filter = { operation_type: 'Subscribe', protocol: 'MQTT5', error: 'AuthorizationError' }
+    await moves('gateway', 'loggerhead_mqtt_failed_subscription_operations_total', filter, subscribe)
+    await moves('gateway', 'loggerhead_refusals_total', { reason: 'filterNotPermitted' }, subscribe)
+  })
+
+  test('a CONNECT whose authentication method is none fails as AuthenticationError', async () => {
+    const properties = { authenticationMethod: 'guess', authenticationData: Buffer.from('x') }
+    const knock = async (): Promise<void> => {
+      await connectAsync(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5, properties, reconnectPeriod: 0 }, false).catch(() => {})
+    }
+    const failed = { operation_type: 'Connect', protocol: 'MQTT5', result: 'ClientError', error: 'AuthenticationError' }
+    await moves('gateway', 'loggerhead_mqtt_requests_total', failed, knock)
+    await moves('gateway', 'loggerhead_refusals_total', { reason: 'credentials' }, knock)
+  })
+
+  test('Mqtt.Throughput and ThrottlingEnforcements move: SESSION_PUBLISHES_IN_PER_SECOND_MAX', async () => {
+    const client = await connect('throttled')
+    const flood = (): Promise<unknown> => Promise.all(Array.from({ length: 60 }, (_, i) => client.publishAsync('sample/flood', String(i), { qos: 1 })))
+    const throttle = { throttle_type: 'IncomingPublishPacketsPerConnection' }
+    await moves('gateway', 'loggerhead_mqtt_throughput_bytes_total', { direction: 'Inbound' }, () =>
+      moves('gateway', 'loggerhead_mqtt_throttling_enforcements_total', throttle, flood),
+    )
+  }, 60_000)
+
+  test('Mqtt.DroppedSessions and the queues move: a session that is owed something expires', async () => {
+    await moves('router', 'loggerhead_mqtt_dropped_sessions_total', { drop_reason: 'SessionExpiry' }, async () => {
+      const client = await connect('expires', { clean: false, properties: { sessionExpiryInterval: 3 } })
+      await client.subscribeAsync('sample/owed', { qos: 1 })
+      await client.endAsync()
+      const publisher = await connect('owes')
+      await moves('router', 'loggerhead_queued_messages', {}, () => publisher.publishAsync('sample/owed', 'x', { qos: 1 }))
+      expect(await sample('router', 'loggerhead_queued_bytes')).toBeGreaterThan(0)
+      expect(await sample('router', 'loggerhead_sessions')).toBeGreaterThanOrEqual(2)
+    })
+  }, 60_000)
+
+  test('Mqtt.RetainedMessagesCount, RetainedMessagesSize and ExpiredRetainedMessages move', async () => {
+    const client = await connect('retains')
+    await moves('router', 'loggerhead_mqtt_expired_retained_messages_total', {}, () =>
+      moves('router', 'loggerhead_mqtt_retained_messages', {}, () =>
+        moves('router', 'loggerhead_mqtt_retained_messages_bytes', {}, () =>
+          client.publishAsync('sample/retained/for-a-moment', 'x', { qos: 1, retain: true, properties: { messageExpiryInterval: 4 } }),
+        ),
+      ),
+    )
+  }, 60_000)
+
+  test('Kafka, the event loop and memory are measured by every service that has them', async () => {
+    for (const service of ['gateway', 'router', 'registry']) {
+      for (const name of ['loggerhead_log_append_seconds_count', 'loggerhead_log_produce_seconds_count', 'loggerhead_log_batch_records_sum'])
+        expect([service, name, (await sample(service, name)) > 0]).toEqual([service, name, true])
+      for (const name of ['loggerhead_nodejs_eventloop_lag_p99_seconds', 'loggerhead_process_resident_memory_bytes', 'loggerhead_build_info'])
+        expect([service, name, (await sample(service, name)) > 0]).toEqual([service, name, true])
+    }
+    expect(await sample('router', 'loggerhead_log_fetched_bytes_total')).toBeGreaterThan(0)
+    await until('the router has no lag', 20_000, async () => (await sample('router', 'loggerhead_router_lag_records')) === 0)
+    expect(await sample('router', 'loggerhead_shards')).toBe(4)
+  })
+
+  test('no label holds what a client chose', async () => {
+    const text = (await Promise.all(metricHomes.map(scrape))).join('\n')
+    for (const chosen of ['without-permission', 'forbidden', 'sample/', 'requests-']) expect(text).not.toContain(chosen)
+    expect(eventGridMetrics.every(({ labels }) => !labels.includes('client_id'))).toBe(true)
+  })
+})
