@@ -43,6 +43,7 @@ export class RegistryView {
   /** Offset after the last record applied: everything below is in. */
   #position = 0
   #rulesPosition = 0
+  #routesPosition = 0
   #unreadable = 0
   #by = ''
   readonly #kinds: Kinds = {
@@ -74,6 +75,11 @@ export class RegistryView {
   /** Position of the last change of groups, spaces, bindings or the namespace's settings: compiled rules stay good while it stands. */
   get rulesPosition(): number {
     return this.#rulesPosition
+  }
+
+  /** Position of the last change of what routes are made of. */
+  get routesPosition(): number {
+    return this.#routesPosition
   }
 
   /** Records that were no resource and so grant nothing. */
@@ -176,6 +182,7 @@ export class RegistryView {
     // The entry's name where it is the same: that of the key is a view into a longer text, which would be kept for it.
     this.#put(known, record.entry?.name === name ? record.entry.name : name, record)
     if (rulesAreOf.has(known)) this.#rulesPosition = this.#position
+    if (known === 'routes' || known === 'namespace') this.#routesPosition = this.#position
   }
 
   /** Moves over a gap that compaction left. */

@@ -112,6 +112,8 @@ export class Router {
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
   readonly #troubles: Troubles
+  /** Position of the routes that the shards were told of. */
+  #routesSeen = -1
   /** Shards that the group says are ours. */
   readonly #assigned = new Set<number>()
   /** Shards being taken, with what was folded of their sessions meanwhile. */
@@ -631,6 +633,9 @@ export class Router {
 
   #refreshRoutes(): void {
     const { view } = this.#options.registry
+    // Clients may change by the thousand.
+    if (view.routesPosition === this.#routesSeen) return
+    this.#routesSeen = view.routesPosition
     const routes = routesOf(view)
     this.#each((owned) => owned.routes.refresh(routes, view.position))
   }

@@ -42,6 +42,19 @@ test('CA certificates are found by subject, several of one name too', () => {
   expect(view.unreadable).toBe(1)
 })
 
+test('routes have a position of their own: clients that change by the thousand do not move it', () => {
+  const view = new RegistryView()
+  put(view, 'clients', 'a', client('a'))
+  expect(view.routesPosition).toBe(0)
+  put(view, 'routes', 'r', { target: { kafkaTopic: 't' } })
+  expect(view.routesPosition).toBe(2)
+  put(view, 'clients', 'b', client('b'))
+  expect(view.routesPosition).toBe(2)
+  put(view, 'namespace', 'default', { limits: { preset: 'eventgrid' } })
+  put(view, 'routes', 'r')
+  expect(view.routesPosition).toBe(5)
+})
+
 test('a record below the position was seen and is ignored; rules have a position of their own', () => {
   const view = new RegistryView()
   put(view, 'clientGroups', 'g', { query: 'attributes.a = 1' })
