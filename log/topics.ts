@@ -3,7 +3,7 @@ import { SettingError, type Settings, type Values } from '../settings/setting.ts
 import { parseDuration } from './duration.ts'
 import { type Log, TopicMismatch, type TopicSpec } from './log.ts'
 
-export const topicKinds = ['messages', 'sessions', 'inbox', 'snapshots', 'retained', 'lifecycle', 'registry', 'gateways'] as const
+export const topicKinds = ['messages', 'sessions', 'inbox', 'snapshots', 'retained', 'deliveries', 'lifecycle', 'registry', 'gateways'] as const
 export type TopicKind = (typeof topicKinds)[number]
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
@@ -129,6 +129,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     spec('snapshots', plan.partitions, compacted),
     // What was replaced a moment ago may be on its way to a subscriber that comes back.
     spec('retained', plan.partitions, { ...compacted, 'min.compaction.lag.ms': String(10 * 60_000) }),
+    spec('deliveries', plan.partitions, compacted),
     spec('lifecycle', plan.partitions, journal(plan)),
     spec('registry', 1, compacted),
     spec('gateways', 1, compacted),

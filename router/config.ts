@@ -25,6 +25,8 @@ export const routerSettings = {
   ROUTER_ID: { kind: 'text', default: 'router', about: 'Name of this router, unique in the deployment and the same after a restart' },
   LOGGERHEAD_INTERNAL_BIND: { kind: 'text', default: '127.0.0.1', about: 'Address of /status and /metrics' },
   INTERNAL_PORT: { kind: 'number', default: 0, min: 0, max: 65535, about: 'Port of /status and /metrics; 0 for any free one' },
+  API_KEY_FILE: { kind: 'text', default: '', about: 'File with the key of the HTTP API' },
+  ROUTER_URLS: { kind: 'text', default: '', about: 'where the routers answer HTTP, comma-separated, each as id=url or url' },
   INTERNAL_KEY_FILE: { kind: 'text', default: '', about: 'file with the key that the services use among themselves' },
   GRPC_TLS_CA: { kind: 'text', default: '', about: 'PEM file with the CA that signed the gateways’ certificates; with it, mutual TLS' },
   GRPC_TLS_CERT: { kind: 'text', default: '', about: 'PEM file with the certificate shown to gateways' },
@@ -199,6 +201,35 @@ export const routerSettings = {
     outcome: 'the oldest are forgotten: a copy that a stopped gateway appends after that many more counts as a message of its own',
     metric: 'loggerhead_messages_repeated_total',
   },
+  SUBSCRIPTION_UNSETTLED_MAX: {
+    kind: 'number',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'events',
+    about: 'Events of one event subscription that are given out and not settled: locked, waiting to be tried again, or on their way to the dead letters',
+    outcome: 'no further event is given out until one is settled; they stay in the topic',
+    metric: 'loggerhead_limit_reached_total{limit="SUBSCRIPTION_UNSETTLED_MAX"}',
+  },
+  SUBSCRIPTION_AHEAD_BYTES_MAX: {
+    kind: 'number',
+    default: MiB,
+    min: 4096,
+    max: 256 * MiB,
+    unit: 'bytes',
+    about: 'Events of one event subscription that are read and not given out',
+    outcome: 'no further ones are read; a single event above it is read all the same',
+  },
+  PULL_RECEIVES_MAX: {
+    kind: 'number',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'requests',
+    about: 'Requests of pull delivery under way at one time on a router, those that wait for events included',
+    outcome: 'a further one is answered with 503',
+    metric: 'loggerhead_limit_reached_total{limit="PULL_RECEIVES_MAX"}',
+  },
   SNAPSHOT_RECORDS: {
     kind: 'number',
     default: 50_000,
@@ -232,6 +263,9 @@ export interface RouterConfig {
   /** Of all shards. */
   readonly retainedMessagesMax: number
   readonly repeatsRemembered: number
+  readonly subscriptionUnsettledMax: number
+  readonly subscriptionAheadBytesMax: number
+  readonly pullReceivesMax: number
 }
 
 /** Reads the router's settings. Throws SettingError naming the variable. */
@@ -266,6 +300,9 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
     retainedMessagesMax: values.RETAINED_MESSAGES_MAX,
     repeatsRemembered: values.REPEATS_REMEMBERED,
+    subscriptionUnsettledMax: values.SUBSCRIPTION_UNSETTLED_MAX,
+    subscriptionAheadBytesMax: values.SUBSCRIPTION_AHEAD_BYTES_MAX,
+    pullReceivesMax: values.PULL_RECEIVES_MAX,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { keyChecker } from '../access/api-keys.ts'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
@@ -9,6 +10,7 @@ import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances } from '../model/namespace-instances.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
+import { parseRouterUrls } from '../proto/routers.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
@@ -17,6 +19,7 @@ import { openTracing } from '../telemetry/tracing.ts'
 import { readRouterConfig } from './config.ts'
 import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts'
 import { parseClusters, RouteClusters } from './routes/route-clusters.ts'
+import { isPullPath } from './subscriptions/pull-request.ts'
 
 const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.env)
 
@@ -48,7 +51,11 @@ async function run(): Promise<void> {
     values.ROUTE_CLUSTERS_FILE === '' ? new Map() : parseClusters(readFileSync(values.ROUTE_CLUSTERS_FILE, 'utf8')),
     (connection) => new KafkaLog({ ...connection, clientId: config.routerId, logger }),
   )
-  const common = { config, log, tls, key, tracing, clusters }
+  const routers = parseRouterUrls(values.ROUTER_URLS)
+  if (!routers) throw new SettingError('ROUTER_URLS', `“${values.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
+  const others = routers.filter(({ id }) => id !== config.routerId)
+  const ownersKey = values.API_KEY_FILE === '' ? undefined : readFileSync(values.API_KEY_FILE, 'utf8').trim()
+  const common = { config, log, tls, key, tracing, clusters, others, isOwnersKey: ownersKey === undefined ? () => false : keyChecker(ownersKey) }
   const home = await openNamespaceRouter({
     ...common,
     plan,
@@ -57,7 +64,7 @@ async function run(): Promise<void> {
     onFailed: (error) => fail(error, 'the router cannot go on and ends, to start anew from the log'),
   })
   const directory = new NamespaceDirectory(home.registry.view, config.namespace, config.profile === 'production')
-  const others = new NamespaceInstances<NamespaceRouter>({
+  const further = new NamespaceInstances<NamespaceRouter>({
     async start(namespace, failed) {
       const { name, partitions } = namespace
       const life = lifeName(namespace)
@@ -84,14 +91,27 @@ async function run(): Promise<void> {
   })
   const takeNote = (): void => {
     directory.refresh()
-    others.set(directory.others)
+    further.set(directory.others)
     metrics.keep(directory.names)
   }
 
+  /** Of requests that come from outside, in which no path names the namespace. */
+  const handlerAt = (host: string | undefined): NamespaceRouter | undefined => {
+    const namespace = directory.hosts.get((host ?? '').replace(/:\d+$/, '').toLowerCase()) ?? config.namespace
+    return namespace === config.namespace ? home : further.get(namespace)
+  }
   const server = createServer((request, response) => {
+    if (isPullPath((request.url ?? '').split('?', 1)[0] ?? '')) {
+      const asked = handlerAt(String(request.headers['x-forwarded-host'] ?? request.headers.host ?? ''))
+      if (asked?.handle(request, response)) return
+      response
+        .writeHead(503, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ status: 503, detail: 'this router does not serve the namespace now' }))
+      return
+    }
     const asked = namespaceOf(request.url ?? '')
     if (asked) {
-      const other = others.get(asked.namespace)
+      const other = further.get(asked.namespace)
       request.url = asked.rest
       if (other?.handle(request, response)) return
       const body = { status: 503, detail: `this router does not serve the namespace ${asked.namespace} now` }
@@ -99,7 +119,7 @@ async function run(): Promise<void> {
     } else if (home.handle(request, response)) return
     else if (request.url === '/status') {
       const status = home.router.status() as { kafka: { reachable: boolean } }
-      const body = { ok: status.kafka.reachable, ...status, ...othersStatus(others) }
+      const body = { ok: status.kafka.reachable, ...status, ...othersStatus(further) }
       response.setHeader('content-type', 'application/json').end(JSON.stringify(body))
     } else if (request.url === '/metrics') {
       void metrics.metrics().then((text) => response.setHeader('content-type', metrics.contentType).end(text))
@@ -114,7 +134,7 @@ async function run(): Promise<void> {
     server.close()
     // Whatever does not end in time is in the log all the same.
     setTimeout(() => process.exit(0), 5_000).unref()
-    Promise.all([home.stop(), others.close()])
+    Promise.all([home.stop(), further.close()])
       .then(() => tracing?.close())
       .then(() => Promise.all([log.close(), clusters.close()]))
       .then(

@@ -32,6 +32,26 @@ export function createRouterMetrics(registry: Registry) {
       registers,
     }),
     subscriptions: new Gauge({ name: 'loggerhead_subscriptions', help: 'Subscriptions held', registers }),
+    limitReached: new Counter({
+      name: 'loggerhead_limit_reached_total',
+      help: 'Times that a limit took effect, by its setting',
+      labelNames: ['limit'],
+      registers,
+    }),
+    eventsReceived: new Counter({ name: 'loggerhead_events_received_total', help: 'Events given to receivers of event subscriptions, each time', registers }),
+    eventsAcknowledged: new Counter({ name: 'loggerhead_events_acknowledged_total', help: 'Events that receivers acknowledged', registers }),
+    eventsGivenUp: new Counter({
+      name: 'loggerhead_events_given_up_total',
+      help: 'Events that were given up, by reason, and whether they are a dead letter or dropped',
+      labelNames: ['reason', 'fate'],
+      registers,
+    }),
+    eventsLost: new Counter({
+      name: 'loggerhead_events_skipped_total',
+      help: 'Records of namespace topics that a subscription passed over: gone by retention, or no CloudEvents',
+      labelNames: ['reason'],
+      registers,
+    }),
     willsFired: new Counter({
       name: 'loggerhead_wills_fired_total',
       help: 'Wills that became due, by what became of them',

@@ -6,6 +6,7 @@ import type { Log } from '../log/log.ts'
 import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
+import type { RouterAddress } from '../proto/routers.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { RouterConfig } from './config.ts'
 import { createRouterMetrics } from './metrics.ts'
@@ -28,13 +29,16 @@ export interface NamespaceRouterOptions {
   readonly key: string | undefined
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
+  /** The deployment's other routers. */
+  readonly others: readonly RouterAddress[]
+  isOwnersKey(given: string): boolean
   onFailed(error: unknown): void
 }
 
 export interface NamespaceRouter {
   readonly router: Router
   readonly registry: RegistryFollower
-  /** Answers when the request is for sessions, retained messages or routes; false when it is for somebody else. */
+  /** Answers when the request is for sessions, retained messages, routes or events; false when it is for somebody else. */
   handle(request: IncomingMessage, response: ServerResponse): boolean
   stop(): Promise<void>
 }
@@ -59,7 +63,12 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     onFailed,
   })
   observeShards(options.metricsRegistry, () => router.levels())
-  const apis = [router.sessionsApi(key), router.retainedApi(key), router.routesApi(key)]
+  const apis = [
+    router.sessionsApi(key),
+    router.retainedApi(key),
+    router.routesApi(key),
+    router.pullApi({ others: options.others, isOwnersKey: options.isOwnersKey }),
+  ]
   return {
     router,
     registry,

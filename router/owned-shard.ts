@@ -19,6 +19,7 @@ import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import { readShelved, type Snapshot, writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
+import { deliveriesFenceKey } from './subscriptions/subscriptions.ts'
 
 /** Well below the shortest history window of an hour, ms. */
 const snapshotAgeMaxMs = 15 * 60 * 1000
@@ -95,7 +96,11 @@ export class OwnedShard {
     // The first write under the new epoch is what makes Kafka refuse the old one.
     const fence = (topic: string, key: Buffer): Promise<number> =>
       fenced.write({ topic, partition: shard, key, value: encodeRecord('ShardOwned', { shard, router, at: now() }), timestamp: now() })
-    await Promise.all([fence(topics.snapshots, Buffer.from('fence')), fence(topics.retained, retainedFenceKey())])
+    await Promise.all([
+      fence(topics.snapshots, Buffer.from('fence')),
+      fence(topics.retained, retainedFenceKey()),
+      fence(topics.deliveries, deliveriesFenceKey()),
+    ])
     const announce = (topic: string, partition: number, term: number): Promise<number> =>
       appender.write({ topic, partition, key: null, value: encodeRecord('TermAnnounced', { shard, term }), timestamp: now() })
     const owned = encodeRecord('ShardOwned', { shard, router, at: now() })
@@ -145,6 +150,11 @@ export class OwnedShard {
       held,
       routes,
     })
+  }
+
+  /** Writes the shard's compacted topics; Kafka refuses it once another owner has come. */
+  get fenced(): Appender {
+    return this.#fenced
   }
 
   /** What is retained on the shard's topics. */

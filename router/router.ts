@@ -5,12 +5,14 @@
 import type { Logger } from 'pino'
 import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
+import { deadLetterWaits } from '../events/dead-letter.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
+import { deliveryPolicyOf } from '../model/event-subscriptions.ts'
 import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
-import type { Attributes } from '../model/registry-resources.ts'
+import type { Attributes, Resource } from '../model/registry-resources.ts'
 import { routesOf } from '../model/routes.ts'
 import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
@@ -28,6 +30,7 @@ import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
+import { DeadLetterWriter } from './push/dead-letter-writer.ts'
 import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import type { RouteClusters } from './routes/route-clusters.ts'
@@ -42,8 +45,16 @@ import type { Member, SharedGroup } from './shared-group.ts'
 import type { Left } from './shared-handover.ts'
 import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
+import { DeadLetterTopic } from './subscriptions/dead-letter-topic.ts'
+import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
+import type { DeadLetterKeeper } from './subscriptions/subscription.ts'
+import { Subscriptions } from './subscriptions/subscriptions.ts'
 
 const progressMs = 500
+/** Most that one fetch of a namespace topic brings, bytes: a router may follow many. */
+const eventFetchBytesMax = 1_048_576
+/** How long it is tried to write a dead letter (PU-12), ms. */
+const deadLetterPeriodMs = 2 * 86_400_000
 /** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
 const retakeMs = 2_000
 /** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
@@ -109,6 +120,8 @@ export class Router {
   readonly #payloads: Payloads
   /** Retained messages that are owed: read again only when somebody comes for them. */
   readonly #retainedPayloads: Payloads
+  /** Of the shards that are owned; each with its own state in the log. */
+  readonly #subscriptions: Subscriptions
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
   readonly #troubles: Troubles
@@ -164,6 +177,25 @@ export class Router {
         bytesMax: config.payloadCacheBytes,
         onFailure: (error) => logger.warn({ err: error, topic }, 'messages could not be read again; trying on'),
       })
+    this.#subscriptions = new Subscriptions({
+      log,
+      topics,
+      registry: options.registry,
+      shards: config.partitions,
+      fetchBytesMax: Math.min(config.fetchBytesMax, eventFetchBytesMax),
+      limits: { unsettledMax: config.subscriptionUnsettledMax, aheadBytesMax: config.subscriptionAheadBytesMax },
+      counters: {
+        givenUp: (reason, isDropped) => metrics.eventsGivenUp.inc({ reason, fate: isDropped ? 'dropped' : 'deadLettered' }),
+        lost: (reason, count) => metrics.eventsLost.inc({ reason }, count),
+        delivered: (count) => metrics.eventsReceived.inc(count),
+        acknowledged: (count) => metrics.eventsAcknowledged.inc(count),
+        limitReached: (limit) => metrics.limitReached.inc({ limit }),
+      },
+      logger,
+      now,
+      deadLettersOf: (resource) => this.#deadLettersOf(resource),
+      onRefused: (error) => this.#fail(error),
+    })
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
     this.#choice = new SharedChoice(
@@ -173,6 +205,21 @@ export class Router {
       },
       config.sharedStreamsMax,
     )
+  }
+
+  /** Pull delivery over HTTP. */
+  pullApi(options: Pick<PullApiOptions, 'others' | 'isOwnersKey'>): PullApi {
+    const { config, registry, now, logger } = this.#options
+    return new PullApi({
+      ...options,
+      subscriptions: this.#subscriptions,
+      registry,
+      isProduction: config.profile === 'production',
+      receivesMax: config.pullReceivesMax,
+      onLimit: (limit) => this.#options.metrics.limitReached.inc({ limit }),
+      onError: (error) => logger.error({ err: error }, 'a request of pull delivery failed'),
+      now,
+    })
   }
 
   /** Sessions for the HTTP API; `key` is the one that the services use among themselves. */
@@ -322,7 +369,7 @@ export class Router {
     }
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
-    await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close()])
+    await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
     await this.#appender?.close()
   }
 
@@ -467,6 +514,8 @@ export class Router {
       this.#inboxes?.seek(shard, owned.inboxPosition)
       this.#messages?.seek(shard, owned.source.position)
       logger.info({ shard, term: owned.term, position: owned.source.position }, 'shard taken')
+      await this.#subscriptions.own(shard, owned.fenced)
+      if (this.#owned.get(shard) !== owned) this.#subscriptions.disown(shard)
     } catch (error) {
       // A shard that is ours and not served would wait for ever.
       if (!(error instanceof FencedError)) this.#fail(error as Error)
@@ -490,6 +539,7 @@ export class Router {
       this.#messages?.remove(shard)
       this.#inboxes?.remove(shard)
       this.#gateways.disown(shard)
+      this.#subscriptions.disown(shard)
       await owned.close()
       this.#options.logger.info({ shard }, 'shard released')
     }
@@ -612,6 +662,7 @@ export class Router {
   }
 
   #registryChanged(): void {
+    this.#subscriptions.registryChanged()
     this.#each((owned) => owned.client.rejudge())
     this.#refreshRoutes()
     this.#retainedLimits = this.#limitRetained()
@@ -647,6 +698,21 @@ export class Router {
     return live?.vouchedBy ? live.attributes : (registry.view.clientNamed(authenticationName)?.properties.attributes ?? {})
   }
 
+  #deadLettersOf({ properties }: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined {
+    const { log, now, logger } = this.#options
+    const named = deliveryPolicyOf(properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity?.deadLetterDestination
+    if (!named) return undefined
+    const { topicName: topic } = named.properties
+    return new DeadLetterWriter({
+      sink: new DeadLetterTopic({ appender: this.#appender as Appender, topic, partitions: () => log.partitions(topic), now }),
+      schedule: deadLetterWaits,
+      periodMs: deadLetterPeriodMs,
+      now,
+      chance: Math.random,
+      onFailed: (error, documents) => logger.warn({ err: error, topic, documents }, 'dead letters could not be written; trying on'),
+    })
+  }
+
   #limitQueues(): QueueLimitsInForce {
     const { config, registry } = this.#options
     return queueLimitsInForce(config.queues, registry.view.namespace?.properties.limits)
@@ -663,6 +729,7 @@ export class Router {
     metrics.subscriptions.set(this.#trie.size)
     this.#measureRoutes()
     this.#endWhenStuck()
+    this.#subscriptions.tick()
     this.#each((owned) => {
       owned.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return

@@ -133,7 +133,7 @@ export function serviceSpecs(options: ServicesOptions): {
     ),
     routers: ports.routers.map((port, index) => {
       const name = numbered('router', index)
-      return service('router', name, { ROUTER_ID: name, INTERNAL_PORT: String(port) }, { internal: port })
+      return service('router', name, { ROUTER_ID: name, INTERNAL_PORT: String(port), API_KEY_FILE: files.apiKey, ROUTER_URLS: routerUrls }, { internal: port })
     }),
     gateways,
     door: service(

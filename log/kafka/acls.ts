@@ -48,6 +48,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.inbox, ['Read', 'Write'], 'the journal of what is owed'),
       topic(names.snapshots, ['Read', 'Write'], "a shard's folded state"),
       topic(names.retained, ['Read', 'Write'], 'retained messages'),
+      topic(names.deliveries, ['Read', 'Write'], 'what event subscriptions owe'),
       topic(names.lifecycle, ['Write'], 'connected and disconnected'),
       topic(names.registry, ['Read'], 'its view of permissions'),
       topic(names.gateways, ['Read'], 'where gateways listen'),

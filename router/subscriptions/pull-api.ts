@@ -1,0 +1,212 @@
+/**
+ * Pull delivery over HTTP, behind the front door. The router that owns a subscription answers; another one hands the request
+ * on to it, once.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { STATUS_CODES } from 'node:http'
+import { findApiKey } from '../../access/api-keys.ts'
+import { isTooOpen, originOf } from '../../access/request-origin.ts'
+import { addressRule } from '../../model/ip-rules.ts'
+import type { RegistryFollower } from '../../model/registry-follower.ts'
+import { apiKeyRoles } from '../../model/registry-resources.ts'
+import type { RouterAddress } from '../../proto/routers.ts'
+import {
+  isPullPath,
+  PullProblem,
+  type PullTarget,
+  readLockTokens,
+  readReceive,
+  readReleaseDelay,
+  readTarget,
+  receiveAnswer,
+  settledAnswer,
+} from './pull-request.ts'
+import { type Subscription, SubscriptionClosed } from './subscription.ts'
+import type { Subscriptions } from './subscriptions.ts'
+
+export interface PullApiOptions {
+  readonly subscriptions: Pick<Subscriptions, 'owns' | 'find'>
+  readonly registry: RegistryFollower
+  /** The deployment's other routers. */
+  readonly others: readonly RouterAddress[]
+  isOwnersKey(given: string): boolean
+  readonly isProduction: boolean
+  /** Requests under way at one time. */
+  readonly receivesMax: number
+  onLimit(limit: 'PULL_RECEIVES_MAX'): void
+  onError(error: unknown): void
+  readonly now: () => number
+}
+
+/** Marks a request that another router has handed on: it is not handed on again. */
+const handedOn = 'x-loggerhead-handed-on'
+const bodyMax = 262_144
+const bodyTimeoutMs = 10_000
+/** Beyond the longest wait for events, ms. */
+const handOnTimeoutMs = 130_000
+
+const unavailable = (message: string): PullProblem => new PullProblem(503, message)
+
+export class PullApi {
+  readonly #options: PullApiOptions
+  #underWay = 0
+
+  constructor(options: PullApiOptions) {
+    this.#options = options
+  }
+
+  /** Answers when the request is for pull delivery; false when it is for somebody else. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const [path = ''] = (request.url ?? '').split('?', 1)
+    if (!isPullPath(path)) return false
+    void this.#serve(path, request, response)
+    return true
+  }
+
+  async #serve(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { onError, onLimit, receivesMax } = this.#options
+    const gone = new AbortController()
+    response.once('close', () => gone.abort())
+    this.#underWay++
+    try {
+      if (this.#underWay > receivesMax) {
+        onLimit('PULL_RECEIVES_MAX')
+        throw unavailable(`${receivesMax} requests are under way, which is the most (PULL_RECEIVES_MAX)`)
+      }
+      await this.#answer(path, request, response, gone.signal)
+    } catch (error) {
+      if (response.destroyed) return
+      if (error instanceof PullProblem) sendProblem(response, error)
+      else if (error instanceof SubscriptionClosed) sendProblem(response, unavailable('the subscription has changed, or has another owner now; ask again'))
+      else {
+        onError(error)
+        sendProblem(response, unavailable('the log did not confirm; ask again'))
+      }
+    } finally {
+      this.#underWay--
+      request.resume()
+    }
+  }
+
+  async #answer(path: string, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const { subscriptions } = this.#options
+    this.#authorize(request)
+    const target = readTarget(path)
+    if (request.method !== 'POST') throw new PullProblem(405, `${request.method} is not possible here; POST is`)
+    const query = new URL(request.url ?? '/', 'http://router').searchParams
+    const { topic, subscription: name } = target
+    if (!subscriptions.owns(topic, name)) return this.#handOn(request, response, signal)
+    const subscription = subscriptions.find(topic, name)
+    const isQueue = subscription?.properties.deliveryConfiguration.deliveryMode === 'Queue'
+    if (!subscription || subscription.isExpired) throw new PullProblem(404, `there is no event subscription ${topic}/${name}`)
+    if (!isQueue)
+      throw new PullProblem(400, `the event subscription ${topic}/${name} is pushed to a webhook; events are received from those with the deliveryMode Queue`)
+    const answer = await act(target, subscription, query, request, signal)
+    response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': answer.length, 'cache-control': 'no-store' }).end(answer)
+  }
+
+  #authorize(request: IncomingMessage): void {
+    const { registry, isOwnersKey, isProduction, now } = this.#options
+    const { view } = registry
+    const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
+    if (!addressRule(view.namespace?.properties)(origin.address)) throw new PullProblem(403, 'the namespace does not let this address in')
+    const given = /^(?:SharedAccessKey|Bearer) +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1]
+    if (given === undefined)
+      throw new PullProblem(401, 'the header Authorization must be “SharedAccessKey” or “Bearer”, a space, and an API key of the namespace')
+    if (isTooOpen(origin, isProduction)) throw new PullProblem(403, 'a key is not taken over plain HTTP from anywhere but loopback; use HTTPS')
+    if (isOwnersKey(given)) return
+    const key = findApiKey(given, view, now())
+    if (!key) throw new PullProblem(401, 'the key is wrong or its time is over')
+    if (apiKeyRoles.indexOf(key.role) < apiKeyRoles.indexOf('operator'))
+      throw new PullProblem(403, `this takes the role operator; the key has the role ${key.role}`)
+  }
+
+  async #handOn(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    if (request.headers[handedOn] !== undefined) throw new PullProblem(421, 'another router owns the shard of this subscription')
+    const body = await readBody(request)
+    const { authorization = '', 'x-forwarded-for': from, 'x-forwarded-proto': scheme, 'x-forwarded-host': host } = request.headers
+    const passed = { 'x-forwarded-for': from, 'x-forwarded-proto': scheme, 'x-forwarded-host': host, 'content-type': request.headers['content-type'] }
+    const headers = { authorization, [handedOn]: '1', ...Object.fromEntries(Object.entries(passed).filter(([, value]) => value !== undefined)) } as Record<
+      string,
+      string
+    >
+    for (const { url } of this.#options.others) {
+      try {
+        const init = { method: 'POST', headers, body, signal: AbortSignal.any([signal, AbortSignal.timeout(handOnTimeoutMs)]) }
+        const answer = await fetch(new URL(request.url ?? '/', url), init)
+        if (answer.status === 421) {
+          await answer.body?.cancel()
+          continue
+        }
+        const retryAfter = answer.headers.get('retry-after')
+        const type = answer.headers.get('content-type') ?? 'application/json'
+        const bytes = Buffer.from(await answer.arrayBuffer())
+        response
+          .writeHead(answer.status, { 'content-type': type, 'content-length': bytes.length, ...(retryAfter ? { 'retry-after': retryAfter } : {}) })
+          .end(bytes)
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        this.#options.onError(error) // the next one may own it by now
+      }
+    }
+    throw unavailable('no router owns the shard of this subscription now; ask again')
+  }
+}
+
+async function act({ action }: PullTarget, subscription: Subscription, query: URLSearchParams, request: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
+  if (action === 'receive') {
+    const { eventsMax, waitMs } = readReceive(query)
+    return receiveAnswer(await subscription.receive(eventsMax, waitMs, signal))
+  }
+  const delayMs = action === 'release' ? readReleaseDelay(query) : 0
+  const tokens = readLockTokens(await readBody(request))
+  switch (action) {
+    case 'acknowledge':
+      return settledAnswer(await subscription.acknowledge(tokens))
+    case 'release':
+      return settledAnswer(await subscription.release(tokens, delayMs))
+    case 'reject':
+      return settledAnswer(await subscription.reject(tokens))
+    case 'renewLock':
+      return settledAnswer(await subscription.renew(tokens))
+  }
+}
+
+/** Rejects with PullProblem. */
+function readBody(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const settle = (how: () => void): void => {
+      clearTimeout(timer)
+      request.off('data', onData)
+      how()
+    }
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length
+      if (size > bodyMax) settle(() => reject(new PullProblem(413, `the body is larger than ${bodyMax} bytes`)))
+      else chunks.push(chunk)
+    }
+    const timer = setTimeout(() => settle(() => reject(new PullProblem(408, `the body did not arrive within ${bodyTimeoutMs} ms`))), bodyTimeoutMs)
+    request.on('data', onData)
+    request.once('end', () => settle(() => resolve(Buffer.concat(chunks))))
+    request.once('close', () => settle(() => reject(new PullProblem(400, 'the body broke off'))))
+    request.once('error', () => settle(() => reject(new PullProblem(400, 'the body broke off'))))
+  })
+}
+
+function sendProblem(response: ServerResponse, { status, message, field }: PullProblem): void {
+  const title = STATUS_CODES[status] ?? 'Error'
+  // Beside RFC 9457, what Azure's clients look for.
+  const error = { code: title.replaceAll(/[^A-Za-z]/g, ''), message }
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail: message, ...(field === undefined ? {} : { field }), error })
+  response.writeHead(status, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    ...(status === 503 ? { 'retry-after': '1' } : {}),
+    ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(status === 405 ? { allow: 'POST' } : {}),
+  })
+  response.end(body)
+}

@@ -1,0 +1,108 @@
+/**
+ * One Kafka topic as its subscriptions read it: one follower at its ends wakes all of them, and what it has just brought is
+ * read by all who are that far without asking Kafka again. Whoever is behind reads on his own, by position.
+ */
+import { type Follower, type Log, LogClosed, type Stretch } from '../../log/log.ts'
+
+export interface TopicReaderOptions {
+  readonly log: Log
+  readonly topic: string
+  /** Most that one fetch brings, bytes. */
+  readonly fetchBytesMax: number
+  /** Following broke off; it is begun anew. */
+  onTrouble(error: Error): void
+}
+
+const againMs = 1_000
+
+export class TopicReader {
+  readonly #options: TopicReaderOptions
+  readonly #callbacks = new Set<() => void>()
+  readonly #ends = new Map<number, number>()
+  readonly #newest = new Map<number, Stretch>()
+  readonly #closing = new AbortController()
+  #follower: Follower | undefined
+  readonly #ended: Promise<void>
+
+  constructor(options: TopicReaderOptions) {
+    this.#options = options
+    this.#ended = this.#run()
+  }
+
+  /** Where each partition ends, as far as is known: nothing before the first answer. */
+  get ends(): ReadonlyMap<number, number> {
+    return this.#ends
+  }
+
+  /** Calls back when there is something new. Returns how to stop that. */
+  onNews(callback: () => void): () => void {
+    this.#callbacks.add(callback)
+    return () => this.#callbacks.delete(callback)
+  }
+
+  /** The records from an offset on. Rejects with OffsetOutOfRange. */
+  async read(partition: number, offset: number): Promise<Stretch> {
+    const newest = this.#newest.get(partition)
+    const first = newest?.records[0]?.offset
+    if (newest && first !== undefined && offset >= first && offset < newest.nextOffset) {
+      return { ...newest, records: newest.records.filter((record) => record.offset >= offset) }
+    }
+    return this.#options.log.read(this.#options.topic, partition, offset, this.#options.fetchBytesMax)
+  }
+
+  startOffsets(): Promise<ReadonlyMap<number, number>> {
+    return this.#options.log.startOffsets(this.#options.topic)
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#follower?.close()
+    await this.#ended
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#follow()
+      } catch (error) {
+        if (this.#closing.signal.aborted || error instanceof LogClosed) return
+        this.#options.onTrouble(error as Error)
+      }
+      await this.#pause()
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { log, topic, fetchBytesMax } = this.#options
+    const ends = await log.endOffsets(topic)
+    this.#newest.clear()
+    for (const [partition, end] of ends) this.#ends.set(partition, end)
+    this.#tell()
+    this.#follower = await log.follow({ topic, from: ends, maxBytes: fetchBytesMax })
+    if (this.#closing.signal.aborted) await this.#follower.close()
+    for await (const stretch of this.#follower.stretches()) {
+      const { partition, records, endOffset, nextOffset } = stretch
+      if (records.length > 0) this.#newest.set(partition, stretch)
+      const end = Math.max(endOffset, nextOffset)
+      if (end === this.#ends.get(partition)) continue
+      this.#ends.set(partition, end)
+      this.#tell()
+    }
+  }
+
+  #tell(): void {
+    for (const callback of this.#callbacks) callback()
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#closing.signal.aborted) return resolve()
+      const done = (): void => {
+        clearTimeout(timer)
+        resolve()
+      }
+      const timer = setTimeout(done, againMs)
+      this.#closing.signal.addEventListener('abort', done, { once: true })
+    })
+  }
+}

@@ -1,0 +1,142 @@
+/** Event subscriptions of one router, on a log in memory and with a registry of their own. */
+import type { Logger } from 'pino'
+import type { Appender } from '../../../../log/log.ts'
+import type { DeadLetterKeeper, Subscription } from '../../../../router/subscriptions/subscription.ts'
+import { deliveriesFenceKey, Subscriptions } from '../../../../router/subscriptions/subscriptions.ts'
+import { encodeRecord } from '../../../../schemas/codec.ts'
+import { ApiHarness } from '../../registry/harness.ts'
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Logger
+
+export interface WorldOptions {
+  readonly unsettledMax?: number
+  readonly aheadBytesMax?: number
+}
+
+export class SubscriptionWorld {
+  readonly api: ApiHarness
+  /** Milliseconds; tests move it. */
+  time = 1_800_000_000_000
+  readonly deadLetters: object[] = []
+  /** What the keeper of dead letters answers; undefined: none is configured. */
+  keeps: boolean | undefined = true
+  readonly counts: Record<string, number> = {}
+  subscriptions: Subscriptions
+  readonly refused: Error[] = []
+  readonly #options: WorldOptions
+  #appender: Appender | undefined
+
+  static async open(options: WorldOptions = {}): Promise<SubscriptionWorld> {
+    const api = await ApiHarness.open({ KAFKA_PARTITIONS: '1' })
+    await api.send('PUT', 'topics/doors', { body: { partitions: 2 } })
+    const world = new SubscriptionWorld(api, options)
+    await world.begin()
+    return world
+  }
+
+  private constructor(api: ApiHarness, options: WorldOptions) {
+    this.api = api
+    this.#options = options
+    this.subscriptions = this.#make()
+  }
+
+  /** A router begins, or the next one after a crash: what was in memory is gone. */
+  async begin(): Promise<void> {
+    const { log, topics } = this.api
+    this.subscriptions = this.#make()
+    const fenced = await log.appender({ transactionalId: 'shard-0' })
+    const fence = encodeRecord('ShardOwned', { shard: 0, router: 'router', at: 0 })
+    await fenced.write({ topic: topics.deliveries, partition: 0, key: deliveriesFenceKey(), value: fence, timestamp: 0 })
+    await this.subscriptions.own(0, fenced)
+  }
+
+  #make(): Subscriptions {
+    const { unsettledMax = 1_000, aheadBytesMax = 1_048_576 } = this.#options
+    const count = (what: string, by = 1): void => {
+      this.counts[what] = (this.counts[what] ?? 0) + by
+    }
+    const keeper: DeadLetterKeeper = {
+      keep: async (document) => {
+        this.deadLetters.push(document)
+        return this.keeps === true
+      },
+      close: () => {},
+    }
+    const subscriptions = new Subscriptions({
+      log: this.api.log,
+      topics: this.api.topics,
+      registry: this.api.registry.follower,
+      shards: 1,
+      fetchBytesMax: 1_048_576,
+      limits: { unsettledMax, aheadBytesMax },
+      counters: {
+        givenUp: (reason, isDropped) => count(`${isDropped ? 'dropped' : 'dead'}: ${reason}`),
+        lost: (reason, by) => count(reason, by),
+        delivered: (by) => count('delivered', by),
+        acknowledged: (by) => count('acknowledged', by),
+        limitReached: (limit) => count(limit),
+      },
+      logger: silent,
+      now: () => this.time,
+      deadLettersOf: () => (this.keeps === undefined ? undefined : keeper),
+      onRefused: (error) => this.refused.push(error),
+    })
+    this.api.registry.follower.onChange(() => subscriptions.registryChanged())
+    return subscriptions
+  }
+
+  async subscribe(name: string, queue: object = {}, more: object = {}): Promise<Subscription> {
+    const body = { deliveryConfiguration: { deliveryMode: 'Queue', queue }, ...more }
+    const { status, text } = await this.api.send('PUT', `topics/doors/eventSubscriptions/${name}`, { body })
+    if (status >= 300) throw new Error(text)
+    return this.find(name)
+  }
+
+  find(name: string): Subscription {
+    const found = this.subscriptions.find('doors', name)
+    if (!found) throw new Error(`there is no subscription ${name}`)
+    return found
+  }
+
+  async publish(
+    id: string,
+    { partition = 0, type = 'opened', data = '{}', time = this.time }: { partition?: number; type?: string; data?: string; time?: number } = {},
+  ): Promise<void> {
+    this.#appender ??= await this.api.log.appender()
+    const header = (name: string, value: string) => ({ name, value: Buffer.from(value) })
+    const headers = [
+      header('ce_specversion', '1.0'),
+      header('ce_id', id),
+      header('ce_source', 'test'),
+      header('ce_type', type),
+      header('content-type', 'application/json'),
+    ]
+    await this.#appender.write({ topic: 'loggerhead.default.topic.doors', partition, key: null, value: Buffer.from(data), timestamp: time, headers })
+  }
+
+  async publishRaw(value: string): Promise<void> {
+    this.#appender ??= await this.api.log.appender()
+    await this.#appender.write({ topic: 'loggerhead.default.topic.doors', partition: 0, key: null, value: Buffer.from(value), timestamp: this.time })
+  }
+
+  /** Receives what there is now. */
+  async receive(subscription: Subscription, eventsMax = 10): Promise<readonly { id: unknown; count: number; token: string }[]> {
+    const received = await subscription.receive(eventsMax, 0, new AbortController().signal)
+    return received.map(({ event, deliveryCount, lockToken }) => ({ id: event.attributes.id, count: deliveryCount, token: lockToken }))
+  }
+
+  async close(): Promise<void> {
+    await this.subscriptions.close()
+    await this.api.close()
+  }
+}
+
+export async function until<T>(what: () => T | Promise<T>, isEnough: (value: T) => boolean): Promise<T> {
+  const end = Date.now() + 5_000
+  for (;;) {
+    const value = await what()
+    if (isEnough(value)) return value
+    if (Date.now() > end) throw new Error(`not in time: ${JSON.stringify(value)}`)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
