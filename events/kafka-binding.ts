@@ -27,6 +27,12 @@ export function binaryRecord({ attributes, data }: CloudEvent): RecordContent {
   return { value: data.kind === 'none' ? empty : data.bytes, headers }
 }
 
+/** An event as a record that every reader takes for the same: binary, unless its data calls itself an event, as what Azure's SDK sends does. */
+export function eventRecord(event: CloudEvent): RecordContent {
+  const { datacontenttype } = event.attributes
+  return typeof datacontenttype === 'string' && /^application\/cloudevents/i.test(datacontenttype) ? structuredRecord(event) : binaryRecord(event)
+}
+
 const structuredType = header('content-type', 'application/cloudevents+json; charset=utf-8')
 
 /** The whole event as JSON in the value (3.3). */

@@ -4,11 +4,9 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
-import { findApiKey } from '../../access/api-keys.ts'
-import { isTooOpen, originOf } from '../../access/request-origin.ts'
-import { addressRule } from '../../model/ip-rules.ts'
+import { refuseEventCaller } from '../../access/event-access.ts'
+import { originOf } from '../../access/request-origin.ts'
 import type { RegistryFollower } from '../../model/registry-follower.ts'
-import { apiKeyRoles } from '../../model/registry-resources.ts'
 import type { RouterAddress } from '../../proto/routers.ts'
 import {
   isPullPath,
@@ -106,19 +104,10 @@ export class PullApi {
   }
 
   #authorize(request: IncomingMessage): void {
-    const { registry, isOwnersKey, isProduction, now } = this.#options
-    const { view } = registry
+    const { registry, now } = this.#options
     const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
-    if (!addressRule(view.namespace?.properties)(origin.address)) throw new PullProblem(403, 'the namespace does not let this address in')
-    const given = /^(?:SharedAccessKey|Bearer) +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (given === undefined)
-      throw new PullProblem(401, 'the header Authorization must be “SharedAccessKey” or “Bearer”, a space, and an API key of the namespace')
-    if (isTooOpen(origin, isProduction)) throw new PullProblem(403, 'a key is not taken over plain HTTP from anywhere but loopback; use HTTPS')
-    if (isOwnersKey(given)) return
-    const key = findApiKey(given, view, now())
-    if (!key) throw new PullProblem(401, 'the key is wrong or its time is over')
-    if (apiKeyRoles.indexOf(key.role) < apiKeyRoles.indexOf('operator'))
-      throw new PullProblem(403, `this takes the role operator; the key has the role ${key.role}`)
+    const refusal = refuseEventCaller({ authorization: request.headers.authorization, origin }, { ...this.#options, view: registry.view, now: now() })
+    if (refusal) throw new PullProblem(refusal.status, refusal.detail)
   }
 
   async #handOn(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,86 @@
+/** A request to publish CloudEvents over HTTP (NT-02, NT-05, NT-06): one event or a batch in JSON, or one in binary mode. Pure. */
+import { attributeNameMax, type CloudEvent } from './cloud-event.ts'
+import { binaryEvent, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
+
+/** Events of one request, and bytes of one event (NT-05). */
+export const eventsPerRequestMax = 1_000
+export const eventBytesMax = 1_048_576
+/** Attributes of one event: far above what anybody needs. */
+const attributesMax = 100
+
+/** Why a request is refused: 400 for what is no event, 403 for too much of it (NT-04). */
+export class PublishProblem extends Error {
+  readonly status: 400 | 403
+  readonly field: string | undefined
+  constructor(status: 400 | 403, message: string, field?: string) {
+    super(message)
+    this.name = 'PublishProblem'
+    this.status = status
+    this.field = field
+  }
+}
+
+const one = /^application\/cloudevents\+json\s*(?:;|$)/i
+const many = /^application\/cloudevents-batch\+json\s*(?:;|$)/i
+
+/** Request headers by lower-case name. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** The events of a request, at least one. Throws PublishProblem. */
+export function readPublish(headers: RequestHeaders, body: Buffer): readonly CloudEvent[] {
+  const contentType = headers['content-type']
+  const type = typeof contentType === 'string' ? contentType : ''
+  if (one.test(type)) return [accepted(structuredEvent(jsonOf(body), attributeNameMax), body.length, '')]
+  if (many.test(type)) return batch(jsonOf(body))
+  if (typeof headers['ce-specversion'] === 'string') return [accepted(binaryEvent(attributesOf(headers), body, attributeNameMax), body.length, 'ce-')]
+  throw new PublishProblem(
+    400,
+    'Content-Type must be application/cloudevents+json or application/cloudevents-batch+json, or the headers ce-specversion, ce-id, ce-source and ce-type must be there',
+    'content-type',
+  )
+}
+
+function jsonOf(body: Buffer): unknown {
+  const parsed = parseJson(body)
+  if (!parsed) throw new PublishProblem(400, 'the body must be JSON in UTF-8')
+  return parsed.value
+}
+
+function batch(json: unknown): readonly CloudEvent[] {
+  if (!Array.isArray(json) || json.length === 0) throw new PublishProblem(400, 'a batch is an array of one or more events')
+  if (json.length > eventsPerRequestMax) throw new PublishProblem(403, `at most ${eventsPerRequestMax} events in a request, these are ${json.length}`)
+  return json.map((each, index) => accepted(structuredEvent(each, attributeNameMax), 0, `[${index}].`))
+}
+
+function accepted(received: ReceivedEvent, bytes: number, at: string): CloudEvent {
+  if ('problem' in received) throw new PublishProblem(400, `${at}${received.problem.field}: ${received.problem.rule}`, `${at}${received.problem.field}`)
+  if (Object.keys(received.event.attributes).length > attributesMax) throw new PublishProblem(400, `${at}: an event has at most ${attributesMax} attributes`)
+  if (bytes > eventBytesMax) throw new PublishProblem(403, `an event has at most ${eventBytesMax} bytes, this one has ${bytes}`)
+  return received.event
+}
+
+/** Attributes are headers `ce-…`, percent-encoded where they are not ASCII (HTTP binding 1.0, 3.1.3). */
+function attributesOf(headers: RequestHeaders): Readonly<Record<string, string>> {
+  const attributes: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (!name.startsWith('ce-') || typeof value !== 'string') continue
+    if (name === 'ce-datacontenttype') throw new PublishProblem(400, 'ce-datacontenttype: the type of the data is the header Content-Type', name)
+    attributes[name.slice(3)] = decode(name, value)
+  }
+  const contentType = headers['content-type']
+  return typeof contentType === 'string' ? { ...attributes, datacontenttype: contentType } : attributes
+}
+
+function decode(name: string, value: string): string {
+  try {
+    return decodeURIComponent(value.replaceAll(/%(?![0-9A-Fa-f]{2})/g, '%25'))
+  } catch {
+    throw new PublishProblem(400, `${name}: percent-encoding must be of UTF-8`, name)
+  }
+}
+
+/** What the events of one subject, or of one partition key, stay in order by. */
+export function partitionKeyOf({ attributes }: CloudEvent): string | undefined {
+  const { partitionkey, subject } = attributes
+  return typeof partitionkey === 'string' ? partitionkey : typeof subject === 'string' ? subject : undefined
+}
