@@ -67,6 +67,8 @@ export class MemoryStore {
   readonly topics = new Map<string, StoredTopic>()
   readonly epochs = new Map<string, number>()
   readonly groups = new Map<string, Group>()
+  /** Offsets by `topic/partition`, by the group they were committed for. */
+  readonly committed = new Map<string, Map<string, number>>()
   readonly schedule: (work: () => void) => void
   readonly timer: (work: () => void, ms: number) => () => void
   readonly now: () => number
@@ -569,6 +571,14 @@ export class MemoryLog implements Log {
         await member.events.onAssigned(owned)
       })
     }
+  }
+
+  commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+    return this.#ask(() => {
+      const committed = this.#store.committed.get(group) ?? new Map<string, number>()
+      this.#store.committed.set(group, committed)
+      for (const [partition, offset] of offsets) committed.set(`${topic}/${partition}`, offset)
+    })
   }
 
   health(): LogHealth {

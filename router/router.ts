@@ -701,7 +701,7 @@ export class Router {
   #deadLettersOf({ properties }: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined {
     const { log, now, logger } = this.#options
     const named = deliveryPolicyOf(properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity?.deadLetterDestination
-    if (!named) return undefined
+    if (named?.endpointType !== 'KafkaTopic') return undefined
     const { topicName: topic } = named.properties
     return new DeadLetterWriter({
       sink: new DeadLetterTopic({ appender: this.#appender as Appender, topic, partitions: () => log.partitions(topic), now }),

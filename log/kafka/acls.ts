@@ -54,6 +54,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.gateways, ['Read'], 'where gateways listen'),
       eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),
       { resource: 'Group', name: `${names.messages}.router`, pattern: 'literal', operations: ['Read'], why: 'shares out the shards' },
+      { resource: 'Group', name: namespaceTopicName({ names }, ''), pattern: 'prefixed', operations: ['Read'], why: 'tells how far event subscriptions are' },
       { resource: 'TransactionalId', name: namespace, pattern: 'prefixed', operations: ['Write'], why: 'fences the former owner of a shard' },
     ],
     registry: [

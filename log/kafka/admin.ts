@@ -3,7 +3,7 @@ import { TopicMismatch, type TopicSpec } from '../log.ts'
 import type { Cluster } from './cluster.ts'
 import { errorType, KafkaError, notAuthorized } from './kafkajs.ts'
 import { LinkError } from './link.ts'
-import { anyBroker, isCoordinatorRetriable } from './producer-id.ts'
+import { anyBroker, findCoordinator, isCoordinatorRetriable } from './producer-id.ts'
 import type { Reads } from './reader.ts'
 
 const topicResource = 2
@@ -150,6 +150,16 @@ export class Admin {
         )
       },
       (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
+    )
+  }
+
+  async commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+    const cluster = this.#cluster
+    const link = await cluster.usableLink(await findCoordinator(cluster, 'group', group), 'rare')
+    const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }))
+    await link.call('committing offsets', cluster.requestTimeoutMs, (broker) =>
+      // Without a generation and a member: from outside the group (Kafka's “simple” consumer).
+      broker.offsetCommit({ groupId: group, groupGenerationId: -1, memberId: '', topics: [{ topic, partitions }] }),
     )
   }
 }

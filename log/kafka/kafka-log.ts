@@ -155,6 +155,10 @@ export class KafkaLog implements Log {
     return this.#reads.partitions(topic)
   }
 
+  commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+    return this.#admin.commitOffsets(group, topic, offsets)
+  }
+
   async join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership> {
     const membership = new KafkaMembership({
       ...options,

@@ -90,6 +90,12 @@ export interface Broker {
     resources: readonly { type: number; name: string; configEntries: readonly { name: string; value: string }[] }[]
     validateOnly: boolean
   }): Promise<unknown>
+  offsetCommit(request: {
+    groupId: string
+    groupGenerationId: number
+    memberId: string
+    topics: readonly { topic: string; partitions: readonly { partition: number; offset: string }[] }[]
+  }): Promise<unknown>
   joinGroup(request: {
     groupId: string
     sessionTimeout: number

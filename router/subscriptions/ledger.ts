@@ -178,17 +178,24 @@ export class Ledger {
     return wasRecorded ? { kind: 'settled', place: { partition: place.partition, offset: place.offset } } : undefined
   }
 
-  /** Those that may be given out again now, in the topic's order within each partition. */
+  /**
+   * Those that may be given out again now, in the topic's order within each partition. What a predecessor noted above the position
+   * waits until the position has passed it: settled before, it would be read as a new event after another crash.
+   */
   due(now: number): readonly Unsettled[] {
     const due: Unsettled[] = []
-    for (const { unsettled } of this.#partitions.values()) for (const event of unsettled.values()) if (event.until <= now) due.push(event)
+    for (const { unsettled, position } of this.#partitions.values()) {
+      for (const event of unsettled.values()) if (event.until <= now && event.offset < position) due.push(event)
+    }
     return due.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   }
 
   /** When the next one may be given out again; Infinity when none will. */
   nextDueAt(): number {
     let next = Number.POSITIVE_INFINITY
-    for (const { unsettled } of this.#partitions.values()) for (const { until } of unsettled.values()) if (until < next) next = until
+    for (const { unsettled, position } of this.#partitions.values()) {
+      for (const { until, offset } of unsettled.values()) if (until < next && offset < position) next = until
+    }
     return next
   }
 

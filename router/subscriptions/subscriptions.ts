@@ -47,6 +47,9 @@ interface Found {
   readonly keys: Map<string, string>
 }
 
+/** Ticks, and so seconds, between two commits. */
+const commitEvery = 5
+
 const fenceKey = Buffer.from('fence')
 export const deliveriesFenceKey = (): Buffer => fenceKey
 
@@ -60,6 +63,9 @@ export class Subscriptions {
   readonly #options: SubscriptionsOptions
   readonly #owned = new Map<number, OwnedDeliveries>()
   readonly #readers = new Map<string, TopicReader>()
+  /** What was committed last, by group. */
+  readonly #committed = new Map<string, string>()
+  #ticks = 0
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options
@@ -113,6 +119,23 @@ export class Subscriptions {
   /** Once a second. */
   tick(): void {
     for (const subscription of this.all()) subscription.tick()
+    if (++this.#ticks % commitEvery === 0) for (const subscription of this.all()) void this.#commit(subscription)
+  }
+
+  /** For tools that watch lag: what counts stands in `deliveries`. */
+  async #commit({ topic, name, ledger }: Subscription): Promise<void> {
+    const { log, topics, logger } = this.#options
+    const kafkaTopic = namespaceTopicName({ names: topics }, topic)
+    const group = `${kafkaTopic}.${name}`
+    const offsets = new Map(ledger.partitions.map((partition) => [partition, ledger.position(partition)]))
+    const told = JSON.stringify([...offsets])
+    if (this.#committed.get(group) === told) return
+    try {
+      await log.commitOffsets(group, kafkaTopic, offsets)
+      this.#committed.set(group, told)
+    } catch (error) {
+      logger.debug({ err: error, group }, 'how far an event subscription is could not be told')
+    }
   }
 
   async close(): Promise<void> {
@@ -185,6 +208,7 @@ export class Subscriptions {
     if (!subscription) return
     subscription.close()
     owned.subscriptions.delete(name)
+    this.#committed.delete(`${namespaceTopicName({ names: this.#options.topics }, subscription.topic)}.${subscription.name}`)
     this.#forget(owned, keysOf(name, subscription.ledger))
   }
 

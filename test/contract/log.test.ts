@@ -431,6 +431,12 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     expect(await log.topicSettings(name)).toMatchObject({ 'max.message.bytes': '123456' })
   })
 
+  test('offsets are committed for a group that nobody joins', async () => {
+    const { log, topic } = await withTopic()
+    await log.commitOffsets(`${topic}.group`, topic, new Map([[0, 3]]))
+    await log.commitOffsets(`${topic}.group`, topic, new Map([[0, 4]]))
+  })
+
   test('topics are deleted with all they hold, and deleting what is not there does nothing', async () => {
     const { log, topic } = await withTopic()
     const missing = `contract-${randomBytes(6).toString('hex')}`

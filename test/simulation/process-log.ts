@@ -94,6 +94,7 @@ export class ProcessLog implements Log {
   deleteTopics = (topics: readonly string[]) => this.#answer(this.#inner.deleteTopics(topics))
   topicSettings = (topic: string) => this.#answer(this.#inner.topicSettings(topic))
   changeTopicSettings = (topic: string, settings: Readonly<Record<string, string>>) => this.#answer(this.#inner.changeTopicSettings(topic, settings))
+  commitOffsets = (group: string, topic: string, offsets: ReadonlyMap<number, number>) => this.#answer(this.#inner.commitOffsets(group, topic, offsets))
   partitions = (topic: string) => this.#answer(this.#inner.partitions(topic))
   health = (): LogHealth => this.#inner.health()
   close = () => this.#answer(this.#inner.close())

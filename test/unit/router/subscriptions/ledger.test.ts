@@ -108,7 +108,7 @@ test('through crashes between any two records no event is lost, counts never fal
       }
       // In the end whoever goes on receiving and acknowledging has had everything.
       history.crash(0)
-      for (let i = 0; i < 4 * end + steps.length; i++) {
+      for (let i = 0; i < 6 * end + steps.length; i++) {
         history.now += 100
         history.receive(end, 10, true)
         history.settle('acknowledge', 0)

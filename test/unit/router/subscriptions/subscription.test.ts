@@ -302,6 +302,18 @@ test('events that the log does not hold any more are counted and passed over', a
   )
 })
 
+test('how far a subscription is stands in a consumer group, for tools that watch lag', async () => {
+  const alarms = await world.subscribe('alarms')
+  await world.publish('1')
+  await some(alarms, 1)
+  for (let second = 0; second < 5; second++) world.subscriptions.tick()
+  const group = 'loggerhead.default.topic.doors.alarms'
+  await until(
+    () => world.api.store.committed.get(group)?.get('loggerhead.default.topic.doors/0'),
+    (offset) => offset === 1,
+  )
+})
+
 test('tokens that never were any are bad', async () => {
   const alarms = await world.subscribe('alarms')
   const bad = ['', 'x', 'ä', 'A'.repeat(1000), Buffer.from('0.0.short').toString('base64url')]
