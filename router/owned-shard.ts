@@ -48,7 +48,7 @@ export interface OwnedShardOptions {
   >
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
-  readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble'>
+  readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble' | 'tracing'>
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]

@@ -490,6 +490,7 @@ export class Router {
           topicOf: (target) => ('topic' in target ? namespaceTopicName({ names: topics }, target.topic) : target.kafkaTopic),
           clusterNamed: (name) => this.#options.clusters?.get(name),
           attributesOf: (message) => this.#attributesOf(message),
+          tracing: this.#options.tracing ?? null,
           onTrouble: (route, error) =>
             this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),
         },

@@ -6,12 +6,13 @@ import { binaryRecord, type RecordContent, rawRecord, structuredRecord } from '.
 import type { Route } from '../../model/routes.ts'
 import { matches } from '../../mqtt/topic.ts'
 import type { Message } from '../../schemas/records.ts'
+import type { TraceAttributes } from './route-tracing.ts'
 
 export interface MessageMapping {
   /** Whether the topic is one of the route's. */
   wantsTopic(topic: string): boolean
-  /** Undefined when the route's conditions do not hold. `attributes` are the publisher's, asked for only when they are needed. */
-  recordOf(message: Message, attributes: () => ClientAttributes): RecordContent | undefined
+  /** Undefined when the route's conditions do not hold. `attributes` are the publisher's, asked for only when they are needed; `trace` goes into the event. */
+  recordOf(message: Message, attributes: () => ClientAttributes, trace?: TraceAttributes): RecordContent | undefined
   keyOf(message: Message): Buffer
 }
 
@@ -22,10 +23,10 @@ export function compileMapping(route: Pick<Route, 'topicFilters' | 'conditions' 
   return {
     wantsTopic: (topic) => topicFilters.some((filter) => matches(filter, topic)),
     keyOf: (message) => Buffer.from(key === 'mqttTopic' ? message.topic : message.authenticationName),
-    recordOf(message, attributes) {
+    recordOf(message, attributes, trace = {}) {
       const added = enrich(message, attributes)
       if (format === 'raw' && !isWanted) return rawRecord(message, added)
-      const event = withAttributes(cloudEventOf(message, namespace), added)
+      const event = withAttributes(cloudEventOf(message, namespace), { ...trace, ...added })
       if (isWanted && !isWanted(filtered(event))) return undefined
       if (format === 'raw') return rawRecord(message, added)
       return format === 'cloudEventsBinary' ? binaryRecord(event) : structuredRecord(event)

@@ -24,7 +24,9 @@ import type { Route } from '../../model/routes.ts'
 import { decodeMessage } from '../../schemas/message-record.ts'
 import { RecordError } from '../../schemas/record-error.ts'
 import type { Message, RouteProgress } from '../../schemas/records.ts'
+import type { Tracing } from '../../telemetry/tracing.ts'
 import { compileMapping, type MessageMapping } from './message-mapping.ts'
+import { traceRoute } from './route-tracing.ts'
 import { SourceHeaders } from './source-header.ts'
 
 /** Why messages are not routed, under Event Grid's names where it has one (RT-05). */
@@ -83,6 +85,8 @@ export interface RouteRunnerOptions {
   /** The message counts already, through another record. */
   isRepeat(messageId: Buffer, offset: number): boolean
   attributesOf(message: Message): ClientAttributes
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
   /** Another router has the shard. */
   onFenced(): void
   /** What the operator should read in the log. */
@@ -399,7 +403,8 @@ export class RouteRunner {
       return // counted where messages are matched
     }
     if (isRepeat(message.messageId, offset)) return
-    const record = this.#mapping.recordOf(message, () => attributesOf(message))
+    const { span, attributes } = traceRoute(this.#options.tracing ?? null, message, this.route.name, destination.topic)
+    const record = this.#mapping.recordOf(message, () => attributesOf(message), attributes)
     if (!record) return
     if ('drop' in sink) {
       this.#count(sink.drop, 1)
@@ -416,6 +421,7 @@ export class RouteRunner {
     const headers = [...record.headers, ...this.#headers.of(offset)]
     sink.appender.append({ topic: destination.topic, partition, key, value: record.value, timestamp: message.receivedAt, headers }, (error, at) => {
       this.#inFlight--
+      span?.end(error?.message)
       if (error) this.#refused(open, error)
       else {
         open.routed++

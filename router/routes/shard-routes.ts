@@ -4,6 +4,7 @@ import { type Appender, type Log, LogClosed, type Stretch } from '../../log/log.
 import { isSameRoute, type Route, type RouteTarget } from '../../model/routes.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
 import type { Message, RouteProgress } from '../../schemas/records.ts'
+import type { Tracing } from '../../telemetry/tracing.ts'
 import { routeProgressKey } from '../snapshots.ts'
 import { DeadEnd, type Destination, type RouteCounters, type RouteLimits, RouteRunner, type RouteStatus } from './route-runner.ts'
 
@@ -25,6 +26,8 @@ export interface ShardRoutesOptions {
   clusterNamed(name: string): Log | undefined
   isRepeat(messageId: Buffer, offset: number): boolean
   attributesOf(message: Message): ClientAttributes
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
   onFenced(): void
   /** A route does not get on: for the log, at a bounded rate. */
   onTrouble(route: string, error: Error): void
@@ -117,7 +120,7 @@ export class ShardRoutes {
   }
 
   #runnerOf(route: Route): RouteRunner {
-    const { shard, term, namespace, log, topics, limits, counters, isRepeat, attributesOf, onFenced, onTrouble, now } = this.#options
+    const { shard, term, namespace, log, topics, limits, counters, isRepeat, attributesOf, tracing, onFenced, onTrouble, now } = this.#options
     const progress = this.#progress.get(route.name)
     return new RouteRunner({
       route,
@@ -132,6 +135,7 @@ export class ShardRoutes {
       writeProgress: (written) => this.#write(routeProgressKey(route.name), encodeRecord('RouteProgress', { ...written, shard, term })),
       isRepeat,
       attributesOf,
+      tracing: tracing ?? null,
       onFenced,
       onTrouble: (error) => onTrouble(route.name, error),
       now,
