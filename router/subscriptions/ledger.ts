@@ -167,7 +167,18 @@ export class Ledger {
 
   /** An attempt of somebody who holds it has failed. */
   failed(place: EventPlace, attempt: Pick<Unsettled, 'publishedAt' | 'deliveryCount' | 'until' | 'lastAttemptAt' | 'lastResult'>): LedgerChange {
-    return this.#record({ partition: place.partition, offset: place.offset, lock: '', lockedSince: 0, ...attempt })
+    const { publishedAt, deliveryCount, until, lastAttemptAt, lastResult } = attempt
+    return this.#record({
+      partition: place.partition,
+      offset: place.offset,
+      lock: '',
+      lockedSince: 0,
+      publishedAt,
+      deliveryCount,
+      until,
+      lastAttemptAt,
+      lastResult,
+    })
   }
 
   /** The event needs nothing more. Undefined when the log never knew of it: its position alone tells. */

@@ -200,7 +200,8 @@ export class Subscription {
   /** Once a second: what is too old, or was delivered too often, goes; how far the reading is gets noted. */
   tick(): void {
     if (this.#isClosed) return
-    this.#giveUpDue()
+    // A pusher looks at counts and ages itself, right before an attempt (PU-07).
+    if (this.#properties.deliveryConfiguration.deliveryMode === 'Queue') this.#giveUpDue()
     this.#passRead()
     const positions = this.ledger.positions()
     if (positions.length > 0) this.#writeLater(positions)
