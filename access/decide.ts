@@ -62,6 +62,7 @@ const outsideOwn = deny(`Loggerhead's own client stays below ${internalTopicPref
 const notAReplay = deny('the replay names no range or no filter')
 const notAFilter = deny('the shared subscription names no filter')
 const own: Decision = Object.freeze({ allowed: true, binding: '$loggerhead' })
+const operators: Decision = Object.freeze({ allowed: true, binding: '$operator' })
 
 const recentMax = 64
 const setOf = { Publisher: 'publish', Subscriber: 'subscribe', Replayer: 'replay' } as const satisfies Record<Permission, keyof Access>
@@ -156,6 +157,7 @@ class CompiledRules implements Rules {
       if (this.#dollarIsReserved) return reserved
       if (isWrittenByBroker(topic)) return brokersOwn
     }
+    if (principal.kind === 'operator') return operators
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     const known = access.recent.get(topic)
     if (known !== undefined) return known
@@ -185,6 +187,7 @@ class CompiledRules implements Rules {
       if (this.#dollarIsReserved) return reserved
       if (isReadByBroker(asked)) return brokersOwn
     }
+    if (principal.kind === 'operator') return operators
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     return access[what].covers(asked) ?? (what === 'subscribe' ? notSubscriber : notReplayer)
   }
@@ -192,6 +195,7 @@ class CompiledRules implements Rules {
   groupsOf(principal: Principal): readonly string[] {
     switch (principal.kind) {
       case 'internal':
+      case 'operator':
         return []
       case 'anonymous':
         return this.#anonymousExists ? [anonymousGroup] : []

@@ -13,8 +13,8 @@ export interface Principal {
   /** In its original case: what topic templates see (CL-02). */
   readonly authenticationName: string
   readonly attributes: Attributes
-  /** registered: in the registry; anonymous: let in by the group $anonymous; internal: Loggerhead's own canary; else who vouched. */
-  readonly kind: 'registered' | 'anonymous' | 'internal' | Voucher
+  /** registered: in the registry; anonymous: let in by the group $anonymous; internal: Loggerhead's own canary; operator: of the HTTP API; else who vouched. */
+  readonly kind: 'registered' | 'anonymous' | 'internal' | 'operator' | Voucher
 }
 
 /** Loggerhead's own client, which travels the whole way to prove that it works. */
@@ -26,6 +26,9 @@ export const internalTopicPrefix = '$loggerhead/canary/'
 export const anonymousName = 'anonymous'
 
 export const internalPrincipal: Principal = Object.freeze({ clientName: internalName, authenticationName: internalName, attributes: {}, kind: 'internal' })
+
+/** Somebody with the role operator or above, who could allow themselves everything: `by` as the API's records name them. Never has a session. */
+export const operatorPrincipal = (by: string): Principal => ({ clientName: by, authenticationName: by, attributes: {}, kind: 'operator' })
 
 /** Longest authentication name, characters (CL-02). */
 export const authenticationNameMax = 128

@@ -11,6 +11,7 @@ import { rateSettings } from './rates.ts'
 import { admissionSettings } from './settings/admission-settings.ts'
 import { authenticationSettings } from './settings/authentication-settings.ts'
 import { backboneSettings } from './settings/backbone-settings.ts'
+import { httpSettings } from './settings/http-settings.ts'
 import { listenerSettings } from './settings/listener-settings.ts'
 import { packetSettings } from './settings/packet-settings.ts'
 import { sessionSettings } from './settings/session-settings.ts'
@@ -25,6 +26,7 @@ export const gatewaySettings = {
   ...authenticationSettings,
   ...packetSettings,
   ...sessionSettings,
+  ...httpSettings,
   ...backboneSettings,
 } as const satisfies Settings
 

@@ -33,6 +33,7 @@ import type { EvidenceFinder } from './evidence-finder.ts'
 import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
 import { FetchedLists } from './fetched-lists.ts'
+import type { HttpHost } from './http/http-host.ts'
 import { type KeySets, keySourceOf } from './key-sets.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
@@ -93,7 +94,7 @@ const reportsPerSecond = 20
 /** Attached records of unknown outcome that are remembered. */
 const unsureMax = 10_000
 
-export class Gateway implements ConnectionHost, LinkHost {
+export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** As the namespace narrows it. */
   config: GatewayConfig
   readonly metrics: GatewayMetrics
@@ -258,7 +259,7 @@ export class Gateway implements ConnectionHost, LinkHost {
       this.metrics.refused(RefusalReason.addressForbidden)
       const { remoteAddress, kind } = transport
       const nobody = { authenticationName: '', clientId: '', remoteAddress, transport: kind }
-      this.#audit.refused({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: 'the namespace does not let this address in' })
+      this.audit({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: 'the namespace does not let this address in' })
       transport.destroy()
       return
     }
@@ -430,6 +431,10 @@ export class Gateway implements ConnectionHost, LinkHost {
       return { ok: false, reasonCode: 0x87, why: 'the internal listener is for Loggerhead’s own parts' }
     }
     return authentication
+  }
+
+  get view(): RegistryView {
+    return this.#options.registry.view
   }
 
   mayComeFrom(address: string): boolean {
@@ -623,7 +628,11 @@ export class Gateway implements ConnectionHost, LinkHost {
 
   refused(connection: Connection, refusal: Omit<Refusal, 'remoteAddress' | 'transport'>): void {
     const { remoteAddress, kind } = connection.transport
-    this.#audit.refused({ ...refusal, remoteAddress, transport: kind })
+    this.audit({ ...refusal, remoteAddress, transport: kind })
+  }
+
+  audit(refusal: Refusal): void {
+    this.#audit.refused(refusal)
   }
 
   report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void {

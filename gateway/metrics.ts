@@ -110,6 +110,8 @@ export class GatewayMetrics {
   readonly webhookDecisions: Counter<'decision'>
   readonly webhookFailures: Counter<'status_code' | 'error'>
   readonly pauses: Counter
+  /** At /mqtt/…, by what was asked and the status of the answer. */
+  readonly httpRequests: Counter<'operation' | 'code'>
 
   constructor(registry: Registry, levels: () => GatewayLevels, now: () => number = Date.now) {
     const registers = [registry]
@@ -168,6 +170,12 @@ export class GatewayMetrics {
     this.pauses = new Counter({
       name: 'loggerhead_gateway_pauses_total',
       help: 'Times the process was stopped for longer than its event loop may be busy',
+      registers,
+    })
+    this.httpRequests = new Counter({
+      name: 'loggerhead_http_requests_total',
+      help: 'Requests at /mqtt/…, by what was asked and the status of the answer; 499: the client was gone',
+      labelNames: ['operation', 'code'],
       registers,
     })
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })

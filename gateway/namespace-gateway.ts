@@ -5,10 +5,12 @@ import type { Log } from '../log/log.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { type RouterAddress, routersByHttp } from '../proto/routers.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import { ended } from './disconnection.ts'
 import { Gateway, pauseMsMax } from './gateway.ts'
+import { NamespaceHttp } from './http/namespace-http.ts'
 
 export interface NamespaceGatewayOptions {
   readonly namespace: string
@@ -23,19 +25,23 @@ export interface NamespaceGatewayOptions {
   readonly version: string
   readonly clock: { now(): number }
   readonly tracing?: Tracing | null
+  /** The routers as they are asked over HTTP, and who shows the key of the HTTP API’s owner. */
+  readonly routers: readonly RouterAddress[]
+  isOwnersKey(given: string): boolean
   onFailed(error: unknown): void
 }
 
 export interface NamespaceGateway {
   readonly gateway: Gateway
   readonly registry: RegistryFollower
+  readonly http: NamespaceHttp
   /** Moves off or closes the clients, `isGone`: because the namespace is no more. */
   stop(address: string, isGone: boolean): Promise<void>
 }
 
 /** Reads the registry and makes the gateway; it has not begun. */
 export async function openNamespaceGateway(options: NamespaceGatewayOptions): Promise<NamespaceGateway> {
-  const { config, plan, log, clock } = options
+  const { namespace, config, plan, log, clock } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
   const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
@@ -43,9 +49,26 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     throw error
   })
   const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions }, appender)
+  const routers = routersByHttp(
+    {
+      addresses: options.routers,
+      key: options.internalKey?.toString(),
+      timeoutMs: config.ROUTER_TIMEOUT,
+      onTimeout: () => gateway.metrics.reached('ROUTER_TIMEOUT'),
+    },
+    namespace === config.LOGGERHEAD_NAMESPACE ? undefined : namespace,
+  )
+  const http = new NamespaceHttp({
+    host: gateway,
+    routers,
+    isOwnersKey: options.isOwnersKey,
+    isProduction: config.LOGGERHEAD_PROFILE === 'production',
+    onError: (error) => options.logger.error({ error }, 'a request failed'),
+  })
   return {
     gateway,
     registry,
+    http,
     async stop(address, isGone) {
       if (isGone) await gateway.stop(address, ended(ReasonCode.AdministrativeAction, 'the namespace was deleted'))
       else await gateway.stop(address)

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
+import { keyChecker } from '../access/api-keys.ts'
 import type { Log } from '../log/log.ts'
 import { planFor, type TopicPlan } from '../log/topics.ts'
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
@@ -11,11 +12,13 @@ import { NamespaceInstances } from '../model/namespace-instances.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
 import { type DeliveryTls, serveDelivery } from '../proto/delivery.ts'
+import { parseRouterUrls } from '../proto/routers.ts'
 import { SettingError } from '../settings/setting.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Gateway } from './gateway.ts'
+import { MqttHttp } from './http/mqtt-http.ts'
 import { createInternalHttp } from './internal-http.ts'
 import { Listeners, listen } from './listeners.ts'
 import { type NamespaceGateway, openNamespaceGateway } from './namespace-gateway.ts'
@@ -71,12 +74,12 @@ export async function checkPacketSize(log: Log, topic: string, config: GatewayCo
 }
 
 /** Throws SettingError when the file cannot be read. */
-export function readKey(file: string): Buffer | null {
+export function readKey(file: string, variable: 'INTERNAL_KEY_FILE' | 'API_KEY_FILE' = 'INTERNAL_KEY_FILE'): Buffer | null {
   if (file === '') return null
   try {
     return Buffer.from(readFileSync(file, 'utf8').trim())
   } catch (error) {
-    throw new SettingError('INTERNAL_KEY_FILE', `cannot read the file “${file}”: ${(error as Error).message}`)
+    throw new SettingError(variable, `cannot read the file “${file}”: ${(error as Error).message}`)
   }
 }
 
@@ -101,7 +104,11 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   const internalKey = readKey(config.INTERNAL_KEY_FILE)
   const tls = deliveryTls(config)
   const clock = options.clock ?? Date
-  const common = { config, log, internalKey, version: options.version, clock, tracing: options.tracing ?? null }
+  const routers = parseRouterUrls(config.ROUTER_URLS)
+  if (!routers) throw new SettingError('ROUTER_URLS', `“${config.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
+  const ownersKey = readKey(config.API_KEY_FILE, 'API_KEY_FILE')
+  const isOwnersKey = ownersKey === null ? () => false : keyChecker(ownersKey.toString())
+  const common = { config, log, internalKey, routers, isOwnersKey, version: options.version, clock, tracing: options.tracing ?? null }
   const homeName = config.LOGGERHEAD_NAMESPACE
   const home = await openNamespaceGateway({
     ...common,
@@ -161,7 +168,11 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
     throw new SettingError('GRPC_PORT', `${grpcAddress} cannot be opened: ${cause.message}`)
   })
   address = advertised(config, delivery.port)
-  const http = createInternalHttp(() => ({ ...gateway.status, ...othersStatus(others) }), metrics)
+  const mqttHttp = new MqttHttp({
+    choose: (arrival) => reception.choose(arrival),
+    httpOf: (name) => (name === homeName ? home : others.get(name))?.http,
+  })
+  const http = createInternalHttp(() => ({ ...gateway.status, ...othersStatus(others) }), metrics, mqttHttp, config.HTTP_BODY_TIMEOUT)
   const closeDoors = (): void => {
     listeners.close()
     reception.close()

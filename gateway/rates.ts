@@ -225,6 +225,15 @@ export class ClientRates {
     return Math.max(this.#take('publishesOut', 0), this.#take('bytesOut', 0))
   }
 
+  /** How long until the client may publish again, or subscribe; counts when it may not. */
+  publishWaitMs(): number {
+    return Math.max(this.#take('publishesIn', 0), this.#take('bytesIn', 0))
+  }
+
+  subscribeWaitMs(): number {
+    return this.#take('subscribes', 0)
+  }
+
   #take(kind: Kind, amount: number, isCounted = true): number {
     const limit = this.#namespace.limit(kind)
     if (limit.isNone) return 0

@@ -2,6 +2,7 @@
 import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { errorsToldMax } from './bulk-import.ts'
 import { explainSchema } from './explain-route.ts'
+import { clientToken, mqttPaths } from './openapi-mqtt.ts'
 import { topDefault, topMax } from './paging.ts'
 import { roleOf } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
@@ -326,7 +327,11 @@ export function openApiDocument(namespace: string): object {
       ...otherPaths(namespace),
       ...sessionPaths(namespace),
       ...retainedPaths(namespace),
+      ...mqttPaths,
     },
-    components: { schemas, securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'A key of the API, or a token of the OIDC issuer' } } },
+    components: {
+      schemas,
+      securitySchemes: { clientToken, key: { type: 'http', scheme: 'bearer', description: 'A key of the API, or a token of the OIDC issuer' } },
+    },
   }
 }

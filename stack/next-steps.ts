@@ -44,6 +44,7 @@ export function nextSteps({ config, brokers, kafka, certificates, apiKeyFile, sh
   if (first?.mqtt && !config.production) {
     const to = `-h ${host} -p ${first.mqtt}`
     lines.push('', 'Try it, in two terminals:', `  mosquitto_sub ${to} -q 1 -t 'sample/#' -v`, `  mosquitto_pub ${to} -q 1 -t sample/topic1 -m hello`)
+    lines.push('', 'Or over HTTP:', `  curl -d hello 'http://${host}:${config.values.HTTP_PORT}/mqtt/messages?topic=sample/topic1'`)
   }
   if (first?.mqtts && certificates) {
     const with_ = `-h localhost -p ${first.mqtts} --cafile ${quote(show(certificates.ca))} --cert ${quote(show(certificates.clientCertificate))} --key ${quote(show(certificates.clientKey))}`

@@ -99,6 +99,7 @@ export function serviceSpecs(options: ServicesOptions): {
         ? `its memory is full: ${memoryVariables[folder]} gives ${values[memoryVariables[folder]]} MiB`
         : explainServiceLog(log),
   })
+  const routerUrls = ports.routers.map((port, index) => `${numbered('router', index)}=${local(port)}`).join(',')
   const gateways = ports.gateways.map((own, index) => {
     const name = numbered('gateway', index)
     const listeners = config.listeners[index] ?? {}
@@ -119,11 +120,13 @@ export function serviceSpecs(options: ServicesOptions): {
         NAMESPACE_LISTENERS: config.namespaceListeners[index] ?? '',
         TLS_CERT: files.tlsCert,
         TLS_KEY: files.tlsKey,
+        ROUTER_URLS: routerUrls,
+        // Who tries it out has one key for everything; in production a gateway, which the world talks to, does not know it.
+        ...(values.LOGGERHEAD_PROFILE === 'development' && { API_KEY_FILE: files.apiKey }),
       },
       { ...listeners, internal: own.status, grpc: own.grpc },
     )
   })
-  const routerUrls = ports.routers.map((port, index) => `${numbered('router', index)}=${local(port)}`).join(',')
   return {
     registry: service(
       'registry',

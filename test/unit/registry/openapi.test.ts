@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { resourceKinds } from '../../../model/registry-resources.ts'
+import { mqttPaths } from '../../../registry/openapi-mqtt.ts'
 import { resourceSchemas } from '../../../registry/resource-schemas.ts'
 import { ApiHarness } from './harness.ts'
 
@@ -35,6 +36,7 @@ test('every reference in it leads somewhere, every schema is one, and operation 
 test('every operation in it exists, takes the role it names, and every path parameter is described', async () => {
   const least: string[] = []
   for (const [path, item] of Object.entries<Record<string, { 'x-role': string }>>(document.paths)) {
+    if (path in mqttPaths) continue // the gateway's: its own tests ask for them
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
     const described = ((item.parameters ?? []) as unknown as readonly { name: string }[]).map(({ name }) => name)
     expect(described).toEqual(names)
@@ -54,5 +56,5 @@ test('every operation in it exists, takes the role it names, and every path para
 test('every route of the API is in it', () => {
   const routes = api.app.printRoutes({ commonPrefix: false, includeHooks: false })
   expect(routes).toContain('openapi.json')
-  expect(Object.keys(document.paths).length).toBe(2 * (resourceKinds.length - 1) + 2 + 2 + 3 + 2)
+  expect(Object.keys(document.paths).length - Object.keys(mqttPaths).length).toBe(2 * (resourceKinds.length - 1) + 2 + 2 + 3 + 2)
 })

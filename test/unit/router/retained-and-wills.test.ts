@@ -116,7 +116,7 @@ test('a huge match to a persistent session is owed whole, in records of bounded 
   expect(named('inbox', 'IndexedRetained').length).toBeGreaterThan(2)
 })
 
-test('what does not fit is delivered and not retained, and what it replaces is gone', async () => {
+test('RE-01: what does not fit is delivered and not retained, and what it replaces is gone', async () => {
   const { gateway } = await given({ RETAINED_MESSAGE_BYTES_MAX: '1024' })
   await gateway.publish('a', 'small', kept)
   await later()
@@ -149,7 +149,7 @@ test('RETAINED_BYTES_MAX: what no longer fits is delivered and not retained', as
   expect(connection.received.map(({ topic }) => topic)).toEqual(['first', 'end'])
 })
 
-test('RETAINED_MESSAGES_MAX: a topic more is delivered and not retained, one that is retained may be replaced', async () => {
+test('RE-01 RETAINED_MESSAGES_MAX: a topic more is delivered and not retained, one that is retained may be replaced', async () => {
   const { gateway } = await given({ RETAINED_MESSAGES_MAX: '2', KAFKA_PARTITIONS: '1' })
   for (const text of ['1', '2', '3', '1 again']) await gateway.publish(text.slice(0, 1), text, kept)
   await later()

@@ -48,7 +48,7 @@ async function given(topic: string, { missing = -1, failure }: { readonly missin
   return { clear, appended, cleared, index }
 }
 
-test('[MQTT-3.3.1-6] clearing appends an empty retained publish in the name of who asked, and is answered once it is folded', async () => {
+test('RE-02 [MQTT-3.3.1-6] clearing appends an empty retained publish in the name of who asked, and is answered once it is folded', async () => {
   const { clear, appended, cleared, index } = await given('a/b')
   expect((await clear('a/b')).status).toBe(204)
   expect(appended).toMatchObject([{ shard: partitionOf('a/b', shards), topic: 'a/b' }])

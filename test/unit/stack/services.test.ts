@@ -34,7 +34,7 @@ test('a gateway is given the time to move its clients off and to flush before it
   expect(specsIn({ DRAIN_PERIOD: '0' }).gateways[0]?.stopMs).toBeGreaterThan(SHUTDOWN_TIMEOUT.default)
 })
 
-test('a listener that is off is told so, in production too', () => {
+test('a listener that is off is told so, in production too, where a gateway does not know the owner’s key', () => {
   const production = readConfig({ LOGGERHEAD_PROFILE: 'production', KAFKA_BROKERS: 'a:1', TLS_CERT: 'c', TLS_KEY: 'k' })
   const { gateways } = serviceSpecs({
     config: production,
@@ -46,6 +46,7 @@ test('a listener that is off is told so, in production too', () => {
     node: '/node',
     nodeFlags: [],
   })
+  expect(gateways[0]?.environment).not.toHaveProperty('API_KEY_FILE')
   expect(gateways[0]?.environment).toMatchObject({ MQTT_PORT: 'off', WS_PORT: 'off', MQTTS_PORT: '8883', WSS_PORT: '8084', KAFKA_REPLICATION: '3' })
 })
 
@@ -58,6 +59,7 @@ test('the services are told of each other, and what the user set reaches them', 
   expect(specs.door.environment.ROUTER_URLS).toBe(
     `router=http://127.0.0.1:${specs.routers[0]?.environment.INTERNAL_PORT},router-2=http://127.0.0.1:${specs.routers[1]?.environment.INTERNAL_PORT}`,
   )
+  expect(specs.gateways[1]?.environment.ROUTER_URLS).toBe(specs.door.environment.ROUTER_URLS)
   expect(specs.gateways[0]?.environment.GRPC_ADVERTISE).toBe(`127.0.0.1:${specs.gateways[0]?.environment.GRPC_PORT}`)
 })
 

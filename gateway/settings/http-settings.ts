@@ -1,0 +1,72 @@
+import type { Settings } from '../../settings/setting.ts'
+import { reachedMetric as reached } from './reached-metric.ts'
+
+/** What is published and read over HTTP. */
+export const httpSettings = {
+  API_KEY_FILE: {
+    kind: 'text',
+    default: '',
+    about: 'File with the key of the HTTP API’s owner; a gateway that has it takes that key for what is published and read over HTTP, as it takes API keys',
+  },
+  ROUTER_URLS: { kind: 'text', default: '', about: 'Where the routers answer HTTP, separated by commas, each as id=url or url' },
+  ROUTER_TIMEOUT: {
+    kind: 'number',
+    default: 5000,
+    min: 100,
+    max: 60_000,
+    unit: 'ms',
+    about: 'Time for a router to answer a request for sessions or retained messages',
+    outcome: 'the others’ answers are used; 503 when the one that is needed is missing',
+    metric: reached('ROUTER_TIMEOUT'),
+  },
+  HTTP_REQUESTS_MAX: {
+    kind: 'number',
+    default: 500,
+    min: 1,
+    max: 100_000,
+    unit: 'requests',
+    about: 'Requests at /mqtt/… under way at one time in one namespace on this gateway',
+    outcome: 'a further one is answered 503 with Retry-After',
+    metric: reached('HTTP_REQUESTS_MAX'),
+  },
+  HTTP_BODIES_BYTES_MAX: {
+    kind: 'number',
+    default: 33_554_432,
+    min: 1_048_576,
+    max: 17_179_869_184,
+    unit: 'bytes',
+    about: 'Bodies of those requests and retained messages for them that are held at one time',
+    outcome: 'the request is answered 503 with Retry-After',
+    metric: reached('HTTP_BODIES_BYTES_MAX'),
+  },
+  HTTP_BODY_TIMEOUT: {
+    kind: 'number',
+    default: 10_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the body of a message that is published over HTTP to arrive',
+    outcome: 'the request is answered 408',
+    metric: reached('HTTP_BODY_TIMEOUT'),
+  },
+  HTTP_PUBLISH_TIMEOUT: {
+    kind: 'number',
+    default: 30_000,
+    min: 100,
+    max: 120_000,
+    unit: 'ms',
+    about: 'Time for the log to take a message that is published over HTTP',
+    outcome: 'the request is answered 504; the message may still come to be in the log',
+    metric: reached('HTTP_PUBLISH_TIMEOUT'),
+  },
+  HTTP_TOKENS_REMEMBERED_MAX: {
+    kind: 'number',
+    default: 1000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'tokens',
+    about: 'Tokens shown over HTTP whose signature was good and need not be checked again; what they are worth is judged anew each time',
+    outcome: 'the one that was not used for longest is checked again next time',
+    metric: reached('HTTP_TOKENS_REMEMBERED_MAX'),
+  },
+} as const satisfies Settings
