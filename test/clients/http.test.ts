@@ -28,7 +28,7 @@ afterAll(async () => {
 const fresh = () => `sample/${randomBytes(4).toString('hex')}`
 const encoded = encodeURIComponent
 
-test('HP-01 HP-02 what is published over HTTP arrives at MQTT.js with every property of MQTT 5', async () => {
+test('TR-05 HP-01 HP-02 what is published over HTTP arrives at MQTT.js with every property of MQTT 5', async () => {
   const topic = `${fresh()}/düse 7`
   await client.client.subscribeAsync(topic, { qos: 1 })
   const payload = randomBytes(300_000)

@@ -20,7 +20,7 @@ const to = (version: string) => ['-h', '127.0.0.1', '-p', String(stack.ports.mqt
 const fresh = () => `sample/${randomBytes(4).toString('hex')}`
 
 for (const version of ['mqttv311', 'mqttv5']) {
-  withMosquitto(`RE-02 mosquitto_pub -r is kept for mosquitto_sub, and cleared with -r -n, ${version}`, async () => {
+  withMosquitto(`mosquitto_pub -r is kept for mosquitto_sub, and cleared with -r -n, ${version}`, async () => {
     const topic = fresh()
     const publish = (...args: string[]) => run('mosquitto_pub', [...to(version), '-q', '1', '-t', `${topic}/a`, '-r', ...args])
     const subscribe = () => run('mosquitto_sub', [...to(version), '-t', `${topic}/#`, '-F', '%t %r %p', '-C', '1', '-W', '3'])

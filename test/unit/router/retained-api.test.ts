@@ -28,7 +28,7 @@ async function given(topic: string, { missing = -1, failure }: { readonly missin
     append: async (shard, name, written) => {
       if (failure) throw failure
       appended.push({ shard, topic: name, value: Buffer.from(written) })
-      setImmediate(() => index?.delete(name)) // as the shard's owner folds it
+      setImmediate(() => index?.delete(name)) // as the owner of the shard folds it
     },
     router: 'router-1',
     onCleared: (by, name) => cleared.push(`${by} ${name}`),
