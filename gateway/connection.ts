@@ -374,7 +374,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   onOverflow(limit: LimitName): void {
     this.#host.metrics.reached(limit)
-    this.close(ended(ReasonCode.QuotaExceeded, `${limit} is reached`))
+    this.close(ended(ReasonCode.QuotaExceeded, `${limit} is reached`, DisconnectionReason.SessionOverflow))
   }
 
   onThrottled(waitMs: number): void {

@@ -7,6 +7,8 @@ import type { Transport, TransportKind, TransportListener } from './transport.ts
 /** Close codes of RFC 6455. */
 const normalClosure = 1000
 const goingAway = 1001
+/** Its close frame came without a code (RFC 6455, 7.1.5). */
+const noStatus = 1005
 const unsupportedData = 1003
 
 /** MQTT in binary WebSocket frames; packets may span frames and frames hold several packets [MQTT-6.0.0-2]. */
@@ -54,7 +56,7 @@ export class WebSocketTransport implements Transport {
     webSocket.on('error', () => webSocket.terminate())
     webSocket.on('close', (code: number) => {
       if (this.#graceTimer) clearTimeout(this.#graceTimer)
-      listener.onClosed(code === normalClosure || code === goingAway)
+      listener.onClosed(code === normalClosure || code === goingAway || code === noStatus)
     })
     this.#socket.on('drain', () => listener.onDrain())
   }

@@ -542,7 +542,7 @@ export class ClientShard {
       clientId: session.clientId,
       epoch: session.epoch,
       at: this.#options.now(),
-      reason: 'ConnectionLost',
+      reason: 'ServerError',
       reasonCode: 0x88,
       sessionExpiryInterval: null,
       keepWill: true,

@@ -23,7 +23,7 @@ export function lifecycleEvents(namespace: string, shard: number, offset: number
       event: {
         id: `${namespace}-${shard}-${offset}-${type === connected ? 'c' : 'd'}`,
         type,
-        source: namespace,
+        source: `/namespaces/${namespace}`,
         subject: `clients/${authenticationName}/sessions/${clientId}`,
         time,
         data: JSON.stringify({ namespaceName: namespace, clientAuthenticationName: authenticationName, clientSessionName: clientId, ...data }),

@@ -263,7 +263,7 @@ test('OUTBOUND_QUEUE_MESSAGES_MAX: a client that acknowledges nothing is ended w
   await publisher.next('puback', 5)
   expect(await slow.next('disconnect')).toMatchObject({ reasonCode: 0x97 })
   await router.until(() => router.of('Detached', 'slow').length === 1)
-  expect(router.of('Detached', 'slow')[0]).toMatchObject({ reason: 'QuotaExceeded', reasonCode: 0x97 })
+  expect(router.of('Detached', 'slow')[0]).toMatchObject({ reason: 'SessionOverflow', reasonCode: 0x97 })
   expect(await reached('OUTBOUND_QUEUE_MESSAGES_MAX')).toBe(1)
 })
 
@@ -300,7 +300,7 @@ test('OUTBOUND_OWED_BYTES_MAX: a persistent session whose client does not read l
     await publisher.next('puback', i)
   }
   await router.until(() => router.of('Detached', 'stuck').length === 1)
-  expect(router.of('Detached', 'stuck')[0]).toMatchObject({ reason: 'QuotaExceeded', reasonCode: 0x97 })
+  expect(router.of('Detached', 'stuck')[0]).toMatchObject({ reason: 'SessionOverflow', reasonCode: 0x97 })
   expect(await reached('OUTBOUND_OWED_BYTES_MAX')).toBe(1)
 })
 

@@ -21,7 +21,7 @@ test('a connection is told with Event Grid’s names, subject and data [LC-01, L
       authenticationName: 'device',
       id: 'ns-2-0-c',
       type: 'MQTTClientSessionConnected',
-      source: 'ns',
+      source: '/namespaces/ns',
       subject: 'clients/device/sessions/c/1',
       time: 5,
       data: { namespaceName: 'ns', clientAuthenticationName: 'device', clientSessionName: 'c/1', sequenceNumber: 1 },
