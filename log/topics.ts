@@ -171,9 +171,15 @@ export async function ensureTopics(log: Log, specs: readonly TopicSpec[], profil
   if (problems.length > 0) throw new TopicMismatch(problems.join('\n'))
 }
 
-/** The Kafka topic of a namespace topic: its records are CloudEvents in the Kafka protocol binding, and any client may write and read it. */
+/** The namespace's life cycle events as a topic: it is always there, and the services alone write it. */
+export const lifecycleTopic = '$lifecycle'
+
+/**
+ * The Kafka topic of a namespace topic: its records are CloudEvents in the Kafka protocol binding, and any client may write and read
+ * it. That of life cycle events has records of its own.
+ */
 export function namespaceTopicName({ names }: Pick<TopicPlan, 'names'>, topic: string): string {
-  return `${names.messages.slice(0, -'messages'.length)}topic.${topic}`
+  return topic === lifecycleTopic ? names.lifecycle : `${names.messages.slice(0, -'messages'.length)}topic.${topic}`
 }
 
 /** True for the topics that this deployment lives on: nothing but its services may write there. Namespace topics are none of them. */

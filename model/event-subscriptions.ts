@@ -1,4 +1,5 @@
 /** Namespace topics and their event subscriptions as the registry holds them (NT-01, NT-07 to NT-10, PU-01 to PU-11). */
+import { lifecycleTopic } from '../log/topics.ts'
 
 /** The operators of Event Grid's filters (NT-11); what each means is events/filter.ts. */
 export const operatorTypes = [
@@ -155,6 +156,21 @@ export const subscriptionName = (topic: string, subscription: string): string =>
 export function splitSubscriptionName(name: string): { readonly topic: string; readonly subscription: string } {
   const slash = name.indexOf('/')
   return { topic: name.slice(0, slash), subscription: name.slice(slash + 1) }
+}
+
+const lifecycleProperties: NamespaceTopicProperties = {
+  eventRetentionInDays: retentionDaysMax,
+  inputSchema: 'CloudEventSchemaV1_0',
+  publisherType: 'Custom',
+  partitions: 0,
+}
+
+/** The topic that subscriptions may be of: one of the namespace's, or that of its life cycle events; undefined when there is none. */
+export function subscribedTopic(
+  { topics }: { readonly topics: { get(name: string): { readonly properties: NamespaceTopicProperties } | undefined } },
+  name: string,
+): NamespaceTopicProperties | undefined {
+  return name === lifecycleTopic ? lifecycleProperties : topics.get(name)?.properties
 }
 
 type Json = Readonly<Record<string, unknown>>

@@ -1,5 +1,5 @@
 /** What putting and deleting namespace topics, event subscriptions and routes takes besides the record: Kafka topics, and what goes with them. */
-import { splitSubscriptionName, type WebhookConsent } from '../model/event-subscriptions.ts'
+import { splitSubscriptionName, subscribedTopic, type WebhookConsent } from '../model/event-subscriptions.ts'
 import type { Resource, ResourceKind } from '../model/registry-resources.ts'
 import { deadLetterTopicOf, webhookOf } from './event-subscription-rules.ts'
 import type { ServedNamespace } from './namespaces.ts'
@@ -27,7 +27,7 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
   }
   if (kind !== 'eventSubscriptions') return {}
   const { topic } = splitSubscriptionName(name)
-  if (!registry.view.topics.has(topic)) throw notFound('topics', topic)
+  if (!subscribedTopic(registry.view, topic)) throw notFound('topics', topic)
   const deadLetters = deadLetterTopicOf(properties)
   if (deadLetters !== undefined) await eventTopics.checkDeadLetters(deadLetters, topic)
   return { start: registry.view.eventSubscriptions.get(name)?.properties.start ?? (await eventTopics.startHere(topic)) }

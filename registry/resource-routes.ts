@@ -1,7 +1,8 @@
 /** PUT, GET, DELETE and list of one kind of resource. */
+
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { hashOf, makeKey } from '../access/api-keys.ts'
-import { splitSubscriptionName } from '../model/event-subscriptions.ts'
+import { splitSubscriptionName, subscribedTopic } from '../model/event-subscriptions.ts'
 import type { ApiKeyRole, Resource, ResourceKind } from '../model/registry-resources.ts'
 import type { ApiOptions } from './api.ts'
 import { beforeDelete, beforePut, findConsent, findForPut } from './event-resources.ts'
@@ -166,7 +167,7 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
     const { registry, name: namespace } = request.at
     const { top, after, nextLink } = readPage(request)
     const prefix = prefixOf(request)
-    if (prefix !== '' && !registry.view.topics.has(prefix.slice(0, -1))) throw notFound('topics', prefix.slice(0, -1))
+    if (prefix !== '' && !subscribedTopic(registry.view, prefix.slice(0, -1))) throw notFound('topics', prefix.slice(0, -1))
     const names = pageOfNames(namesOfKind(registry.view, kind), prefix + after, top + 1).filter((name) => name.startsWith(prefix))
     const page = names.slice(0, top)
     const status = await statusOf(kind, request.at, request.caller.by)

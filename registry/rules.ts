@@ -4,7 +4,7 @@ import { foldThumbprint } from '../access/client-certificate.ts'
 import { internalName } from '../access/principal.ts'
 import { compileQuery, QueryError } from '../access/query.ts'
 import { parseTemplate, TemplateError } from '../access/template.ts'
-import { type SubscriptionStart, splitSubscriptionName, type WebhookConsent } from '../model/event-subscriptions.ts'
+import { type SubscriptionStart, splitSubscriptionName, subscribedTopic, type WebhookConsent } from '../model/event-subscriptions.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { limitInForce, type NamespaceLimits, namespaceLimits, narrow, rulesInForce } from '../model/namespace-limits.ts'
 import { allGroup, anonymousGroup, type Resource, type ResourceKind } from '../model/registry-resources.ts'
@@ -91,7 +91,7 @@ const nameRules: Readonly<Record<ResourceKind, { readonly pattern: RegExp; reado
   caCertificates: siblingName,
   apiKeys: siblingName,
   topics: siblingName,
-  eventSubscriptions: { pattern: /^[A-Za-z0-9-]{3,50}\/[A-Za-z0-9-]{3,50}$/, rule: siblingName.rule },
+  eventSubscriptions: { pattern: /^(?:[A-Za-z0-9-]{3,50}|\$lifecycle)\/[A-Za-z0-9-]{3,50}$/, rule: siblingName.rule },
   routes: siblingName,
   namespace: { pattern: /^[A-Za-z0-9-]{3,50}$/, rule: '3 to 50 letters, digits and “-”' },
 }
@@ -270,7 +270,7 @@ function checkTopic({ view, name, properties, found }: Check): Checked {
 
 function checkSubscription({ view, name, properties, limits, now, found }: Check): Checked {
   const { topic } = splitSubscriptionName(name)
-  const parent = view.topics.get(topic)
+  const parent = subscribedTopic(view, topic)
   if (!parent) throw new Problem(404, `there is no topics/${topic}`)
   if (found?.start === undefined) throw new Error('an event subscription was to be written without its start')
   const before = view.eventSubscriptions.get(name)
@@ -280,9 +280,7 @@ function checkSubscription({ view, name, properties, limits, now, found }: Check
     const rule = `at most ${most} event subscriptions of one topic (SUBSCRIPTIONS_PER_TOPIC_MAX), there are ${siblings}`
     throw new LimitReached('SUBSCRIPTIONS_PER_TOPIC_MAX', { field: 'name', value: splitSubscriptionName(name).subscription, rule })
   }
-  return unlessWrong(
-    checkEventSubscription({ asked: properties, before: before?.properties, topic: parent.properties, start: found.start, consent: found.consent, now }),
-  )
+  return unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent, start: found.start, consent: found.consent, now }))
 }
 
 function checkRouteResource({ view, name, properties, limits, found }: Check): Checked {

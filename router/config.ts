@@ -201,6 +201,12 @@ export const routerSettings = {
     outcome: 'the oldest are forgotten: a copy that a stopped gateway appends after that many more counts as a message of its own',
     metric: 'loggerhead_messages_repeated_total',
   },
+  LIFECYCLE_EVENT_SOURCE: {
+    kind: 'text',
+    default: '',
+    about:
+      'Source of the life cycle events that event subscriptions get; {namespace} stands for the namespace’s name. For that of Azure: /subscriptions/…/resourceGroups/…/providers/Microsoft.EventGrid/namespaces/{namespace}. Empty: /namespaces/{namespace}',
+  },
   SUBSCRIPTION_UNSETTLED_MAX: {
     kind: 'number',
     default: 10_000,
@@ -263,6 +269,7 @@ export interface RouterConfig {
   /** Of all shards. */
   readonly retainedMessagesMax: number
   readonly repeatsRemembered: number
+  readonly lifecycleEventSource: string
   readonly subscriptionUnsettledMax: number
   readonly subscriptionAheadBytesMax: number
   readonly pullReceivesMax: number
@@ -300,6 +307,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
     retainedMessagesMax: values.RETAINED_MESSAGES_MAX,
     repeatsRemembered: values.REPEATS_REMEMBERED,
+    lifecycleEventSource: values.LIFECYCLE_EVENT_SOURCE,
     subscriptionUnsettledMax: values.SUBSCRIPTION_UNSETTLED_MAX,
     subscriptionAheadBytesMax: values.SUBSCRIPTION_AHEAD_BYTES_MAX,
     pullReceivesMax: values.PULL_RECEIVES_MAX,

@@ -2,10 +2,12 @@
  * The reader of the log: folds all sessions, shares out the shards with the other routers, and runs three loops that never
  * wait for one another's work — sessions, messages to match, and what the inboxes owe.
  */
+
 import type { Logger } from 'pino'
 import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
 import { deadLetterWaits } from '../events/dead-letter.ts'
+import { sourceOf } from '../events/lifecycle-event.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
@@ -193,6 +195,7 @@ export class Router {
       },
       logger,
       now,
+      lifecycleSource: sourceOf(config.lifecycleEventSource, config.namespace),
       deadLettersOf: (resource) => this.#deadLettersOf(resource),
       onRefused: (error) => this.#fail(error),
     })

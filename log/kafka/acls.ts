@@ -49,7 +49,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.snapshots, ['Read', 'Write'], "a shard's folded state"),
       topic(names.retained, ['Read', 'Write'], 'retained messages'),
       topic(names.deliveries, ['Read', 'Write'], 'what event subscriptions owe'),
-      topic(names.lifecycle, ['Write'], 'connected and disconnected'),
+      topic(names.lifecycle, ['Read', 'Write'], 'connected and disconnected; reads them for their event subscriptions'),
       topic(names.registry, ['Read'], 'its view of permissions'),
       topic(names.gateways, ['Read'], 'where gateways listen'),
       eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),

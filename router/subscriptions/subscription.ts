@@ -6,14 +6,14 @@
 import { type CloudEvent, jsonEvent } from '../../events/cloud-event.ts'
 import { deadLetter } from '../../events/dead-letter.ts'
 import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
-import { filteredEvent, kafkaEvent } from '../../events/received-event.ts'
+import { filteredEvent } from '../../events/received-event.ts'
 import { DeadLetterReason, whyGivenUp } from '../../events/retry-schedule.ts'
 import { parseDuration } from '../../log/duration.ts'
 import { type LogRecord, OffsetOutOfRange } from '../../log/log.ts'
 import { deliveryPolicyOf, type EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
 import type { EventPlace, Ledger, LedgerChange, Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
-import type { TopicReader } from './topic-reader.ts'
+import type { EventReader } from './topic-reader.ts'
 
 /** An event read and wanted. */
 export interface ReadEvent extends EventPlace {
@@ -71,7 +71,7 @@ export interface SubscriptionOptions {
   readonly name: string
   readonly properties: EventSubscriptionProperties
   readonly ledger: Ledger
-  readonly reader: TopicReader
+  readonly reader: EventReader
   readonly deadLetters: DeadLetterKeeper | undefined
   readonly limits: SubscriptionLimits
   readonly counters: SubscriptionCounters
@@ -482,13 +482,14 @@ export class Subscription {
     for (const { bytes } of found) this.#aheadBytes += bytes
     this.#passRead()
     if (found.length > 0) this.#wake()
-    return next < end
+    return next < end && next > from
   }
 
-  #readEvent({ partition, offset, timestamp, key, value, headers }: LogRecord): ReadEvent | undefined {
+  #readEvent(record: LogRecord): ReadEvent | undefined {
+    const { partition, offset, timestamp, key, value, headers } = record
     // Copies: the fetched batch is far larger than what is kept of it.
     const copy = value === null ? null : Buffer.from(value)
-    const received = kafkaEvent(headers, copy)
+    const received = this.#options.reader.eventOf({ ...record, value: copy })
     if ('problem' in received) return undefined
     const bytes = (copy?.length ?? 0) + headers.reduce((sum, header) => sum + header.name.length + (header.value?.length ?? 0), 0) + 200
     return { partition, offset, key: key && Buffer.from(key), event: received.event, publishedAt: timestamp, bytes }
@@ -497,8 +498,7 @@ export class Subscription {
   async #readAgain({ partition, offset }: EventPlace): Promise<ReadEvent | undefined> {
     for (;;) {
       try {
-        const { records } = await this.#options.reader.read(partition, offset)
-        const record = records.find((each) => each.offset === offset)
+        const record = await this.#options.reader.readAgain(partition, offset)
         return record && this.#readEvent(record)
       } catch (error) {
         if (error instanceof OffsetOutOfRange) return undefined

@@ -5,14 +5,15 @@
 import type { Logger } from 'pino'
 import type { Append, Appender, Log } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
-import { namespaceTopicName, type TopicNames } from '../../log/topics.ts'
-import { deliveryPolicyOf, splitSubscriptionName } from '../../model/event-subscriptions.ts'
+import { lifecycleTopic, namespaceTopicName, type TopicNames } from '../../log/topics.ts'
+import { deliveryPolicyOf, splitSubscriptionName, subscribedTopic } from '../../model/event-subscriptions.ts'
 import type { RegistryFollower } from '../../model/registry-follower.ts'
 import type { Resource } from '../../model/registry-resources.ts'
 import { decodeRecord, encodeRecord } from '../../schemas/codec.ts'
 import { fromRecord, Ledger, type LedgerChange, toRecord } from './ledger.ts'
+import { LifecycleReader } from './lifecycle-reader.ts'
 import { type DeadLetterKeeper, Subscription, type SubscriptionCounters, type SubscriptionLimits } from './subscription.ts'
-import { TopicReader } from './topic-reader.ts'
+import { type EventReader, TopicReader } from './topic-reader.ts'
 
 export interface SubscriptionsOptions {
   readonly log: Log
@@ -25,6 +26,8 @@ export interface SubscriptionsOptions {
   readonly counters: SubscriptionCounters
   readonly logger: Logger
   readonly now: () => number
+  /** The source of life cycle events. */
+  readonly lifecycleSource: string
   /** Where a subscription's dead letters go; undefined when it names no place. */
   deadLettersOf(resource: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined
   /** An append was refused: this router must let go of the shard. */
@@ -62,7 +65,7 @@ const keyOf = (name: string, change: LedgerChange): string => {
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
   readonly #owned = new Map<number, OwnedDeliveries>()
-  readonly #readers = new Map<string, TopicReader>()
+  readonly #readers = new Map<string, EventReader>()
   /** What was committed last, by group. */
   readonly #committed = new Map<string, string>()
   #ticks = 0
@@ -148,7 +151,7 @@ export class Subscriptions {
     const { view } = this.#options.registry
     const wanted = [...view.eventSubscriptions.values()].filter(({ name }) => {
       const { topic, subscription } = splitSubscriptionName(name)
-      return this.shardOf(topic, subscription) === owned.shard && view.topics.has(topic)
+      return this.shardOf(topic, subscription) === owned.shard && subscribedTopic(view, topic) !== undefined
     })
     const names = new Set(wanted.map(({ name }) => name))
     for (const name of owned.subscriptions.keys()) if (!names.has(name)) this.#end(owned, name)
@@ -231,13 +234,14 @@ export class Subscriptions {
     }
   }
 
-  #reader(topic: string): TopicReader {
-    const { log, topics, fetchBytesMax, logger } = this.#options
+  #reader(topic: string): EventReader {
+    const { log, topics, fetchBytesMax, logger, now, lifecycleSource } = this.#options
     const kafkaTopic = namespaceTopicName({ names: topics }, topic)
     const known = this.#readers.get(topic)
     if (known) return known
     const onTrouble = (error: Error): void => logger.warn({ err: error, topic: kafkaTopic }, 'a namespace topic cannot be followed; trying on')
-    const reader = new TopicReader({ log, topic: kafkaTopic, fetchBytesMax, onTrouble })
+    const records = new TopicReader({ log, topic: kafkaTopic, fetchBytesMax, onTrouble })
+    const reader = topic === lifecycleTopic ? new LifecycleReader({ records, source: lifecycleSource, now }) : records
     this.#readers.set(topic, reader)
     return reader
   }

@@ -2,7 +2,8 @@
  * One Kafka topic as its subscriptions read it: one follower at its ends wakes all of them, and what it has just brought is
  * read by all who are that far without asking Kafka again. Whoever is behind reads on his own, by position.
  */
-import { type Follower, type Log, LogClosed, type Stretch } from '../../log/log.ts'
+import { kafkaEvent, type ReceivedEvent } from '../../events/received-event.ts'
+import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../../log/log.ts'
 
 export interface TopicReaderOptions {
   readonly log: Log
@@ -15,7 +16,23 @@ export interface TopicReaderOptions {
 
 const againMs = 1_000
 
-export class TopicReader {
+/** The events of a topic, as its subscriptions read them. */
+export interface EventReader {
+  /** Where each partition ends, as far as is known: nothing before the first answer. */
+  readonly ends: ReadonlyMap<number, number>
+  /** Calls back when there is something new. Returns how to stop that. */
+  onNews(callback: () => void): () => void
+  /** The records from an offset on; `nextOffset` is that offset again while nothing can be said of what stands there. Rejects with OffsetOutOfRange. */
+  read(partition: number, offset: number): Promise<Stretch>
+  /** One record that was read before. Rejects with OffsetOutOfRange. */
+  readAgain(partition: number, offset: number): Promise<LogRecord | undefined>
+  /** The event in a record whose buffers are the caller's. */
+  eventOf(record: LogRecord): ReceivedEvent
+  startOffsets(): Promise<ReadonlyMap<number, number>>
+  close(): Promise<void>
+}
+
+export class TopicReader implements EventReader {
   readonly #options: TopicReaderOptions
   readonly #callbacks = new Set<() => void>()
   readonly #ends = new Map<number, number>()
@@ -29,18 +46,15 @@ export class TopicReader {
     this.#ended = this.#run()
   }
 
-  /** Where each partition ends, as far as is known: nothing before the first answer. */
   get ends(): ReadonlyMap<number, number> {
     return this.#ends
   }
 
-  /** Calls back when there is something new. Returns how to stop that. */
   onNews(callback: () => void): () => void {
     this.#callbacks.add(callback)
     return () => this.#callbacks.delete(callback)
   }
 
-  /** The records from an offset on. Rejects with OffsetOutOfRange. */
   async read(partition: number, offset: number): Promise<Stretch> {
     const newest = this.#newest.get(partition)
     const first = newest?.records[0]?.offset
@@ -48,6 +62,16 @@ export class TopicReader {
       return { ...newest, records: newest.records.filter((record) => record.offset >= offset) }
     }
     return this.#options.log.read(this.#options.topic, partition, offset, this.#options.fetchBytesMax)
+  }
+
+  async readAgain(partition: number, offset: number): Promise<LogRecord | undefined> {
+    const { records } = await this.read(partition, offset)
+    return records.find((record) => record.offset === offset)
+  }
+
+  /** In the Kafka protocol binding. */
+  eventOf({ headers, value }: LogRecord): ReceivedEvent {
+    return kafkaEvent(headers, value)
   }
 
   startOffsets(): Promise<ReadonlyMap<number, number>> {

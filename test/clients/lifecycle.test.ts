@@ -246,6 +246,40 @@ test('LC-01 LC-02 LC-05 connections are numbered in their order, connect and dis
   expect([...new Map(told.map((event) => [JSON.stringify(event), event])).values()]).toEqual(expected)
 }, 90_000)
 
+test('LC-01 LC-07 an event subscription of $lifecycle is received from like any other: CloudEvents, quick changes of a client as one', async () => {
+  const deliveryConfiguration = { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 60 } }
+  const filtersConfiguration = { filters: [{ operatorType: 'StringIn', key: 'data.clientAuthenticationName', values: ['watched'] }] }
+  await put(stack, 'topics/$lifecycle/eventSubscriptions/watch', { deliveryConfiguration, filtersConfiguration })
+  const client = await attach('watched', { username: 'watched' })
+  const received: Event[] = []
+  const receive = async (count: number) =>
+    until(`${count} events are received`, 60_000, async () => {
+      const path = '/topics/$lifecycle/eventsubscriptions/watch:receive?maxEvents=10&maxWaitTime=10'
+      const { status, body } = await stack.api('POST', path)
+      // The subscription is known to the router within moments.
+      if (status === 200) received.push(...(body as { readonly value: readonly { readonly event: Event }[] }).value.map(({ event }) => event))
+      return received.length >= count
+    })
+  await receive(1)
+  expect(received[0]).toEqual({
+    specversion: '1.0',
+    id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    time: expect.any(String),
+    type: 'Microsoft.EventGrid.MQTTClientSessionConnected',
+    source: '/namespaces/default',
+    subject: 'clients/watched/sessions/watched',
+    data: { namespaceName: 'default', clientAuthenticationName: 'watched', clientSessionName: 'watched', sequenceNumber: 1 },
+  })
+  client.destroy()
+  await receive(2)
+  expect(received[1]?.data).toMatchObject({ sequenceNumber: 1, disconnectionReason: 'ConnectionLost' })
+  const body = (floor: number) => ({ authenticationName: 'watched', attributes: { floor }, clientCertificateAuthentication: {} })
+  for (const floor of [1, 2, 3]) await put(stack, 'clients/watched', body(floor))
+  await receive(3)
+  expect(received[2]).toMatchObject({ type: 'Microsoft.EventGrid.MQTTClientCreatedOrUpdated', data: { attributes: { floor: 3 } } })
+  expect(received).toHaveLength(3)
+}, 120_000)
+
 test('LC-03 LC-04 a client that is made, changed and deleted is told of with its attributes', async () => {
   const body = (floor: number) => ({ authenticationName: 'lamp', attributes: { kind: 'lamp', floor, rooms: ['a', 'b'] }, clientCertificateAuthentication: {} })
   await put(stack, 'clients/lamp-1', body(1))

@@ -78,6 +78,7 @@ export class SubscriptionWorld {
       },
       logger: silent,
       now: () => this.time,
+      lifecycleSource: '/namespaces/default',
       deadLettersOf: () => (this.keeps === undefined ? undefined : keeper),
       onRefused: (error) => this.refused.push(error),
     })
