@@ -133,7 +133,7 @@ async function reasonsOf(devices: readonly Device[]): Promise<readonly (string |
   })
 }
 
-test.each(changes)('NS-11 LC-06: %s devices are disconnected from both gateways with %s', async (what, reason, mayComeBack, change) => {
+test.each(changes)('NS-11 LC-02: %s devices are disconnected from both gateways with %s', async (what, reason, mayComeBack, change) => {
   const devices = await devicesOn(what)
   await change(what)
   for (const { client } of devices) {
@@ -154,7 +154,7 @@ test.each(changes)('NS-11 LC-06: %s devices are disconnected from both gateways 
   }
 })
 
-test('LC-06: when a CA is deleted its devices are disconnected from both gateways with ClientAuthenticationError', async () => {
+test('LC-02: when a CA is deleted its devices are disconnected from both gateways with ClientAuthenticationError', async () => {
   const other = makeAuthority('Short-lived CA')
   await put(stack, 'caCertificates/short-lived', { encodedCertificate: other.certificate })
   const devices = await devicesOn('orphaned', other)
@@ -167,7 +167,7 @@ test('LC-06: when a CA is deleted its devices are disconnected from both gateway
   await until('the reasons are in the log', soonMs, async () => (await reasonsOf(devices)).every((each) => each === 'ClientAuthenticationError'))
 })
 
-test('LC-06: a device whose certificate expires is disconnected with ClientAuthenticationError', async () => {
+test('LC-02: a device whose certificate expires is disconnected with ClientAuthenticationError', async () => {
   const devices = await devicesOn('expired', authority, 8_000)
   for (const { client } of devices) {
     await client?.closed(2 * soonMs)

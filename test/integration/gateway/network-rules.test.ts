@@ -33,7 +33,7 @@ test('NS-07: inboundIpRules let in the addresses of their ranges; others are clo
   expect(await harness.metric('loggerhead_ip_refused_total')).toBe(1)
 })
 
-test('NS-07 LC-06: a rule that is taken away ends the connections of its addresses with IpForbidden, before CONNECT too, and no others', async () => {
+test('NS-07 LC-02: a rule that is taken away ends the connections of its addresses with IpForbidden, before CONNECT too, and no others', async () => {
   harness = await startHarness({}, { registry: { ...openRegistry, ...only('127.0.0.0/8') } })
   const stays = from('127.0.1.9', harness.port)
   stays.send(connectPacket('stays'))
@@ -62,7 +62,7 @@ test('NS-07: publicNetworkAccess Disabled leaves private addresses, and a rule t
   await first.closed()
 })
 
-test('NS-11 LC-06: a subscription that is no longer permitted ends its connection at once, whatever routers know; others stay', async () => {
+test('NS-11 LC-02: a subscription that is no longer permitted ends its connection at once, whatever routers know; others stay', async () => {
   const space = (topicTemplates: readonly string[]) => ({ 'topicSpaces/everything': { topicTemplates } })
   harness = await startHarness({}, { registry: { ...openRegistry, ...space(['a/#', 'b/#']) } })
   const [a, b] = [from('127.0.0.1', harness.port), from('127.0.0.1', harness.port)]
