@@ -89,8 +89,6 @@ const rejudgedPerTurn = 200
 export const pauseMsMax = 2_000
 /** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
 const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
-/** Log lines about single connections in one second. */
-const reportsPerSecond = 20
 /** Attached records of unknown outcome that are remembered. */
 const unsureMax = 10_000
 
@@ -156,8 +154,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly #chains = new LRUCache<string, readonly X509Certificate[]>({ max: chainsMax })
   readonly #lists: FetchedLists
   readonly #keySets: KeySets
-  #reportedSince = 0
-  #reports = 0
 
   constructor(options: GatewayOptions, appender: Appender) {
     this.#options = options
@@ -635,15 +631,8 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#audit.refused(refusal)
   }
 
+  /** A storm of bad clients does not become a storm of lines: the logger counts what is too much of one kind. */
   report(connection: Connection, event: string, detail: Readonly<Record<string, unknown>>): void {
-    const now = this.now()
-    if (now - this.#reportedSince >= 1000) {
-      if (this.#reports > reportsPerSecond) this.logger.info({ more: this.#reports - reportsPerSecond }, 'connections that are not told of one by one')
-      this.#reportedSince = now
-      this.#reports = 0
-    }
-    // A storm of bad clients must not become a storm of log lines.
-    if (++this.#reports > reportsPerSecond) return
     const shown = Object.entries(detail).map(([name, value]) => [name, typeof value === 'string' ? withoutSecrets(value) : value] as const)
     const { remoteAddress, kind } = connection.transport
     this.logger.info({ remoteAddress, transport: kind, ...Object.fromEntries(shown) }, event)

@@ -20,9 +20,6 @@ export interface ReceptionOptions {
   readonly metrics: Registry
 }
 
-/** Log lines about single refused sockets in one second. */
-const reportsPerSecond = 5
-
 export class Reception implements ListenerHost {
   readonly config: GatewayConfig
   readonly admission: Admission
@@ -32,8 +29,6 @@ export class Reception implements ListenerHost {
   readonly #limits: EntranceMetrics['limits']
   readonly #refused: EntranceMetrics['refused']
   readonly #proxyRefused: EntranceMetrics['proxyRefused']
-  #reportedSince = 0
-  #reports = 0
 
   constructor(options: ReceptionOptions) {
     this.#options = options
@@ -90,11 +85,6 @@ export class Reception implements ListenerHost {
   }
 
   #report(remoteAddress: string, why: string): void {
-    const now = this.now()
-    if (now - this.#reportedSince >= 1000) {
-      this.#reportedSince = now
-      this.#reports = 0
-    }
-    if (++this.#reports <= reportsPerSecond) this.logger.info({ remoteAddress, why }, 'a connection was refused before its namespace')
+    this.logger.info({ remoteAddress, why }, 'a connection was refused before its namespace')
   }
 }

@@ -179,10 +179,10 @@ export class OtlpTracing implements Tracing {
     return this.#begin('route', SpanKind.PRODUCER, parentOf(found, found.matchSpanId), attributes)
   }
 
-  webhook(traceparent: string | undefined, isRouted: boolean, attributes: SpanAttributes): OpenSpan | null {
+  webhook(traceparent: string | undefined, attributes: SpanAttributes): OpenSpan | null {
     const context = traceparent === undefined ? null : parseTraceparent(traceparent)
-    if (isRouted) return context?.isSampled && this.#traces.isSigned(context) ? this.#begin('webhook', SpanKind.CLIENT, remote(context), attributes) : null
-    if ((context && !context.isSampled) || Math.random() >= this.#rate) return null
+    if (context && !context.isSampled) return null
+    if (!(context && this.#traces.isSigned(context)) && Math.random() >= this.#rate) return null
     return this.#begin('webhook', SpanKind.CLIENT, context ? remote(context) : ROOT_CONTEXT, attributes)
   }
 

@@ -38,9 +38,9 @@ export interface Tracing {
   route(record: TracedRecord, properties: Properties, attributes: SpanAttributes): OpenSpan | null
   /**
    * One attempt to hand an event to a webhook; its `traceparent` belongs into the header of the request. `traceparent` is the event's.
-   * An event that a route wrote is traced when its message was; of others as many as the rate says.
+   * One whose span is a route's, which its id tells, is traced as its message was; of others as many as the rate says.
    */
-  webhook(traceparent: string | undefined, isRouted: boolean, attributes: SpanAttributes): OpenSpan | null
+  webhook(traceparent: string | undefined, attributes: SpanAttributes): OpenSpan | null
   /** Sends what waits, within 2 s. */
   close(): Promise<void>
 }

@@ -1,9 +1,13 @@
 /** One webhook as the pusher sees it: content goes in, an answer comes out, whatever happens on the way. */
+
+import { shownUrl } from '../../access/shown-url.ts'
 import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
 import type { DeliveryAnswer } from '../../events/delivery-result.ts'
 import type { HttpContent } from '../../events/http-binding.ts'
 import { deliveryOriginHeaders } from '../../events/webhook-handshake.ts'
 import { type OutgoingRequests, RequestFailed } from '../../outgoing/outgoing-request.ts'
+import { parseTraceparent } from '../../telemetry/trace-context.ts'
+import type { Tracing } from '../../telemetry/tracing.ts'
 
 export interface WebhookTargetOptions {
   readonly requests: Pick<OutgoingRequests, 'send'>
@@ -11,6 +15,8 @@ export interface WebhookTargetOptions {
   /** The DNS name that the webhook has agreed to. */
   readonly origin: string
   readonly timeoutMs: number
+  /** Null where nothing is traced. */
+  readonly tracing?: Tracing | null
 }
 
 /** What an answer may hold that nobody reads; more of it closes the connection, bytes. */
@@ -25,20 +31,43 @@ export class WebhookTarget {
 
   /** Never rejects. */
   async deliver({ contentType, body }: HttpContent, headers: DeliveryHeaders): Promise<DeliveryAnswer> {
-    const { requests, url, origin, timeoutMs } = this.#options
+    const { requests, url, origin, timeoutMs, tracing = null } = this.#options
+    const traceparent = traceparentIn(contentType, body)
+    const span = tracing?.webhook(traceparent, { 'http.request.method': 'POST', 'url.full': shownUrl(url) }) ?? null
+    const continued = span?.traceparent ?? traceparent
     try {
       const { status, headers: told } = await requests.send({
         url,
         method: 'POST',
-        headers: { ...headers, ...deliveryOriginHeaders(origin), 'content-type': contentType, 'user-agent': 'Loggerhead' },
+        headers: {
+          ...(continued !== undefined && { traceparent: continued }),
+          ...headers,
+          ...deliveryOriginHeaders(origin),
+          'content-type': contentType,
+          'user-agent': 'Loggerhead',
+        },
         body,
         timeoutMs,
         bytesMax: ignoredMax,
         ignoresBody: true,
       })
+      span?.end(status >= 400 ? `HTTP ${status}` : undefined)
       return { status, retryAfter: told['retry-after'] }
     } catch (error) {
-      return { failed: error instanceof RequestFailed ? error.kind : 'network' }
+      const failed = error instanceof RequestFailed ? error.kind : 'network'
+      span?.end(failed)
+      return { failed }
     }
+  }
+}
+
+/** The event's own, when there is one event and it has one: a batch is in no trace. Most events have none, and are not parsed for it. */
+function traceparentIn(contentType: string, body: Buffer): string | undefined {
+  if (contentType.startsWith('application/cloudevents-batch') || !body.includes('"traceparent"')) return undefined
+  try {
+    const { traceparent } = JSON.parse(body.toString()) as { readonly traceparent?: unknown }
+    return typeof traceparent === 'string' && parseTraceparent(traceparent) ? traceparent : undefined
+  } catch {
+    return undefined
   }
 }
