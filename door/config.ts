@@ -24,7 +24,8 @@ export const settings = {
   DURABILITY: { kind: 'text', default: '', about: 'the durability class that /healthz reports, in words' },
   DOOR_BODY_MAX: {
     kind: 'number',
-    default: 1_048_576,
+    // Above what the services take, whose answers say more.
+    default: 1_179_648,
     min: 1024,
     max: 67_108_864,
     unit: 'bytes',

@@ -112,6 +112,7 @@ export class GatewayMetrics {
   readonly pauses: Counter
   /** At /mqtt/…, by what was asked and the status of the answer. */
   readonly httpRequests: Counter<'operation' | 'code'>
+  readonly eventsPublished: Counter
 
   constructor(registry: Registry, levels: () => GatewayLevels, now: () => number = Date.now) {
     const registers = [registry]
@@ -174,8 +175,13 @@ export class GatewayMetrics {
     })
     this.httpRequests = new Counter({
       name: 'loggerhead_http_requests_total',
-      help: 'Requests at /mqtt/…, by what was asked and the status of the answer; 499: the client was gone',
+      help: 'Requests at /mqtt/… and /topics/…:publish, by what was asked and the status of the answer; 499: the client was gone',
       labelNames: ['operation', 'code'],
+      registers,
+    })
+    this.eventsPublished = new Counter({
+      name: 'loggerhead_events_published_total',
+      help: 'CloudEvents published to namespace topics over HTTP, acknowledged once they were in the log',
       registers,
     })
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })

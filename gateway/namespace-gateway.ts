@@ -9,6 +9,7 @@ import { type RouterAddress, routersByHttp } from '../proto/routers.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import { ended } from './disconnection.ts'
+import { EventPublisher } from './events/event-publisher.ts'
 import { Gateway, pauseMsMax } from './gateway.ts'
 import { NamespaceHttp } from './http/namespace-http.ts'
 
@@ -48,6 +49,11 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     await registry.close()
     throw error
   })
+  // Of its own: what is published there waits for none of the messages of devices, nor they for it.
+  const eventAppender = await log.appender().catch(async (error: unknown) => {
+    await Promise.all([registry.close(), appender.close()])
+    throw error
+  })
   const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions }, appender)
   const routers = routersByHttp(
     {
@@ -61,6 +67,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
   const http = new NamespaceHttp({
     host: gateway,
     routers,
+    events: new EventPublisher({ appender: eventAppender, topics: plan.names, view: registry.view, now: () => clock.now() }),
     isOwnersKey: options.isOwnersKey,
     isProduction: config.LOGGERHEAD_PROFILE === 'production',
     onError: (error) => options.logger.error({ error }, 'a request failed'),
@@ -72,7 +79,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     async stop(address, isGone) {
       if (isGone) await gateway.stop(address, ended(ReasonCode.AdministrativeAction, 'the namespace was deleted'))
       else await gateway.stop(address)
-      await Promise.all([registry.close(), appender.close()])
+      await Promise.all([registry.close(), appender.close(), eventAppender.close()])
     },
   }
 }

@@ -43,6 +43,7 @@ export class RegistryView {
   /** Offset after the last record applied: everything below is in. */
   #position = 0
   #rulesPosition = 0
+  #eventsPosition = 0
   #routesPosition = 0
   #unreadable = 0
   #by = ''
@@ -80,6 +81,11 @@ export class RegistryView {
   /** Position of the last change of what routes are made of. */
   get routesPosition(): number {
     return this.#routesPosition
+  }
+
+  /** Position of the last change of topics or event subscriptions. */
+  get eventsPosition(): number {
+    return this.#eventsPosition
   }
 
   /** Records that were no resource and so grant nothing. */
@@ -182,6 +188,7 @@ export class RegistryView {
     // The entry's name where it is the same: that of the key is a view into a longer text, which would be kept for it.
     this.#put(known, record.entry?.name === name ? record.entry.name : name, record)
     if (rulesAreOf.has(known)) this.#rulesPosition = this.#position
+    if (known === 'topics' || known === 'eventSubscriptions') this.#eventsPosition = this.#position
     if (known === 'routes' || known === 'namespace') this.#routesPosition = this.#position
   }
 

@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isTooOpen, type Origin } from '../../access/request-origin.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Routers } from '../../proto/routers.ts'
+import { EventHttp } from '../events/event-http.ts'
+import type { EventPublisher } from '../events/event-publisher.ts'
 import { refuseEverybody } from '../protocol.ts'
 import { RefusedKind } from '../refusals.ts'
 import { BodyRefused } from './body.ts'
@@ -15,11 +17,12 @@ import { readQuery } from './query.ts'
 import { RetainedReader } from './retained-reader.ts'
 
 /** What can be asked, as metrics name it. */
-export type Operation = 'publish' | 'getRetained' | 'listRetained'
+export type Operation = 'publish' | 'getRetained' | 'listRetained' | 'publishEvents'
 
 export interface NamespaceHttpOptions {
   readonly host: HttpHost
   readonly routers: Routers
+  readonly events: EventPublisher
   isOwnersKey(given: string): boolean
   readonly isProduction: boolean
   onError(error: unknown): void
@@ -28,6 +31,8 @@ export interface NamespaceHttpOptions {
 /** One request, as far as its shell has looked at it. */
 export interface Asked {
   readonly operation: Operation
+  /** The namespace topic, of the operation publishEvents. */
+  readonly topic?: string
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly origin: Origin
@@ -40,6 +45,7 @@ export class NamespaceHttp {
   readonly #identities: Identities
   readonly #publisher: HttpPublisher
   readonly #retained: RetainedReader
+  readonly #events: EventHttp
   #underWay = 0
 
   constructor(options: NamespaceHttpOptions) {
@@ -50,6 +56,14 @@ export class NamespaceHttp {
     this.#identities = new Identities(host, options.isOwnersKey)
     this.#publisher = new HttpPublisher(host, rates, budget)
     this.#retained = new RetainedReader(host, routers, rates, budget)
+    const { isOwnersKey, isProduction } = options
+    this.#events = new EventHttp({
+      publisher: options.events,
+      config: host.config,
+      metrics: host.metrics,
+      budget,
+      access: () => ({ view: host.view, isOwnersKey, isProduction, now: host.now() }),
+    })
   }
 
   /** Answers the request, whatever happens. */
@@ -76,6 +90,7 @@ export class NamespaceHttp {
   async #serve(asked: Asked): Promise<void> {
     const { operation, request, response, base } = asked
     this.#refuseEverybody()
+    if (operation === 'publishEvents') return this.#events.publish({ topic: asked.topic ?? '', ...asked })
     const asker = await this.#find(asked)
     const query = readQuery(request.url ?? '')
     switch (operation) {

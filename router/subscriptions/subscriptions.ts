@@ -69,6 +69,8 @@ export class Subscriptions {
   /** What was committed last, by group. */
   readonly #committed = new Map<string, string>()
   #ticks = 0
+  /** The registry as the shards that were owned then were matched with it last. */
+  #matchedAt = -1
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options
@@ -115,6 +117,9 @@ export class Subscriptions {
 
   /** The registry has changed. */
   registryChanged(): void {
+    const { eventsPosition } = this.#options.registry.view
+    if (eventsPosition === this.#matchedAt) return
+    this.#matchedAt = eventsPosition
     for (const owned of this.#owned.values()) this.#match(owned)
     this.#closeReaders()
   }
