@@ -4,6 +4,8 @@ import type { DeliveryHeaders } from './delivery-headers.ts'
 export interface GivenUp {
   /** In the CloudEvents JSON format. */
   readonly event: object
+  /** Where it stands in its topic. */
+  readonly source: { readonly partition: number; readonly offset: number }
   /** In Event Grid's words, or the text of another reason. */
   readonly reason: string
   readonly deliveryCount: number
@@ -17,8 +19,8 @@ export interface GivenUp {
   readonly headers: DeliveryHeaders
 }
 
-/** The document: the event, why it was given up, and the headers it would have had. */
-export function deadLetter({ event, reason, deliveryCount, lastResult, publishedAt, lastAttemptAt, headers }: GivenUp): object {
+/** The document: the event, why it was given up, the headers it would have had, and where it came from, so that it can be tried again. */
+export function deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt, lastAttemptAt, headers }: GivenUp): object {
   return {
     event,
     ...(Object.keys(headers).length > 0 ? { customDeliveryProperties: headers } : {}),
@@ -29,6 +31,7 @@ export function deadLetter({ event, reason, deliveryCount, lastResult, published
       publishutc: new Date(publishedAt).toISOString(),
       ...(lastAttemptAt === null ? {} : { deliveryattemptutc: new Date(lastAttemptAt).toISOString() }),
     },
+    source,
   }
 }
 

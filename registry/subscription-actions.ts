@@ -48,6 +48,12 @@ function rewindQuery(body: RewindBody | null): URLSearchParams {
   return new URLSearchParams({ time: String(at) })
 }
 
+/** Dead letters of any age, or written since a time. */
+function redriveQuery(body: RewindBody | null): URLSearchParams {
+  if (body?.partition !== undefined || body?.offset !== undefined) throw badRequest([{ field: 'partition', rule: 'goes with :rewind only' }])
+  return body?.time === undefined ? new URLSearchParams() : rewindQuery(body)
+}
+
 /** Only the owner of the subscription's shard can do it. Rejects with Problem. */
 async function askOwner(request: FastifyRequest, name: string, action: Action, query: URLSearchParams): Promise<object> {
   const { topic, subscription } = splitSubscriptionName(name)
@@ -72,7 +78,7 @@ export function addSubscriptionActions(api: FastifyInstance): void {
       const { after } = await registry.change(stateCommand(name, action === 'pause' ? 'Paused' : 'Active', request.caller.by))
       return reply.header('etag', (after as Resource).etag).send(representation(after as Resource, namespace))
     }
-    return askOwner(request, name, action, action === 'rewind' ? rewindQuery(request.body) : new URLSearchParams())
+    return askOwner(request, name, action, action === 'rewind' ? rewindQuery(request.body) : redriveQuery(request.body))
   })
 }
 

@@ -2,7 +2,10 @@ import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
 import { type WhenQueueFull, whenQueueFull } from '../model/namespace-limits.ts'
 import { anyAge, type QueueLimits } from '../model/queue-limits.ts'
+import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
+import { outgoingSettings, readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
 import { readSettings, SettingError, type Settings } from '../settings/setting.ts'
+import { type PushConfig, pushSettings, readPushConfig } from './push/push-settings.ts'
 
 const MiB = 1024 * 1024
 
@@ -190,6 +193,8 @@ export const routerSettings = {
     about: 'Publishers and topics whose member of a shared subscription is remembered, in all',
     outcome: 'the one not used for longest is forgotten: its next message goes to the member that is owed least',
   },
+  ...outgoingSettings,
+  ...pushSettings,
   FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
   REPEATS_REMEMBERED: {
     kind: 'number',
@@ -270,6 +275,10 @@ export interface RouterConfig {
   readonly retainedMessagesMax: number
   readonly repeatsRemembered: number
   readonly lifecycleEventSource: string
+  readonly push: PushConfig
+  readonly outgoing: OutgoingPolicy
+  /** Authorities of the webhooks' certificates (PEM); undefined: the public ones. */
+  readonly outgoingCa: string | undefined
   readonly subscriptionUnsettledMax: number
   readonly subscriptionAheadBytesMax: number
   readonly pullReceivesMax: number
@@ -308,6 +317,9 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     retainedMessagesMax: values.RETAINED_MESSAGES_MAX,
     repeatsRemembered: values.REPEATS_REMEMBERED,
     lifecycleEventSource: values.LIFECYCLE_EVENT_SOURCE,
+    push: readPushConfig(values),
+    outgoing: readOutgoingPolicy(values, values.LOGGERHEAD_PROFILE as RouterConfig['profile']),
+    outgoingCa: readAuthorities(values.OUTGOING_CA),
     subscriptionUnsettledMax: values.SUBSCRIPTION_UNSETTLED_MAX,
     subscriptionAheadBytesMax: values.SUBSCRIPTION_AHEAD_BYTES_MAX,
     pullReceivesMax: values.PULL_RECEIVES_MAX,

@@ -1,9 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { createPushMetrics } from './push/push-metrics.ts'
 
 /** What a router counts. */
 export function createRouterMetrics(registry: Registry) {
   const registers = [registry]
   return {
+    push: createPushMetrics(registry),
     matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
     repeats: new Counter({ name: 'loggerhead_messages_repeated_total', help: 'Messages that were in the log already and were not matched again', registers }),
     delivered: new Counter({

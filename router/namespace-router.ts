@@ -67,6 +67,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     router.sessionsApi(key),
     router.retainedApi(key),
     router.routesApi(key),
+    router.subscriptionActionsApi(key),
     router.pullApi({ others: options.others, isOwnersKey: options.isOwnersKey }),
   ]
   return {

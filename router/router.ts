@@ -11,7 +11,7 @@ import { sourceOf } from '../events/lifecycle-event.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
-import { deliveryPolicyOf } from '../model/event-subscriptions.ts'
+import { deliveryPolicyOf, splitSubscriptionName } from '../model/event-subscriptions.ts'
 import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { Attributes, Resource } from '../model/registry-resources.ts'
@@ -32,7 +32,10 @@ import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads, withRetained } from './payloads.ts'
+import { deadLetterFolder } from './push/dead-letter-folder.ts'
 import { DeadLetterWriter } from './push/dead-letter-writer.ts'
+import { Pushers } from './push/pushers.ts'
+import { SubscriptionActionsApi } from './push/subscription-actions-api.ts'
 import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import type { RouteClusters } from './routes/route-clusters.ts'
@@ -47,7 +50,7 @@ import type { Member, SharedGroup } from './shared-group.ts'
 import type { Left } from './shared-handover.ts'
 import { readSnapshot } from './snapshots.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
-import { DeadLetterTopic } from './subscriptions/dead-letter-topic.ts'
+import { deadLetterTopic } from './subscriptions/dead-letter-topic.ts'
 import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
 import type { DeadLetterKeeper } from './subscriptions/subscription.ts'
 import { Subscriptions } from './subscriptions/subscriptions.ts'
@@ -55,8 +58,6 @@ import { Subscriptions } from './subscriptions/subscriptions.ts'
 const progressMs = 500
 /** Most that one fetch of a namespace topic brings, bytes: a router may follow many. */
 const eventFetchBytesMax = 1_048_576
-/** How long it is tried to write a dead letter (PU-12), ms. */
-const deadLetterPeriodMs = 2 * 86_400_000
 /** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
 const retakeMs = 2_000
 /** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
@@ -124,6 +125,7 @@ export class Router {
   readonly #retainedPayloads: Payloads
   /** Of the shards that are owned; each with its own state in the log. */
   readonly #subscriptions: Subscriptions
+  readonly #pushers: Pushers
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
   readonly #troubles: Troubles
@@ -199,6 +201,15 @@ export class Router {
       deadLettersOf: (resource) => this.#deadLettersOf(resource),
       onRefused: (error) => this.#fail(error),
     })
+    this.#pushers = new Pushers({
+      config: config.push,
+      policy: config.outgoing,
+      ca: config.outgoingCa,
+      subscriptions: () => this.#subscriptions.all(),
+      metrics: metrics.push,
+      logger,
+      now,
+    })
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
     this.#choice = new SharedChoice(
@@ -208,6 +219,19 @@ export class Router {
       },
       config.sharedStreamsMax,
     )
+  }
+
+  /** Rewinding and redriving for the HTTP API; `key` is the one that the services use among themselves. */
+  subscriptionActionsApi(key: string | undefined): SubscriptionActionsApi {
+    const { log, topics, logger } = this.#options
+    return new SubscriptionActionsApi({
+      log,
+      find: (topic, name) => this.#subscriptions.find(topic, name),
+      kafkaTopicOf: (topic) => namespaceTopicName({ names: topics }, topic),
+      restart: (subscription) => this.#pushers.restart(subscription),
+      key,
+      onDone: (by, topic, subscription, action) => logger.info({ by, topic, subscription, action }, 'an event subscription was sent back'),
+    })
   }
 
   /** Pull delivery over HTTP. */
@@ -280,6 +304,7 @@ export class Router {
       })),
       routes: this.routes(),
       subscriptions: this.#trie.size,
+      push: this.#pushers.status(),
       sessions: this.#tail.folds.reduce((sum, fold) => sum + fold.sessions.size, 0),
       gateways: [...this.#gateways.all()].map((gateway) => ({ ...gateway.identity, linked: gateway.isLinked, silentMs: gateway.silentMs })),
       kafka: this.#options.log.health(),
@@ -370,6 +395,7 @@ export class Router {
       this.#each((owned) => owned.writeProgress())
       await within(journalsMs, this.#appender?.flush())
     }
+    this.#pushers.close()
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
@@ -520,6 +546,7 @@ export class Router {
       logger.info({ shard, term: owned.term, position: owned.source.position }, 'shard taken')
       await this.#subscriptions.own(shard, owned.fenced)
       if (this.#owned.get(shard) !== owned) this.#subscriptions.disown(shard)
+      this.#pushers.match()
     } catch (error) {
       // A shard that is ours and not served would wait for ever.
       if (!(error instanceof FencedError)) this.#fail(error as Error)
@@ -544,6 +571,7 @@ export class Router {
       this.#inboxes?.remove(shard)
       this.#gateways.disown(shard)
       this.#subscriptions.disown(shard)
+      this.#pushers.match()
       await owned.close()
       this.#options.logger.info({ shard }, 'shard released')
     }
@@ -667,6 +695,7 @@ export class Router {
 
   #registryChanged(): void {
     this.#subscriptions.registryChanged()
+    this.#pushers.match()
     this.#each((owned) => owned.client.rejudge())
     this.#refreshRoutes()
     this.#retainedLimits = this.#limitRetained()
@@ -702,18 +731,23 @@ export class Router {
     return live?.vouchedBy ? live.attributes : (registry.view.clientNamed(authenticationName)?.properties.attributes ?? {})
   }
 
-  #deadLettersOf({ properties }: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined {
-    const { log, now, logger } = this.#options
+  #deadLettersOf({ name, properties }: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined {
+    const { config, log, now, logger } = this.#options
     const named = deliveryPolicyOf(properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity?.deadLetterDestination
-    if (named?.endpointType !== 'KafkaTopic') return undefined
-    const { topicName: topic } = named.properties
+    if (!named) return undefined
+    const { deadLetterFolder: root, deadLetterPeriodMs: periodMs } = config.push
+    const of = splitSubscriptionName(name)
+    const sink =
+      named.endpointType === 'KafkaTopic'
+        ? deadLetterTopic({ log, appender: this.#appender as Appender, topic: named.properties.topicName, of, now })
+        : deadLetterFolder({ root, name: named.properties.folderName, namespace: config.namespace, ...of, now })
     return new DeadLetterWriter({
-      sink: new DeadLetterTopic({ appender: this.#appender as Appender, topic, partitions: () => log.partitions(topic), now }),
+      sink,
       schedule: deadLetterWaits,
-      periodMs: deadLetterPeriodMs,
+      periodMs,
       now,
       chance: Math.random,
-      onFailed: (error, documents) => logger.warn({ err: error, topic, documents }, 'dead letters could not be written; trying on'),
+      onFailed: (error, documents) => logger.warn({ err: error, ...of, documents }, 'dead letters could not be written; trying on'),
     })
   }
 
@@ -734,6 +768,7 @@ export class Router {
     this.#measureRoutes()
     this.#endWhenStuck()
     this.#subscriptions.tick()
+    this.#pushers.match()
     this.#each((owned) => {
       owned.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return

@@ -1,9 +1,9 @@
 /** Dead letters as files in a folder, laid out as Event Grid lays out blobs (PU-13). */
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { deadLetterPath } from '../../events/dead-letter.ts'
-import type { DeadLetterSink } from './dead-letter-writer.ts'
+import type { DeadLetterSink, DeadLetterSource } from './dead-letter-writer.ts'
 
 export interface DeadLetterFolderOptions {
   /** All dead letters of the deployment stand below it. */
@@ -40,5 +40,30 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
         throw error
       }
     },
+
+    async *read(sinceMs) {
+      const folder = join(root, name, namespace, topic, subscription)
+      const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return []
+        throw error
+      })
+      for (const entry of entries) {
+        const path = join(entry.parentPath, entry.name)
+        if (!entry.isFile() || !entry.name.endsWith('.json') || (await stat(path)).mtimeMs < sinceMs) continue
+        yield { sources: sourcesIn(await readFile(path, 'utf8')), done: () => rename(path, `${path}.redriven`) }
+      }
+    },
+  }
+}
+
+/** Whoever may write there may have written anything. */
+function sourcesIn(text: string): readonly DeadLetterSource[] {
+  try {
+    return (JSON.parse(text) as readonly { readonly source?: Partial<DeadLetterSource> }[]).flatMap(({ source }) => {
+      const { partition, offset } = source ?? {}
+      return Number.isSafeInteger(partition) && Number.isSafeInteger(offset) ? [{ partition: partition as number, offset: offset as number }] : []
+    })
+  } catch {
+    return []
   }
 }

@@ -1,9 +1,24 @@
 /** Writes one subscription's dead letters away: several at a time, again when the place for them is away, and not for ever (PU-12). */
 import { type RetrySchedule, retryWait } from '../../events/retry-schedule.ts'
 
+/** Where an event stands in its topic. */
+export interface DeadLetterSource {
+  readonly partition: number
+  readonly offset: number
+}
+
+/** Dead letters that were written together, as they are read again. */
+export interface WrittenDeadLetters {
+  readonly sources: readonly DeadLetterSource[]
+  /** They are not dead any more: where that can be noted, they are not read again. */
+  done(): Promise<void>
+}
+
 export interface DeadLetterSink {
   /** All of them or, when it rejects, perhaps some; they are written again then. */
   write(documents: readonly object[]): Promise<void>
+  /** The subscription's dead letters that were written since a time, ms since the epoch. */
+  read(sinceMs: number): AsyncIterable<WrittenDeadLetters>
 }
 
 export interface DeadLetterWriterOptions {
@@ -38,6 +53,11 @@ export class DeadLetterWriter {
 
   constructor(options: DeadLetterWriterOptions) {
     this.#options = options
+  }
+
+  /** Those that are written. */
+  read(sinceMs: number): AsyncIterable<WrittenDeadLetters> {
+    return this.#options.sink.read(sinceMs)
   }
 
   /** Documents that are not written yet. */

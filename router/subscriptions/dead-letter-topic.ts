@@ -1,14 +1,16 @@
 /**
  * Dead letters in a Kafka topic: the event itself, with the documented properties as extension attributes, so that whatever
- * reads events reads these, an event subscription on them included.
+ * reads events reads these, an event subscription on them included. A header tells where the event came from.
  */
-import type { Appender } from '../../log/log.ts'
+import type { Appender, Log } from '../../log/log.ts'
+import type { DeadLetterSink, DeadLetterSource } from '../push/dead-letter-writer.ts'
 
 export interface DeadLetterTopicOptions {
+  readonly log: Pick<Log, 'partitions' | 'offsetsAt' | 'endOffsets' | 'read'>
   readonly appender: Appender
   readonly topic: string
-  /** Partitions of the topic; what belongs to one subscription goes through them in turn. */
-  partitions(): Promise<number>
+  /** The subscription whose dead letters they are. */
+  readonly of: { readonly topic: string; readonly subscription: string }
   readonly now: () => number
 }
 
@@ -16,28 +18,54 @@ export interface DeadLetterTopicOptions {
 interface DeadLetterDocument {
   readonly event: object
   readonly deadletterProperties: object
+  readonly source?: DeadLetterSource
 }
 
 const structured = { name: 'content-type', value: Buffer.from('application/cloudevents+json; charset=utf-8') }
+const sourceHeader = 'loggerhead-source'
 
-export class DeadLetterTopic {
-  readonly #options: DeadLetterTopicOptions
-  #next = 0
+/** Goes through the partitions of the topic in turn. */
+export function deadLetterTopic({ log, appender, topic, of, now }: DeadLetterTopicOptions): DeadLetterSink {
+  let next = 0
+  return {
+    async write(documents) {
+      const count = await log.partitions(topic)
+      await Promise.all(
+        documents.map((document) => {
+          const { event, deadletterProperties, source } = document as DeadLetterDocument
+          const value = Buffer.from(JSON.stringify({ ...event, ...deadletterProperties }))
+          const header = { name: sourceHeader, value: Buffer.from(JSON.stringify({ ...of, ...source })) }
+          return appender.write({ topic, partition: next++ % count, key: null, value, timestamp: now(), headers: [structured, header] })
+        }),
+      )
+    },
 
-  constructor(options: DeadLetterTopicOptions) {
-    this.#options = options
+    async *read(sinceMs) {
+      const [starts, ends] = await Promise.all([log.offsetsAt(topic, sinceMs), log.endOffsets(topic)])
+      for (const [partition, end] of ends) {
+        let offset = starts.get(partition) ?? end
+        while (offset < end) {
+          const { records, nextOffset } = await log.read(topic, partition, offset)
+          const sources = records.flatMap(({ headers, offset: at }) => (at < end ? (sourceIn(headers, of) ?? []) : []))
+          if (sources.length > 0) yield { sources, done: async () => {} }
+          if (nextOffset <= offset) break
+          offset = nextOffset
+        }
+      }
+    },
   }
+}
 
-  /** Resolves once all of them are in the log. */
-  async write(documents: readonly object[]): Promise<void> {
-    const { appender, topic, partitions, now } = this.#options
-    const count = await partitions()
-    await Promise.all(
-      documents.map((document) => {
-        const { event, deadletterProperties } = document as DeadLetterDocument
-        const value = Buffer.from(JSON.stringify({ ...event, ...deadletterProperties }))
-        return appender.write({ topic, partition: this.#next++ % count, key: null, value, timestamp: now(), headers: [structured] })
-      }),
-    )
+function sourceIn(
+  headers: readonly { readonly name: string; readonly value: Buffer | null }[],
+  of: DeadLetterTopicOptions['of'],
+): DeadLetterSource | undefined {
+  const text = headers.find(({ name }) => name === sourceHeader)?.value?.toString()
+  try {
+    const { topic, subscription, partition, offset } = JSON.parse(text ?? '') as Readonly<Record<string, unknown>>
+    if (topic !== of.topic || subscription !== of.subscription || !Number.isSafeInteger(partition) || !Number.isSafeInteger(offset)) return undefined
+    return { partition: partition as number, offset: offset as number }
+  } catch {
+    return undefined // somebody else's record
   }
 }

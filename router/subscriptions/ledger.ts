@@ -96,6 +96,27 @@ export class Ledger {
     }
   }
 
+  /** The position as the log has it. */
+  recorded(partition: number): number {
+    const { recorded, position, unrecorded } = this.#at(partition)
+    return recorded < 0 ? Math.min(position, ...unrecorded) : recorded
+  }
+
+  /** Begins anew at a position: what is unsettled from there on is forgotten. */
+  rewind(partition: number, position: number): readonly LedgerChange[] {
+    const at = this.#at(partition)
+    const changes: LedgerChange[] = []
+    for (const offset of [...at.unsettled.keys()]) {
+      if (offset < position) continue
+      const settled = this.settle({ partition, offset })
+      if (settled) changes.push(settled)
+    }
+    at.position = position
+    at.recorded = Math.min(position, ...at.unrecorded)
+    // First of all: if the rest is not written, too much comes again and nothing is missed.
+    return [{ kind: 'position', partition, position: at.recorded }, ...changes]
+  }
+
   /** Nothing below was wanted, or it was given out. */
   pass(partition: number, to: number): void {
     const at = this.#at(partition)

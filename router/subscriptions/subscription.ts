@@ -5,12 +5,14 @@
  */
 import { type CloudEvent, jsonEvent } from '../../events/cloud-event.ts'
 import { deadLetter } from '../../events/dead-letter.ts'
+import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
 import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
 import { filteredEvent } from '../../events/received-event.ts'
 import { DeadLetterReason, whyGivenUp } from '../../events/retry-schedule.ts'
 import { parseDuration } from '../../log/duration.ts'
 import { type LogRecord, OffsetOutOfRange } from '../../log/log.ts'
 import { deliveryPolicyOf, type EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
+import type { WrittenDeadLetters } from '../push/dead-letter-writer.ts'
 import type { EventPlace, Ledger, LedgerChange, Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
 import type { EventReader } from './topic-reader.ts'
@@ -46,6 +48,8 @@ export interface SettledTokens {
 /** Where dead letters go; resolves with true once it is kept, with false when it was dropped. */
 export interface DeadLetterKeeper {
   keep(document: object): Promise<boolean>
+  /** Those that were kept since a time, ms since the epoch. */
+  read(sinceMs: number): AsyncIterable<WrittenDeadLetters>
   close(): void
 }
 
@@ -113,6 +117,8 @@ export class Subscription {
   readonly #givingUp = new Set<string>()
   readonly #waiting = new Set<() => void>()
   readonly #unwatch: () => void
+  /** Another one since what is read now was begun: it is read again. */
+  #reading: object = {}
   #isFilling = false
   #hasNews = false
   #retry: NodeJS.Timeout | undefined
@@ -148,6 +154,7 @@ export class Subscription {
   /** The resource has changed: what was read and not given out is filtered anew. */
   change(properties: EventSubscriptionProperties): void {
     this.#properties = properties
+    this.#reading = {}
     this.#wants = compileFilters(properties.filtersConfiguration)
     this.#policy = policyOf(properties)
     this.#ahead = []
@@ -251,16 +258,73 @@ export class Subscription {
   }
 
   /** Keeps an event as a dead letter when the subscription has a place for them, and settles it. */
-  async giveUp(read: ReadEvent, state: Pick<Unsettled, 'deliveryCount' | 'lastResult' | 'lastAttemptAt'>, reason: string): Promise<void> {
+  async giveUp(
+    read: ReadEvent,
+    state: Pick<Unsettled, 'deliveryCount' | 'lastResult' | 'lastAttemptAt'>,
+    reason: string,
+    headers: DeliveryHeaders = {},
+  ): Promise<void> {
     const { deadLetters, counters } = this.#options
     const key = placeKey(read)
     this.#givingUp.add(key)
     const { deliveryCount, lastResult, lastAttemptAt } = state
     const event = JSON.parse(jsonEvent(read.event).toString()) as object
-    const document = deadLetter({ event, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers: {} })
+    const source = { partition: read.partition, offset: read.offset }
+    const document = deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers })
     const isKept = deadLetters ? await deadLetters.keep(document) : false
     this.#settled(read, () => counters.givenUp(reason, !isKept))
     this.#givingUp.delete(key)
+  }
+
+  /** It is on its way to the dead letters. */
+  isGivingUp(place: EventPlace): boolean {
+    return this.#givingUp.has(placeKey(place))
+  }
+
+  /** Resolves once Kafka has taken a write under this owner's fence; rejects when there is another owner now. */
+  confirm(): Promise<void> {
+    const [partition = 0] = this.ledger.partitions
+    return this.#options.write([{ kind: 'position', partition, position: this.ledger.recorded(partition) }])
+  }
+
+  /** Goes on at other positions: what is unsettled from there on is forgotten, and comes again. Resolves once the log has it. */
+  async rewind(positions: ReadonlyMap<number, number>): Promise<void> {
+    if (this.#isClosed) throw new SubscriptionClosed()
+    const changes = [...positions].flatMap(([partition, position]) => this.ledger.rewind(partition, position))
+    for (const partition of positions.keys()) this.#readTo.delete(partition)
+    // Whatever was read ahead is behind these positions, or read again.
+    this.#ahead = []
+    this.#aheadBytes = 0
+    this.#readTo.clear()
+    this.#reading = {}
+    await this.#options.write(changes)
+    this.#fill()
+  }
+
+  /**
+   * Dead letters written since a time are to be delivered as if they had come now. Counts those that are, those that the topic
+   * does not hold any more, and whether there are more than may be unsettled: to be asked for again then. Resolves once the log has it.
+   */
+  async redrive(sinceMs: number): Promise<{ readonly redriven: number; readonly gone: number; readonly isAll: boolean }> {
+    const { deadLetters, limits, now, write } = this.#options
+    let redriven = 0
+    let gone = 0
+    if (!deadLetters) return { redriven, gone, isAll: true }
+    for await (const { sources, done } of deadLetters.read(sinceMs)) {
+      if (this.#isClosed) throw new SubscriptionClosed()
+      if (this.ledger.size + sources.length > limits.unsettledMax && redriven > 0) return { redriven, gone, isAll: false }
+      const changes: LedgerChange[] = []
+      for (const place of sources) {
+        if (this.ledger.get(place)) continue
+        if (!(await this.#readAgain(place))) gone++
+        else changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
+      }
+      await write(changes)
+      redriven += changes.length
+      await done()
+    }
+    this.#wake()
+    return { redriven, gone, isAll: true }
   }
 
   /** Resolves when there may be something to give out, the time is over, or the signal fires. Rejects with SubscriptionClosed. */
@@ -359,6 +423,8 @@ export class Subscription {
 
   /** Dead letters of those whose time has come and whose count or life is over, and of those read ahead that are too old. */
   #giveUpDue(): void {
+    // What a pusher was given it judges itself, right before it would try it again.
+    if (this.#properties.deliveryConfiguration.deliveryMode === 'Push') return
     const { now } = this.#options
     const at = now()
     for (const event of this.ledger.due(at)) {
@@ -452,7 +518,7 @@ export class Subscription {
     const { reader, limits, counters } = this.#options
     const from = this.#readTo.get(partition) ?? this.ledger.position(partition)
     if (from >= end || this.#aheadBytes >= limits.aheadBytesMax || this.#ahead.length >= aheadEventsMax || this.isExpired) return false
-    const properties = this.#properties
+    const reading = this.#reading
     let next: number
     let found: ReadEvent[] = []
     try {
@@ -476,7 +542,7 @@ export class Subscription {
       else if (next === from) return false
     }
     // The resource may have changed meanwhile: then it is read again.
-    if (this.#isClosed || properties !== this.#properties) return true
+    if (this.#isClosed || reading !== this.#reading) return true
     this.#readTo.set(partition, next)
     this.#ahead.push(...found)
     for (const { bytes } of found) this.#aheadBytes += bytes

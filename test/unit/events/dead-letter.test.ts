@@ -6,6 +6,7 @@ test('PU-14: a dead letter is the event, the headers it would have had, and why 
   const at = Date.parse('2026-01-02T03:04:05.678Z')
   const given = {
     event,
+    source: { partition: 1, offset: 7 },
     reason: 'Undeliverable due to client error',
     deliveryCount: 3,
     lastResult: 'Unauthorized',
@@ -23,14 +24,25 @@ test('PU-14: a dead letter is the event, the headers it would have had, and why 
       publishutc: '2026-01-02T03:04:05.678Z',
       deliveryattemptutc: '2026-01-02T03:04:05.679Z',
     },
+    source: { partition: 1, offset: 7 },
   })
 })
 
 test('PU-14: an event that was never tried has no result', () => {
-  const given = { event: {}, reason: 'Time to live was exceeded', deliveryCount: 0, lastResult: null, publishedAt: 0, lastAttemptAt: null, headers: {} }
+  const given = {
+    event: {},
+    source: { partition: 0, offset: 0 },
+    reason: 'Time to live was exceeded',
+    deliveryCount: 0,
+    lastResult: null,
+    publishedAt: 0,
+    lastAttemptAt: null,
+    headers: {},
+  }
   expect(deadLetter(given)).toEqual({
     event: {},
     deadletterProperties: { deadletterreason: 'Time to live was exceeded', deliveryattempts: 0, publishutc: '1970-01-01T00:00:00.000Z' },
+    source: { partition: 0, offset: 0 },
   })
 })
 

@@ -21,6 +21,29 @@ test('PU-13: dead letters are a file of their own below namespace, topic, subscr
   }
 })
 
+test('dead letters are read again, each file until they are no more dead', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'loggerhead-dead-letters-'))
+  const read = async (sinceMs = 0) => {
+    const found: object[] = []
+    for await (const { sources, done } of sink.read(sinceMs)) {
+      found.push(...sources)
+      if (sinceMs === 1) await done()
+    }
+    return found
+  }
+  const sink = deadLetterFolder({ root, name: 'ops', namespace: 'default', topic: 'alerts', subscription: 'pager', now: Date.now })
+  try {
+    expect(await read()).toEqual([])
+    await sink.write([{ source: { partition: 1, offset: 2 } }, { source: 'not ours' }, {}])
+    expect(await read(Date.now() + 60_000)).toEqual([])
+    expect(await read()).toEqual([{ partition: 1, offset: 2 }])
+    await read(1)
+    expect(await read()).toEqual([])
+  } finally {
+    await rm(root, { recursive: true })
+  }
+})
+
 test('a folder that cannot be written is said, and leaves nothing half', async () => {
   const sink = deadLetterFolder({ root: '/dev/null', name: 'ops', namespace: 'n', topic: 't', subscription: 's', now: () => 0 })
   await expect(sink.write([{}])).rejects.toThrow('ENOTDIR')

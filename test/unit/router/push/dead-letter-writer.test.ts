@@ -9,6 +9,7 @@ function given() {
         if (world.isAway) throw new Error('the disk is full')
         world.written.push(documents)
       },
+      async *read() {},
     },
     schedule: [1, 2],
     periodMs: 1_000,

@@ -60,6 +60,7 @@ export class SubscriptionWorld {
         this.deadLetters.push(document)
         return this.keeps === true
       },
+      async *read() {},
       close: () => {},
     }
     const subscriptions = new Subscriptions({
