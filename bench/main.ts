@@ -19,6 +19,7 @@ import { rabbitmq } from './brokers/rabbitmq.ts'
 import { charts } from './charts.ts'
 import { measureKafkaLimit } from './kafka-limit.ts'
 import { type IdleMeasured, type Measured, measure, measureBareTls, measureIdle } from './measure.ts'
+import { measurePush, pushText } from './push.ts'
 import { type Results, summarize, table } from './report.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
 
@@ -34,6 +35,7 @@ interface Plan {
   readonly scenarios: readonly Scenario[]
   readonly peers: readonly BrokerKind[]
   readonly withIdle: boolean
+  readonly withPush: boolean
   readonly rounds: number
   readonly seconds: number
   /** Goes on with what stands in an unfinished file. */
@@ -60,11 +62,13 @@ function planOf(args: readonly string[]): Plan {
     return value
   }
   const idle = { name: 'idle' }
-  const only = values.only === undefined ? undefined : oneOf('only', values.only, [...scenarios, idle])
+  const push = { name: 'push' }
+  const only = values.only === undefined ? undefined : oneOf('only', values.only, [...scenarios, idle, push])
   const chosen = scenarios.filter((scenario) => (only ? only.includes(scenario) : values.full || scenario.isQuick))
   return {
     scenarios: chosen,
     withIdle: only === undefined || only.includes(idle),
+    withPush: only === undefined || only.includes(push),
     peers: values.peers === undefined ? (values.full ? peers : quickPeers) : values.peers === 'none' ? [] : oneOf('peers', values.peers, peers),
     rounds: whole('rounds', values.full ? 5 : 3, 20),
     seconds: whole('seconds', values.full ? 8 : 5, 60),
@@ -103,7 +107,8 @@ class Journal {
   }
 
   finish(): void {
-    renameSync(this.#file, this.#file.replace('.unfinished', ''))
+    // Of loads alone: the others are told once.
+    if (existsSync(this.#file)) renameSync(this.#file, this.#file.replace('.unfinished', ''))
   }
 }
 
@@ -151,6 +156,8 @@ async function main(args: readonly string[]): Promise<number> {
       const server = { cert: join(certificates, 'server.pem'), key: join(certificates, 'server.key') }
       bareTlsPerSecond = await measureBareTls(own.tls as NonNullable<Broker['tls']>, server, 2_000)
     }
+    if (plan.withPush) say('webhooks …')
+    const push = plan.withPush ? await measurePush(own.stack, plan.seconds) : null
     const [cpu] = cpus()
     const results: Results = {
       machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, kernel: release(), node: process.version, at },
@@ -160,6 +167,7 @@ async function main(args: readonly string[]): Promise<number> {
       rows: summarize(journal.measured),
       idle: journal.idle,
       bareTlsPerSecond,
+      push,
     }
     journal.finish()
     return tell(results, plan, stamp)
@@ -174,7 +182,7 @@ function tell(results: Results, plan: Plan, stamp: string): number {
   for (const [name, text] of Object.entries(charts(results, plan.scenarios))) writeFileSync(join(folder, `${stamp}-${name}`), text)
   const { machine } = results
   process.stdout.write(
-    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(results, plan.scenarios)}\n\n${join(folder, `${stamp}.json`)}\n`,
+    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(results, plan.scenarios)}\n${results.push ? `\n${pushText(results.push)}\n` : ''}\n${join(folder, `${stamp}.json`)}\n`,
   )
   const isQuality = (name: string): boolean => (scenarios.find((scenario) => scenario.name === name)?.load.qos ?? 1) !== 0
   const unclean = results.rows.filter((row) => row.broker === 'loggerhead' && isQuality(row.scenario) && (row.lost > 0 || row.disorder > 0))

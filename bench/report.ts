@@ -1,6 +1,7 @@
 import type { Broker } from './brokers/broker.ts'
 import type { KafkaLimit } from './kafka-limit.ts'
 import type { IdleMeasured, Measured } from './measure.ts'
+import type { PushMeasured } from './push.ts'
 import type { Scenario } from './scenarios.ts'
 
 /** Medians of all rounds of one scenario on one broker. */
@@ -34,6 +35,7 @@ export interface Results {
   readonly rows: readonly Row[]
   readonly idle: readonly IdleMeasured[]
   readonly bareTlsPerSecond: number | null
+  readonly push: PushMeasured | null
 }
 
 export function median(values: readonly number[]): number {

@@ -8,6 +8,7 @@ import { addMqttCommands } from './mqtt-commands.ts'
 import { table } from './output.ts'
 import { addPkiCommands } from './pki-commands.ts'
 import { addResourceCommands } from './resource-commands.ts'
+import { addSubscriptionCommands } from './subscription-commands.ts'
 import { surroundings } from './surroundings.ts'
 import { addTailCommand } from './tail-command.ts'
 import { addTokenCommands } from './token-commands.ts'
@@ -27,6 +28,7 @@ const program = new Command('loggerhead')
 addMqttCommands(program)
 addTailCommand(program)
 addResourceCommands(program)
+addSubscriptionCommands(program)
 addLiveCommands(program)
 addPkiCommands(program)
 addTokenCommands(program)

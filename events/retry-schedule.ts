@@ -32,6 +32,16 @@ export const DeadLetterReason = {
 } as const
 export type DeadLetterReason = (typeof DeadLetterReason)[keyof typeof DeadLetterReason]
 
+const reasonLabels: ReadonlyMap<string, string> = new Map([
+  [DeadLetterReason.clientError, 'UndeliverableDueToClientError'],
+  [DeadLetterReason.deliveryCount, 'MaxDeliveryAttemptsExceeded'],
+  [DeadLetterReason.timeToLive, 'TimeToLiveExceeded'],
+  [DeadLetterReason.rejected, 'Rejected'],
+])
+
+/** A reason as metrics name it. */
+export const reasonLabel = (reason: string): string => reasonLabels.get(reason) ?? 'Other'
+
 export interface TriedEvent {
   /** When it was accepted, ms since the epoch. */
   readonly publishedAt: number

@@ -6,6 +6,7 @@ import { clientToken, mqttPaths } from './openapi-mqtt.ts'
 import { topDefault, topMax } from './paging.ts'
 import { roleOf } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
+import { rewindSchema } from './subscription-actions.ts'
 
 const singular: Readonly<Record<ResourceKind, string>> = {
   clients: 'Client',
@@ -186,6 +187,28 @@ function sessionPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function subscriptionActionPaths(namespace: string): Readonly<Record<string, object>> {
+  const path = `/namespaces/${namespace}/topics/{topic}/eventSubscriptions/{name}`
+  const parameters = [inPath('topic', 'Name of the Topic'), inPath('name', 'Name of the EventSubscription')]
+  const action = (operationId: string, done: object, body?: object) => ({
+    parameters,
+    post: {
+      tags: ['eventSubscriptions'],
+      'x-role': roleOf('eventSubscriptions', false),
+      operationId,
+      ...(body ? { requestBody: { content: json(body) } } : {}),
+      responses: { '200': done, '404': problem('It does not exist'), '409': problem('Its deliveryMode has no such action'), ...common },
+    },
+  })
+  const written = answer('The resource', reference('EventSubscriptionResource'))
+  return {
+    [`${path}:pause`]: action('pauseEventSubscription', written),
+    [`${path}:resume`]: action('resumeEventSubscription', written),
+    [`${path}:rewind`]: action('rewindEventSubscription', answer('Where each partition goes on', { type: 'object' }), rewindSchema),
+    [`${path}:redrive`]: action('redriveEventSubscription', answer('How many dead letters are tried again', { type: 'object' }), rewindSchema),
+  }
+}
+
 function retainedPaths(namespace: string): Readonly<Record<string, object>> {
   const path = `/namespaces/${namespace}/retainedMessages`
   const about = { tags: ['retained messages'], 'x-role': 'operator' }
@@ -326,6 +349,7 @@ export function openApiDocument(namespace: string): object {
       ...Object.assign({}, ...resourceKinds.map((kind) => resourcePaths(kind, namespace))),
       ...otherPaths(namespace),
       ...sessionPaths(namespace),
+      ...subscriptionActionPaths(namespace),
       ...retainedPaths(namespace),
       ...mqttPaths,
     },

@@ -12,7 +12,7 @@ const actions = ['pause', 'resume', 'rewind', 'redrive'] as const
 type Action = (typeof actions)[number]
 
 /** Where a subscription goes on, in each partition of its topic. */
-const rewindSchema = {
+export const rewindSchema = {
   type: 'object',
   additionalProperties: false,
   properties: {

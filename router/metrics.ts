@@ -42,10 +42,16 @@ export function createRouterMetrics(registry: Registry) {
     }),
     eventsReceived: new Counter({ name: 'loggerhead_events_received_total', help: 'Events given to receivers of event subscriptions, each time', registers }),
     eventsAcknowledged: new Counter({ name: 'loggerhead_events_acknowledged_total', help: 'Events that receivers acknowledged', registers }),
-    eventsGivenUp: new Counter({
-      name: 'loggerhead_events_given_up_total',
-      help: 'Events that were given up, by reason, and whether they are a dead letter or dropped',
-      labelNames: ['reason', 'fate'],
+    deadLettered: new Counter({
+      name: 'loggerhead_dead_lettered_events_total',
+      help: 'Event Grid’s DeadLetteredCount: events that were given up and kept',
+      labelNames: ['topic', 'event_subscription', 'dead_letter_reason'],
+      registers,
+    }),
+    droppedEvents: new Counter({
+      name: 'loggerhead_dropped_events_total',
+      help: 'Event Grid’s DroppedEventCount: events that were given up and are nowhere else',
+      labelNames: ['topic', 'event_subscription', 'drop_reason'],
       registers,
     }),
     eventsLost: new Counter({

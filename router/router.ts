@@ -8,6 +8,7 @@ import { compileRules } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
 import { deadLetterWaits } from '../events/dead-letter.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
+import { reasonLabel } from '../events/retry-schedule.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
@@ -189,7 +190,10 @@ export class Router {
       fetchBytesMax: Math.min(config.fetchBytesMax, eventFetchBytesMax),
       limits: { unsettledMax: config.subscriptionUnsettledMax, aheadBytesMax: config.subscriptionAheadBytesMax },
       counters: {
-        givenUp: (reason, isDropped) => metrics.eventsGivenUp.inc({ reason, fate: isDropped ? 'dropped' : 'deadLettered' }),
+        givenUp(reason, isDropped, { topic, name: event_subscription }) {
+          if (isDropped) metrics.droppedEvents.inc({ topic, event_subscription, drop_reason: reasonLabel(reason) })
+          else metrics.deadLettered.inc({ topic, event_subscription, dead_letter_reason: reasonLabel(reason) })
+        },
         lost: (reason, count) => metrics.eventsLost.inc({ reason }, count),
         delivered: (count) => metrics.eventsReceived.inc(count),
         acknowledged: (count) => metrics.eventsAcknowledged.inc(count),
@@ -208,6 +212,7 @@ export class Router {
       subscriptions: () => this.#subscriptions.all(),
       metrics: metrics.push,
       logger,
+      tracing: options.tracing ?? null,
       now,
     })
     this.#payloads = payloads(topics.messages)

@@ -143,11 +143,11 @@ export const eventMetrics: readonly EventGridMetric[] = [
   counter('SuccessfulReleasedEvents', 'successful_released_events', ofSubscription, null, 'an event that was released'),
   counter('FailedReleasedEvents', 'failed_released_events', [...ofSubscription, ...failed], null, 'a lock token that could not be'),
   latency('RejectLatencyInMilliseconds', 'reject', ofSubscription, null, 'of reject'),
-  counter('DeliverySuccessCount', 'delivery_successes', ofSubscription, null, 'an event that a webhook took'),
-  counter('DeliveryAttemptFailCount', 'delivery_attempts_failed', [...ofSubscription, ...failed], null, 'an attempt that it did not'),
-  latency('DestinationProcessingDurationInMs', 'destination_processing', ofSubscription, null, 'of a webhook’s answer'),
-  counter('DeadLetteredCount', 'dead_lettered_events', [...ofSubscription, 'dead_letter_reason'], null, 'an event that was written to the dead letters'),
-  counter('DroppedEventCount', 'dropped_events', [...ofSubscription, 'drop_reason'], null, 'an event that was given up'),
+  counter('DeliverySuccessCount', 'delivery_successes', ofSubscription, 'router', 'an event that a webhook took'),
+  counter('DeliveryAttemptFailCount', 'delivery_attempts_failed', [...ofSubscription, ...failed], 'router', 'an attempt that it did not'),
+  latency('DestinationProcessingDurationInMs', 'destination_processing', ofSubscription, 'router', 'of a webhook’s answer'),
+  counter('DeadLetteredCount', 'dead_lettered_events', [...ofSubscription, 'dead_letter_reason'], 'router', 'an event that was written to the dead letters'),
+  counter('DroppedEventCount', 'dropped_events', [...ofSubscription, 'drop_reason'], 'router', 'an event that was given up'),
 ]
 
 export const eventGridMetrics: readonly EventGridMetric[] = [...mqttMetrics, ...eventMetrics]

@@ -20,6 +20,8 @@ export interface DeadLetterFolderOptions {
 export function deadLetterFolder({ root, name, namespace, topic, subscription, now }: DeadLetterFolderOptions): DeadLetterSink {
   return {
     async write(documents) {
+      // They wait, and the log says so, until it is set or their time is over.
+      if (root === '') throw new Error('DEAD_LETTER_FOLDER is not set')
       const path = join(root, name, deadLetterPath(namespace, topic, subscription, now(), randomUUID()))
       const folder = dirname(path)
       await mkdir(folder, { recursive: true })
@@ -42,6 +44,7 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
     },
 
     async *read(sinceMs) {
+      if (root === '') return
       const folder = join(root, name, namespace, topic, subscription)
       const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return []

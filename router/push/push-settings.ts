@@ -72,7 +72,8 @@ export const pushSettings = {
   DEAD_LETTER_FOLDER: {
     kind: 'text',
     default: '',
-    about: 'Folder below which subscriptions may have their dead letters written as files; empty: none may',
+    about:
+      'Folder below which subscriptions may have their dead letters written as files; empty: such dead letters wait for DEAD_LETTER_PERIOD, and are dropped then',
   },
   DEAD_LETTER_PERIOD: {
     kind: 'text',

@@ -6,6 +6,7 @@ import { PauseWatch } from '../../log/pause.ts'
 import type { EventSubscriptionProperties, PushDelivery, WebhookConsent } from '../../model/event-subscriptions.ts'
 import type { OutgoingPolicy } from '../../outgoing/outgoing-policy.ts'
 import { OutgoingRequests } from '../../outgoing/outgoing-request.ts'
+import type { Tracing } from '../../telemetry/tracing.ts'
 import type { Subscription } from '../subscriptions/subscription.ts'
 import { PushBudget } from './push-budget.ts'
 import type { PushMetrics } from './push-metrics.ts'
@@ -24,6 +25,8 @@ export interface PushersOptions {
   subscriptions(): readonly Subscription[]
   readonly metrics: PushMetrics
   readonly logger: Logger
+  /** Null where nothing is traced. */
+  readonly tracing: Tracing | null
   readonly now: () => number
 }
 
@@ -85,7 +88,7 @@ export class Pushers {
     const { properties, topic, name } = subscription
     const { deliveryConfiguration, consent, deliveryState } = properties
     if (deliveryConfiguration.deliveryMode !== 'Push' || !consent || deliveryState === 'Paused' || subscription.isExpired) return
-    const { config, policy, ca, metrics, logger, now } = this.#options
+    const { config, policy, ca, metrics, logger, tracing, now } = this.#options
     const { push } = deliveryConfiguration
     const { endpointUrl, deliveryAttributeMappings, minimumTlsVersionAllowed } = push.destination.properties
     const queue = queueOptions(push, config)
@@ -102,7 +105,7 @@ export class Pushers {
         headers: compileHeaders(deliveryAttributeMappings),
         onDelivered: (events) => metrics.delivered.inc(labels, events),
       }),
-      target: new WebhookTarget({ requests, url: endpointUrl, origin: consent.origin, timeoutMs: config.timeoutMs }),
+      target: new WebhookTarget({ requests, url: endpointUrl, origin: consent.origin, timeoutMs: config.timeoutMs, tracing }),
       queue,
       probations: config.probations,
       leastWaitMaxMs: config.schedule[0] * 12,

@@ -62,7 +62,7 @@ export interface SubscriptionLimits {
 
 export interface SubscriptionCounters {
   /** An event was given up; `dropped`: it is nowhere else. */
-  givenUp(reason: string, isDropped: boolean): void
+  givenUp(reason: string, isDropped: boolean, of: { readonly topic: string; readonly name: string }): void
   /** Events that the log did not hold any more, or that were none. */
   lost(reason: 'gone' | 'unreadable', count: number): void
   delivered(count: number): void
@@ -272,7 +272,7 @@ export class Subscription {
     const source = { partition: read.partition, offset: read.offset }
     const document = deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers })
     const isKept = deadLetters ? await deadLetters.keep(document) : false
-    this.#settled(read, () => counters.givenUp(reason, !isKept))
+    this.#settled(read, () => counters.givenUp(reason, !isKept, this))
     this.#givingUp.delete(key)
   }
 
@@ -423,8 +423,6 @@ export class Subscription {
 
   /** Dead letters of those whose time has come and whose count or life is over, and of those read ahead that are too old. */
   #giveUpDue(): void {
-    // What a pusher was given it judges itself, right before it would try it again.
-    if (this.#properties.deliveryConfiguration.deliveryMode === 'Push') return
     const { now } = this.#options
     const at = now()
     for (const event of this.ledger.due(at)) {

@@ -1,5 +1,6 @@
 /** Puts CloudEvents into the Kafka topic of a namespace topic, as any Kafka client may. */
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
+import type { Appender } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
@@ -15,6 +16,7 @@ export interface PublishedEvent {
 export class EventPublisher {
   readonly #log: KafkaLog
   readonly #topic: string
+  #appender: Promise<Appender> | undefined
 
   constructor(brokers: string, topic: string) {
     this.#log = new KafkaLog({ brokers: brokers.split(','), clientId: 'event-publisher', logger: silent })
@@ -24,7 +26,8 @@ export class EventPublisher {
   /** Resolves once all of them are in the log, in their order. */
   async publish(events: readonly PublishedEvent[]): Promise<void> {
     const partitions = await this.#log.partitions(this.#topic)
-    const appender = await this.#log.appender()
+    this.#appender ??= this.#log.appender()
+    const appender = await this.#appender
     await Promise.all(
       events.map(({ id, key, data }) =>
         appender.write({
@@ -44,10 +47,10 @@ export class EventPublisher {
         }),
       ),
     )
-    await appender.close()
   }
 
   async close(): Promise<void> {
+    await (await this.#appender)?.close()
     await this.#log.close()
   }
 }

@@ -264,3 +264,10 @@ test('PUSH_EVENTS_HELD_MAX: no more is held than there is room for', async () =>
   await source.saw({ failed: 1 })
   expect(pusher.status.events).toBe(10)
 })
+
+test('PUSH_BYTES_HELD_MAX: no more bytes are held than there is room for', async () => {
+  const events = Array.from({ length: 50 }, (_, offset) => event(offset))
+  const { source, pusher } = push({ path: '/hang', events, options: { bytesMax: 5 * events[0]!.body.length }, timeoutMs: 200 })
+  await source.saw({ failed: 1 })
+  expect(pusher.status.events).toBe(5)
+})

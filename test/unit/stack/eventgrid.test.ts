@@ -7,7 +7,28 @@ const project = join(import.meta.dirname, '../../..')
 const page = readFileSync(join(project, 'docs/eventgrid.md'), 'utf8')
 
 /** How many rows each family has. */
-const families = { TR: 5, M5: 23, M3: 6, SE: 9, MS: 2, NS: 11, XA: 4, XT: 3, EN: 5, OJ: 8, CL: 6, CG: 9, TS: 11, PB: 7, RT: 7, RE: 8, HP: 5, NT: 14, LC: 7 }
+const families = {
+  TR: 5,
+  M5: 23,
+  M3: 6,
+  SE: 9,
+  MS: 2,
+  NS: 11,
+  XA: 4,
+  XT: 3,
+  EN: 5,
+  OJ: 8,
+  CL: 6,
+  CG: 9,
+  TS: 11,
+  PB: 7,
+  RT: 7,
+  PU: 14,
+  RE: 8,
+  HP: 5,
+  NT: 14,
+  LC: 7,
+}
 const ids = Object.entries(families).flatMap(([family, count]) => Array.from({ length: count }, (_, i) => `${family}-${String(i + 1).padStart(2, '0')}`))
 
 const rows = new Map(

@@ -44,6 +44,11 @@ test('dead letters are read again, each file until they are no more dead', async
   }
 })
 
+test('without DEAD_LETTER_FOLDER nothing is written anywhere', async () => {
+  const sink = deadLetterFolder({ root: '', name: 'ops', namespace: 'n', topic: 't', subscription: 's', now: () => 0 })
+  await expect(sink.write([{}])).rejects.toThrow('DEAD_LETTER_FOLDER is not set')
+})
+
 test('a folder that cannot be written is said, and leaves nothing half', async () => {
   const sink = deadLetterFolder({ root: '/dev/null', name: 'ops', namespace: 'n', topic: 't', subscription: 's', now: () => 0 })
   await expect(sink.write([{}])).rejects.toThrow('ENOTDIR')

@@ -114,6 +114,7 @@ test('PU-12 after its last delivery an event is a dead letter with the documente
   )
   expect(world.deadLetters[0]).toEqual({
     event: { specversion: '1.0', id: '1', source: 'test', type: 'opened', datacontenttype: 'application/json', data: { a: 1 } },
+    source: { partition: 0, offset: 0 },
     deadletterProperties: {
       deadletterreason: 'Maximum delivery attempts was exceeded',
       deliveryattempts: 2,

@@ -1,6 +1,7 @@
 /** Event subscriptions of one router, on a log in memory and with a registry of their own. */
 import type { Logger } from 'pino'
 import type { Appender } from '../../../../log/log.ts'
+import type { WrittenDeadLetters } from '../../../../router/push/dead-letter-writer.ts'
 import type { DeadLetterKeeper, Subscription } from '../../../../router/subscriptions/subscription.ts'
 import { deliveriesFenceKey, Subscriptions } from '../../../../router/subscriptions/subscriptions.ts'
 import { encodeRecord } from '../../../../schemas/codec.ts'
@@ -18,6 +19,8 @@ export class SubscriptionWorld {
   /** Milliseconds; tests move it. */
   time = 1_800_000_000_000
   readonly deadLetters: object[] = []
+  /** What it has of earlier ones. */
+  reads: readonly WrittenDeadLetters[] = []
   /** What the keeper of dead letters answers; undefined: none is configured. */
   keeps: boolean | undefined = true
   readonly counts: Record<string, number> = {}
@@ -60,7 +63,7 @@ export class SubscriptionWorld {
         this.deadLetters.push(document)
         return this.keeps === true
       },
-      async *read() {},
+      read: () => toStream(this.reads),
       close: () => {},
     }
     const subscriptions = new Subscriptions({
@@ -131,6 +134,10 @@ export class SubscriptionWorld {
     await this.subscriptions.close()
     await this.api.close()
   }
+}
+
+async function* toStream<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items
 }
 
 export async function until<T>(what: () => T | Promise<T>, isEnough: (value: T) => boolean): Promise<T> {

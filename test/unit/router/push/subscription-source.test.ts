@@ -1,0 +1,166 @@
+/** What a pusher is given of a subscription, and what the log knows of it when another owner comes. */
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { compileHeaders } from '../../../../events/delivery-headers.ts'
+import { DeadLetterReason } from '../../../../events/retry-schedule.ts'
+import type { OwedEvent } from '../../../../router/push/owed-event.ts'
+import { SubscriptionSource } from '../../../../router/push/subscription-source.ts'
+import type { Subscription } from '../../../../router/subscriptions/subscription.ts'
+import { SubscriptionWorld, until } from '../subscriptions/world.ts'
+
+let world: SubscriptionWorld
+beforeEach(async () => {
+  world = await SubscriptionWorld.open()
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://hooks.example.com/alarms' } }
+  const body = { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } } }
+  expect((await world.api.send('PUT', 'topics/doors/eventSubscriptions/alarms', { body })).status).toBe(201)
+})
+afterEach(() => world.close())
+
+const alarms = (): Subscription => world.find('alarms')
+const headers = compileHeaders([{ name: 'x-site', type: 'Static', properties: { value: 'north' } }])
+const sourceOf = (subscription = alarms()): SubscriptionSource => new SubscriptionSource({ subscription, headers, onDelivered: () => {} })
+/** The next events, until there are as many. */
+async function take(source: SubscriptionSource, count: number): Promise<OwedEvent[]> {
+  const taken: OwedEvent[] = []
+  while (taken.length < count) taken.push(...(await source.next(count - taken.length, 1_000_000, AbortSignal.timeout(5_000))))
+  return taken
+}
+const offsets = (events: readonly OwedEvent[]) => events.map(({ offset }) => offset)
+/** Until the log has what was noted. */
+const noted = (subscription: Subscription, offset: number) =>
+  until(
+    () => subscription.ledger.get({ partition: 0, offset })?.deliveryCount,
+    (count) => count !== undefined && count > 0,
+  )
+const failed = (event: OwedEvent, retryAt: number): OwedEvent => ({
+  ...event,
+  deliveryCount: event.deliveryCount + 1,
+  retryAt,
+  lastResult: 'Failed',
+  lastAttemptAt: world.time,
+})
+
+test('events come once each, in the CloudEvents JSON format, with the operator’s headers', async () => {
+  await world.publish('1', { data: '{"a":1}' })
+  await world.publish('2')
+  const source = sourceOf()
+  const events = await take(source, 2)
+  expect(events[0]).toMatchObject({ partition: 0, offset: 0, key: null, headers: { 'x-site': 'north' }, deliveryCount: 0, retryAt: 0, publishedAt: world.time })
+  expect(JSON.parse(events[0]!.body.toString())).toEqual({
+    specversion: '1.0',
+    id: '1',
+    source: 'test',
+    type: 'opened',
+    datacontenttype: 'application/json',
+    data: { a: 1 },
+  })
+  expect(await source.next(10, 1_000_000, AbortSignal.timeout(10))).toEqual([])
+})
+
+test('what was delivered does not come again after a crash once its position is noted; what was only given out does', async () => {
+  for (const id of ['1', '2', '3', '4']) await world.publish(id)
+  const source = sourceOf()
+  const events = await take(source, 4)
+  source.delivered([events[0]!, events[1]!, events[3]!])
+  alarms().tick()
+  await world.begin()
+  // The fourth was delivered, and the position cannot pass the third.
+  expect(offsets(await take(sourceOf(), 2))).toEqual([2, 3])
+})
+
+test('PU-07: the number of failed attempts, and when the next one is due, survive a crash', async () => {
+  await world.publish('1')
+  await world.publish('2')
+  const source = sourceOf()
+  const [first, second] = await take(source, 2)
+  source.failed([failed(first!, world.time + 10_000)])
+  source.delivered([second!])
+  await noted(alarms(), 0)
+  alarms().tick()
+  await world.begin()
+  const [again] = await take(sourceOf(), 1)
+  expect(again).toMatchObject({ offset: 0, deliveryCount: 1, retryAt: world.time + 10_000, lastResult: 'Failed', lastAttemptAt: world.time })
+})
+
+test('ordered: after a crash an event that had failed comes before those behind it', async () => {
+  for (const id of ['1', '2', '3']) await world.publish(id)
+  const source = sourceOf()
+  const [, second] = await take(source, 3)
+  source.failed([failed(second!, world.time)])
+  await noted(alarms(), 1)
+  await world.begin()
+  const order = offsets(await take(sourceOf(), 3))
+  expect(order.indexOf(1)).toBeLessThan(order.indexOf(2))
+  expect([...order].sort()).toEqual([0, 1, 2])
+})
+
+test('a source that takes the place of another is given what that one had', async () => {
+  await world.publish('1')
+  await take(sourceOf(), 1)
+  expect(offsets(await take(sourceOf(), 1))).toEqual([0])
+})
+
+test('PU-12, PU-14: what is given up becomes a dead letter with its headers and its place, and is settled', async () => {
+  await world.publish('1')
+  const source = sourceOf()
+  const [event] = await take(source, 1)
+  await source.givenUp(failed(event!, 0), DeadLetterReason.clientError)
+  expect(world.deadLetters).toMatchObject([
+    {
+      event: { id: '1' },
+      customDeliveryProperties: { 'x-site': 'north' },
+      deadletterProperties: { deadletterreason: 'Undeliverable due to client error', deliveryattempts: 1, deliveryresult: 'Failed' },
+      source: { partition: 0, offset: 0 },
+    },
+  ])
+  expect(alarms().ledger.size).toBe(0)
+})
+
+test('rewind: events come again from there on, whatever had become of them, also after a crash', async () => {
+  for (const id of ['1', '2', '3']) await world.publish(id)
+  const source = sourceOf()
+  const [first, second, third] = await take(source, 3)
+  source.delivered([first!, third!])
+  source.failed([failed(second!, world.time + 1_000)])
+  await noted(alarms(), 1)
+  await alarms().rewind(new Map([[0, 1]]))
+  expect(await take(sourceOf(), 2)).toMatchObject([
+    { offset: 1, deliveryCount: 0, retryAt: 0 },
+    { offset: 2, deliveryCount: 0, retryAt: 0 },
+  ])
+  await world.begin()
+  expect(offsets(await take(sourceOf(), 2))).toEqual([1, 2])
+})
+
+test('redrive: dead letters come again as new, those that the topic does not hold any more are counted', async () => {
+  await world.close()
+  world = await SubscriptionWorld.open()
+  const letters = [
+    {
+      sources: [
+        { partition: 0, offset: 0 },
+        { partition: 0, offset: 99 },
+      ],
+      done: async () => void isDone++,
+    },
+  ]
+  let isDone = 0
+  world.reads = letters
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://hooks.example.com/alarms' } }
+  await world.api.send('PUT', 'topics/doors/eventSubscriptions/alarms', { body: { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } } } })
+  await world.publish('1')
+  const source = sourceOf()
+  const [event] = await take(source, 1)
+  await source.givenUp(failed(event!, 0), DeadLetterReason.deliveryCount)
+  world.time += 1_000
+  expect(await alarms().redrive(0)).toEqual({ redriven: 1, gone: 1, isAll: true })
+  expect(isDone).toBe(1)
+  expect(await take(sourceOf(), 1)).toMatchObject([{ offset: 0, deliveryCount: 0, publishedAt: world.time }])
+})
+
+test('a subscription that another router took sends nothing: Kafka does not confirm it', async () => {
+  const before = alarms()
+  await before.confirm()
+  await world.begin()
+  await expect(before.confirm()).rejects.toThrow()
+})
