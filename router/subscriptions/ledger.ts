@@ -231,6 +231,14 @@ export class Ledger {
     return next
   }
 
+  /** As changes that make another ledger of it. What somebody holds without a record is not among them: it is given out again. */
+  state(): readonly LedgerChange[] {
+    return [...this.#partitions].flatMap(([partition, { position, unsettled, unrecorded }]) => [
+      ...[...unsettled.values()].filter(({ offset }) => !unrecorded.has(offset)).map((event): LedgerChange => ({ kind: 'unsettled', event })),
+      { kind: 'position', partition, position: Math.min(position, ...unrecorded) },
+    ])
+  }
+
   all(): readonly Unsettled[] {
     return [...this.#partitions.values()].flatMap(({ unsettled }) => [...unsettled.values()])
   }

@@ -178,7 +178,7 @@ export class Subscriptions {
     if (before) {
       before.close()
       if (before.properties.start.id === properties.start.id) {
-        for (const change of stateOf(before.ledger)) ledger.apply(change)
+        for (const change of before.ledger.state()) ledger.apply(change)
       } else this.#forget(owned, keysOf(name, before.ledger))
     }
     const found = owned.found.get(name)
@@ -273,18 +273,7 @@ function recordOf(id: string, change: LedgerChange, at: number): Buffer | null {
   }
 }
 
-/** A ledger's state as changes that make another one of it. What was never recorded is given out again. */
-function stateOf(ledger: Ledger): readonly LedgerChange[] {
-  const held = ledger.all().filter(({ deliveryCount }) => deliveryCount === 0)
-  const lowest = (partition: number): number =>
-    Math.min(ledger.position(partition), ...held.filter((event) => event.partition === partition).map(({ offset }) => offset))
-  return [
-    ...ledger.all().flatMap((event): readonly LedgerChange[] => (event.deliveryCount === 0 ? [] : [{ kind: 'unsettled', event }])),
-    ...ledger.partitions.map((partition): LedgerChange => ({ kind: 'position', partition, position: lowest(partition) })),
-  ]
-}
-
-const keysOf = (name: string, ledger: Ledger): readonly string[] => stateOf(ledger).map((change) => keyOf(name, change))
+const keysOf = (name: string, ledger: Ledger): readonly string[] => ledger.state().map((change) => keyOf(name, change))
 
 const sameDeadLetters = (before: Subscription, { properties }: Resource<'eventSubscriptions'>): boolean =>
   JSON.stringify(deliveryPolicyOf(before.properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity) ===

@@ -88,6 +88,14 @@ test('?dryRun=true makes nothing', async () => {
   expect((await get('/namespaces/factory')).status).toBe(200)
 })
 
+test('NT-01 the Kafka topics of a namespace’s topics go with it', async () => {
+  await put('factory')
+  expect((await api.send('PUT', '/namespaces/factory/topics/doors', { body: {} })).status).toBe(201)
+  expect(await api.log.topicExists('loggerhead.factory.topic.doors')).toBe(true)
+  await api.send('DELETE', '/namespaces/factory')
+  await until(async () => !(await api.log.topicExists('loggerhead.factory.topic.doors')) && !(await api.log.topicExists('loggerhead.factory.registry')))
+})
+
 test('topics of another deployment with the same prefix are not taken over', async () => {
   await api.log.createTopics([{ name: 'loggerhead.factory.registry', partitions: 1, replication: 1, settings: {} }])
   expect((await put('factory')).json).toMatchObject({ status: 409, detail: expect.stringMatching(/another deployment/) })

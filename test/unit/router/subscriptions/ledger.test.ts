@@ -135,6 +135,25 @@ test('the position in the log waits for events that somebody holds without a rec
   expect(ledger.settle({ partition: 0, offset: 0 })).toEqual({ kind: 'settled', place: { partition: 0, offset: 0 } })
 })
 
+test('another ledger made of its state owes the same, and gives out again what somebody held without a record', () => {
+  const ledger = new Ledger([0])
+  for (const offset of [0, 1, 2, 3]) {
+    ledger.hold({ partition: 0, offset }, 0)
+    ledger.pass(0, offset + 1)
+  }
+  // Delivered as if it had come now: noted, and not tried yet.
+  ledger.failed({ partition: 0, offset: 0 }, { publishedAt: 0, deliveryCount: 0, until: 5, lastAttemptAt: null, lastResult: null })
+  ledger.failed({ partition: 0, offset: 2 }, { publishedAt: 0, deliveryCount: 1, until: 5, lastAttemptAt: 1, lastResult: 'Busy' })
+  ledger.settle({ partition: 0, offset: 1 })
+  const other = new Ledger([0])
+  for (const change of ledger.state()) other.apply(change)
+  expect(other.all().map(({ offset, deliveryCount }) => [offset, deliveryCount])).toEqual([
+    [0, 0],
+    [2, 1],
+  ])
+  expect(other.position(0)).toBe(3)
+})
+
 test('a lock is renewed for an hour from when the event was received', () => {
   const ledger = new Ledger([0])
   ledger.lock({ partition: 0, offset: 0 }, 0, 'a', 0, 10)
