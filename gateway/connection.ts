@@ -105,6 +105,10 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     return this.#output.bytes + this.transport.waitingBytes
   }
 
+  get awaitsSuback(): boolean {
+    return this.#phase.is === 'open' && this.#phase.subscribing.isUnanswered
+  }
+
   get isWebSocket(): boolean {
     return this.transport.kind === 'ws' || this.transport.kind === 'wss'
   }

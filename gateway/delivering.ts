@@ -16,6 +16,8 @@ import { type AliasUse, TopicAliases } from './topic-aliases.ts'
 export interface DeliveryOwner {
   /** Bytes gathered or written that the network has not taken. */
   readonly waitingBytes: number
+  /** A SUBSCRIBE has no SUBACK yet: what is retained waits for it, since simple clients expect no other packet before. Then `onRoom` is called. */
+  readonly awaitsSuback: boolean
   /** Something stands in the output. */
   onOutput(): void
   /** A numbered message is done, or received. */
@@ -99,7 +101,7 @@ export class Delivering {
     if (this.#throttled.length > 0) this.#sendThrottled(nowMs)
     if (this.#direct && this.#direct.waiting > 0) this.#advance(nowMs)
     for (let next = this.#pages.first; next; next = this.#pages.first) {
-      if (this.#owner.waitingBytes > retainedWaitingMax) return
+      if (this.#owner.awaitsSuback || this.#owner.waitingBytes > retainedWaitingMax) return
       if (next.receiver.qos > 0 && this.#direct && !this.#direct.hasRoom) return
       if (this.#mustWait()) return
       this.#pages.shift()

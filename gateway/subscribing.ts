@@ -50,6 +50,7 @@ export class Subscribing {
   /** Since when no filter could be judged, for a SUBSCRIBE that had to wait; null: the last one had not. */
   #staleSince: number | null = null
   #until = Number.POSITIVE_INFINITY
+  #unanswered = 0
 
   constructor(
     host: SubscribeHost,
@@ -92,9 +93,11 @@ export class Subscribing {
     }
     const added = granted.map(({ filter }) => filter).filter((filter) => !named.has(filter))
     for (const filter of added) named.add(filter)
+    this.#unanswered++
     this.#appends.add(
       (appended) => host.subscribe(this.#attachment, granted, appended),
       (isInLog) => {
+        this.#unanswered--
         if (!isInLog) for (const filter of added) named.delete(filter)
         answer(isInLog)
       },
@@ -169,6 +172,11 @@ export class Subscribing {
   /** Filters held by name: how many judgements `areAllPermitted` takes. */
   get count(): number {
     return this.#held.named.size
+  }
+
+  /** A SUBSCRIBE is on its way into the log. */
+  get isUnanswered(): boolean {
+    return this.#unanswered > 0
   }
 
   areAllPermitted(): boolean {

@@ -187,6 +187,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
   const output = new Output()
   const done: [number, number][] = []
   const owner = {
+    awaitsSuback: false,
     waitingBytes: 0,
     onOutput: () => {},
     onDone: (number: number, outcome: AckOutcome) => void done.push([number, outcome]),

@@ -1,6 +1,10 @@
 import { expect, test } from '@jest/globals'
+import { Delivering } from '../../../gateway/delivering.ts'
 import { type HeldMessage, HeldPages } from '../../../gateway/held-pages.ts'
 import { Outgoing } from '../../../gateway/outgoing.ts'
+import { Output } from '../../../gateway/output.ts'
+import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
+import { clientOf, config, metricsOf, taken } from './client-parts.ts'
 
 const held = (topic: string): HeldMessage => ({
   message: new Outgoing({
@@ -60,4 +64,18 @@ test('when the connection is over every page is done', () => {
   const { pages, done } = given(['a', 'b'], ['c'])
   pages.clear()
   expect([done, pages.isEmpty]).toEqual([[0, 1], true])
+})
+
+test('what is retained goes out after the SUBACK of a SUBSCRIBE that is on its way [3.8.4]', () => {
+  const output = new Output()
+  const owner = { awaitsSuback: true, waitingBytes: 0, onOutput() {}, onDone() {}, onOverflow() {}, onThrottled() {} }
+  const metrics = metricsOf()
+  const rates = new ClientRates(new NamespaceRates({ config, metrics, now: () => 0 }))
+  const delivering = new Delivering(config, metrics, owner, clientOf(4), output, rates, true)
+  let done = 0
+  delivering.deliverRetained(0, 1, true, [held('a')], 0, () => done++)
+  expect([taken(output), done]).toEqual([[], 0])
+  owner.awaitsSuback = false
+  delivering.onRoom(0)
+  expect([taken(output), done]).toEqual([['310400016178'], 1])
 })
