@@ -3,6 +3,7 @@ import { parseRange } from '../model/ip-rules.ts'
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
 import type { NamespaceProperties } from '../model/registry-resources.ts'
+import { retainedSettings } from '../model/retained-settings.ts'
 import { sessionsPerName } from '../model/session-quota.ts'
 import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
 import { outgoingSettings, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
@@ -25,6 +26,7 @@ export const gatewaySettings = {
   ...rateSettings,
   ...authenticationSettings,
   ...packetSettings,
+  ...retainedSettings,
   ...sessionSettings,
   ...httpSettings,
   ...backboneSettings,

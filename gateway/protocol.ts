@@ -31,6 +31,7 @@ const neverExpires = 0xffff_ffff
 /** What CONNACK announces. It stands for the whole connection, whatever the namespace is changed to: the client keeps to it. */
 export interface Announced {
   readonly maximumQoS: QoS
+  readonly retainAvailable: boolean
   readonly subscriptionIdentifiersAvailable: boolean
   /** QoS 1 and 2 publishes the client may have without acknowledgement. */
   readonly receiveMaximum: number
@@ -138,7 +139,7 @@ export function receiveConnect(
   if (idProblem) return idProblem
   if (limits.rules.userPropertiesOnPublishOnly && properties.userProperties)
     return refuse(RefusalReason.userPropertiesMisplaced, ReasonCode.ImplementationSpecificError, misplacedUserProperties)
-  const willProblem = packet.will && refuseWill(packet.will, limits)
+  const willProblem = packet.will && refuseWill(packet.will, protocolVersion, limits)
   if (willProblem) return willProblem
   const assigned = packet.clientId === ''
   const asked = askedExpiry(packet)
@@ -161,6 +162,7 @@ export function receiveConnect(
       will: packet.will ? willOf(packet.will, limits) : null,
       announced: {
         maximumQoS: limits.MAXIMUM_QOS as QoS,
+        retainAvailable: limits.RETAINED_MESSAGES_MAX > 0,
         subscriptionIdentifiersAvailable: !limits.rules.subscriptionIdentifiersRefused,
         receiveMaximum: limits.RECEIVE_MAXIMUM,
         maximumPacketSize: limits.MAXIMUM_PACKET_SIZE,
@@ -251,13 +253,15 @@ function clientIdProblem(packet: ConnectPacket, limits: Limits): Refused | null 
 /** Characters of a text, counted only when it has more than `most` UTF-16 units. */
 const characters = (text: string, most: number): number => (text.length <= most ? text.length : [...text].length)
 
-function refuseWill(will: WillPacket, limits: Limits): Refused | null {
+function refuseWill(will: WillPacket, protocolVersion: 4 | 5, limits: Limits): Refused | null {
   const problem = topicNameProblem(will.topic)
   if (problem) return refuse(RefusalReason.willTopicInvalid, ReasonCode.TopicNameInvalid, `the will's topic ${problem}`)
   const limit = topicLimit(will.topic, limits)
   if (limit) return refuse(RefusalReason.willTopicAboveLimit, ReasonCode.TopicNameInvalid, `the will's topic is above ${limit}`, limit)
   if (will.qos > limits.MAXIMUM_QOS)
     return refuse(RefusalReason.willQosAboveLimit, ReasonCode.QoSNotSupported, `a will at QoS ${will.qos}; the maximum is ${limits.MAXIMUM_QOS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-12]
+  if (will.retain && protocolVersion === 5 && limits.RETAINED_MESSAGES_MAX === 0)
+    return refuse(RefusalReason.willRetainUnsupported, ReasonCode.RetainNotSupported, 'a will with RETAIN 1; nothing is retained', 'RETAINED_MESSAGES_MAX') // [MQTT-3.2.2-13]
   const delay = will.properties.willDelayInterval ?? 0
   if (delay > limits.WILL_DELAY_MAX) {
     return refuse(
@@ -320,9 +324,12 @@ function responseInformation({ clientId, wantsResponseInformation }: Client, lim
   return isNamed && hasWildcard(clientId) ? {} : { responseInformation: limits.RESPONSE_INFORMATION.replaceAll('{clientId}', clientId) }
 }
 
-/** CONNACK for a client that is let in: everything that was granted, and what this version does not do. */
+/**
+ * CONNACK for a client that is let in: everything that was granted, and what is not there. What is there is said by saying nothing
+ * (sections 3.2.2.3.4, .5 and .11 to .13), so that a client with a small Maximum Packet Size can be told that it is in.
+ */
 export function acceptance(client: Client, sessionPresent: boolean, limits: Limits): ConnackPacket {
-  const { maximumQoS, ...announced } = client.announced
+  const { maximumQoS, retainAvailable, subscriptionIdentifiersAvailable, ...announced } = client.announced
   return {
     type: 'connack',
     sessionPresent,
@@ -332,9 +339,9 @@ export function acceptance(client: Client, sessionPresent: boolean, limits: Limi
       ...(client.authenticationMethod !== undefined && { authenticationMethod: client.authenticationMethod }), // [MQTT-4.12.0-5], [MQTT-4.12.0-6]
       ...responseInformation(client, limits),
       ...announced,
-      ...(maximumQoS !== 2 && { maximumQoS }), // section 3.2.2.3.4: 2 is said by saying nothing
-      wildcardSubscriptionAvailable: true,
-      sharedSubscriptionAvailable: true,
+      ...(maximumQoS !== 2 && { maximumQoS }),
+      ...(!retainAvailable && { retainAvailable }),
+      ...(!subscriptionIdentifiersAvailable && { subscriptionIdentifiersAvailable }),
     },
   }
 }
@@ -419,9 +426,12 @@ export function resolveTopic(inbound: Inbound, packet: PublishPacket): string | 
 
 /** Whether a PUBLISH breaks a rule that ends the connection; null when it may go on. */
 export function refusePublish(inbound: Inbound, packet: PublishPacket): End | null {
-  const { receiveMaximum, maximumQoS } = inbound.announced
+  const { receiveMaximum, maximumQoS, retainAvailable } = inbound.announced
   if (packet.qos > maximumQoS) {
     return end(ReasonCode.QoSNotSupported, `a publish at QoS ${packet.qos}; the maximum is ${maximumQoS}`, 'MAXIMUM_QOS') // [MQTT-3.2.2-11]
+  }
+  if (packet.retain && !retainAvailable && inbound.protocolVersion === 5) {
+    return end(ReasonCode.RetainNotSupported, 'a publish with RETAIN 1; nothing is retained', 'RETAINED_MESSAGES_MAX') // section 3.2.2.3.5
   }
   if (packet.qos === 2 && inbound.received.has(packet.packetId)) return null
   if (packet.qos > 0 && inbound.protocolVersion === 5 && inbound.unacknowledged >= receiveMaximum) {

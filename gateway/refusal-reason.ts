@@ -21,6 +21,7 @@ export const refusalReasons = {
   willTopicInvalid: 'a will on what is no topic name',
   willTopicAboveLimit: 'TOPIC_LENGTH_MAX or TOPIC_LEVELS_MAX, for a will',
   willQosAboveLimit: 'MAXIMUM_QOS, for a will',
+  willRetainUnsupported: 'a will with RETAIN 1 where nothing is retained',
   willDelayAboveLimit: 'WILL_DELAY_MAX',
   willAboveLimit: 'properties of a will above their limits',
   packetSizeTooSmall: 'the client takes no packet as large as its CONNACK',

@@ -2,6 +2,7 @@ import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { topicSettings } from '../log/topics.ts'
 import { type WhenQueueFull, whenQueueFull } from '../model/namespace-limits.ts'
 import { anyAge, type QueueLimits } from '../model/queue-limits.ts'
+import { retainedSettings } from '../model/retained-settings.ts'
 import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
 import { outgoingSettings, readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
 import { readSettings, SettingError, type Settings } from '../settings/setting.ts'
@@ -18,6 +19,7 @@ const queueMetric = (reason: string): string =>
 export const routerSettings = {
   ...kafkaSettings,
   ...topicSettings,
+  ...retainedSettings,
   LOGGERHEAD_PROFILE: {
     kind: 'text',
     default: 'development',
@@ -148,16 +150,6 @@ export const routerSettings = {
     about: 'Size of one retained message with its topic and properties',
     outcome: 'a larger message is delivered and not retained; the one it replaces is cleared',
     metric: 'loggerhead_not_retained_total{reason="tooLarge"}',
-  },
-  RETAINED_MESSAGES_MAX: {
-    kind: 'number',
-    default: 10_000_000,
-    min: 0,
-    max: 10_000_000_000,
-    unit: 'messages',
-    about: 'Retained messages of a namespace, of which each shard has an equal share; 0: none',
-    outcome: 'a message on a topic that has none yet is delivered and not retained',
-    metric: 'loggerhead_not_retained_total{reason="full"}',
   },
   ROUTE_BYTES_MAX: {
     kind: 'number',

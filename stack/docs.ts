@@ -137,7 +137,7 @@ export function limitsPage(all: readonly Row[]): string {
     'Everything is bounded. Each limit is a setting taken from the environment, counts in a metric when it is reached, and has one stated outcome. Every limit is named by a test.',
     '',
     ...processes.flatMap((process) => section(`The ${process}`, (row) => row.processes.length === 1 && row.processes[0] === process)),
-    ...section('Every service', (row) => row.processes.length > 1),
+    ...section('Several services', (row) => row.processes.length > 1),
     ...namespaceSection(all),
   ]
     .join('\n')

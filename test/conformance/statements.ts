@@ -107,7 +107,7 @@ export const statements5: readonly Statement[] = [
   server('3.2.2-10', 'Subscriptions of any QoS are accepted all the same'),
   client('3.2.2-11', 'Publishes at no QoS above Maximum QoS'),
   server('3.2.2-12', 'A will above the supported QoS is refused'),
-  absent('3.2.2-13', 'A retained will is refused where retained messages are not supported', 'Loggerhead always supports them'),
+  server('3.2.2-13', 'A retained will is refused where retained messages are not supported'),
   client('3.2.2-14', 'Publishes nothing retained where that is not available'),
   server('3.2.2-15', 'The client sends nothing above the server’s Maximum Packet Size'),
   server('3.2.2-16', 'An assigned client identifier is told, and no other session has it'),

@@ -34,6 +34,7 @@ export const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client =>
     maximumPacketSize: 524_288,
     topicAliasMaximum: 32,
     maximumQoS: 2,
+    retainAvailable: true,
     subscriptionIdentifiersAvailable: true,
   },
   authenticationMethod: undefined,

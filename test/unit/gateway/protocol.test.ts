@@ -22,7 +22,14 @@ import { readSettings } from '../../../settings/setting.ts'
 
 const limited = (environment: Readonly<Record<string, string>>): Limits => ({ ...readSettings(gatewaySettings, environment), rules: openRules })
 const limits = limited({})
-const announced: Announced = { receiveMaximum: 1000, maximumPacketSize: 524_288, topicAliasMaximum: 32, maximumQoS: 2, subscriptionIdentifiersAvailable: true }
+const announced: Announced = {
+  receiveMaximum: 1000,
+  maximumPacketSize: 524_288,
+  topicAliasMaximum: 32,
+  maximumQoS: 2,
+  retainAvailable: true,
+  subscriptionIdentifiersAvailable: true,
+}
 const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
   type: 'connect',
   protocolVersion: 5,
@@ -92,6 +99,7 @@ describe('CONNECT', () => {
     expect(asking(10)).toMatchObject({ reasonCode: 0x95, detail: `the CONNACK has ${length} bytes, the client's Maximum Packet Size is 10` })
     expect([asking(length - 1) === null, asking(length) === null]).toEqual([false, true])
     expect(refuseSmallPackets(clientOf(connect()), limits)).toBeNull()
+    expect(asking(20)).toBeNull() // what CONNACK need not say it does not say
   })
 
   test('the window towards the client is the smaller of its wish and the limit', () => {
@@ -105,6 +113,26 @@ describe('CONNECT', () => {
     [{ ...will, topic: 'x'.repeat(1025) }, 5, 0x90],
   ] as const)('a will that cannot be served is refused', (wrong, protocolVersion, reasonCode) => {
     expect(receiveConnect(connect({ will: wrong, protocolVersion }), limits, '')).toMatchObject({ do: 'refuse', reasonCode })
+  })
+
+  describe('where nothing is retained', () => {
+    const without: Limits = { ...limits, RETAINED_MESSAGES_MAX: 0 }
+    const client = receiveConnect(connect(), without, '')
+    const told = client.do === 'authenticate' ? client.client : undefined
+
+    test('CONNACK of MQTT 5 says so [3.2.2.3.5]', () => {
+      expect(acceptance(told as Client, false, without).properties?.retainAvailable).toBe(false)
+      expect(acceptance(clientOf(connect()), false, limits).properties?.retainAvailable).toBeUndefined()
+    })
+
+    test('a retained will is refused, for an MQTT 5 client [MQTT-3.2.2-13]', () => {
+      expect(receiveConnect(connect({ will: { ...will, retain: true } }), without, '')).toMatchObject({ do: 'refuse', reasonCode: 0x9a })
+      expect(receiveConnect(connect({ will }), without, '')).toMatchObject({ do: 'authenticate' })
+    })
+
+    test('a client of MQTT 3.1.1 has no way to know: its retained will is taken', () => {
+      expect(receiveConnect(connect({ protocolVersion: 4, will: { ...will, retain: true } }), without, '')).toMatchObject({ do: 'authenticate' })
+    })
   })
 
   test.each([4, 5] as const)('a client of version %i may ask for a retained will [MQTT-3.1.2-15]', (protocolVersion) => {
@@ -140,6 +168,13 @@ describe('PUBLISH', () => {
     expect(refusePublish(full, publish({ qos: 2, packetId: 7 }))).toBeNull()
     expect(refusePublish(full, publish({ qos: 2, packetId: 8 }))).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
     expect(refusePublish(full, publish({ qos: 1, packetId: 7 }))).toMatchObject({ limit: 'RECEIVE_MAXIMUM' })
+  })
+
+  test('a retained publish ends the connection with 0x9A where CONNACK said that nothing is retained, version 5 [3.2.2.3.5]', () => {
+    const without = { announced: { ...announced, retainAvailable: false } }
+    expect(refusePublish({ ...inbound(5), ...without }, publish({ retain: true }))).toMatchObject({ ending: { reasonCode: 0x9a } })
+    expect(refusePublish({ ...inbound(5), ...without }, publish())).toBeNull()
+    expect(refusePublish({ ...inbound(4), ...without }, publish({ retain: true }))).toBeNull()
   })
 
   test('the receive maximum counts QoS 1 and 2 of version 5 only', () => {
