@@ -48,6 +48,8 @@ export interface Client {
   /** As Event Grid counts by it. */
   readonly protocol: ProtocolIndex
   readonly cleanStart: boolean
+  /** An MQTT 3.1.1 client that says it is a bridge: what it subscribes to has No Local and Retain As Published, which 3.1.1 cannot ask for. */
+  readonly isBridge: boolean
   /** Seconds as granted; 0 ends with the connection. */
   readonly sessionExpiryInterval: number
   /** Seconds as granted; 0 for none. */
@@ -152,6 +154,7 @@ export function receiveConnect(
       protocolVersion,
       protocol: protocolIndex(protocolVersion, isWebSocket),
       cleanStart: packet.cleanStart,
+      isBridge: packet.bridge && protocolVersion === 4,
       sessionExpiryInterval,
       keepAlive,
       receiveMaximum: Math.min(properties.receiveMaximum ?? 65_535, limits.INFLIGHT_MAX),
@@ -486,7 +489,7 @@ export interface SubscribeDecision {
  */
 export function receiveSubscribe(
   packet: SubscribePacket,
-  { protocolVersion, announced }: Pick<Client, 'protocolVersion' | 'announced'>,
+  { protocolVersion, announced, isBridge }: Pick<Client, 'protocolVersion' | 'announced' | 'isBridge'>,
   { named, unnamed }: HeldFilters,
   limits: Limits,
   permits: (filter: string) => boolean,
@@ -545,8 +548,8 @@ export function receiveSubscribe(
     granted.push({
       filter: request.filter,
       qos,
-      noLocal: request.noLocal,
-      retainAsPublished: request.retainAsPublished,
+      noLocal: request.noLocal || (isBridge && !isShared(request.filter)),
+      retainAsPublished: request.retainAsPublished || isBridge,
       retainHandling: request.retainHandling,
       subscriptionIdentifier,
     })

@@ -101,7 +101,7 @@ export interface Announced {
 export function decodeConnect(reader: Reader, announced: Announced): ConnectPacket {
   const name = reader.text()
   const level = reader.byte()
-  // The high bit marks a bridge: mosquitto sets it, and its peers look away.
+  // The high bit marks a bridge: mosquitto sets it.
   const protocolVersion = level & 0x7f
   announced.version = protocolVersion >= 5 ? 5 : 4
   if (name !== 'MQTT' || (protocolVersion !== 4 && protocolVersion !== 5)) {

@@ -21,6 +21,7 @@ export const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client =>
   protocolVersion,
   protocol: protocolIndex(protocolVersion, false),
   cleanStart: false,
+  isBridge: false,
   sessionExpiryInterval: 100,
   keepAlive: 0,
   receiveMaximum,

@@ -216,8 +216,8 @@ describe('PUBLISH', () => {
 })
 
 describe('SUBSCRIBE and UNSUBSCRIBE', () => {
-  const five = { protocolVersion: 5, announced } as const
-  const four = { protocolVersion: 4, announced } as const
+  const five = { protocolVersion: 5, announced, isBridge: false } as const
+  const four = { protocolVersion: 4, announced, isBridge: false } as const
   const none = { named: new Set<string>(), unnamed: 0 }
   const packet = (filters: readonly string[], qos: 0 | 1 | 2 = 2): SubscribePacket => ({
     type: 'subscribe',
@@ -240,6 +240,24 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   test('3.1.1 knows one failure', () => {
     expect(receiveSubscribe(packet(['ok', 'no'], 0), four, none, limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
   })
+
+  test.each([
+    [4, true],
+    [5, false], // asks for itself
+  ] as const)(
+    'of a client of version %i with the bridge bit, what it publishes does not come back and RETAIN stays as it was: %s',
+    (protocolVersion, expected) => {
+      const { isBridge } = clientOf(connect({ protocolVersion, bridge: true }))
+      const request = packet(['a', '$share/g/b'])
+      const plain = { ...request, filters: request.filters.map((each) => ({ ...each, retainAsPublished: false })) }
+      expect(receiveSubscribe(plain, { protocolVersion, announced, isBridge }, none, limits, () => true)).toMatchObject({
+        granted: [
+          { noLocal: expected, retainAsPublished: expected },
+          { noLocal: false, retainAsPublished: expected },
+        ],
+      })
+    },
+  )
 
   test('the same filter twice in one packet is one subscription', () => {
     const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, none, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)

@@ -1,0 +1,143 @@
+/** mosquitto as an edge broker, with the configurations of docs/edge-bridge.md, between its clients and ours. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type Stack, startStack } from '../support/stack.ts'
+import { freePort, listening } from '../wire/mosquitto.ts'
+import { onPath, Program } from '../wire/programs.ts'
+import { OpensslAuthority } from './certificates.ts'
+import { JsClient } from './mqttjs.ts'
+import { allow, put, registerAuthority, registerClient } from './registered.ts'
+
+const page = readFileSync(join(dirname(dirname(import.meta.dirname)), 'docs/edge-bridge.md'), 'utf8')
+const missing = onPath('mosquitto') === undefined ? 'mosquitto' : OpensslAuthority.isInstalled ? undefined : 'openssl'
+const needed = missing === undefined ? test : test.skip
+const why = missing === undefined ? '' : ` [skipped: ${missing} is not installed]`
+const versions = ['mqttv311', 'mqttv50'] as const
+
+/** A site: a mosquitto with the page's configuration. */
+class Edge {
+  readonly name: string
+  readonly #folder = mkdtempSync(join(tmpdir(), 'loggerhead-edge-'))
+  #program: Program | undefined
+  #port = 0
+
+  private constructor(name: string) {
+    this.name = name
+  }
+
+  static async start(version: (typeof versions)[number]): Promise<Edge> {
+    const edge = new Edge(`edge-${version}`)
+    const pair = await registerClient(stack, authority, edge.name, { type: 'edge' })
+    edge.#port = await freePort()
+    const [, written] = new RegExp(`^\`\`\`conf ${version}\n([^]*?)^\`\`\``, 'm').exec(page) ?? []
+    let configuration = written ?? ''
+    for (const [example, real] of [
+      ['listener 1883', `listener ${edge.#port} 127.0.0.1`],
+      ['mqtt.example.com:8883', `localhost:${stack.ports.mqtts}`],
+      ['/var/lib/mosquitto/', `${edge.#folder}/`],
+      ['/etc/mosquitto/certs/ca.pem', stack.certificates.ca],
+      ['/etc/mosquitto/certs/edge-1.pem', pair.certificateFile],
+      ['/etc/mosquitto/certs/edge-1.key', pair.keyFile],
+      ['edge-1', edge.name],
+    ] as const) {
+      if (!configuration.includes(example)) throw new Error(`the configuration of ${version} in docs/edge-bridge.md has no ${example}`)
+      configuration = configuration.replaceAll(example, real)
+    }
+    // Started by root, mosquitto would go on as a user who may not read the keys.
+    writeFileSync(join(edge.#folder, 'mosquitto.conf'), `${configuration}\nuser ${userInfo().username}\n`)
+    await edge.#run()
+    return edge
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${this.#port}`
+  }
+
+  async #run(): Promise<void> {
+    this.#program = new Program(onPath('mosquitto') ?? 'mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], { deadlineMs: 300_000 })
+    await listening({ host: '127.0.0.1', port: this.#port }, 10_000)
+  }
+
+  async remove(): Promise<void> {
+    this.#program?.kill('SIGTERM')
+    await this.#program?.ended
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+let stack: Stack
+let authority: OpensslAuthority
+const edges = new Map<string, Edge>()
+
+beforeAll(async () => {
+  if (missing !== undefined) return
+  stack = await startStack()
+  authority = await OpensslAuthority.make('Edge Test CA')
+  await registerAuthority(stack, 'edge-test-ca', authority)
+  await put(stack, 'clientGroups/edges', { query: 'attributes.type = "edge"' })
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the syntax of templates
+  await put(stack, 'topicSpaces/edges', { topicTemplates: ['sites/${client.authenticationName}/#', 'shared/#'] })
+  await allow(stack, 'edges-publish', 'edges', 'edges', 'Publisher')
+  await allow(stack, 'edges-subscribe', 'edges', 'edges', 'Subscriber')
+  for (const version of versions) edges.set(version, await Edge.start(version))
+}, 120_000)
+
+afterAll(async () => {
+  for (const edge of edges.values()) await edge.remove()
+  authority?.remove()
+  await stack?.stop()
+}, 60_000)
+
+const five = { protocolVersion: 5 } as const
+const here = (options = {}): Promise<JsClient> => JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { ...five, ...options })
+const said = (client: JsClient, topic: string) => client.arrived.filter((each) => each.topic === topic).map(({ payload }) => payload.toString())
+
+needed.each(versions)(
+  `a bridge of mosquitto, %s, with a client certificate: each QoS both ways, what is retained stays so, and nothing goes in circles${why}`,
+  async (version) => {
+    const edge = edges.get(version) as Edge
+    const site = `sites/${edge.name}`
+    const [there, cloud] = [await JsClient.connect(edge.url, five), await here()]
+    await cloud.client.publishAsync(`${site}/commands/config`, 'kept', { qos: 1, retain: true })
+    await there.subscribe('#', 2)
+    await there.until('the bridge has subscribed, and brings what is retained', () => said(there, 'commands/config').length > 0, 40_000)
+    await cloud.subscribe(`${site}/#`, 2)
+    await cloud.subscribe('shared/#', 2)
+    for (const qos of [0, 1, 2] as const) {
+      await there.client.publishAsync(`telemetry/${qos}`, 'up', { qos })
+      await cloud.client.publishAsync(`${site}/commands/${qos}`, 'down', { qos })
+    }
+    const carried = (client: JsClient, prefix: string) =>
+      client.arrived.filter(({ topic }) => topic.startsWith(prefix) && /\d$/.test(topic)).map(({ topic, packet }) => [topic.slice(prefix.length), packet.qos])
+    await cloud.until('telemetry', () => carried(cloud, `${site}/telemetry/`).length === 3)
+    await there.until('commands', () => carried(there, 'commands/').length === 3)
+    for (const arrived of [carried(cloud, `${site}/telemetry/`), carried(there, 'commands/')]) {
+      expect(arrived.sort()).toEqual([
+        ['0', 0],
+        ['1', 1],
+        ['2', 2],
+      ])
+    }
+
+    // A copy that came back would stand before what is answered on the same topic.
+    const topic = `shared/${version}`
+    await there.client.publishAsync(topic, 'from the edge', { qos: 1 })
+    await cloud.until('the edge', () => said(cloud, topic).length === 1)
+    await cloud.client.publishAsync(topic, 'from here', { qos: 1 })
+    await there.until('here', () => said(there, topic).includes('from here'))
+    await there.client.publishAsync(topic, 'last', { qos: 1 })
+    await cloud.until('the last', () => said(cloud, topic).includes('last'))
+    expect([said(there, topic), said(cloud, topic)]).toEqual(Array(2).fill(['from the edge', 'from here', 'last']))
+
+    await there.client.publishAsync('telemetry/state', 'on', { qos: 1, retain: true })
+    await cloud.until('the state', () => said(cloud, `${site}/telemetry/state`).length === 1)
+    const [late, lateThere] = [await here(), await JsClient.connect(edge.url, five)]
+    await late.subscribe(`${site}/telemetry/state`)
+    await lateThere.subscribe('commands/config')
+    for (const client of [late, lateThere]) expect((await client.next()).packet.retain).toBe(true)
+    for (const client of [there, cloud, late, lateThere]) await client.end()
+  },
+  90_000,
+)
