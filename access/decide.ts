@@ -232,6 +232,16 @@ function build(rules: readonly Rule[], principal: Principal): Access {
   return access
 }
 
+/** Whether the subscription may be held: one with a replay that stands beside its filter takes what `$replay` before it would. */
+export function maySubscribeTo(
+  rules: Rules,
+  principal: Principal,
+  { filter, replay }: { readonly filter: string; readonly replay: { readonly to: unknown } | null },
+): boolean {
+  if (!replay || asksForReplay(filter)) return rules.maySubscribe(principal, filter).allowed
+  return rules.mayReplay(principal, filter).allowed && (replay.to !== null || rules.maySubscribe(principal, filter).allowed)
+}
+
 const compiled = new WeakMap<RegistryView, CompiledRules>()
 
 /** The rules of the view as it stands; the same object while groups, spaces, bindings and the namespace's settings do not change. */

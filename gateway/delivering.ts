@@ -50,6 +50,7 @@ export class Delivering {
   #owed: Owed | null = null
   #direct: Direct | null = null
   readonly #pages = new HeldPages()
+  #isClosed = false
   /** By source shard: the last request for retained messages that was answered in full. */
   readonly #retainedTo = new Map<number, number>()
   /** Numbered messages of a session that ends with its connection: they go the way of its direct ones. */
@@ -111,6 +112,7 @@ export class Delivering {
 
   /** The connection is over. */
   close(): void {
+    this.#isClosed = true
     this.#pages.clear()
     this.#spans?.close()
   }
@@ -118,7 +120,8 @@ export class Delivering {
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
     // What is retained on the topic came before it.
     if (!this.#pages.isEmpty) for (const held of this.#pages.take(message.topic)) this.#handOn(held, nowMs)
-    if (receiver.number >= 0 && !this.#lent) this.#deliverOwed(message, receiver, nowMs)
+    if (receiver.number >= 0 && receiver.qos === 0) this.#deliverOwedOnce(message, receiver, nowMs)
+    else if (receiver.number >= 0 && !this.#lent) this.#deliverOwed(message, receiver, nowMs)
     else if (receiver.qos === 0) this.#deliverAtMostOnce(message, receiver, nowMs)
     else this.#deliverDirect(message, receiver, nowMs)
   }
@@ -200,6 +203,27 @@ export class Delivering {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
     }
+  }
+
+  /** A numbered message at QoS 0, as replays have them: it goes out as the network takes it, and is done with that. */
+  #deliverOwedOnce(message: Outgoing, receiver: Receiver, nowMs: number): void {
+    const { number } = receiver
+    const taken = this.#lent ? this.#lent.take(number) : this.#takeOwed(number)
+    if (taken === 'done') this.#owner.onDone(number, AckOutcome.acknowledged)
+    if (taken !== 'new') return
+    this.#pages.add([{ message, receiver }], () => {
+      if (this.#isClosed) return
+      if (this.#lent) this.#lent.drop(number)
+      else this.#owed?.drop(number)
+      this.#owner.onDone(number, AckOutcome.acknowledged)
+    })
+    this.onRoom(nowMs)
+  }
+
+  #takeOwed(number: number): 'new' | 'known' | 'done' {
+    this.#owed ??= new Owed()
+    const taken = this.#owed.take(number, 0)
+    return typeof taken === 'number' ? 'new' : taken
   }
 
   #deliverOwed(message: Outgoing, receiver: Receiver, nowMs: number): void {

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { type Authentication, authenticate, type Credentials, stillValid, type Validity } from '../access/authenticate.ts'
-import { compileRules, type Rules } from '../access/decide.ts'
+import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
 import type { Evidence, Question } from '../access/evidence.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import { defaultAudiences } from '../access/token-settings.ts'
@@ -19,7 +19,7 @@ import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
-import type { Detached, SubscriptionRequest } from '../schemas/records.ts'
+import type { Detached, ReplayRequest, SubscriptionRequest } from '../schemas/records.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import { Attachment } from './attachment.ts'
 import { Audit } from './audit.ts'
@@ -475,8 +475,12 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return this.#rules.mayPublish(principal, topic).allowed ? 'allowed' : 'denied'
   }
 
-  maySubscribe(principal: Principal, filter: string): boolean {
-    return this.#rules.maySubscribe(principal, filter).allowed
+  maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean {
+    return maySubscribeTo(this.#rules, principal, { filter, replay })
+  }
+
+  mayHold(principal: Principal, filter: string): boolean {
+    return this.#rules.maySubscribe(principal, filter).allowed || this.#rules.mayReplay(principal, filter).allowed
   }
 
   partitionOf(_topic: string, key: Buffer): number {

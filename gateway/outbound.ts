@@ -14,9 +14,12 @@ export const packetIdOf = (number: number): number => 1 + (number % packetIdMax)
 /** How far a message in flight is: QoS 1 waits for PUBACK; QoS 2 for PUBREC, then for leave to release, then for PUBCOMP. */
 export type Flight = 'puback' | 'pubrec' | 'release' | 'pubcomp'
 
+/** One at QoS 0 waits for nothing of its client's, but for room. */
+const unwritten = 'unwritten'
+
 interface Numbered {
   readonly number: number
-  flight: Flight
+  flight: Flight | typeof unwritten
 }
 
 /** QoS 1 and 2 messages that the client's shard owner has numbered. */
@@ -29,17 +32,18 @@ export class Owed {
   }
 
   /** Takes a number in: its packet id, `known` when it is on its way on this connection, `done` when it was acknowledged here. */
-  take(number: number, qos: 1 | 2): number | 'known' | 'done' {
+  take(number: number, qos: 0 | 1 | 2): number | 'known' | 'done' {
     const packetId = packetIdOf(number)
     if (number < this.#sent) return this.#numbers.get(packetId)?.number === number ? 'known' : 'done'
     this.#sent = number + 1
-    this.#numbers.set(packetId, { number, flight: qos === 1 ? 'puback' : 'pubrec' })
+    this.#numbers.set(packetId, { number, flight: qos === 0 ? unwritten : qos === 1 ? 'puback' : 'pubrec' })
     return packetId
   }
 
   /** What the packet id in flight waits for; null when none is. */
   flight(packetId: number): Flight | null {
-    return this.#numbers.get(packetId)?.flight ?? null
+    const flight = this.#numbers.get(packetId)?.flight ?? null
+    return flight === unwritten ? null : flight
   }
 
   /** The client has received it (PUBREC): its number. */
@@ -68,7 +72,7 @@ export class Owed {
     return numbered.number
   }
 
-  /** Done without the client: expired or too large. */
+  /** Done without the client: expired, too large, or at QoS 0. */
   drop(number: number): void {
     this.#numbers.delete(packetIdOf(number))
   }

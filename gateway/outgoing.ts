@@ -12,6 +12,7 @@ const copiedMax = 4096
 /** Heap that a user property takes besides its text, bytes: its place, its object and the heads of two strings. */
 const userPropertyOverhead = 80
 
+const noMarks: UserProperties = []
 const noAlias: AliasUse = { topicAlias: 0, topicKnown: false }
 
 /** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
@@ -36,17 +37,19 @@ export class Outgoing {
   /** Seconds left that the encoded bytes tell; encoded again when that changes. */
   #expiryTold = -1
 
-  /** Copies what it needs: `message` may be a view into a batch. */
-  constructor(message: Message, trace: TracedDelivery | null = null) {
+  /** Copies what it needs: `message` may be a view into a batch. `marks` follow its user properties. `isPast`: it does not expire. */
+  constructor(message: Message, trace: TracedDelivery | null = null, marks: UserProperties = noMarks, isPast = false) {
     this.trace = trace
     this.topic = message.topic
-    this.expiresAt = message.messageExpiryInterval === null ? null : message.receivedAt + message.messageExpiryInterval * 1000
+    // The interval says how long a message is news: who asked for the past has it all.
+    this.expiresAt = message.messageExpiryInterval === null || isPast ? null : message.receivedAt + message.messageExpiryInterval * 1000
     this.size = sizeOf(message)
+    const added = trace?.traceparent ? [...marks, ['traceparent', trace.traceparent] as const] : marks
     this.#message = {
       ...message,
       payload: Buffer.from(message.payload),
       correlationData: message.correlationData && Buffer.from(message.correlationData),
-      userProperties: trace?.traceparent ? [...message.userProperties, { name: 'traceparent', value: trace.traceparent }] : message.userProperties,
+      userProperties: added.length === 0 ? message.userProperties : [...message.userProperties, ...added.map(([name, value]) => ({ name, value }))],
     }
   }
 

@@ -2,6 +2,7 @@
  * The protocol of one connection as decisions: given what is known and a packet, what is to be done. No socket, no
  * clock, no log; connection.ts carries the decisions out.
  */
+import { asksForReplay, withoutReplay } from '../history/replay-range.ts'
 import type {
   AckPacket,
   ConnackPacket,
@@ -18,12 +19,13 @@ import type {
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import { writePacket } from '../mqtt/writer.ts'
-import type { SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { ReplayRequest, SubscriptionRequest, Will } from '../schemas/records.ts'
 import { type ProtocolIndex, protocolIndex } from '../telemetry/dimensions.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { messageExcess } from './message-limits.ts'
 import { RefusalReason } from './refusal-reason.ts'
+import { readReplayProperties, replayOf, replayProblem } from './replay-request.ts'
 
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
@@ -314,8 +316,9 @@ export function topicLimit(topic: string, limits: Limits): 'TOPIC_LENGTH_MAX' | 
   return topic.length >= limits.TOPIC_LEVELS_MAX && levelCount(topic) > limits.TOPIC_LEVELS_MAX ? 'TOPIC_LEVELS_MAX' : null
 }
 
-/** The same for a filter; of a shared subscription, share name and filter each for itself. */
+/** The same for a filter; of a shared subscription, share name and filter each for itself; of a replay, the filter behind it. */
 function filterLimit(filter: string, limits: Limits): ReturnType<typeof topicLimit> {
+  if (asksForReplay(filter)) return topicLimit(withoutReplay(filter), limits)
   const shared = parseShared(filter)
   return shared ? (topicLimit(shared.filter, limits) ?? topicLimit(shared.group, limits)) : topicLimit(filter, limits)
 }
@@ -377,7 +380,8 @@ export function explanation(
   const problems: string[] = []
   for (const [index, code] of reasonCodes.entries()) {
     if (code < 0x80 || problems.length === explainedMax) continue
-    problems.push(`filter ${index + 1} ${topicFilterProblem(filters[index] as string) ?? `is refused: ${reasonName(code)}`}`)
+    const filter = filters[index] as string
+    problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, null) ?? `is refused: ${reasonName(code)}`}`)
   }
   return { properties: { reasonString: problems.join('; ') } }
 }
@@ -484,7 +488,7 @@ export interface SubscribeDecision {
 }
 
 /**
- * `permits` decides one filter; it is asked only for filters that are in order. One that is not among the named counts as new: it may
+ * `permits` decides one filter and what is replayed of it; it is asked only for filters that are in order. One that is not among the named counts as new: it may
  * be one of the unnamed, and the limit holds all the same.
  */
 export function receiveSubscribe(
@@ -492,7 +496,8 @@ export function receiveSubscribe(
   { protocolVersion, announced, isBridge }: Pick<Client, 'protocolVersion' | 'announced' | 'isBridge'>,
   { named, unnamed }: HeldFilters,
   limits: Limits,
-  permits: (filter: string) => boolean,
+  permits: (filter: string, replay: ReplayRequest | null) => boolean,
+  now: number,
 ): SubscribeDecision | End {
   const reasonCodes: number[] = []
   const judgements: number[] = []
@@ -512,18 +517,19 @@ export function receiveSubscribe(
     const refused = packet.filters.map(() => ReasonCode.ImplementationSpecificError)
     return { reasonCodes: refused, judgements: refused, granted, limits: reached, refusals: refused.map(() => RefusalReason.filterUserProperties) }
   }
+  const asked = protocolVersion === 5 ? readReplayProperties(userProperties ?? [], now) : null
   const judge = (filter: string, index: number): number => {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       return refusedFor(RefusalReason.filtersPerPacket, ReasonCode.QuotaExceeded)
     }
-    if (topicFilterProblem(filter)) return refusedFor(RefusalReason.filterInvalid, ReasonCode.TopicFilterInvalid)
+    if (topicFilterProblem(filter) ?? replayProblem(filter, asked)) return refusedFor(RefusalReason.filterInvalid, ReasonCode.TopicFilterInvalid)
     const limit = filterLimit(filter, limits)
     if (limit) {
       reached.push(limit)
       return refusedFor(RefusalReason.filterAboveLimit, ReasonCode.TopicFilterInvalid)
     }
-    if (!permits(filter)) return refusedFor(RefusalReason.filterNotPermitted, ReasonCode.NotAuthorized)
+    if (!permits(filter, replayOf(filter, asked, now))) return refusedFor(RefusalReason.filterNotPermitted, ReasonCode.NotAuthorized)
     if (!named.has(filter) && !added.has(filter) && named.size + unnamed + added.size >= limits.SUBSCRIPTIONS_PER_SESSION_MAX) {
       reached.push('SUBSCRIPTIONS_PER_SESSION_MAX')
       return refusedFor(RefusalReason.subscriptionsPerSession, ReasonCode.QuotaExceeded)
@@ -552,6 +558,7 @@ export function receiveSubscribe(
       retainAsPublished: request.retainAsPublished || isBridge,
       retainHandling: request.retainHandling,
       subscriptionIdentifier,
+      replay: replayOf(request.filter, asked, now),
     })
   }
   return { reasonCodes, judgements, granted, limits: reached, refusals }

@@ -3,9 +3,9 @@
  * share a bucket: the namespace's rate is each gateway's own.
  */
 import { LRUCache } from 'lru-cache'
+import { TokenBucket, unlimited } from '../log/token-bucket.ts'
 import { bytesPerSecondLeast } from '../model/namespace-limits.ts'
 import type { Settings, Values } from '../settings/setting.ts'
-import { TokenBucket, unlimited } from './token-bucket.ts'
 
 /** Event Grid's names of what is throttled (its metric Mqtt.ThrottlingEnforcements), and one that it has no name for: connects of one session. */
 export const throttleTypes = [

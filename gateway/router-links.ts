@@ -1,6 +1,7 @@
 /** The routers' streams: hands what they bring to the connections, and tells them what became of it. */
 import type { Duplex } from 'node:stream'
 import type { Logger } from 'pino'
+import { isReplayed, shardOfSource } from '../model/session-queue.ts'
 import { FrameLink } from '../proto/delivery.ts'
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -11,6 +12,7 @@ import { DisconnectionReason, ended } from './disconnection.ts'
 import type { HeldMessage } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Outgoing } from './outgoing.ts'
+import { replayMarks } from './provenance.ts'
 import { Shards } from './shards.ts'
 
 /** What the links need of the gateway. */
@@ -248,6 +250,7 @@ export class RouterLinks {
   #read({ value, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
     try {
       const message = decodeMessage(value)
+      if (isReplayed(source)) return new Outgoing(message, null, replayMarks(shardOfSource(source), offset, message.receivedAt), true)
       const isTraced = tracing?.isChosen(message) ?? false
       const properties = isTraced ? message.userProperties.map(({ name, value }) => [name, value] as const) : []
       return new Outgoing(message, isTraced && tracing ? tracing.delivery(message, properties) : null)

@@ -2,7 +2,7 @@ import type { Principal } from '../access/principal.ts'
 import type { AppendError } from '../log/log.ts'
 import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { SubscriptionRequest } from '../schemas/records.ts'
+import type { ReplayRequest, SubscriptionRequest } from '../schemas/records.ts'
 import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
@@ -20,7 +20,9 @@ export interface SubscribeHost {
   /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
   readonly logIsFull: boolean
   now(): number
-  maySubscribe(principal: Principal, filter: string): boolean
+  maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean
+  /** Whether a filter may stay. What of its past its session asked for only the session's owner knows, who has the last word. */
+  mayHold(principal: Principal, filter: string): boolean
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
   /** Takes back what `subscribe` may have put into the log: it stands behind that there. */
@@ -74,7 +76,7 @@ export class Subscribing {
     if (!host.registryIsCurrent) return this.#waitOrRefuse(packet)
     this.#staleSince = null
     const { named } = this.#held
-    const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter) => this.#mayBeHeld(filter))
+    const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter, replay) => this.#maySubscribe(filter, replay), host.now())
     if ('do' in decision) {
       host.metrics.refused(RefusalReason.subscribeMisused)
       return decision
@@ -180,12 +182,12 @@ export class Subscribing {
   }
 
   areAllPermitted(): boolean {
-    for (const filter of this.#held.named) if (!this.#host.maySubscribe(this.#owner.principal, filter)) return false
+    for (const filter of this.#held.named) if (!this.#host.mayHold(this.#owner.principal, filter)) return false
     return true
   }
 
-  #mayBeHeld(filter: string): boolean {
-    const isAllowed = this.#host.maySubscribe(this.#owner.principal, filter)
+  #maySubscribe(filter: string, replay: ReplayRequest | null): boolean {
+    const isAllowed = this.#host.maySubscribe(this.#owner.principal, filter, replay)
     if (!isAllowed) this.#owner.onFilterRefused(filter)
     return isAllowed
   }

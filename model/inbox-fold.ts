@@ -3,10 +3,23 @@
  * sessions that the `sessions` fold holds; being ahead of it there is harmless (sessions are told apart by their begin),
  * being behind is not, so the caller applies `sessions` up to an Indexed record's sessionsOffset first.
  */
-import type { Acknowledged, AnyRecord, Chosen, Dropped, IndexEntry, Indexed, IndexedRetained, IndexReceiver, Progress, Reassigned } from '../schemas/records.ts'
+import type {
+  Acknowledged,
+  AnyRecord,
+  Chosen,
+  Dropped,
+  IndexEntry,
+  Indexed,
+  IndexedRetained,
+  IndexReceiver,
+  Progress,
+  Reassigned,
+  Replayed,
+} from '../schemas/records.ts'
+import { advanced, newReplay, type Replay, takesLive } from './replay.ts'
 import type { Session } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
-import { type QueueEntry, retainedSource, SessionQueue } from './session-queue.ts'
+import { markerSource, type QueueEntry, replayedSource, retainedSource, SessionQueue } from './session-queue.ts'
 
 /** Parts of a stretch that wait for the last one. */
 interface Pending {
@@ -64,6 +77,8 @@ export class InboxFold {
   readonly retainedHighWaters: number[]
   /** By source shard and request. */
   readonly #openRequests: Map<number, OpenRequest>[]
+  /** Replays that join, and may have done so since. */
+  readonly #joining = new Set<Replay>()
   /** Queues of sessions that are over: what shared subscriptions gave them belongs to other members. */
   readonly #over = new Map<string, Over>()
   /** Of those, the ones that may hold something since the last `takeOrphans`. */
@@ -82,8 +97,10 @@ export class InboxFold {
     this.#openRequests = Array.from({ length: shards }, () => new Map())
   }
 
-  /** True while parts of a stretch wait for the rest: what a snapshot of this moment would lose. */
+  /** True while parts of a stretch wait for the rest, or a replay joins: what a snapshot of this moment would lose. */
   get isBetweenParts(): boolean {
+    for (const replay of this.#joining) if (replay.phase !== 'joining') this.#joining.delete(replay)
+    if (this.#joining.size > 0) return true
     return this.#pending.size > 0 || this.#openRequests.some((requests) => [...requests].some(([at, request]) => this.#isWanted(at, request)))
   }
 
@@ -111,6 +128,8 @@ export class InboxFold {
         return []
       case 'Reassigned':
         return this.#isStale(record.value) ? [] : this.#reassigned(record.value)
+      case 'Replayed':
+        return this.#isStale(record.value) ? [] : this.#replayed(offset, record.value)
       case 'Chosen':
         if (!this.#isStale(record.value)) this.recall(offset, record.value)
         return []
@@ -216,6 +235,7 @@ export class InboxFold {
 
   /** The session is over; what is folded of it from now on joins what it was owed. */
   adopt(clientId: string, session: number, queue: SessionQueue): void {
+    for (const replay of queue.replays?.values() ?? []) this.#joining.delete(replay)
     const over: Over = { clientId, session, queue }
     this.#over.delete(keyOf(clientId, session))
     this.#over.set(keyOf(clientId, session), over)
@@ -280,10 +300,39 @@ export class InboxFold {
     return [...touched]
   }
 
+  #replayed(offset: number, record: Replayed): readonly Session[] {
+    const session = this.#session(record.clientId, record.session)
+    const queue = this.#queueOf(record, session)
+    if (record.phase === 'gone') {
+      const known = queue.replays?.get(record.replay)
+      if (known) this.#joining.delete(known)
+      queue.replays?.delete(record.replay)
+      return session ? [session] : []
+    }
+    queue.replays ??= new Map()
+    const replay = queue.replays.get(record.replay) ?? newReplay(record.replay)
+    queue.replays.set(record.replay, replay)
+    const { subscriptionIdentifiers, at } = record
+    for (const { source, size, qos, retain, offset } of record.entries) {
+      const owed = { source: replayedSource(source), offset, size, expiresAt: 0, qos: qos as 0 | 1 | 2, retain, subscriptionIdentifiers, group: null, at }
+      queue.push(owed)
+    }
+    const before = replay.phase
+    const live = advanced(replay, record, this.highWaters)
+    if (replay.phase === 'joining' && session) this.#joining.add(replay)
+    if (replay.phase !== before && (replay.phase === 'live' || replay.phase === 'over')) {
+      const qos = record.qos as 0 | 1 | 2
+      queue.push({ source: markerSource(this.shard), offset, size: 0, expiresAt: 0, qos, retain: false, subscriptionIdentifiers, group: null, at })
+    }
+    for (const entry of live) queue.push(entry)
+    return session ? [session] : []
+  }
+
   /** Puts an entry into its receiver's queue; the session when it is alive. */
   #push(receiver: IndexReceiver, source: number, entry: Omit<IndexEntry, 'receivers'>, at: number): Session | undefined {
     const session = this.#session(receiver.clientId, receiver.session)
-    this.#queueOf(receiver, session).push({
+    const queue = this.#queueOf(receiver, session)
+    const owed: Omit<QueueEntry, 'number'> = {
       source,
       offset: entry.offset,
       size: entry.size,
@@ -293,12 +342,13 @@ export class InboxFold {
       subscriptionIdentifiers: receiver.subscriptionIdentifiers,
       group: receiver.group,
       at,
-    })
+    }
+    if (receiver.replay === null || takesLive(queue.replays?.get(receiver.replay), owed)) queue.push(owed)
     return session
   }
 
   /** Of a session that is over too: its numbers go on, so that what is journaled of them means the same to a successor. */
-  #queueOf({ clientId, session: id }: IndexReceiver, session: Session | undefined): SessionQueue {
+  #queueOf({ clientId, session: id }: Pick<IndexReceiver, 'clientId' | 'session'>, session: Session | undefined): SessionQueue {
     if (session) return session.queue
     const over = this.#over.get(keyOf(clientId, id))
     if (over) {

@@ -13,6 +13,7 @@ import type {
   Released,
   SessionEnded,
   Subscribed,
+  SubscriptionRequest,
   Unsubscribed,
   WillDue,
   WillFired,
@@ -193,7 +194,13 @@ export class SessionFold {
       // An earlier request that is not served yet stays owed, whatever this one asks.
       const subscription: Subscription = isOwed
         ? { ...request, epoch: record.epoch, retainedAt: offset, retainedSince: record.at }
-        : { ...request, epoch: record.epoch, retainedAt: before?.retainedAt ?? null, retainedSince: before?.retainedSince ?? null }
+        : {
+            ...request,
+            epoch: record.epoch,
+            retainedAt: before?.retainedAt ?? null,
+            retainedSince: before?.retainedSince ?? null,
+            replayAt: request.replay ? offset : null,
+          }
       session.subscriptions.set(request.filter, subscription)
       added.push(subscription)
       if (isOwed) retained.push(subscription)
@@ -330,8 +337,9 @@ function isOwner(session: Session, record: Attached): boolean {
   return before === '' || now === '' || (before === 'anonymous') === (now === 'anonymous')
 }
 
-/** Section 3.8.3.1: retain handling 1 only brings what is retained when the subscription did not exist; shared ones are never sent any. */
-function isOwedRetained({ filter, retainHandling }: { readonly filter: string; readonly retainHandling: number }, existed: boolean): boolean {
+/** Section 3.8.3.1: retain handling 1 only brings what is retained when the subscription did not exist; shared ones are never sent any, and a replay brings what was published. */
+function isOwedRetained({ filter, retainHandling, replay }: SubscriptionRequest, existed: boolean): boolean {
+  if (replay) return false
   if (retainHandling === 2 || (retainHandling === 1 && existed)) return false // [MQTT-3.3.1-10], [MQTT-3.3.1-11]
   return parseShared(filter) === null
 }

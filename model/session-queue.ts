@@ -4,16 +4,30 @@
  * The cursor is the lowest number that is not done.
  */
 
+import type { Replay } from './replay.ts'
+
 /** Added to a source shard's number: the position is one of its `retained` partition, not of `messages`. */
 const retainedFlag = 0x8000
 
+/** Added likewise: the message was published before its receiver asked, and is marked as replayed. */
+const replayedFlag = 0x4000
+/** Added likewise: the position is one of `inbox`, a Replayed record, of which the end marker is made. */
+const markerFlag = 0x2000
+const flags = retainedFlag | replayedFlag | markerFlag
+
 export const retainedSource = (shard: number): number => shard | retainedFlag
+export const replayedSource = (shard: number): number => shard | replayedFlag
+export const markerSource = (shard: number): number => shard | markerFlag
+/** The shard whose partition is meant, whatever the topic. */
+export const shardOfSource = (source: number): number => source & ~flags
+export const isReplayed = (source: number): boolean => (source & replayedFlag) !== 0
+export const isMarker = (source: number): boolean => (source & markerFlag) !== 0
 /** The shard whose `retained` partition is meant; undefined when it is `messages`. */
 export const retainedShard = (source: number): number | undefined => (source & retainedFlag ? source & ~retainedFlag : undefined)
 
 export interface QueueEntry {
   readonly number: number
-  /** Shard whose `messages` partition holds the message, or `retainedSource` of it. */
+  /** Shard whose `messages` partition holds the message, or `retainedSource`, `replayedSource` or `markerSource` of it. */
   readonly source: number
   readonly offset: number
   /** Bytes of the log record's value. */
@@ -51,6 +65,8 @@ export class SessionQueue {
   bytes = 0
   /** A shared subscription has given it something. */
   wasShared = false
+  /** By offset of the Subscribed record that asked; null before the first. */
+  replays: Map<number, Replay> | null = null
   readonly #done = new Set<number>()
   /** QoS 2 numbers that the client has received and that are not done; true once a record says so. */
   readonly #received = new Map<number, boolean>()

@@ -11,6 +11,8 @@ export interface Subscription extends SubscriptionRequest {
   readonly retainedSince?: number | null
   /** The attach that it was made under, as an offset in `sessions`. */
   readonly epoch?: number
+  /** Offset of the Subscribed record that asked for its replay; none when none did. */
+  readonly replayAt?: number | null
 }
 
 /** Attributes that came with a credential, for clients that are not in the registry. */

@@ -3,6 +3,7 @@ import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage, QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/records.ts'
 import type { InboxFold } from './inbox-fold.ts'
 import { PacketUses } from './packet-uses.ts'
+import { replayState, restoredReplay } from './replay.ts'
 import { Session, type Subscription } from './session.ts'
 import type { SessionFold } from './session-fold.ts'
 import { SessionQueue } from './session-queue.ts'
@@ -40,6 +41,7 @@ export function sessionState(session: Session): SessionState {
     uses: session.uses?.encode() ?? noUses,
     vouchedBy: session.vouchedBy,
     ownerKind: session.ownerKind,
+    replays: [...(queue.replays?.values() ?? [])].map(replayState),
   }
 }
 
@@ -48,6 +50,7 @@ const subscriptionState = (subscription: Subscription): SessionSubscription => (
   retainedAt: subscription.retainedAt ?? null,
   retainedSince: subscription.retainedSince ?? null,
   epoch: subscription.epoch ?? -1,
+  replayAt: subscription.replayAt ?? null,
 })
 
 /** The session without its queue. */
@@ -80,6 +83,7 @@ function restoreQueue(queue: SessionQueue, state: SessionState): void {
   for (const entry of state.queue) queue.restore({ ...entry, expiresAt: entry.expiresAt ?? 0, qos: entry.qos as 0 | 1 | 2 })
   queue.advance(state.cursor, state.above, state.sent, state.received)
   if (queue.next < state.next) queue.skipTo(state.next)
+  for (const replay of state.replays) queue.replays = (queue.replays ?? new Map()).set(replay.replay, restoredReplay(replay))
 }
 
 /** Queue entries in one SessionState at most: a long queue takes several in a row, so that no record outgrows the topic's limit. */
@@ -91,7 +95,17 @@ function* sessionStates(session: Session): Generator<SessionState> {
   const { queue } = state
   yield queue.length <= entriesPerState ? state : { ...state, queue: queue.slice(0, entriesPerState) }
   for (let from = entriesPerState; from < queue.length; from += entriesPerState) {
-    yield { ...state, subscriptions: [], will: null, wills: [], above: [], received: [], uses: noUses, queue: queue.slice(from, from + entriesPerState) }
+    yield {
+      ...state,
+      subscriptions: [],
+      will: null,
+      wills: [],
+      above: [],
+      received: [],
+      uses: noUses,
+      replays: [],
+      queue: queue.slice(from, from + entriesPerState),
+    }
   }
 }
 

@@ -8,11 +8,11 @@ import type { Orphans } from '../model/inbox-fold.ts'
 import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
-import type { QueueEntry, SessionQueue } from '../model/session-queue.ts'
+import { isMarker, isReplayed, type QueueEntry, type SessionQueue } from '../model/session-queue.ts'
 import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
-import type { Attached, Attachment, GatewayIncarnation, RecordName, Records } from '../schemas/records.ts'
+import type { Attached, Attachment, GatewayIncarnation, RecordName, Records, ReplayRequest } from '../schemas/records.ts'
 import { ClientSession } from './client-session.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
@@ -30,7 +30,7 @@ export interface SessionJudge {
   /** Position in `registry` of the view that judges. */
   readonly position: number
   principalOf(session: SessionIdentity): Principal | undefined
-  mayReceive(principal: Principal, filter: string): boolean
+  mayReceive(principal: Principal, subscription: Pick<Subscription, 'filter' | 'replay'>): boolean
   mayPublish(principal: Principal, topic: string): boolean
 }
 
@@ -86,6 +86,8 @@ const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
 const noUses = Buffer.alloc(0)
+/** What a replayed message is judged by: that it is of the past. */
+const past: ReplayRequest = { from: '', to: '', client: null, speed: null }
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
 const filtersBytesMax = 64 * 1024
 
@@ -589,7 +591,7 @@ export class ClientShard {
     // Granted under a newer view than this router's: judged again once that has come.
     if (judge.position < session.judgedAt) return
     const principal = judge.principalOf(session)
-    const revoked = subscriptions.filter(({ filter }) => !principal || !judge.mayReceive(principal, filter))
+    const revoked = subscriptions.filter((subscription) => !principal || !judge.mayReceive(principal, subscription))
     if (revoked.length === 0) return
     this.#rejudged.set(session, Number.POSITIVE_INFINITY)
     this.#write('sessions', 'Unsubscribed', session.clientId, {
@@ -652,22 +654,27 @@ export class ClientShard {
         return
       }
       const trouble =
-        value === gone ? 'gone' : number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, value) ? 'unauthorized' : undefined
+        value === gone
+          ? 'gone'
+          : number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, entry.source, value)
+            ? 'unauthorized'
+            : undefined
       if (trouble !== undefined) {
         if (!this.#giveUp(client, number, trouble)) return
       } else if (value !== gone) {
-        const dup = client.sent(number)
         const { qos, retain, subscriptionIdentifiers } = entry
+        const dup = client.sent(number) && qos > 0 // [MQTT-3.3.1-2]
         const { connection } = session.attached as Attachment
         batch.add(gateway, entry.source, entry.offset, value, { connection, qos, dup, retain, number, subscriptionIdentifiers })
       }
     }
   }
 
-  #mayStillReceive(session: Session, value: Buffer): boolean {
+  #mayStillReceive(session: Session, source: number, value: Buffer): boolean {
     const judge = this.#options.judge()
     const principal = judge.principalOf(session)
-    return principal !== undefined && judge.mayReceive(principal, decodeMessage(value).topic)
+    if (!principal || isMarker(source)) return principal !== undefined
+    return judge.mayReceive(principal, { filter: decodeMessage(value).topic, replay: isReplayed(source) ? past : null })
   }
 
   #isExpired({ expiresAt }: QueueEntry): boolean {

@@ -1,4 +1,5 @@
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { unlimited } from '../log/token-bucket.ts'
 import { topicSettings } from '../log/topics.ts'
 import { type WhenQueueFull, whenQueueFull } from '../model/namespace-limits.ts'
 import { anyAge, type QueueLimits } from '../model/queue-limits.ts'
@@ -233,6 +234,35 @@ export const routerSettings = {
     outcome: 'a further one is answered with 503',
     metric: 'loggerhead_limit_reached_total{limit="PULL_RECEIVES_MAX"}',
   },
+  REPLAY_WINDOW_MESSAGES: {
+    kind: 'number',
+    default: 1_000,
+    min: 1,
+    max: 100_000,
+    unit: 'messages',
+    about: 'Messages that a session may be owed, or half its queue limit if that is less, before its replays wait for it',
+    outcome: 'the replay reads on when the client has acknowledged some',
+  },
+  REPLAY_RATE_MAX: {
+    kind: 'number',
+    default: 20_000,
+    min: 1,
+    max: unlimited,
+    unit: 'messages/s',
+    about: `Messages a second of one replay; ${unlimited} for no limit`,
+    outcome: 'the replay pauses until the average holds; one that is slower than what is published never joins it',
+    metric: 'loggerhead_replayed_messages_total',
+  },
+  ROUTER_REPLAY_RATE_MAX: {
+    kind: 'number',
+    default: 40_000,
+    min: 1,
+    max: unlimited,
+    unit: 'messages/s',
+    about: `Messages a second of all replays that one router runs for a namespace; ${unlimited} for no limit`,
+    outcome: 'replays pause in turn until the average holds',
+    metric: 'loggerhead_replayed_messages_total',
+  },
   SNAPSHOT_RECORDS: {
     kind: 'number',
     default: 50_000,
@@ -274,6 +304,10 @@ export interface RouterConfig {
   readonly subscriptionUnsettledMax: number
   readonly subscriptionAheadBytesMax: number
   readonly pullReceivesMax: number
+  readonly replayWindowMessages: number
+  /** Messages a second. */
+  readonly replayRate: number
+  readonly replayRouterRate: number
 }
 
 /** Reads the router's settings. Throws SettingError naming the variable. */
@@ -315,6 +349,9 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     subscriptionUnsettledMax: values.SUBSCRIPTION_UNSETTLED_MAX,
     subscriptionAheadBytesMax: values.SUBSCRIPTION_AHEAD_BYTES_MAX,
     pullReceivesMax: values.PULL_RECEIVES_MAX,
+    replayWindowMessages: values.REPLAY_WINDOW_MESSAGES,
+    replayRate: values.REPLAY_RATE_MAX,
+    replayRouterRate: values.ROUTER_REPLAY_RATE_MAX,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

@@ -119,6 +119,9 @@ export function createRouterMetrics(registry: Registry) {
       labelNames: ['route', 'shard', 'error'],
       registers,
     }),
+    replayed: new Counter({ name: 'loggerhead_replayed_messages_total', help: 'Messages of the past put into the queues of sessions that asked', registers }),
+    replayRead: new Counter({ name: 'loggerhead_replay_read_bytes_total', help: 'Bytes of messages read for replays', registers }),
+    replaysJoined: new Counter({ name: 'loggerhead_replays_joined_total', help: 'Replays that went on with what is published', registers }),
   }
 }
 

@@ -13,6 +13,7 @@ import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { Chosen, HeldMessage, SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
+import { Replays, type ReplaysOptions } from './replays.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
 import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
@@ -49,6 +50,7 @@ export interface OwnedShardOptions {
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble' | 'tracing'>
+  readonly replays: Pick<ReplaysOptions, 'turns' | 'limits' | 'counters' | 'roomOf' | 'remember' | 'onFailure' | 'index'>
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]
@@ -74,6 +76,7 @@ export class OwnedShard {
   readonly #fenced: Appender
   readonly #retained: RetainedStore
   readonly #requests: RetainedRequests
+  readonly #replays: Replays
   /** As the predecessor left them; undefined when there was none. */
   readonly #retainedFrom: readonly number[] | undefined
   #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
@@ -157,6 +160,11 @@ export class OwnedShard {
     return this.#fenced
   }
 
+  /** Replays of its sessions that have something to read still. */
+  get replayCount(): number {
+    return this.#replays.size
+  }
+
   /** What is retained on the shard's topics. */
   get retained(): RetainedStore['index'] {
     return this.#retained.index
@@ -215,6 +223,20 @@ export class OwnedShard {
       topics,
       sessionsPosition,
       onRefused,
+    })
+    this.#replays = new Replays({
+      ...options.replays,
+      shard,
+      term,
+      partitions,
+      fold: tail.folds[shard] as SessionFold,
+      log,
+      topics,
+      now,
+      append: (record) =>
+        appender.append(record, (error) => {
+          if (error) onRefused(error)
+        }),
     })
     this.source = new SourceShard({
       ...options.source,
@@ -325,6 +347,7 @@ export class OwnedShard {
     this.#lifecycle.applied(offset, changes)
     for (const change of changes) {
       this.client.changed(change)
+      this.#replays.changed(change)
       if (change.kind !== 'ended') continue
       this.#inbox.adopt(change.session.clientId, change.session.id, change.queue)
       this.client.giveOn(this.#inbox.takeOrphans())
@@ -349,9 +372,11 @@ export class OwnedShard {
       if (this.#isClosed) return
       for (const session of this.#inbox.apply(offset, record)) touched.add(session)
       if (record.name === 'Chosen') this.#chosen(record.value)
+      else if (record.name === 'Replayed' && record.value.shard === this.shard) this.#replays.folded(record.value)
     }
     if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
     if (touched.size > 0) this.client.touched([...touched])
+    for (const session of touched) this.#replays.touched(session)
     if ((this.#inbox.terms[this.shard] ?? -1) > this.term) this.#options.onSuperseded(this)
     this.client.giveOn(this.#inbox.takeOrphans())
   }
@@ -422,6 +447,7 @@ export class OwnedShard {
     this.#isClosed = true
     this.client.close()
     this.source.close()
+    this.#replays.close()
     this.#requests.close()
     this.#retained.close()
     await this.routes.close()

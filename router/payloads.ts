@@ -3,8 +3,9 @@
  * sessions that come back. A herd of them shares each read.
  */
 import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
-import { retainedShard } from '../model/session-queue.ts'
+import { isMarker, retainedShard, shardOfSource } from '../model/session-queue.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import { markerOf } from './replay-marker.ts'
 import { WaitingPositions } from './waiting-positions.ts'
 
 /** The log no longer holds it. */
@@ -36,12 +37,18 @@ class Partition {
   isReading = false
 }
 
-/** `messages`, and `retained` for positions of `retainedSource`. */
-export function withRetained(messages: Payloads, retained: Payloads): Pick<Payloads, 'get'> {
+/** What a position of a queue means: of `messages`, of `retained` for `retainedSource`, of `inbox` for `markerSource`. */
+export function bySource(messages: Payloads, retained: Payloads, inbox: Payloads): Pick<Payloads, 'get'> {
   return {
     get: (source, offset, whenRead) => {
+      if (isMarker(source)) {
+        const value = inbox.get(shardOfSource(source), offset, whenRead)
+        if (value === undefined || value === gone) return value
+        const record = decodeRecord(value)
+        return record.name === 'Replayed' ? markerOf(record.value) : gone
+      }
       const shard = retainedShard(source)
-      if (shard === undefined) return messages.get(source, offset, whenRead)
+      if (shard === undefined) return messages.get(shardOfSource(source), offset, whenRead)
       const value = retained.get(shard, offset, whenRead)
       if (value === undefined || value === gone) return value
       const record = decodeRecord(value)
@@ -78,6 +85,12 @@ export class Payloads {
     partition.tail.push(run)
     partition.tailBytes += run.bytes
     while (partition.tailBytes > this.#bytesMax && partition.tail.length > 1) partition.tailBytes -= (partition.tail.shift() as Run).bytes
+  }
+
+  /** Keeps some records of a partition that were read for somebody and will be sent soon; ascending. Copies what is a small part of its fetch. */
+  remember(partitionNumber: number, records: readonly LogRecord[]): void {
+    const run = runOf(records.map((record) => ({ ...record, key: null, value: record.value && Buffer.from(record.value) })))
+    if (run) this.#addReread(this.#partition(partitionNumber), run)
   }
 
   /** The record's value; `gone` when the log no longer holds it; undefined when it must be read first: then `whenRead` is called once. */
@@ -126,15 +139,17 @@ export class Payloads {
 
   #serve(partition: Partition, lowest: number, stretch: Stretch): void {
     const run = runOf(stretch.records)
-    if (run) {
-      partition.reread.push(run)
-      partition.rereadBytes += run.bytes
-      while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
-    }
+    if (run) this.#addReread(partition, run)
     // Somebody may have asked for an earlier one meanwhile: this read says nothing of it.
     partition.waiting.settle(lowest, Math.max(stretch.nextOffset, lowest + 1), (offset) => {
       if (!valueIn(run, offset)) rememberGone(partition, offset)
     })
+  }
+
+  #addReread(partition: Partition, run: Run): void {
+    partition.reread.push(run)
+    partition.rereadBytes += run.bytes
+    while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
   }
 
   #partition(number: number): Partition {
@@ -166,7 +181,16 @@ function valueIn(run: Run | undefined, offset: number): Buffer | undefined {
   if (!run || offset < run.first || offset > run.last) return undefined
   const direct = run.records[offset - run.first]
   if (direct?.offset === offset) return direct.value ?? undefined
-  return run.records.find((record) => record.offset === offset)?.value ?? undefined
+  let low = 0
+  let high = run.records.length - 1
+  while (low <= high) {
+    const middle = (low + high) >> 1
+    const record = run.records[middle] as LogRecord
+    if (record.offset === offset) return record.value ?? undefined
+    if (record.offset < offset) low = middle + 1
+    else high = middle - 1
+  }
+  return undefined
 }
 
 /** In runs read for different askers, in any order: few and large. */

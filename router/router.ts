@@ -4,7 +4,7 @@
  */
 
 import type { Logger } from 'pino'
-import { compileRules } from '../access/decide.ts'
+import { compileRules, maySubscribeTo } from '../access/decide.ts'
 import { principalOfSession } from '../access/principal.ts'
 import { deadLetterWaits } from '../events/dead-letter.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
@@ -32,11 +32,12 @@ import type { GatewayHandlers } from './gateway.ts'
 import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
-import { Payloads, withRetained } from './payloads.ts'
+import { bySource, Payloads } from './payloads.ts'
 import { deadLetterFolder } from './push/dead-letter-folder.ts'
 import { DeadLetterWriter } from './push/dead-letter-writer.ts'
 import { Pushers } from './push/pushers.ts'
 import { SubscriptionActionsApi } from './push/subscription-actions-api.ts'
+import { ReplayTurns } from './replay-turns.ts'
 import { RetainedApi } from './retained-api.ts'
 import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import type { RouteClusters } from './routes/route-clusters.ts'
@@ -124,6 +125,9 @@ export class Router {
   readonly #payloads: Payloads
   /** Retained messages that are owed: read again only when somebody comes for them. */
   readonly #retainedPayloads: Payloads
+  /** Of which the end markers of replays are made. */
+  readonly #inboxPayloads: Payloads
+  readonly #replayTurns: ReplayTurns
   /** Of the shards that are owned; each with its own state in the log. */
   readonly #subscriptions: Subscriptions
   readonly #pushers: Pushers
@@ -217,6 +221,8 @@ export class Router {
     })
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
+    this.#inboxPayloads = payloads(topics.inbox)
+    this.#replayTurns = new ReplayTurns(config.replayRouterRate)
     this.#choice = new SharedChoice(
       {
         owed: (session) => (this.#owned.has(session.shard) ? session.queue.length : undefined),
@@ -306,6 +312,7 @@ export class Router {
         position: owned.source.position,
         outstandingBytes: owned.source.outstandingBytes,
         attached: owned.client.attachedCount,
+        replays: owned.replayCount,
       })),
       routes: this.routes(),
       subscriptions: this.#trie.size,
@@ -456,7 +463,7 @@ export class Router {
         now,
         client: {
           gateways: this.#gateways,
-          payloads: withRetained(this.#payloads, this.#retainedPayloads),
+          payloads: bySource(this.#payloads, this.#retainedPayloads, this.#inboxPayloads),
           limits: { gatewayBytesMax: config.gatewaySendBytesMax },
           counters: {
             delivered: (count) => metrics.delivered.inc(count),
@@ -527,6 +534,19 @@ export class Router {
           tracing: this.#options.tracing ?? null,
           onTrouble: (route, error) =>
             this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),
+        },
+        replays: {
+          turns: this.#replayTurns,
+          limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate },
+          counters: {
+            replayed: (messages) => metrics.replayed.inc(messages),
+            read: (bytes) => metrics.replayRead.inc(bytes),
+            gone: (messages) => metrics.dropped.inc({ reason: 'gone' }, messages),
+            joined: () => metrics.replaysJoined.inc(),
+          },
+          roomOf: ({ attached }) => (attached ? this.#queueLimits.connected : this.#queueLimits.offline),
+          remember: (source, records) => this.#payloads.remember(source, records),
+          onFailure: (error) => logger.warn({ err: error, shard }, 'a replay could not be read; trying on'),
         },
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
@@ -683,7 +703,7 @@ export class Router {
     return {
       position: view.position,
       principalOf: (session) => principalOfSession(view, session),
-      mayReceive: (principal, filter) => rules.maySubscribe(principal, filter).allowed,
+      mayReceive: (principal, subscription) => maySubscribeTo(rules, principal, subscription),
       mayPublish: (principal, topic) => rules.mayPublish(principal, topic).allowed,
     }
   }

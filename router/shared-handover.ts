@@ -306,6 +306,7 @@ function add(
       retain: retain && subscription.retainAsPublished,
       subscriptionIdentifiers: subscription.subscriptionIdentifier === null ? [] : [subscription.subscriptionIdentifier],
       group,
+      replay: null,
     },
     fromClientId: from.clientId,
     fromSession: from.session,

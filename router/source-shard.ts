@@ -28,7 +28,7 @@ import {
   type SharedMatches,
   type StretchPlan,
 } from './stretch-plan.ts'
-import type { Match, SubscriptionTrie } from './subscription-trie.ts'
+import type { Match, ReplayMatch, SubscriptionTrie } from './subscription-trie.ts'
 import { Watermark } from './watermark.ts'
 
 /** Keeps one Indexed record well below Kafka's max.message.bytes of 1 MiB. */
@@ -85,6 +85,7 @@ export interface SourceShardOptions {
 interface Matched {
   readonly matches: readonly Match[]
   readonly groups: readonly SharedGroup[]
+  readonly replays: readonly ReplayMatch[]
 }
 
 interface Held {
@@ -175,14 +176,14 @@ export class SourceShard {
       }
       let found = matched.get(topic)
       if (!found) {
-        found = { matches: trie.match(topic), groups: trie.matchGroups(topic) }
+        found = { matches: trie.match(topic), groups: trie.matchGroups(topic), replays: trie.matchReplays(topic) }
         matched.set(topic, found)
         if (retained.isBusy) for (const { session } of found.matches) retained.hurry(session, topic)
       }
       if (view.retain) kept.set(topic, { offset, value })
-      if (found.matches.length === 0 && found.groups.length === 0 && !this.#recorded.has(offset)) continue
+      if (found.matches.length + found.groups.length + found.replays.length === 0 && !this.#recorded.has(offset)) continue
       const message = publishedOf(view, offset < this.#options.backlogEnd)
-      planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message))
+      planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message), found.replays)
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)

@@ -8,7 +8,7 @@ import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
 import type { Attachment, Choice, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
 import { deliveryTerms, type Published } from './delivery-terms.ts'
 import type { Member } from './shared-group.ts'
-import type { Match } from './subscription-trie.ts'
+import type { Match, ReplayMatch } from './subscription-trie.ts'
 
 /** What is read of a record before it is matched. */
 export interface PublishedRecord extends Published {
@@ -58,6 +58,8 @@ export interface SharedMatches {
   readonly recorded: readonly (readonly [shard: number, receiver: IndexReceiver])[]
 }
 
+const noReplays: readonly ReplayMatch[] = []
+
 const noShared: SharedMatches = { members: [], recorded: [] }
 
 /** Adds one record and its matches to the plan. */
@@ -67,6 +69,7 @@ export function planRecord(
   message: PublishedRecord,
   matches: readonly Match[],
   shared: SharedMatches = noShared,
+  replays: readonly ReplayMatch[] = noReplays,
 ): void {
   // By gateway and by shard within this record, so that each gets the payload or the position once.
   const messages = new Map<number, MutableMessage>()
@@ -85,11 +88,11 @@ export function planRecord(
     if (!terms) return
     if (terms.qos > 0 && group !== null) {
       // Journaled for every session: what a member does not acknowledge is another's [MQTT-4.8.2-4].
-      const receiver = { clientId: session.clientId, session: session.id, ...terms, group }
+      const receiver = { clientId: session.clientId, session: session.id, ...terms, group, replay: null }
       plan.choices.push({ offset: record.offset, receiver })
       owe(session.shard, receiver)
     } else if (terms.qos > 0 && session.isPersistent) {
-      owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group })
+      owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group, replay: null })
     } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
       const { gateway } = session.attached
       let delivered = messages.get(gateway.incarnation)
@@ -104,6 +107,13 @@ export function planRecord(
     }
   }
   for (const { session, subscriptions } of matches) give(session, subscriptions, null)
+  // Behind what the replay brings, whatever the QoS: the inbox of the session's shard is where both meet (model/replay.ts).
+  for (const { session, subscription } of replays) {
+    const { replay, replayAt } = subscription
+    if (!replay || (replay.client !== null && replay.client !== message.clientId)) continue
+    const terms = deliveryTerms(session, [subscription], message)
+    if (terms) owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group: null, replay: replayAt ?? null })
+  }
   for (const { session, subscription, group } of shared.members) give(session, [subscription], group)
   for (const [shard, receiver] of shared.recorded) {
     plan.choices.push({ offset: record.offset, receiver })
@@ -159,7 +169,7 @@ export function* indexParts(entries: readonly IndexEntry[], bytesMax: number): G
 /** Most bytes of an entry without its receivers: offset, size, expiry and list ends. */
 const entrySize = 32
 const indexReceiverSize = ({ clientId, subscriptionIdentifiers, group }: IndexReceiver): number =>
-  clientId.length * 3 + 18 + subscriptionIdentifiers.length * 5 + (group?.length ?? 0) * 3
+  clientId.length * 3 + 28 + subscriptionIdentifiers.length * 5 + (group?.length ?? 0) * 3
 
 /** Most bytes of a receiver in a frame. */
 export const receiverSize = ({ subscriptionIdentifiers }: Receiver): number => 16 + subscriptionIdentifiers.length * 4

@@ -2,6 +2,8 @@
  * All subscriptions of the namespace, found by topic: sessions on one side, groups of shared subscriptions beside them
  * under their inner filter. Every router holds all of them.
  */
+
+import { withoutReplay } from '../history/replay-range.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { parseShared } from '../mqtt/topic.ts'
 import { FilterTree } from './filter-tree.ts'
@@ -13,6 +15,12 @@ export interface Match {
   readonly subscriptions: Subscription[]
 }
 
+/** A replay that goes on with what is published. */
+export interface ReplayMatch {
+  readonly session: Session
+  readonly subscription: Subscription
+}
+
 export class SubscriptionTrie {
   readonly #sessions = new FilterTree<Session, Subscription>()
   readonly #shared = new FilterTree<SharedGroup, null>()
@@ -21,20 +29,30 @@ export class SubscriptionTrie {
   /** The groups that a session is a member of; none without. */
   readonly #groupsOf = new Map<Session, Set<SharedGroup>>()
   #members = 0
+  /** Each for itself: one session may have several under one filter. */
+  readonly #replays = new FilterTree<ReplayMatch, null>()
+  /** By session and whole filter; those that have an end, too, which match nothing here. */
+  readonly #replaysOf = new Map<Session, Map<string, ReplayMatch>>()
+  #replayCount = 0
 
   /** Subscriptions held. */
   get size(): number {
-    return this.#sessions.size + this.#members
+    return this.#sessions.size + this.#members + this.#replayCount
   }
 
   /** Filters and nodes held: none without subscriptions. */
   get nodes(): number {
-    return this.#sessions.nodes + this.#shared.nodes
+    return this.#sessions.nodes + this.#shared.nodes + this.#replays.nodes
   }
 
   /** Adds or replaces the session's subscription to this filter. */
   add(session: Session, subscription: Subscription): void {
     const shared = parseShared(subscription.filter)
+    if (subscription.replay || this.#replaysOf.get(session)?.has(subscription.filter)) this.#forget(session, subscription.filter)
+    if (subscription.replay) {
+      this.#addReplay({ session, subscription })
+      return
+    }
     if (!shared) {
       this.#sessions.set(subscription.filter, session, subscription)
       return
@@ -54,7 +72,7 @@ export class SubscriptionTrie {
   remove(session: Session, filter: string): void {
     const shared = parseShared(filter)
     if (!shared) {
-      this.#sessions.delete(filter, session)
+      this.#forget(session, filter)
       return
     }
     const group = this.#groups.get(filter)
@@ -66,6 +84,26 @@ export class SubscriptionTrie {
     if (group.size > 0) return
     this.#groups.delete(filter)
     this.#shared.delete(shared.filter, group)
+  }
+
+  #addReplay(match: ReplayMatch): void {
+    const { session, subscription } = match
+    const { filter, replay } = subscription
+    this.#replaysOf.set(session, (this.#replaysOf.get(session) ?? new Map<string, ReplayMatch>()).set(filter, match))
+    this.#replayCount++
+    if (replay?.to === null) this.#replays.set(withoutReplay(filter), match, null)
+  }
+
+  /** A filter may have been one of a replay and be none now, and the other way round. */
+  #forget(session: Session, filter: string): void {
+    this.#sessions.delete(filter, session)
+    const replays = this.#replaysOf.get(session)
+    const match = replays?.get(filter)
+    if (!replays || !match) return
+    replays.delete(filter)
+    if (replays.size === 0) this.#replaysOf.delete(session)
+    this.#replayCount--
+    this.#replays.delete(withoutReplay(filter), match)
   }
 
   /** The session has got or lost its connection: its groups, which are returned, prefer members that have one. */
@@ -88,6 +126,14 @@ export class SubscriptionTrie {
     return [...found.values()]
   }
 
+  /** Every replay that goes on with what is published and matches. */
+  matchReplays(topic: string): readonly ReplayMatch[] {
+    if (this.#replays.size === 0) return noReplays
+    const found: ReplayMatch[] = []
+    this.#replays.match(topic, (matches) => found.push(...matches.keys()))
+    return found
+  }
+
   /** Every shared subscription that matches. */
   matchGroups(topic: string): readonly SharedGroup[] {
     if (this.#groups.size === 0) return noGroups
@@ -103,3 +149,4 @@ export class SubscriptionTrie {
 }
 
 const noGroups: readonly SharedGroup[] = []
+const noReplays: readonly ReplayMatch[] = []

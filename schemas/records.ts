@@ -153,6 +153,8 @@ export interface IndexReceiver {
   readonly subscriptionIdentifiers: readonly number[]
   /** `$share/{group}/{filter}` when it is given to this member of a shared subscription. */
   readonly group: string | null
+  /** Offset in `sessions` of the Subscribed record, when it is for a replay that goes on with what is published. */
+  readonly replay: number | null
 }
 
 export interface IndexEntry {
@@ -313,6 +315,41 @@ export interface Reassigned {
   readonly at: number
 }
 
+export interface ReplayEntry {
+  readonly source: number
+  /** Position in `messages` of the source shard. */
+  readonly offset: number
+  /** Bytes of the record's value. */
+  readonly size: number
+  /** As granted for this delivery. */
+  readonly qos: number
+  readonly retain: boolean
+}
+
+/** A replay has come further: what of it goes into the session's queue (topic `inbox`). */
+export interface Replayed {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly clientId: string
+  readonly session: number
+  /** Offset in this shard's `sessions` of the Subscribed record. */
+  readonly replay: number
+  /** reading, joining, live, over, or gone when its subscription is (model/replay.ts). */
+  readonly phase: string
+  /** Of every partition that it reads. */
+  readonly positions: readonly ReplayPosition[]
+  readonly entries: readonly ReplayEntry[]
+  /** Put into the queue so far, these included. */
+  readonly messages: number
+  readonly subscriptionIdentifiers: readonly number[]
+  /** Of the subscription: that of the end marker. */
+  readonly qos: number
+  /** As subscribed to: told by the end marker. */
+  readonly filter: string
+  readonly at: number
+}
+
 /** A whole resource as the API last wrote it (topic `registry`, key: kind/name; a tombstone deletes). */
 export interface RegistryEntry {
   /** clients, clientGroups, topicSpaces, permissionBindings, caCertificates or namespace. */
@@ -385,6 +422,17 @@ export interface Attachment {
   readonly at: number
 }
 
+export interface ReplayRequest {
+  /** A time in UTC, or positions (history/replay-range.ts). */
+  readonly from: string
+  /** The same, not included; null goes on with what is published. */
+  readonly to: string | null
+  /** Only what this MQTT client id has published. */
+  readonly client: string | null
+  /** Times the pace at which it was published; null as fast as the limits allow. */
+  readonly speed: number | null
+}
+
 export interface SubscriptionRequest {
   readonly filter: string
   /** As granted. */
@@ -393,6 +441,8 @@ export interface SubscriptionRequest {
   readonly retainAsPublished: boolean
   readonly retainHandling: number
   readonly subscriptionIdentifier: number | null
+  /** What was published before is sent too. */
+  readonly replay: ReplayRequest | null
 }
 
 export interface QueueEntry {
@@ -425,6 +475,9 @@ export interface SessionSubscription {
   readonly retainedSince: number | null
   /** The attach that it was made under; -1 from before this was told. */
   readonly epoch: number
+  readonly replay: ReplayRequest | null
+  /** Offset of the Subscribed record that asked for the replay. */
+  readonly replayAt: number | null
 }
 
 /** The will of a connection that is over. */
@@ -439,6 +492,25 @@ export interface PendingWill {
   /** Nothing cancels it any more. */
   readonly isDecided: boolean
   readonly will: Will
+}
+
+export interface ReplayPosition {
+  /** Shard whose `messages` partition is read. */
+  readonly source: number
+  /** Everything below is in the queue, or does not match. */
+  readonly next: number
+  /** Where it ends; null goes on. */
+  readonly end: number | null
+}
+
+export interface ReplayState {
+  /** Offset in `sessions` of the Subscribed record. */
+  readonly replay: number
+  /** reading, live or over (model/replay.ts). */
+  readonly phase: string
+  readonly positions: readonly ReplayPosition[]
+  /** Put into the queue so far. */
+  readonly messages: number
 }
 
 /** One session in a snapshot. */
@@ -473,6 +545,8 @@ export interface SessionState {
   readonly vouchedBy: string
   /** How the name was shown to be its bearer's: registered, customJwt, oauth2Jwt, webhook, internal, or anonymous when it was not; empty: not told. */
   readonly ownerKind: string
+  /** Replays of its subscriptions, as far as the inbox tells. */
+  readonly replays: readonly ReplayState[]
 }
 
 /** A router takes a shard (topic `inbox`, the shard's own partition): this record's offset is its term. */
@@ -629,6 +703,7 @@ export interface Records {
   Reauthenticated: Reauthenticated
   RegistryEntry: RegistryEntry
   Released: Released
+  Replayed: Replayed
   Retained: Retained
   RouteProgress: RouteProgress
   SessionEnded: SessionEnded

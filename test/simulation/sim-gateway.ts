@@ -113,7 +113,9 @@ export class SimConnection {
 
   subscribe(...filters: (string | SubscriptionRequest)[]): Promise<boolean> {
     const subscriptions = filters.map((filter) =>
-      typeof filter === 'string' ? { filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null } : filter,
+      typeof filter === 'string'
+        ? { filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null }
+        : filter,
     )
     const { clientId } = this
     return this.gateway.append('sessions', this.shard, 'Subscribed', clientId, {

@@ -227,18 +227,18 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   })
 
   test('M5-11, PB-04: each filter is judged by itself, and what is granted goes into the log whole', () => {
-    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, none, limits, (filter) => filter === 'ok')
+    const decision = receiveSubscribe(packet(['ok', 'no', '$share/g/x', 'a#']), five, none, limits, (filter) => filter === 'ok', 0)
     expect(decision).toEqual({
       reasonCodes: [2, 0x87, 0x87, 0x8f],
       judgements: [2, 0x87, 0x87, 0x8f],
-      granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9 }],
+      granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9, replay: null }],
       limits: [],
       refusals: ['filterNotPermitted', 'filterNotPermitted', 'filterInvalid'],
     })
   })
 
   test('3.1.1 knows one failure', () => {
-    expect(receiveSubscribe(packet(['ok', 'no'], 0), four, none, limits, (filter) => filter === 'ok')).toMatchObject({ reasonCodes: [0, 0x80] })
+    expect(receiveSubscribe(packet(['ok', 'no'], 0), four, none, limits, (filter) => filter === 'ok', 0)).toMatchObject({ reasonCodes: [0, 0x80] })
   })
 
   test.each([
@@ -260,13 +260,13 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
   )
 
   test('the same filter twice in one packet is one subscription', () => {
-    const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, none, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true)
+    const decision = receiveSubscribe(packet(['a', 'a', 'b']), five, none, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '1' }), () => true, 0)
     expect(decision).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
   })
 
   test('SUBSCRIPTIONS_PER_SESSION_MAX: filters that are only known by their number count, and one of them that comes again counts as new', () => {
     const judge = (named: string[], unnamed: number) =>
-      receiveSubscribe(packet(['a', 'b', 'c']), five, { named: new Set(named), unnamed }, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '5' }), () => true)
+      receiveSubscribe(packet(['a', 'b', 'c']), five, { named: new Set(named), unnamed }, limited({ SUBSCRIPTIONS_PER_SESSION_MAX: '5' }), () => true, 0)
     expect(judge([], 3)).toMatchObject({ reasonCodes: [2, 2, 0x97], limits: ['SUBSCRIPTIONS_PER_SESSION_MAX'] })
     expect(judge(['b'], 3)).toMatchObject({ reasonCodes: [2, 2, 0x97] })
     expect(judge(['a', 'c'], 3)).toMatchObject({ reasonCodes: [2, 0x97, 2] })

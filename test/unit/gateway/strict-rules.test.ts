@@ -65,7 +65,7 @@ const subscribe = (filters: readonly string[], properties: SubscribePacket['prop
   properties,
 })
 const subscribed = (limits: GatewayConfig, packet: SubscribePacket, client: Client = clientOf(limits)) =>
-  receiveSubscribe(packet, client, { named: new Set(), unnamed: 0 }, limits, () => true)
+  receiveSubscribe(packet, client, { named: new Set(), unnamed: 0 }, limits, () => true, 0)
 const will = (rest: Partial<WillPacket> = {}): WillPacket => ({ topic: 'w', payload: Buffer.alloc(0), qos: 1, retain: false, properties: {}, ...rest })
 const userProperties = [['name', 'value']] as const
 

@@ -162,10 +162,7 @@ describe('what an older connection says is ignored', () => {
 
 describe('subscriptions', () => {
   test('a filter subscribed again replaces the one before', () => {
-    const { session } = fold(attached('c'), subscribed('c', 0, 'a'), {
-      ...subscribed('c', 0),
-      value: { clientId: 'c', epoch: 0, at: 1, registryPosition: 0, subscriptions: [{ ...s('a'), qos: 0 }] },
-    } as AnyRecord)
+    const { session } = fold(attached('c'), subscribed('c', 0, 'a'), subscribed('c', 0, { ...s('a'), qos: 0, replay: null }))
     expect([...session.subscriptions.values()]).toMatchObject([{ filter: 'a', qos: 0 }])
   })
 

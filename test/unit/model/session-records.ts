@@ -50,6 +50,7 @@ export const subscription = (filter: string, but: Partial<SubscriptionRequest> =
   retainAsPublished: false,
   retainHandling: 0,
   subscriptionIdentifier: null,
+  replay: null,
   ...but,
 })
 
@@ -90,6 +91,7 @@ export const receiver = (clientId: string, session: number, but: Partial<IndexRe
   retain: false,
   subscriptionIdentifiers: [],
   group: null,
+  replay: null,
   ...but,
 })
 

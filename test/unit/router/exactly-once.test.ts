@@ -27,6 +27,7 @@ const filter = (name: string): SubscriptionRequest => ({
   retainAsPublished: false,
   retainHandling: 0,
   subscriptionIdentifier: null,
+  replay: null,
 })
 
 async function connected(gateway: SimGateway, clientId: string, options: Parameters<SimGateway['connect']>[1] = {}): Promise<SimConnection> {

@@ -150,7 +150,7 @@ describe('dropOldest', () => {
   test('a QoS 2 message that the client may have begun to receive is seen through: its packet id must not be taken for another message’s', async () => {
     const { gateway } = await given({ ...dropOldest, SESSION_QUEUE_MESSAGES_MAX: '4' })
     const first = await connected(gateway, { receiveMaximum: 2 })
-    await first.subscribe({ filter: 'a', qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null })
+    await first.subscribe({ filter: 'a', qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null })
     for (let i = 0; i < 3; i++) await gateway.publish('a', `${i}`, { qos: 2 })
     await world.until(() => first.received.length === 2, 'two are under way')
     first.close('ConnectionLost')

@@ -87,6 +87,7 @@ describe('a subscription to everything', () => {
     retainAsPublished: false,
     retainHandling: 0,
     subscriptionIdentifier: null,
+    replay: null,
     retainedAt: 0,
     retainedSince: 1,
   }

@@ -15,7 +15,7 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-const all = { filter: 'a/+', qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null }
+const all = { filter: 'a/+', qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null }
 
 async function open(connection: SimConnection): Promise<SimConnection> {
   await world.until(() => connection.phase !== 'attaching', 'it is answered')

@@ -48,6 +48,8 @@ function valuesOf(schema: Schema, named = new Map<string, Schema>()): fc.Arbitra
       return fc.integer()
     case 'long':
       return fc.integer({ min: -(2 ** 52), max: 2 ** 52 })
+    case 'double':
+      return fc.double({ noNaN: true })
     case 'bytes':
       return fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes))
     case 'string':
@@ -226,7 +228,7 @@ function typeScriptOf(schema: Schema): string {
         return typeScriptOf(schema.type)
     }
   }
-  const types: Readonly<Record<string, string>> = { int: 'number', long: 'number', bytes: 'Buffer' }
+  const types: Readonly<Record<string, string>> = { int: 'number', long: 'number', double: 'number', bytes: 'Buffer' }
   return types[schema] ?? schema.replace(/^.*\./, '')
 }
 

@@ -1,0 +1,56 @@
+/** What of a SUBSCRIBE asks for a replay: `$replay/…` in a filter, from MQTT 3.1.1 on, or user properties of MQTT 5 for all of its filters. */
+import { asksForReplay, boundText, fixed, parseBound, parseReplayFilter, type ReplayRange } from '../history/replay-range.ts'
+import type { UserProperties } from '../mqtt/packet.ts'
+import { isShared } from '../mqtt/topic.ts'
+import type { ReplayRequest } from '../schemas/records.ts'
+
+/** What user properties ask for; a text says what is wrong with them, as the end of a sentence. */
+export type ReplayProperties = ReplayRequest | string | null
+
+/** Slower than a thousandth and faster than a million times is no pace that anybody means. */
+const speedMin = 0.001
+const speedMax = 1_000_000
+/** Longest client id. */
+const clientMax = 65_535
+
+const requestOf = ({ from, to }: ReplayRange, now: number): ReplayRequest => ({
+  from: boundText(fixed(from, now)),
+  to: to === null ? null : boundText(fixed(to, now)),
+  client: null,
+  speed: null,
+})
+
+/** `replay-from`, `replay-to`, `replay-speed` and `replay-client`; null without any. The last of a name counts. */
+export function readReplayProperties(properties: UserProperties, now: number): ReplayProperties {
+  const named = new Map(properties.filter(([name]) => name.startsWith('replay-')))
+  const [fromText, toText, speedText, client = null] = ['replay-from', 'replay-to', 'replay-speed', 'replay-client'].map((name) => named.get(name))
+  if (fromText === undefined)
+    return toText === undefined && speedText === undefined && client === null ? null : 'has a user property of a replay but no replay-from'
+  const from = parseBound(fromText)
+  if (typeof from === 'string') return `has a replay-from that ${from}`
+  const to = toText === undefined ? null : parseBound(toText)
+  if (typeof to === 'string') return `has a replay-to that ${to}`
+  const speed = speedText === undefined ? null : Number(speedText)
+  if (speed !== null && !(speedText?.trim() !== '' && speed >= speedMin && speed <= speedMax))
+    return `has a replay-speed that is not ${speedMin} to ${speedMax}`
+  if (client !== null && (client === '' || client.length > clientMax)) return 'has a replay-client that is empty or too long'
+  return { ...requestOf({ from, to }, now), client, speed }
+}
+
+/** Why the filter cannot be replayed as asked, as the end of a sentence; null when it can, or need not be. */
+export function replayProblem(filter: string, asked: ReplayProperties): string | null {
+  if (typeof asked === 'string') return asked
+  if (asked && isShared(filter)) return 'is a shared subscription, which has no replay'
+  if (isShared(filter) && asksForReplay(filter.slice(filter.indexOf('/', '$share/'.length) + 1))) return 'is a shared subscription to a replay'
+  if (!asksForReplay(filter)) return null
+  if (asked?.from !== undefined) return 'asks for a replay twice: in itself and in user properties'
+  const range = parseReplayFilter(filter)
+  return typeof range === 'string' ? range : null
+}
+
+/** What is to be replayed of a filter that has no problem. */
+export function replayOf(filter: string, asked: ReplayProperties, now: number): ReplayRequest | null {
+  if (!asksForReplay(filter)) return typeof asked === 'string' ? null : asked
+  const range = parseReplayFilter(filter)
+  return typeof range === 'string' ? null : requestOf(range, now)
+}

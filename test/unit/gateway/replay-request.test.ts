@@ -1,0 +1,103 @@
+import { describe, expect, test } from '@jest/globals'
+import { Owed, packetIdOf } from '../../../gateway/outbound.ts'
+import type { Client } from '../../../gateway/protocol.ts'
+import { explanation, receiveSubscribe } from '../../../gateway/protocol.ts'
+import { readReplayProperties, replayOf, replayProblem } from '../../../gateway/replay-request.ts'
+import type { SubscribePacket } from '../../../mqtt/packet.ts'
+import { config as limits } from './client-parts.ts'
+
+const now = Date.parse('2026-01-31T12:00:00Z')
+const hourAgo = '2026-01-31T11:00:00.000Z'
+
+describe('in a filter, from MQTT 3.1.1 on', () => {
+  test('it is fixed in time when it is asked for', () => {
+    expect(replayOf('$replay/-PT1H/a/#', null, now)).toEqual({ from: hourAgo, to: null, client: null, speed: null })
+    expect(replayOf('$replay/0:7..-PT0S/a', null, now)).toEqual({ from: '0:7', to: '2026-01-31T12:00:00.000Z', client: null, speed: null })
+    expect(replayOf('a', null, now)).toBeNull()
+  })
+
+  test.each([
+    ['$replay/x/a', /begins where is neither a time/],
+    ['$replay/-PT1H', /without a topic filter/],
+    ['$share/g/$replay/-PT1H/a', /shared subscription to a replay/],
+    ['$replay/-PT1H/$share/g/a', /of a shared subscription/],
+  ])('what asks for nothing is refused and explained: %s', (filter, why) => {
+    expect(replayProblem(filter, null)).toMatch(why)
+    const packet: SubscribePacket = {
+      type: 'subscribe',
+      packetId: 1,
+      filters: [{ filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
+      properties: {},
+    }
+    const announced = { maximumQoS: 2, subscriptionIdentifiersAvailable: true, receiveMaximum: 10, maximumPacketSize: 1000, topicAliasMaximum: 0 } as const
+    const none = { named: new Set<string>(), unnamed: 0 }
+    expect(receiveSubscribe(packet, { protocolVersion: 5, announced }, none, limits, () => true, now)).toMatchObject({ reasonCodes: [0x8f], granted: [] })
+    expect(receiveSubscribe(packet, { protocolVersion: 4, announced }, none, limits, () => true, now)).toMatchObject({ reasonCodes: [0x80], granted: [] })
+    expect(explanation([filter], [0x8f], { protocolVersion: 5, wantsProblemInformation: true } as Client).properties?.reasonString).toMatch(why)
+  })
+})
+
+describe('in user properties of MQTT 5', () => {
+  const read = (...properties: [string, string][]) => readReplayProperties(properties, now)
+
+  test('they say from where, up to where, how fast and whose', () => {
+    expect(read(['replay-from', '-PT1H'])).toEqual({ from: hourAgo, to: null, client: null, speed: null })
+    expect(read(['replay-from', '0:1,1:2'], ['replay-to', '0:9,1:9'], ['replay-speed', '2.5'], ['replay-client', 'pump-1'], ['x', 'y'])).toEqual({
+      from: '0:1,1:2',
+      to: '0:9,1:9',
+      client: 'pump-1',
+      speed: 2.5,
+    })
+    expect(read(['x', 'y'])).toBeNull()
+  })
+
+  test.each([
+    [[['replay-to', '-PT1H']], /no replay-from/],
+    [[['replay-from', 'yesterday']], /a replay-from that is neither/],
+    [
+      [
+        ['replay-from', '-PT1H'],
+        ['replay-to', ''],
+      ],
+      /a replay-to that is neither/,
+    ],
+    ...['0', '-1', 'fast', '', 'NaN', 'Infinity', '1e9'].map(
+      (speed) =>
+        [
+          [
+            ['replay-from', '-PT1H'],
+            ['replay-speed', speed],
+          ],
+          /a replay-speed that is not/,
+        ] as const,
+    ),
+    [
+      [
+        ['replay-from', '-PT1H'],
+        ['replay-client', ''],
+      ],
+      /replay-client/,
+    ],
+  ] as [[string, string][], RegExp][])('what is wrong with %j is told', (properties, why) => {
+    expect(read(...properties)).toMatch(why)
+  })
+
+  test('they are for plain filters alone', () => {
+    const asked = read(['replay-from', '-PT1H'])
+    expect(replayProblem('a/#', asked)).toBeNull()
+    expect(replayProblem('$share/g/a', asked)).toMatch(/shared subscription/)
+    expect(replayProblem('$replay/-PT2H/a', asked)).toMatch(/twice/)
+    expect(replayOf('a/#', asked, now)).toEqual(asked)
+  })
+})
+
+test('a numbered message at QoS 0 waits for no packet of the client, and a new owner is told of it until it is written', () => {
+  const owed = new Owed()
+  expect(owed.take(0, 0)).toBe(1)
+  expect(owed.take(1, 1)).toBe(2)
+  expect(owed.flight(packetIdOf(0))).toBeNull()
+  expect(owed.state(4, 5)).toEqual({ connection: 4, session: 5, sent: 2, unacknowledged: [0, 1], received: [] })
+  owed.drop(0)
+  expect(owed.take(0, 0)).toBe('done')
+  expect(owed.state(4, 5).unacknowledged).toEqual([1])
+})

@@ -1,0 +1,354 @@
+/** Replays of sessions: what was published before comes once and in order, joins what is published now, and survives whoever dies. */
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { Counter } from 'prom-client'
+import { isMarker, isReplayed } from '../../../model/session-queue.ts'
+import type { ReplayRequest, SubscriptionRequest } from '../../../schemas/records.ts'
+import { Random } from '../../simulation/random.ts'
+import type { ConnectOptions, Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
+import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { count } from '../../support/available.ts'
+
+let world: World
+
+beforeEach(() => freezeTime())
+afterEach(() => {
+  world.end()
+  jest.useRealTimers()
+})
+
+const everything: ReplayRequest = { from: '1970-01-01T00:00:00.000Z', to: null, client: null, speed: null }
+const replay = (filter: string, but: Partial<ReplayRequest> = {}, more: Partial<SubscriptionRequest> = {}): SubscriptionRequest => ({
+  filter,
+  qos: 1,
+  noLocal: false,
+  retainAsPublished: false,
+  retainHandling: 0,
+  subscriptionIdentifier: null,
+  replay: { ...everything, ...but },
+  ...more,
+})
+
+async function start(environment: Readonly<Record<string, string>> = {}, random?: Random): Promise<{ gateway: SimGateway; gateways: readonly SimGateway[] }> {
+  world = new World({ environment, ...(random && { random: random.next }) })
+  await world.start()
+  await world.register('permissionBindings', 'all-replay', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Replayer' })
+  const gateways = [await world.startGateway('gw-0'), await world.startGateway('gw-1')]
+  return { gateway: gateways[0] as SimGateway, gateways }
+}
+
+/** A client that acknowledges what it gets, and what it got: messages and end markers. */
+class Reader {
+  readonly got: Delivery[] = []
+  readonly markers: { readonly filter: string; readonly messages: number; readonly positions: string; readonly live: boolean }[] = []
+  readonly options: ConnectOptions
+
+  constructor(options: ConnectOptions = {}) {
+    this.options = {
+      ...options,
+      onDelivery: (connection, delivery) => {
+        if (isMarker(delivery.source)) this.markers.push(JSON.parse(delivery.text))
+        else this.got.push(delivery)
+        setImmediate(() => connection.acknowledge(delivery))
+      },
+    }
+  }
+
+  async connect(gateway: SimGateway, clientId = 'reader'): Promise<SimConnection> {
+    const connection = gateway.connect(clientId, this.options)
+    await world.until(() => connection.phase !== 'attaching', 'it is answered')
+    expect(connection.phase).toBe('open')
+    return connection
+  }
+
+  get texts(): string[] {
+    return this.got.map(({ text }) => text)
+  }
+
+  /** The texts of one topic. */
+  of(topic: string): string[] {
+    return this.got.filter((each) => each.topic === topic).map(({ text }) => text)
+  }
+}
+
+/** The texts of a topic in the order of the log. */
+const logged = (topic: string): string[] =>
+  [0, 1].flatMap((source) =>
+    world
+      .records('messages', source)
+      .flatMap(({ record }) => (record.name === 'Message' && record.value.topic === topic ? [record.value.payload.toString()] : [])),
+  )
+
+const numbered = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => String(from + i))
+
+async function figure({ figures }: RouterProcess, name: string): Promise<number> {
+  const { values } = await (figures.getSingleMetric(name) as Counter).get()
+  return values[0]?.value ?? 0
+}
+
+describe('what was published before', () => {
+  test('comes once, in the order of the log, marked, and with an end', async () => {
+    const { gateway } = await start()
+    await world.startRouter('r0')
+    for (const text of numbered(0, 300)) await gateway.publish(`a/${Number(text) % 3}`, text)
+    await gateway.publish('b/0', 'another')
+    const reader = new Reader()
+    await (await reader.connect(gateway)).subscribe(replay('a/+', { to: '2100-01-01T00:00:00.000Z' }, { subscriptionIdentifier: 7 }))
+    await world.until(() => reader.markers.length > 0, 'the end marker')
+    expect(reader.got).toHaveLength(300)
+    for (const topic of ['a/0', 'a/1', 'a/2']) expect(reader.of(topic)).toEqual(numbered(0, 300).filter((text) => `a/${Number(text) % 3}` === topic))
+    expect(reader.got.every(({ source, dup, identifiers }) => isReplayed(source) && !dup && identifiers[0] === 7)).toBe(true)
+    expect(reader.markers).toMatchObject([{ filter: 'a/+', messages: 300, live: false }])
+    // It is over: nothing of what comes now is for it.
+    await gateway.publish('a/0', 'later')
+    await world.pass(2_000)
+    expect(reader.got).toHaveLength(300)
+  })
+
+  test('begins and ends where it is asked to, by time and by position', async () => {
+    const { gateway } = await start()
+    await world.startRouter('r0')
+    const placed: { text: string; source: number; offset: number; at: number }[] = []
+    for (const text of numbered(0, 20)) {
+      const at = world.now()
+      placed.push({ text, at, ...(await gateway.publish('t', text)) })
+      await world.pass(1_000)
+    }
+    const asked = async (name: string, but: Partial<ReplayRequest>): Promise<string[]> => {
+      const reader = new Reader()
+      await (await reader.connect(gateway, name)).subscribe(replay('t', but))
+      await world.until(() => reader.markers.length > 0, `the end marker of ${name}`)
+      return reader.texts
+    }
+    const time = (index: number): string => new Date((placed[index] as { at: number }).at).toISOString()
+    const position = (index: number): string => `${placed[index]?.source}:${placed[index]?.offset}`
+    expect(await asked('times', { from: time(5), to: time(9) })).toEqual(['5', '6', '7', '8'])
+    expect(await asked('positions', { from: position(5), to: position(9) })).toEqual(['5', '6', '7', '8'])
+    expect(await asked('elsewhere', { from: `${1 - (placed[0]?.source as number)}:0`, to: position(9) })).toEqual([])
+    expect(await asked('backwards', { from: time(9), to: time(5) })).toEqual([])
+    expect(await asked('onwards', { from: time(18) })).toEqual(['18', '19'])
+  })
+
+  test('is of one publisher where one is asked for, and of others than oneself with No Local', async () => {
+    const { gateway } = await start()
+    await world.startRouter('r0')
+    for (const text of numbered(0, 30)) await gateway.publish('t', text, { clientId: ['one', 'two', 'reader'][Number(text) % 3] as string })
+    const reader = new Reader()
+    const connection = await reader.connect(gateway)
+    await connection.subscribe(replay('t', { client: 'two' }))
+    await world.until(() => reader.markers.length > 0, 'the end marker')
+    expect(reader.texts).toEqual(numbered(0, 30).filter((text) => Number(text) % 3 === 1))
+    await gateway.publish('t', 'from one', { clientId: 'one' })
+    await gateway.publish('t', 'from two', { clientId: 'two' })
+    await world.until(() => reader.texts.includes('from two'), 'what two publishes now')
+    expect(reader.texts).not.toContain('from one')
+    const other = new Reader()
+    await (await other.connect(gateway, 'other')).unsubscribe('t')
+    const third = new Reader()
+    await (await third.connect(gateway, 'reader')).subscribe(replay('+', { to: '2100-01-01T00:00:00.000Z' }, { noLocal: true }))
+    await world.until(() => third.markers.length > 0, 'the end marker')
+    expect(third.texts.filter((text) => Number(text) % 3 === 2)).toEqual([])
+  })
+
+  test('is told once where a publish stands twice, and though it has expired', async () => {
+    const { gateway } = await start()
+    await world.startRouter('r0')
+    const publisher = await new Reader().connect(gateway, 'publisher')
+    await publisher.publishExactlyOnce(1, 't', 'twice')
+    await publisher.publishExactlyOnce(1, 't', 'twice')
+    await gateway.publish('t', 'expired', { messageExpiryInterval: 1 })
+    await world.pass(5_000)
+    const reader = new Reader()
+    await (await reader.connect(gateway)).subscribe(replay('t'))
+    await world.until(() => reader.markers.length > 0, 'the end marker')
+    expect(reader.texts).toEqual(['twice', 'expired'])
+  })
+
+  test('comes at the speed that was asked for', async () => {
+    const { gateway } = await start()
+    await world.startRouter('r0')
+    const from = new Date(world.now()).toISOString()
+    for (const text of numbered(0, 10)) {
+      await gateway.publish('t', text)
+      await world.pass(10_000)
+    }
+    const reader = new Reader()
+    await (await reader.connect(gateway)).subscribe(replay('t', { from, to: '2100-01-01T00:00:00.000Z', speed: 10 }))
+    const seen: number[] = []
+    for (let second = 0; second < 12; second++) {
+      await world.pass(1_000)
+      seen.push(reader.got.length)
+    }
+    expect(reader.markers).toHaveLength(1)
+    for (const [second, got] of seen.entries()) expect(Math.abs(got - Math.min(10, second + 2))).toBeLessThanOrEqual(1)
+  })
+
+  test('REPLAY_WINDOW_MESSAGES: waits for a client that takes little', async () => {
+    const { gateway } = await start({ REPLAY_WINDOW_MESSAGES: '50' })
+    const router = await world.startRouter('r0')
+    for (let i = 0; i < 3_000; i++) void gateway.publish('t', String(i))
+    await world.turns(50)
+    const taken: Delivery[] = []
+    const connection = gateway.connect('slow', { receiveMaximum: 5, onDelivery: (_, delivery) => taken.push(delivery) })
+    await world.until(() => connection.phase === 'open', 'it is answered')
+    await connection.subscribe(replay('t'))
+    await world.pass(5_000)
+    expect(taken).toHaveLength(5)
+    // One record's worth.
+    expect(await figure(router, 'loggerhead_replayed_messages_total')).toBeLessThanOrEqual(1_000)
+  })
+
+  test.each([
+    ['REPLAY_RATE_MAX', 2],
+    ['ROUTER_REPLAY_RATE_MAX', 1],
+  ])('%s holds on average', async (limit, shares) => {
+    const { gateway } = await start({ [limit]: '500' })
+    const router = await world.startRouter('r0')
+    for (let i = 0; i < 6_000; i++) void gateway.publish('t', String(i))
+    await world.turns(50)
+    for (const name of ['one', 'two']) await (await new Reader({ receiveMaximum: 1_000 }).connect(gateway, name)).subscribe(replay('t'))
+    const before = await figure(router, 'loggerhead_replayed_messages_total')
+    await world.pass(4_000)
+    const after = await figure(router, 'loggerhead_replayed_messages_total')
+    // A record of a thousand at once, and what the bucket holds.
+    expect(after - before).toBeGreaterThan(1_000)
+    expect(after - before).toBeLessThanOrEqual(shares * (4 * 500 + 500 + 1_000))
+  })
+})
+
+describe('the join', () => {
+  test.each(Array.from({ length: count(8, 100) }, (_, i) => 1 + i * 7919))(
+    'seed %d: with publishers at full speed nothing is missing, nothing comes twice, and each topic stays in order',
+    async (seed) => {
+      const random = new Random(seed)
+      const { gateways } = await start({}, random)
+      await world.startRouter('r0')
+      if (random.chance(0.5)) await world.startRouter('r1')
+      const topics = ['a/x', 'a/y', 'a/z']
+      let published = 0
+      const publish = (): void => {
+        const topic = random.pick(topics)
+        void random.pick(gateways).publish(topic, String(published++), { qos: random.below(3) })
+      }
+      for (let i = 0; i < random.below(400); i++) publish()
+      const reader = new Reader({ expiry: random.chance(0.5) ? 100_000 : 0, receiveMaximum: 1 + random.below(50) })
+      const connection = await reader.connect(random.pick(gateways))
+      void connection.subscribe(replay(random.pick(['a/+', '$replay/-PT1H/a/#']), {}, { qos: random.below(3) }))
+      for (let i = 0; i < 300 || reader.markers.length === 0; i++) {
+        publish()
+        await world.turns(random.below(2))
+        if (i > 5_000) throw new Error('it never joins')
+      }
+      await world.until(() => reader.got.length >= published, `all of it comes, ${reader.got.length} of ${published} did`)
+      await world.pass(1_000)
+      for (const topic of topics) expect(reader.of(topic)).toEqual(logged(topic))
+      expect(reader.markers).toHaveLength(1)
+      expect(reader.got.some(({ source }) => isReplayed(source))).toBe(true)
+      expect(reader.got.some(({ source }) => !isReplayed(source))).toBe(true)
+    },
+    60_000,
+  )
+
+  test.each(Array.from({ length: count(8, 100) }, (_, i) => 3 + i * 104_729))(
+    'seed %d: nor when routers and gateways die and the client comes and goes in the middle of it',
+    async (seed) => {
+      const random = new Random(seed)
+      const { gateways: alive } = await start({ SNAPSHOT_RECORDS: '100', REPLAY_WINDOW_MESSAGES: '20' }, random)
+      const gateways = [...alive]
+      let router = await world.startRouter('r0')
+      const topics = ['a/x', 'a/y', 'a/z']
+      const sent = new Map(topics.map((topic) => [topic, [] as string[]]))
+      const inLog: Promise<unknown>[] = []
+      let published = 0
+      // Only what the log has counts: a gateway that dies takes with it what it had not written.
+      const publish = (): void => {
+        const topic = random.pick(topics)
+        const text = String(published++)
+        inLog.push(gateways[0]?.publish(topic, text, { qos: 1 + random.below(2) }).then(() => sent.get(topic)?.push(text)) as Promise<unknown>)
+      }
+      for (let i = 0; i < 200; i++) publish()
+      const first: Delivery[] = []
+      const seen = new Set<string>()
+      let isOver = false
+      const options: ConnectOptions = {
+        expiry: 100_000,
+        receiveMaximum: 1 + random.below(20),
+        onDelivery: (each, delivery) => {
+          if (isMarker(delivery.source)) isOver = true
+          else if (!seen.has(delivery.text)) first.push(delivery)
+          else expect(delivery.dup).toBe(true)
+          seen.add(delivery.text)
+          let turns = random.below(4)
+          const later = (): void => void (turns-- > 0 ? setImmediate(later) : each.acknowledge(delivery))
+          later()
+        },
+      }
+      const connect = (): SimConnection => (gateways[1] as SimGateway).connect('reader', options)
+      let connection = connect()
+      await world.until(() => connection.phase === 'open', 'it is answered')
+      await connection.subscribe(replay('a/+', {}, { qos: 2 }))
+      for (let i = 0; i < 400 || !isOver; i++) {
+        if (i > 8_000) throw new Error('it never joins')
+        publish()
+        await world.turns(random.below(3))
+        if (connection.phase === 'closed' || random.chance(0.02)) connection = connect()
+        else if (random.below(50) === 0) connection.close('ConnectionLost')
+        if (random.chance(0.01)) {
+          router.kill()
+          router = await world.startRouter(`r${i}`)
+        }
+        if (random.chance(0.005)) {
+          gateways[1]?.crash()
+          gateways[1] = await world.startGateway('gw-1')
+        }
+      }
+      connection = connect()
+      await Promise.all(inLog)
+      await world.until(() => first.length >= published, `all of it comes, ${first.length} of ${published} did`)
+      for (const topic of topics) {
+        for (const qos of [1, 2]) {
+          const line = first.filter((each) => each.topic === topic && each.qos === qos).map(({ text }) => Number(text))
+          expect(line).toEqual(line.toSorted((a, b) => a - b))
+        }
+        expect(first.filter((each) => each.topic === topic)).toHaveLength(sent.get(topic)?.length as number)
+      }
+    },
+    120_000,
+  )
+})
+
+test('a replay that is not wanted any more ends, and another one of the same filter begins anew', async () => {
+  const { gateway } = await start({ REPLAY_WINDOW_MESSAGES: '10' })
+  await world.startRouter('r0')
+  for (let i = 0; i < 4_000; i++) void gateway.publish('t', `${i} ${'x'.repeat(400)}`)
+  await world.turns(50)
+  const reader = new Reader()
+  const connection = await reader.connect(gateway)
+  await connection.subscribe(replay('t'))
+  await world.until(() => reader.got.length > 100, 'some of it')
+  await connection.unsubscribe('t')
+  await world.pass(2_000)
+  const { length } = reader.got
+  expect(length).toBeLessThan(4_000)
+  expect(reader.markers).toEqual([])
+  await connection.subscribe(replay('t'))
+  await world.until(() => reader.markers.length > 0, 'the end marker')
+  expect(reader.got).toHaveLength(length + 4_000)
+})
+
+test('whoever loses the permission loses the replay, and what of it waits', async () => {
+  const { gateway } = await start({ REPLAY_WINDOW_MESSAGES: '10' })
+  await world.startRouter('r0')
+  for (let i = 0; i < 3_000; i++) void gateway.publish('t', `${i} ${'x'.repeat(400)}`)
+  await world.turns(50)
+  const reader = new Reader({ expiry: 1_000 })
+  const connection = await reader.connect(gateway)
+  await connection.subscribe(replay('t', { to: '2100-01-01T00:00:00.000Z' }))
+  await world.until(() => reader.got.length > 100, 'some of it')
+  await world.register('permissionBindings', 'all-replay', null)
+  await world.until(() => connection.phase === 'closed', 'the connection ends')
+  const { length } = reader.got
+  await reader.connect(gateway)
+  await world.pass(2_000)
+  expect(reader.got).toHaveLength(length)
+  expect(reader.markers).toEqual([])
+})
