@@ -9,6 +9,7 @@ import { type Caller, checkRole, findCaller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
 import type { AskWebhook } from './event-resources.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
+import { addHistoryRoutes } from './history-routes.ts'
 import { addImportRoute } from './import-route.ts'
 import { addNamespaceRoutes } from './namespace-routes.ts'
 import type { Namespaces, ServedNamespace } from './namespaces.ts'
@@ -160,6 +161,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addSessionRoutes(api)
     addRetainedRoutes(api)
     addSubscriptionActions(api)
+    addHistoryRoutes(api, options)
   })
   return app
 }

@@ -152,6 +152,16 @@ export const registrySettings = {
     outcome: 'a further one is refused with 503',
     metric: reached('IMPORTS_MAX'),
   },
+  HISTORY_STREAMS_MAX: {
+    kind: 'number',
+    default: 8,
+    min: 1,
+    max: 1_000,
+    unit: 'streams',
+    about: 'Streams of the past (GET …/history) under way at one time; each holds one fetch of half a MiB',
+    outcome: 'a further one is refused with 503',
+    metric: reached('HISTORY_STREAMS_MAX'),
+  },
   REGISTRY_REQUESTS_MAX: {
     kind: 'number',
     default: 1000,

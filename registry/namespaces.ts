@@ -6,6 +6,7 @@ import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/nam
 import { lifeName, type Namespace } from '../model/namespaces.ts'
 import type { Routers } from '../proto/routers.ts'
 import { EventTopics, namespaceTopicsOf } from './event-topics.ts'
+import type { HistorySource } from './history-routes.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
 import { Problem } from './problem.ts'
 import type { Registry } from './registry.ts'
@@ -16,6 +17,7 @@ export interface ServedNamespace {
   readonly registry: Registry
   readonly routers: Routers
   readonly eventTopics: EventTopics
+  readonly history: HistorySource
 }
 
 /** What the deployment knows of a namespace. */
@@ -69,7 +71,7 @@ export class Namespaces {
   constructor(options: NamespacesOptions) {
     const { home, registry, plan, logger, open, onStuck, profile } = options
     this.#options = options
-    this.home = { name: home, registry, routers: options.routersOf(home), eventTopics: new EventTopics(options.log, plan) }
+    this.home = this.#serve(home, registry, plan)
     this.#directory = new NamespaceDirectory(registry.view, home, profile === 'production')
     this.#others = new NamespaceInstances<Registry>({
       start: (namespace, fail) => open(namespace, planFor(plan, lifeName(namespace), namespace.partitions), fail),
@@ -87,12 +89,15 @@ export class Namespaces {
   find(name: string): ServedNamespace | undefined {
     if (name === this.home.name) return this.home
     const registry = this.#others.get(name)
-    const { log, plan, routersOf } = this.#options
+    const { plan } = this.#options
     const namespace = this.#directory.others.find((other) => other.name === name)
-    return (
-      registry &&
-      namespace && { name, registry, routers: routersOf(name), eventTopics: new EventTopics(log, planFor(plan, lifeName(namespace), namespace.partitions)) }
-    )
+    return registry && namespace && this.#serve(name, registry, planFor(plan, lifeName(namespace), namespace.partitions))
+  }
+
+  #serve(name: string, registry: Registry, plan: TopicPlan): ServedNamespace {
+    const { log, routersOf } = this.#options
+    const { names, partitions } = plan
+    return { name, registry, routers: routersOf(name), eventTopics: new EventTopics(log, plan), history: { log, topic: names.messages, partitions } }
   }
 
   /** Those that are served, by name. */

@@ -3,6 +3,7 @@ import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts
 import { errorsToldMax } from './bulk-import.ts'
 import { explainSchema } from './explain-route.ts'
 import { clientToken, mqttPaths } from './openapi-mqtt.ts'
+import { historyQuery } from './history-routes.ts'
 import { topDefault, topMax } from './paging.ts'
 import { roleOf } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
@@ -248,6 +249,27 @@ function retainedPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function historyPaths(namespace: string): Readonly<Record<string, object>> {
+  return {
+    [`/namespaces/${namespace}/history`]: {
+      get: {
+        operationId: 'readHistory',
+        tags: ['history'],
+        'x-role': 'operator',
+        parameters: Object.entries(historyQuery).map(([name, { schema, about }]) => query(name, schema, about)),
+        responses: {
+          '200': {
+            description:
+              'A line of JSON for each message, with a cursor that a later from may be; the last line has end: true. A line with error says that it broke off there',
+            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
+          },
+          ...common,
+        },
+      },
+    },
+  }
+}
+
 function otherPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/clients:import`]: {
@@ -356,6 +378,7 @@ export function openApiDocument(namespace: string): object {
     components: {
       schemas,
       securitySchemes: { clientToken, key: { type: 'http', scheme: 'bearer', description: 'A key of the API, or a token of the OIDC issuer' } },
+      ...historyPaths(namespace),
     },
   }
 }

@@ -60,6 +60,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
     registry: [
       startChecks,
       topic(names.registry, ['Read', 'Write'], 'the resources'),
+      topic(names.messages, ['Read'], 'the past, for who asks over HTTP'),
       topic(names.lifecycle, ['Write'], 'what changed'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],

@@ -281,7 +281,15 @@ describe('wills', () => {
       const { gateway, router } = await given()
       const other = await world.startGateway('other')
       const subscriber = await connected(other, 'sub', { onDelivery: (each, delivery) => setImmediate(() => each.acknowledge(delivery)) })
-      await subscriber.subscribe({ filter: 'will', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null })
+      await subscriber.subscribe({
+        filter: 'will',
+        qos: 1,
+        noLocal: false,
+        retainAsPublished: false,
+        retainHandling: 0,
+        subscriptionIdentifier: null,
+        replay: null,
+      })
       await connected(gateway, 'a', { will: { ...will(0), retain: true } })
       gateway.crash()
       await world.startGateway('gw')
@@ -298,7 +306,15 @@ describe('wills', () => {
       await world.pass(1_000)
       expect(subscriber.texts).toEqual(['gone', 'newer', 'last'])
       const visitor = await connected(other, 'visitor')
-      await visitor.subscribe({ filter: 'will', qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null })
+      await visitor.subscribe({
+        filter: 'will',
+        qos: 1,
+        noLocal: false,
+        retainAsPublished: false,
+        retainHandling: 0,
+        subscriptionIdentifier: null,
+        replay: null,
+      })
       await received(visitor, 1)
       expect(told(visitor)).toEqual(['newer retained'])
     },

@@ -1,0 +1,124 @@
+/** `GET /namespaces/{ns}/history`: what was published, as lines of JSON that begin at once and can be gone on with. The registry reads the log itself: no gateway or router is asked. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Cursor } from '../history/cursor.ts'
+import { type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
+import { type HistoryIndex, HistoryReader } from '../history/history-reader.ts'
+import { resolvePlaces } from '../history/places.ts'
+import { fixed, parseBound } from '../history/replay-range.ts'
+import type { Log } from '../log/log.ts'
+import { topicFilterProblem } from '../mqtt/topic.ts'
+import type { ApiOptions } from './api.ts'
+import { ndjson } from './import-route.ts'
+import { Problem } from './problem.ts'
+import { badRequest } from './violations.ts'
+
+/** The past of one namespace. */
+export interface HistorySource {
+  readonly log: Log
+  /** The topic `messages`. */
+  readonly topic: string
+  readonly partitions: number
+  readonly index?: HistoryIndex
+}
+
+export const historyQuery = {
+  topicFilter: { schema: { type: 'string', default: '#' }, about: 'Only messages on topics that match' },
+  from: {
+    schema: { type: 'string', default: '-PT1H' },
+    about: 'A time in UTC, a duration back from now (-PT1H), positions (0:10,1:55), or the cursor of a line before',
+  },
+  to: { schema: { type: 'string' }, about: 'The same, not included; without it up to now' },
+  client: { schema: { type: 'string' }, about: 'Only what this MQTT client id has published' },
+  limit: { schema: { type: 'integer', minimum: 1 }, about: 'Most messages' },
+  format: { schema: { enum: historyFormats, default: 'json' }, about: 'json, or a CloudEvent on each line' },
+} as const
+
+const readBytes = 512 * 1024
+const limitMax = 1_000_000_000
+
+interface Asked {
+  readonly filter: string
+  readonly client: string | null
+  readonly limit: number
+  readonly format: HistoryFormat
+  readonly from: ReturnType<typeof fixed>
+  readonly to: ReturnType<typeof fixed>
+}
+
+function readQuery(request: FastifyRequest, now: number): Asked {
+  const query = request.query as Readonly<Record<string, unknown>>
+  const text = (name: keyof typeof historyQuery): string | undefined => {
+    const value = query[name]
+    if (value !== undefined && typeof value !== 'string') throw badRequest([{ field: name, rule: 'may be given once' }])
+    return value
+  }
+  const wrong = (field: keyof typeof historyQuery, value: string, rule: string): Problem => badRequest([{ field, value, rule }])
+  const unknown = Object.keys(query).find((name) => !(name in historyQuery))
+  if (unknown !== undefined) throw badRequest([{ field: unknown, rule: `is none of ${Object.keys(historyQuery).join(', ')}` }])
+  const bound = (field: 'from' | 'to', value: string): Asked['from'] => {
+    const parsed = parseBound(value)
+    if (typeof parsed === 'string') throw wrong(field, value, `a place in the log; this one ${parsed}`)
+    return fixed(parsed, now)
+  }
+  const filter = text('topicFilter') ?? '#'
+  const problem = filter.startsWith('$share/') ? 'must not be a shared one' : topicFilterProblem(filter)
+  if (problem) throw wrong('topicFilter', filter, `a topic filter; this one ${problem}`)
+  const format = text('format') ?? 'json'
+  if (!historyFormats.some((known) => known === format)) throw wrong('format', format, historyFormats.join(' or '))
+  const limitText = text('limit')
+  const limit = limitText === undefined ? limitMax : Number(limitText)
+  if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) throw wrong('limit', limitText as string, `a whole number from 1 to ${limitMax}`)
+  const to = text('to')
+  return {
+    filter,
+    client: text('client') ?? null,
+    limit,
+    format: format as HistoryFormat,
+    from: bound('from', text('from') ?? '-PT1H'),
+    // What is published from now on is not the past: the log's ends are where it stops.
+    to: to === undefined ? { kind: 'time', at: Number.MAX_SAFE_INTEGER } : bound('to', to),
+  }
+}
+
+/** Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before stands. */
+async function* linesOf(source: HistorySource, asked: Asked, namespace: string): AsyncGenerator<string> {
+  const { log, topic, partitions, index } = source
+  const { filter, client, from, to, format } = asked
+  const places = await resolvePlaces({ log, topic, filter, partitions, from, to })
+  let gone = 0
+  const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
+  const cursor = new Cursor(places)
+  let left = asked.limit
+  try {
+    while (!reader.isThere && left > 0) {
+      const found = await reader.read(readBytes, left)
+      left -= found.length
+      let text = ''
+      for (const each of found) {
+        cursor.move(each.source, each.record.offset + 1)
+        text += `${JSON.stringify(format === 'json' ? historyLine(each, cursor.text) : historyEvent(each, cursor.text, namespace))}\n`
+      }
+      for (const place of reader.places) cursor.move(place.source, place.next)
+      if (text !== '') yield text
+    }
+    yield `${JSON.stringify({ end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}) })}\n`
+  } catch (error) {
+    yield `${JSON.stringify({ error: (error as Error).message, cursor: cursor.text })}\n`
+  }
+}
+
+export function addHistoryRoutes(api: FastifyInstance, { config, onLimit }: ApiOptions): void {
+  let underWay = 0
+  api.get('/namespaces/:ns/history', { config: { role: 'operator' } }, async (request, reply) => {
+    const asked = readQuery(request, Date.now())
+    if (underWay >= config.HISTORY_STREAMS_MAX) {
+      onLimit('HISTORY_STREAMS_MAX')
+      throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of the past are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
+    }
+    underWay++
+    const stream = Readable.from(linesOf(request.at.history, asked, request.at.name), { highWaterMark: 1 })
+    stream.once('close', () => underWay--)
+    return reply.header('content-type', ndjson).send(stream)
+  })
+}

@@ -1,0 +1,206 @@
+/** Replays end to end: real Kafka, real clients, a recorded past and publishers that go on meanwhile. */
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { count, testWith } from '../support/available.ts'
+import { type Stack, startStack, until } from '../support/stack.ts'
+import { run } from '../wire/programs.ts'
+import { type Arrived, JsClient } from './mqttjs.ts'
+
+/** Devices and their topics: a thousand of them. */
+const devices = 50
+const sensors = 20
+const recorded = count(20_000, 1_000_000)
+const rounds = count(5, 100)
+/** MQTT.js does not keep to the server's Receive Maximum by itself. */
+const publishWindow = 60
+
+let stack: Stack
+let root: string
+const url = (): string => `mqtt://127.0.0.1:${stack.ports.mqtt}`
+const topicOf = (i: number): string => `${root}/${i % devices}/${Math.floor(i / devices) % sensors}`
+
+beforeAll(async () => {
+  stack = await startStack()
+  root = `sample/${randomBytes(4).toString('hex')}`
+  const publishers = await Promise.all(Array.from({ length: 4 }, () => JsClient.connect(url(), { protocolVersion: 5 })))
+  await Promise.all(publishers.map((publisher, at) => publishAll(publisher, at, recorded, publishers.length)))
+  for (const each of publishers) await each.end()
+}, 900_000)
+
+afterAll(async () => {
+  await stack?.stop()
+}, 60_000)
+
+/** Publishes i = from, from + step, … below `to`, each topic's in order. */
+async function publishAll(publisher: JsClient, from: number, to: number, step: number): Promise<void> {
+  let next = from
+  const worker = async (): Promise<void> => {
+    while (next < to) {
+      const i = next
+      next += step
+      await publisher.client.publishAsync(topicOf(i), String(i), { qos: 1 })
+    }
+  }
+  await Promise.all(Array.from({ length: publishWindow }, worker))
+}
+
+const isMarker = ({ topic }: Arrived): boolean => topic === '$replay/end'
+const property = ({ packet }: Arrived, name: string): string | undefined => {
+  const value = packet.properties?.userProperties?.[name]
+  return (Array.isArray(value) ? value.at(-1) : value) as string | undefined
+}
+
+async function replay(
+  filter: string,
+  options: { readonly qos?: 0 | 1 | 2; readonly userProperties?: Record<string, string> } = {},
+): Promise<readonly Arrived[]> {
+  const { qos = 1, userProperties } = options
+  const reader = await JsClient.connect(url(), { protocolVersion: 5, properties: { receiveMaximum: 500 } })
+  await reader.client.subscribeAsync(filter, { qos, ...(userProperties && { properties: { userProperties } }) })
+  await reader.until('the end marker', () => reader.arrived.some(isMarker), 600_000)
+  await reader.end()
+  const [marker] = reader.arrived.filter(isMarker)
+  const messages = reader.arrived.filter((each) => !isMarker(each))
+  expect(JSON.parse(String(marker?.payload))).toMatchObject({ messages: messages.length, live: false })
+  return messages
+}
+
+/** Gaps and repeats of a replay of what was recorded, and whether each topic is in the order of its positions. */
+function figures(messages: readonly Arrived[], expected: number): object {
+  const seen = new Set(messages.map(({ payload }) => String(payload)))
+  const last = new Map<string, number>()
+  let disordered = 0
+  for (const each of messages) {
+    const offset = Number(property(each, 'replay-position')?.split(':')[1])
+    if (offset <= (last.get(each.topic) ?? -1)) disordered++
+    last.set(each.topic, offset)
+  }
+  return { gaps: expected - seen.size, repeats: messages.length - seen.size, disordered }
+}
+const whole = { gaps: 0, repeats: 0, disordered: 0 }
+
+test('one topic, one device over all its topics, and everything: nothing is missing, nothing comes twice, each topic is in order', async () => {
+  const to = new Date(Date.now() + 60_000).toISOString()
+  const ofTopic = await replay(`$replay/-PT1H..${to}/${root}/7/3`)
+  expect(figures(ofTopic, Math.ceil((recorded - 3 * devices - 7) / (devices * sensors)))).toEqual(whole)
+  const ofDevice = await replay(`${root}/7/#`, { userProperties: { 'replay-from': '-PT1H', 'replay-to': to } })
+  expect(figures(ofDevice, Math.ceil((recorded - 7) / devices))).toEqual(whole)
+  for (const qos of [0, 1] as const) {
+    const began = performance.now()
+    const all = await replay(`$replay/-PT1H..${to}/${root}/#`, { qos })
+    process.stderr.write(
+      `replay of ${recorded} messages on ${devices * sensors} topics at QoS ${qos}: ${Math.round(recorded / ((performance.now() - began) / 1000))} messages/s\n`,
+    )
+    expect(figures(all, recorded)).toEqual(whole)
+  }
+}, 1_800_000)
+
+test('with publishers at full speed a replay joins what they publish: nothing is missing and nothing comes twice, round after round', async () => {
+  const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
+  const joinRoot = `${root}-join`
+  let isOver = false
+  let published = 0
+  const worker = async (): Promise<void> => {
+    while (!isOver) {
+      const i = published++
+      await publisher.client.publishAsync(`${joinRoot}/${i % 20}`, String(i), { qos: 1 })
+    }
+  }
+  const workers = Array.from({ length: publishWindow }, worker)
+  const from = new Date().toISOString()
+  for (let round = 0; round < rounds; round++) {
+    const sessionExpiryInterval = round % 2 === 0 ? 0 : 60
+    const reader = await JsClient.connect(url(), {
+      protocolVersion: 5,
+      clientId: `${joinRoot}-${round}`,
+      properties: { receiveMaximum: 200, sessionExpiryInterval },
+    })
+    // No more of the past than a round can read: what is counted is the join.
+    const since = round < 3 ? from : new Date(Date.now() - 1_000).toISOString()
+    await reader.client.subscribeAsync(`$replay/${since}/${joinRoot}/#`, { qos: 1 })
+    await reader.until('the join', () => reader.arrived.some(isMarker), 60_000)
+    const joined = reader.arrived.length
+    await reader.until('live messages', () => reader.arrived.length > joined + 100, 60_000)
+    const messages = reader.arrived.filter((each) => !isMarker(each))
+    await reader.end()
+    const gapless = new Map<string, number[]>()
+    for (const { topic, payload } of messages) gapless.set(topic, [...(gapless.get(topic) ?? []), Number(payload)])
+    // Of each topic every message between the first and the last that came.
+    for (const [topic, numbers] of gapless) {
+      const sorted = numbers.toSorted((a, b) => a - b)
+      expect({ topic, numbers: new Set(numbers).size, span: ((sorted.at(-1) as number) - (sorted[0] as number)) / 20 + 1 }).toEqual({
+        topic,
+        numbers: numbers.length,
+        span: numbers.length,
+      })
+    }
+    expect(messages.some((each) => property(each, 'replay-position') !== undefined)).toBe(true)
+    expect(messages.some((each) => property(each, 'replay-position') === undefined)).toBe(true)
+    expect(reader.arrived.filter(isMarker)).toHaveLength(1)
+  }
+  isOver = true
+  await Promise.all(workers)
+  await publisher.end()
+}, 900_000)
+
+test('a persistent session goes on with its replay where it was, on another connection', async () => {
+  const clientId = `${root}-back`
+  const options = { protocolVersion: 5, clientId, clean: false, properties: { receiveMaximum: 20, sessionExpiryInterval: 300 } } as const
+  const got = new Set<string>()
+  let first = await JsClient.connect(url(), options)
+  await first.client.subscribeAsync(`$replay/-PT1H..${new Date(Date.now() + 1_000).toISOString()}/${root}/3/#`, { qos: 1 })
+  const expected = Math.ceil((recorded - 3) / devices)
+  for (;;) {
+    await first.until('some of it', () => first.arrived.length >= Math.min(100, expected / 4) || first.arrived.some(isMarker), 60_000)
+    const isDone = first.arrived.some(isMarker)
+    for (const each of first.arrived) if (!isMarker(each)) got.add(String(each.payload))
+    first.client.stream.destroy()
+    if (isDone) break
+    first = await JsClient.connect(url(), options)
+  }
+  expect(got.size).toBe(expected)
+}, 120_000)
+
+for (const version of ['mqttv311', 'mqttv5']) {
+  testWith('mosquitto_sub')(`mosquitto_sub has the past sent, the end told, and what comes then, ${version}`, async () => {
+    const topic = `${root}-plain/a`
+    const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
+    for (const text of ['one', 'two']) await publisher.client.publishAsync(`${topic}/${version}`, text, { qos: 1 })
+    const args = [
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(stack.ports.mqtt),
+      '-V',
+      version,
+      '-q',
+      '1',
+      '-t',
+      `$replay/-PT1H/${topic}/${version}`,
+      '-F',
+      '%t %p',
+      '-C',
+      '4',
+      '-W',
+      '20',
+    ]
+    const listening = run('mosquitto_sub', args)
+    let live = 0
+    const sending = setInterval(() => void publisher.client.publishAsync(`${topic}/${version}`, `live ${live++}`, { qos: 1 }), 500)
+    const { output } = await listening
+    clearInterval(sending)
+    const lines = output.trim().split('\n')
+    expect(lines.slice(0, 2)).toEqual([`${topic}/${version} one`, `${topic}/${version} two`])
+    expect(lines.filter((line) => line.startsWith('$replay/end {'))).toHaveLength(1)
+    await publisher.end()
+  })
+}
+
+test('a replay is refused to whom the permission Replayer is missing, and in words that mean nothing', async () => {
+  const reader = await JsClient.connect(url(), { protocolVersion: 5 })
+  expect(await reader.subscribe(`$replay/yesterday/${root}/#`)).toBe(0x8f)
+  expect(await reader.subscribe(`$share/g/$replay/-PT1H/${root}/#`)).toBe(0x8f)
+  expect((await stack.api('DELETE', '/namespaces/default/permissionBindings/everything-replay')).status).toBeLessThan(300)
+  await until('the permission is gone', 10_000, async () => (await reader.subscribe(`$replay/-PT1H/${root}/#`)) === 0x87)
+  await reader.end()
+})

@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { partitionOf } from '../../../log/partitioner.ts'
+import { encodeMessage } from '../../../schemas/message-record.ts'
+import type { Message } from '../../../schemas/records.ts'
+import { ApiHarness, ownersKey } from './harness.ts'
+
+const partitions = 4
+const start = Date.parse('2026-01-31T12:00:00Z')
+let api: ApiHarness
+
+beforeEach(async () => {
+  api = await ApiHarness.open({ KAFKA_PARTITIONS: String(partitions), HISTORY_STREAMS_MAX: '2' })
+})
+afterEach(() => api.close())
+
+const message = (topic: string, payload: string | Buffer, but: Partial<Message> = {}): Message => ({
+  messageId: Buffer.alloc(16),
+  clientId: 'pump',
+  session: 0,
+  receivedAt: start,
+  topic,
+  qos: 1,
+  retain: false,
+  messageExpiryInterval: null,
+  authenticationName: 'Pump',
+  gateway: 'gateway-1',
+  protocolVersion: 5,
+  payloadFormatIndicator: null,
+  contentType: null,
+  responseTopic: null,
+  correlationData: null,
+  userProperties: [],
+  payload: Buffer.from(payload),
+  ...but,
+})
+
+async function publish(...messages: Message[]): Promise<void> {
+  const appender = await api.log.appender()
+  for (const each of messages) {
+    const key = Buffer.from(each.topic)
+    await appender.write({
+      topic: api.topics.messages,
+      partition: partitionOf(key, partitions),
+      key,
+      value: Buffer.from(encodeMessage(each)),
+      timestamp: each.receivedAt,
+    })
+  }
+  await appender.close()
+}
+
+interface Line {
+  readonly payload?: string
+  readonly topic?: string
+  readonly cursor: string
+  readonly end?: true
+}
+
+const ask = (query: Record<string, string>, key = ownersKey) =>
+  api.app.inject({ method: 'GET', url: `/namespaces/default/history?${new URLSearchParams(query)}`, headers: { authorization: `Bearer ${key}` } })
+
+async function lines(query: Record<string, string>): Promise<readonly Line[]> {
+  const answer = await ask(query)
+  expect([answer.statusCode, answer.headers['content-type']]).toEqual([200, 'application/x-ndjson'])
+  return answer.body
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+}
+const payloads = (all: readonly Line[]): string[] => all.flatMap(({ payload }) => payload ?? [])
+const from = '2026-01-31T00:00:00Z'
+
+test('what was published is told a line each, with where it stands and when, by whom and through which gateway it came', async () => {
+  await publish(
+    message('a/1', 'one', { contentType: 'text/plain', userProperties: [{ name: 'x', value: 'y' }], messageExpiryInterval: 1 }),
+    message('a/1', Buffer.from([0xff, 0]), { receivedAt: start + 1_000 }),
+    message('b/1', 'another'),
+  )
+  const source = partitionOf('a/1', partitions)
+  const all = await lines({ topicFilter: 'a/1', from })
+  expect(all).toEqual([
+    {
+      position: `${source}:0`,
+      receivedAt: '2026-01-31T12:00:00.000Z',
+      topic: 'a/1',
+      qos: 1,
+      retain: false,
+      clientId: 'pump',
+      authenticationName: 'Pump',
+      gateway: 'gateway-1',
+      protocolVersion: 5,
+      messageExpiryInterval: 1,
+      contentType: 'text/plain',
+      userProperties: [{ name: 'x', value: 'y' }],
+      payload: 'one',
+      cursor: `${source}:1`,
+    },
+    expect.objectContaining({ position: `${source}:1`, payloadBase64: '/wA=', cursor: `${source}:2` }),
+    { end: true, cursor: expect.stringMatching(new RegExp(`^${source}:\\d$`)) },
+  ])
+})
+
+test('a CloudEvent stands on each line where that is asked for', async () => {
+  await publish(message('a/1', 'one', { contentType: 'text/plain' }))
+  const source = partitionOf('a/1', partitions)
+  const [event] = await lines({ topicFilter: 'a/#', from, format: 'cloudevents' })
+  expect(event).toMatchObject({
+    specversion: '1.0',
+    id: `${source}:0`,
+    source: '/namespaces/default',
+    type: 'MQTT.EventPublished',
+    subject: 'a/1',
+    time: '2026-01-31T12:00:00.000Z',
+    datacontenttype: 'text/plain',
+    data: 'one',
+    clientid: 'pump',
+  })
+})
+
+test('whoever stops at a line goes on behind it with its cursor, and misses nothing', async () => {
+  await publish(...Array.from({ length: 200 }, (_, i) => message(`a/${i % 7}`, String(i), { receivedAt: start + i })))
+  const whole = await lines({ topicFilter: 'a/+', from })
+  expect(payloads(whole)).toHaveLength(200)
+  for (const at of [0, 57, 198]) {
+    const rest = await lines({ topicFilter: 'a/+', from: (whole[at] as Line).cursor })
+    expect(new Set([...payloads(whole.slice(0, at + 1)), ...payloads(rest)]).size).toBe(200)
+    expect(payloads(rest)).toHaveLength(200 - at - 1)
+  }
+  const limited = await lines({ topicFilter: 'a/+', from, limit: '30' })
+  expect(payloads(limited)).toHaveLength(30)
+  expect(payloads(await lines({ topicFilter: 'a/+', from: (limited.at(-1) as Line).cursor }))).toHaveLength(170)
+})
+
+test('time, publisher and filter bound what is told', async () => {
+  await publish(...Array.from({ length: 20 }, (_, i) => message('a', String(i), { receivedAt: start + i * 1_000, clientId: i % 2 === 0 ? 'even' : 'odd' })))
+  const at = (second: number): string => new Date(start + second * 1_000).toISOString()
+  expect(payloads(await lines({ from: at(5), to: at(9) }))).toEqual(['5', '6', '7', '8'])
+  expect(payloads(await lines({ from: at(5), to: at(9), client: 'odd' }))).toEqual(['5', '7'])
+  expect(payloads(await lines({ from, topicFilter: 'b/#' }))).toEqual([])
+  const source = partitionOf('a', partitions)
+  expect(payloads(await lines({ from: `${source}:3`, to: `${source}:5` }))).toEqual(['3', '4'])
+})
+
+test.each([
+  [{ from: 'yesterday' }, 'from'],
+  [{ to: '0:x' }, 'to'],
+  [{ topicFilter: 'a/#/b' }, 'topicFilter'],
+  [{ topicFilter: '$share/g/a' }, 'topicFilter'],
+  [{ limit: '0' }, 'limit'],
+  [{ limit: 'many' }, 'limit'],
+  [{ format: 'xml' }, 'format'],
+  [{ fromm: '-PT1H' }, 'fromm'],
+] as [Record<string, string>, string][])('%j is refused and named', async (query, field) => {
+  const answer = await ask(query)
+  expect(answer.statusCode).toBe(400)
+  expect(answer.body).toContain(field)
+})
+
+test('nobody without a key of an operator reads the past', async () => {
+  expect((await ask({}, 'wrong-key-altogether')).statusCode).toBe(401)
+})
+
+test('HISTORY_STREAMS_MAX: one stream too many is refused, and has its turn when another is over', async () => {
+  const blocked: (() => void)[] = []
+  const { read } = api.log
+  api.log.read = async (...args) => {
+    await new Promise<void>((resolve) => blocked.push(resolve))
+    return read.apply(api.log, args)
+  }
+  await publish(message('a', 'one'))
+  const streams = [ask({ from, topicFilter: 'a' }), ask({ from, topicFilter: 'a' })]
+  while (blocked.length < 2) await new Promise(setImmediate)
+  expect((await ask({ from })).statusCode).toBe(503)
+  expect(api.limits).toContain('HISTORY_STREAMS_MAX')
+  api.log.read = read
+  for (const resume of blocked) resume()
+  for (const each of await Promise.all(streams)) expect(each.statusCode).toBe(200)
+  expect(payloads(await lines({ from, topicFilter: 'a' }))).toEqual(['one'])
+})
