@@ -22,8 +22,14 @@ export interface Found {
 
 /** Where a partition cannot hold what is asked for: told by who wrote down what it holds. */
 export interface HistoryIndex {
-  /** The first offset from this one on that may match, at most the end of what is indexed; the same offset when nothing is known of it. */
-  next(source: number, offset: number, query: HistoryQuery): number | Promise<number>
+  /** The first offset from this one on that may match, as far as is known. One index serves one reader. */
+  next(source: number, offset: number, query: HistoryQuery): Promise<Onward>
+}
+
+export interface Onward {
+  readonly next: number
+  /** What may match from there on takes so many bytes; none when nothing is known of it. */
+  readonly bytes?: number
 }
 
 export interface HistoryReaderOptions {
@@ -94,15 +100,15 @@ export class HistoryReader {
     let source: Source | undefined
     for (const each of this.#sources) if (each.next < each.goal && (!source || each.time < source.time)) source = each
     if (!source) return []
+    let bytes = bytesMax
     if (index) {
-      const next = await index.next(source.source, source.next, query)
-      if (next > source.next) {
-        source.next = Math.min(next, source.goal)
-        if (source.next >= source.goal) return []
-      }
+      const onward = await index.next(source.source, source.next, query)
+      source.next = Math.min(Math.max(onward.next, source.next), source.goal)
+      if (source.next >= source.goal) return []
+      bytes = Math.min(bytes, onward.bytes ?? bytes)
     }
     try {
-      const stretch = await log.read(topic, source.source, source.next, bytesMax)
+      const stretch = await log.read(topic, source.source, source.next, bytes)
       if (!this.#isAimed && source.end === null) source.goal = stretch.endOffset
       return this.#take(source, stretch.records, stretch.nextOffset, countMax, until)
     } catch (error) {

@@ -3,7 +3,7 @@ import { SettingError, type Settings, type Values } from '../settings/setting.ts
 import { parseDuration } from './duration.ts'
 import { type Log, TopicMismatch, type TopicSpec } from './log.ts'
 
-export const topicKinds = ['messages', 'sessions', 'inbox', 'snapshots', 'retained', 'deliveries', 'lifecycle', 'registry', 'gateways'] as const
+export const topicKinds = ['messages', 'index', 'sessions', 'inbox', 'snapshots', 'retained', 'deliveries', 'lifecycle', 'registry', 'gateways'] as const
 export type TopicKind = (typeof topicKinds)[number]
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
@@ -124,6 +124,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
   })
   return [
     spec('messages', plan.partitions, journal(plan)),
+    spec('index', plan.partitions, journal(plan)),
     spec('sessions', plan.partitions, journal(plan)),
     spec('inbox', plan.partitions, journal(plan)),
     spec('snapshots', plan.partitions, compacted),

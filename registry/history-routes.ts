@@ -3,7 +3,8 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Cursor } from '../history/cursor.ts'
 import { type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
-import { type HistoryIndex, HistoryReader } from '../history/history-reader.ts'
+import { HistoryReader } from '../history/history-reader.ts'
+import { LogIndex } from '../history/log-index.ts'
 import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
@@ -19,7 +20,8 @@ export interface HistorySource {
   /** The topic `messages`. */
   readonly topic: string
   readonly partitions: number
-  readonly index?: HistoryIndex
+  /** The topic `index`. */
+  readonly indexTopic: string
 }
 
 export const historyQuery = {
@@ -83,7 +85,8 @@ function readQuery(request: FastifyRequest, now: number): Asked {
 
 /** Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before stands. */
 async function* linesOf(source: HistorySource, asked: Asked, namespace: string): AsyncGenerator<string> {
-  const { log, topic, partitions, index } = source
+  const { log, topic, partitions } = source
+  const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
   const places = await resolvePlaces({ log, topic, filter, partitions, from, to })
   let gone = 0

@@ -97,7 +97,13 @@ export class Namespaces {
   #serve(name: string, registry: Registry, plan: TopicPlan): ServedNamespace {
     const { log, routersOf } = this.#options
     const { names, partitions } = plan
-    return { name, registry, routers: routersOf(name), eventTopics: new EventTopics(log, plan), history: { log, topic: names.messages, partitions } }
+    return {
+      name,
+      registry,
+      routers: routersOf(name),
+      eventTopics: new EventTopics(log, plan),
+      history: { log, topic: names.messages, partitions, indexTopic: names.index },
+    }
   }
 
   /** Those that are served, by name. */

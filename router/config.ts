@@ -234,6 +234,16 @@ export const routerSettings = {
     outcome: 'a further one is answered with 503',
     metric: 'loggerhead_limit_reached_total{limit="PULL_RECEIVES_MAX"}',
   },
+  HISTORY_INDEX_RECORDS: {
+    kind: 'number',
+    default: 128,
+    min: 0,
+    max: 65_536,
+    unit: 'messages',
+    about: 'Messages of a shard that share an entry of the index by topic and publisher; 0 writes no index: replays of single topics read everything',
+    outcome: 'a replay reads all messages of an entry when one of them may match',
+    metric: 'loggerhead_replay_read_bytes_total',
+  },
   REPLAY_WINDOW_MESSAGES: {
     kind: 'number',
     default: 1_000,
@@ -304,6 +314,7 @@ export interface RouterConfig {
   readonly subscriptionUnsettledMax: number
   readonly subscriptionAheadBytesMax: number
   readonly pullReceivesMax: number
+  readonly indexRecords: number
   readonly replayWindowMessages: number
   /** Messages a second. */
   readonly replayRate: number
@@ -349,6 +360,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     subscriptionUnsettledMax: values.SUBSCRIPTION_UNSETTLED_MAX,
     subscriptionAheadBytesMax: values.SUBSCRIPTION_AHEAD_BYTES_MAX,
     pullReceivesMax: values.PULL_RECEIVES_MAX,
+    indexRecords: values.HISTORY_INDEX_RECORDS,
     replayWindowMessages: values.REPLAY_WINDOW_MESSAGES,
     replayRate: values.REPLAY_RATE_MAX,
     replayRouterRate: values.ROUTER_REPLAY_RATE_MAX,

@@ -2,6 +2,7 @@
  * A shard in this router's hands: the fold of its inbox, the owner of its messages and the owner of its clients, from the
  * moment its term is in the log until the shard is taken away.
  */
+import { LogIndex } from '../history/log-index.ts'
 import type { Appender, Log, Stretch } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
@@ -12,6 +13,7 @@ import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { Chosen, HeldMessage, SnapshotClosed } from '../schemas/records.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
+import { IndexWriter } from './index-writer.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { Replays, type ReplaysOptions } from './replays.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
@@ -50,7 +52,9 @@ export interface OwnedShardOptions {
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble' | 'tracing'>
-  readonly replays: Pick<ReplaysOptions, 'turns' | 'limits' | 'counters' | 'roomOf' | 'remember' | 'onFailure' | 'index'>
+  readonly replays: Pick<ReplaysOptions, 'turns' | 'limits' | 'counters' | 'roomOf' | 'remember' | 'onFailure'>
+  /** Records of a block of the index; 0 writes none. */
+  readonly indexRecords: number
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]
@@ -77,6 +81,7 @@ export class OwnedShard {
   readonly #retained: RetainedStore
   readonly #requests: RetainedRequests
   readonly #replays: Replays
+  readonly #index: IndexWriter
   /** As the predecessor left them; undefined when there was none. */
   readonly #retainedFrom: readonly number[] | undefined
   #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
@@ -226,6 +231,7 @@ export class OwnedShard {
     })
     this.#replays = new Replays({
       ...options.replays,
+      index: () => new LogIndex(log, topics.index),
       shard,
       term,
       partitions,
@@ -238,8 +244,17 @@ export class OwnedShard {
           if (error) onRefused(error)
         }),
     })
+    this.#index = new IndexWriter({
+      shard,
+      recordsMax: options.indexRecords,
+      append: (value) =>
+        appender.append({ topic: topics.index, partition: shard, key: null, value, timestamp: now() }, (error) => {
+          if (error) onRefused(error)
+        }),
+    })
     this.source = new SourceShard({
       ...options.source,
+      index: (offset, size, topic, clientId) => this.#index.add(offset, size, topic, clientId),
       retained: keeperOf(state.retained, this.#requests),
       shard,
       term,
@@ -304,6 +319,7 @@ export class OwnedShard {
   /** Once a second. */
   tick(): void {
     this.client.tick()
+    this.#index.flush()
     this.#retained.tick()
   }
 

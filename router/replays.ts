@@ -39,7 +39,8 @@ export interface ReplaysOptions {
   readonly log: Log
   readonly topics: { readonly messages: string; readonly inbox: string }
   readonly turns: ReplayTurns
-  readonly index?: HistoryIndex | undefined
+  /** A new one for each replay. */
+  index(): HistoryIndex
   readonly limits: ReplayLimits
   readonly counters: ReplayCounters
   readonly now: () => number
@@ -207,7 +208,7 @@ export class Replays {
   }
 
   async #open(job: Job): Promise<HistoryReader> {
-    const { log, topics, partitions, index, counters } = this.#options
+    const { log, topics, partitions, counters } = this.#options
     const { request, query } = job
     // Its subscription is in the log.
     job.ends = await log.endOffsets(topics.messages)
@@ -222,7 +223,7 @@ export class Replays {
           from: boundOf(request.from),
           to: request.to === null ? null : boundOf(request.to),
         })
-    return new HistoryReader({ log, topic: topics.messages, query, places, index, onGone: (_, from, to) => counters.gone(to - from) })
+    return new HistoryReader({ log, topic: topics.messages, query, places, index: this.#options.index(), onGone: (_, from, to) => counters.gone(to - from) })
   }
 
   /** Reads until a record is worth its while, or nothing more is due. */

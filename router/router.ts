@@ -548,6 +548,7 @@ export class Router {
           remember: (source, records) => this.#payloads.remember(source, records),
           onFailure: (error) => logger.warn({ err: error, shard }, 'a replay could not be read; trying on'),
         },
+        indexRecords: config.indexRecords,
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
         onSuperseded: (each) => void this.#superseded(each),

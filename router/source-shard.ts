@@ -68,6 +68,8 @@ export interface SourceShardOptions {
   readonly repeatsRemembered: number
   /** Nobody appends a message of this id again: its use is over, or its session. */
   isOver(id: RepeatableId): boolean
+  /** A record of the log that may be asked for later. */
+  index(offset: number, size: number, topic: string, clientId: string): void
   /** A record whose message counts already was skipped. */
   onRepeat(): void
   /** Offset in `sessions` of a shard that the trie has applied. */
@@ -169,6 +171,7 @@ export class SourceShard {
       bytes += value.length
       const topic = key.toString()
       const view = this.#peek(offset, value)
+      if (view) this.#options.index(offset, key.length + value.length, topic, view.clientId)
       if (!view || this.#isRepeat(view.messageId, offset)) continue
       if (tracing?.isChosen(view)) {
         const span = traceMatch(tracing, value, this.shard, offset)

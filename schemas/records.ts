@@ -144,6 +144,25 @@ export interface GatewayUp {
   readonly version: string
 }
 
+export interface HistoryBlock {
+  /** First offset. */
+  readonly from: number
+  /** Offset after the last. */
+  readonly to: number
+  /** What its records take in a fetch, roughly. */
+  readonly bytes: number
+  /** 24-bit hashes, ascending, little-endian, of its topics and of their first levels (history/block.ts). */
+  readonly topics: Buffer
+  /** The same of its publishers' MQTT client ids. */
+  readonly clients: Buffer
+}
+
+/** What stretches of a shard's `messages` may hold (topic `index`): who reads for one topic or client passes over the others. */
+export interface HistoryBlocks {
+  readonly shard: number
+  readonly blocks: readonly HistoryBlock[]
+}
+
 export interface IndexReceiver {
   readonly clientId: string
   readonly session: number
@@ -693,6 +712,7 @@ export interface Records {
   Detached: Detached
   Dropped: Dropped
   GatewayUp: GatewayUp
+  HistoryBlocks: HistoryBlocks
   IndexedRetained: IndexedRetained
   Indexed: Indexed
   LifecycleEvent: LifecycleEvent

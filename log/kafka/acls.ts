@@ -44,6 +44,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
     router: [
       startChecks,
       topic(names.messages, ['Read', 'Write'], 'matches messages; publishes wills'),
+      topic(names.index, ['Read', 'Write'], 'what stretches of messages may hold: written as they are matched, read for replays'),
       topic(names.sessions, ['Read', 'Write'], 'folds sessions; ends them, and detaches the clients of lost gateways'),
       topic(names.inbox, ['Read', 'Write'], 'the journal of what is owed'),
       topic(names.snapshots, ['Read', 'Write'], "a shard's folded state"),
@@ -61,6 +62,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       startChecks,
       topic(names.registry, ['Read', 'Write'], 'the resources'),
       topic(names.messages, ['Read'], 'the past, for who asks over HTTP'),
+      topic(names.index, ['Read'], 'which of it to pass over'),
       topic(names.lifecycle, ['Write'], 'what changed'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],

@@ -29,6 +29,7 @@ test('names are prefix, namespace and topic', () => {
     snapshots: 'acme.plant-1.snapshots',
     retained: 'acme.plant-1.retained',
     deliveries: 'acme.plant-1.deliveries',
+    index: 'acme.plant-1.index',
     lifecycle: 'acme.plant-1.lifecycle',
     registry: 'acme.plant-1.registry',
     gateways: 'acme.plant-1.gateways',
@@ -37,7 +38,7 @@ test('names are prefix, namespace and topic', () => {
 
 test('shards have the same number of partitions in every sharded topic; registry and gateways have one', () => {
   const partitions = Object.fromEntries(topicSpecs(plan({ KAFKA_PARTITIONS: '6' })).map(({ name, partitions }) => [name.split('.')[2], partitions]))
-  expect(partitions).toEqual({ messages: 6, sessions: 6, inbox: 6, snapshots: 6, retained: 6, deliveries: 6, lifecycle: 6, registry: 1, gateways: 1 })
+  expect(partitions).toEqual({ messages: 6, index: 6, sessions: 6, inbox: 6, snapshots: 6, retained: 6, deliveries: 6, lifecycle: 6, registry: 1, gateways: 1 })
 })
 
 test('journals are kept for the history window, state is compacted', () => {
