@@ -34,6 +34,7 @@ export interface ConnectionHost extends PublishHost, SubscribeHost, Authenticati
   /** The issuers that a client sent with this certificate when it was let in: a resumed TLS session tells them no more. */
   chainOf(certificate: X509Certificate): readonly X509Certificate[]
   rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void
+  mayReplay(principal: Principal, topic: string): boolean
   revalidate(credentials: Credentials, principal: Principal): Validity
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null

@@ -156,14 +156,26 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   }
 
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {
-    if (this.#phase.is === 'open') this.#phase.delivering.deliver(message, receiver, nowMs)
+    if (this.#phase.is === 'open') this.#phase.delivering.deliver(this.#asTold(message, this.#phase), receiver, nowMs)
     else this.#host.metrics.deliveriesDropped.gone++
   }
 
   /** A page of retained messages; `done` is called once when the client has taken it, or the connection is over. */
   deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], done: () => void): void {
-    if (this.#phase.is === 'open') this.#phase.delivering.deliverRetained(source, request, last, messages, this.#host.now(), done)
-    else done()
+    const phase = this.#phase
+    if (phase.is !== 'open') {
+      done()
+      return
+    }
+    const told = phase.session.client.wantsProvenance
+      ? messages.map(({ message, receiver }) => ({ message: this.#asTold(message, phase), receiver }))
+      : messages
+    phase.delivering.deliverRetained(source, request, last, told, this.#host.now(), done)
+  }
+
+  /** Where a message comes from is for those who asked, and who may have it replayed: they could find out themselves. */
+  #asTold(message: Outgoing, { session }: Phase & { is: 'open' }): Outgoing {
+    return session.client.wantsProvenance && this.#host.mayReplay(session.principal, message.topic) ? message.told : message
   }
 
   /** The client's PUBREC of a numbered message is in the log. */

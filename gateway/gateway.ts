@@ -479,6 +479,10 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return maySubscribeTo(this.#rules, principal, { filter, replay })
   }
 
+  mayReplay(principal: Principal, topic: string): boolean {
+    return this.#rules.mayReplay(principal, topic).allowed
+  }
+
   mayHold(principal: Principal, filter: string): boolean {
     return this.#rules.maySubscribe(principal, filter).allowed || this.#rules.mayReplay(principal, filter).allowed
   }

@@ -4,6 +4,7 @@ import type { Receiver } from '../proto/frames.ts'
 import type { Message } from '../schemas/records.ts'
 import type { TracedDelivery } from '../telemetry/tracing.ts'
 import type { Output } from './output.ts'
+import { provenanceMarks } from './provenance.ts'
 import type { AliasUse } from './topic-aliases.ts'
 
 /** Up to here a packet is copied whole for each QoS 1 receiver; a larger payload is shared by reference. Bytes. */
@@ -32,25 +33,43 @@ export class Outgoing {
   /** How its deliveries are traced; null when they are not. */
   readonly trace: TracedDelivery | null
   readonly #message: Message
+  readonly #marks: UserProperties
+  readonly #isPast: boolean
+  /** As it was published: its buffers are those of `#message`. */
+  readonly #published: Message
+  /** Where it stands in `messages`; -1 where that is not known. */
+  readonly #partition: number
+  readonly #offset: number
+  #told: Outgoing | null = null
   readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
   #forms: Form[] = []
   /** Seconds left that the encoded bytes tell; encoded again when that changes. */
   #expiryTold = -1
 
   /** Copies what it needs: `message` may be a view into a batch. `marks` follow its user properties. `isPast`: it does not expire. */
-  constructor(message: Message, trace: TracedDelivery | null = null, marks: UserProperties = noMarks, isPast = false) {
+  constructor(message: Message, trace: TracedDelivery | null = null, marks: UserProperties = noMarks, isPast = false, partition = -1, offset = -1) {
     this.trace = trace
+    this.#marks = marks
+    this.#isPast = isPast
+    this.#partition = partition
+    this.#offset = offset
     this.topic = message.topic
     // The interval says how long a message is news: who asked for the past has it all.
     this.expiresAt = message.messageExpiryInterval === null || isPast ? null : message.receivedAt + message.messageExpiryInterval * 1000
     this.size = sizeOf(message)
+    const { payload, correlationData } = message
+    this.#published = { ...message, payload: Buffer.from(payload), correlationData: correlationData && Buffer.from(correlationData) }
     const added = trace?.traceparent ? [...marks, ['traceparent', trace.traceparent] as const] : marks
-    this.#message = {
-      ...message,
-      payload: Buffer.from(message.payload),
-      correlationData: message.correlationData && Buffer.from(message.correlationData),
-      userProperties: added.length === 0 ? message.userProperties : [...message.userProperties, ...added.map(([name, value]) => ({ name, value }))],
-    }
+    this.#message =
+      added.length === 0
+        ? this.#published
+        : { ...this.#published, userProperties: [...message.userProperties, ...added.map(([name, value]) => ({ name, value }))] }
+  }
+
+  /** The same for receivers that are told where it comes from. */
+  get told(): Outgoing {
+    this.#told ??= new Outgoing(this.#published, this.trace, [...this.#marks, ...provenanceMarks(this.#published, this.#partition, this.#offset)], this.#isPast)
+    return this.#told
   }
 
   isExpired(nowMs: number): boolean {

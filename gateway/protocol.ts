@@ -64,6 +64,8 @@ export interface Client {
   readonly topicAliasMaximum: number
   readonly wantsProblemInformation: boolean
   readonly wantsResponseInformation: boolean
+  /** It is told where messages come from, as far as it may have them replayed. */
+  readonly wantsProvenance: boolean
   readonly will: Will | null
   readonly announced: Announced
   /** Of the CONNECT: what every AUTH and the CONNACK carry [MQTT-4.12.0-5]. */
@@ -164,6 +166,7 @@ export function receiveConnect(
       topicAliasMaximum: Math.min(properties.topicAliasMaximum ?? 0, limits.TOPIC_ALIAS_OUTBOUND_MAX), // [MQTT-3.1.2-26], [MQTT-3.1.2-27]
       wantsProblemInformation: properties.requestProblemInformation ?? true,
       wantsResponseInformation: properties.requestResponseInformation ?? false,
+      wantsProvenance: properties.userProperties?.some(([name, value]) => name === 'provenance' && value === 'true') ?? false,
       will: packet.will ? willOf(packet.will, limits) : null,
       announced: {
         maximumQoS: limits.MAXIMUM_QOS as QoS,

@@ -1,7 +1,7 @@
 /** The routers' streams: hands what they bring to the connections, and tells them what became of it. */
 import type { Duplex } from 'node:stream'
 import type { Logger } from 'pino'
-import { isReplayed, shardOfSource } from '../model/session-queue.ts'
+import { isReplayed, retainedShard, shardOfSource } from '../model/session-queue.ts'
 import { FrameLink } from '../proto/delivery.ts'
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -250,10 +250,12 @@ export class RouterLinks {
   #read({ value, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
     try {
       const message = decodeMessage(value)
-      if (isReplayed(source)) return new Outgoing(message, null, replayMarks(shardOfSource(source), offset, message.receivedAt), true)
+      // What is retained and owed has the place of another topic.
+      const partition = retainedShard(source) === undefined ? shardOfSource(source) : -1
+      if (isReplayed(source)) return new Outgoing(message, null, replayMarks(shardOfSource(source), offset, message.receivedAt), true, partition, offset)
       const isTraced = tracing?.isChosen(message) ?? false
       const properties = isTraced ? message.userProperties.map(({ name, value }) => [name, value] as const) : []
-      return new Outgoing(message, isTraced && tracing ? tracing.delivery(message, properties) : null)
+      return new Outgoing(message, isTraced && tracing ? tracing.delivery(message, properties) : null, [], false, partition, offset)
     } catch (error) {
       if (!(error instanceof RecordError)) throw error
       this.#host.logger.error({ source, offset, error: error.message }, 'a message from a router cannot be read')

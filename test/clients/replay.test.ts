@@ -196,6 +196,50 @@ for (const version of ['mqttv311', 'mqttv5']) {
   })
 }
 
+test('who asks at CONNECT is told where each message comes from, live, retained or replayed, as far as it may have it replayed', async () => {
+  const topic = `${root}-origin`
+  const publisher = await JsClient.connect(url(), { protocolVersion: 5, clientId: `${topic}-publisher` })
+  const watcher = await JsClient.connect(url(), { protocolVersion: 5, properties: { userProperties: { provenance: 'true' } } })
+  const other = await JsClient.connect(url(), { protocolVersion: 5 })
+  await watcher.client.subscribeAsync(topic, { qos: 1 })
+  await other.client.subscribeAsync(topic, { qos: 1 })
+  const before = Date.now()
+  await publisher.client.publishAsync(topic, 'one', { qos: 1, retain: true, properties: { userProperties: { own: 'kept' } } })
+  await watcher.client.subscribeAsync(`$replay/-PT1M/${topic}`, { qos: 1 })
+  await watcher.until('live and replayed', () => watcher.arrived.filter((each) => !isMarker(each)).length >= 2)
+  await other.until('live', () => other.arrived.length > 0)
+  expect(property(other.arrived[0] as Arrived, 'provenance-client-id')).toBeUndefined()
+  const [live, replayed] = watcher.arrived.filter((each) => !isMarker(each)) as [Arrived, Arrived]
+  for (const each of [live, replayed]) {
+    expect(property(each, 'own')).toBe('kept')
+    expect(property(each, 'provenance-client-id')).toBe(`${topic}-publisher`)
+    expect(property(each, 'provenance-publisher')).toBe('anonymous')
+    expect(property(each, 'provenance-gateway')).toBe('gateway')
+    expect(Math.abs(Date.parse(property(each, 'provenance-received-at') as string) - before)).toBeLessThan(60_000)
+    expect(property(each, 'provenance-position')).toMatch(/^\d+:\d+$/)
+  }
+  expect(property(replayed, 'replay-position')).toBe(property(live, 'provenance-position'))
+  for (const each of [publisher, watcher, other]) await each.end()
+})
+
+test('the past over HTTP goes on where it was left, and tells what MQTT clients were told', async () => {
+  const key = { authorization: `Bearer ${stack.apiKey}` }
+  const read = async (query: Record<string, string>): Promise<{ payload?: string; cursor: string; end?: true }[]> => {
+    const answer = await fetch(`${stack.url}/namespaces/default/history?${new URLSearchParams(query)}`, { headers: key })
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/x-ndjson'])
+    return (await answer.text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+  }
+  const first = await read({ topicFilter: `${root}/5/#`, from: '-PT2H', limit: '100' })
+  expect(first).toHaveLength(101)
+  const rest = await read({ topicFilter: `${root}/5/#`, from: first[99]?.cursor as string })
+  const expected = Math.ceil((recorded - 5) / devices)
+  const texts = [...first, ...rest].flatMap(({ payload }) => payload ?? [])
+  expect([texts.length, new Set(texts).size]).toEqual([expected, expected])
+})
+
 test('a replay is refused to whom the permission Replayer is missing, and in words that mean nothing', async () => {
   const reader = await JsClient.connect(url(), { protocolVersion: 5 })
   expect(await reader.subscribe(`$replay/yesterday/${root}/#`)).toBe(0x8f)

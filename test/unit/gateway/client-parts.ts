@@ -29,6 +29,7 @@ export const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client =>
   wantsProblemInformation: false,
   topicAliasMaximum: 0,
   wantsResponseInformation: false,
+  wantsProvenance: false,
   will: null,
   announced: {
     receiveMaximum: config.RECEIVE_MAXIMUM,
