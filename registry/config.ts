@@ -107,7 +107,7 @@ export const registrySettings = {
     min: 1,
     max: 100_000,
     unit: 'shards',
-    about: 'Shards of all namespaces together; each is a partition of seven topics',
+    about: 'Shards of all namespaces together; each is a partition of eight topics',
     outcome: 'the request to make a namespace is refused with 400',
     metric: reached('NAMESPACE_SHARDS_MAX'),
   },
