@@ -475,7 +475,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return this.#rules.mayPublish(principal, topic).allowed ? 'allowed' : 'denied'
   }
 
-  maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean {
+  maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null = null): boolean {
     return maySubscribeTo(this.#rules, principal, { filter, replay })
   }
 

@@ -2,8 +2,8 @@
 import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { errorsToldMax } from './bulk-import.ts'
 import { explainSchema } from './explain-route.ts'
-import { clientToken, mqttPaths } from './openapi-mqtt.ts'
 import { historyQuery } from './history-routes.ts'
+import { clientToken, mqttPaths } from './openapi-mqtt.ts'
 import { topDefault, topMax } from './paging.ts'
 import { roleOf } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
@@ -373,12 +373,12 @@ export function openApiDocument(namespace: string): object {
       ...sessionPaths(namespace),
       ...subscriptionActionPaths(namespace),
       ...retainedPaths(namespace),
+      ...historyPaths(namespace),
       ...mqttPaths,
     },
     components: {
       schemas,
       securitySchemes: { clientToken, key: { type: 'http', scheme: 'bearer', description: 'A key of the API, or a token of the OIDC issuer' } },
-      ...historyPaths(namespace),
     },
   }
 }

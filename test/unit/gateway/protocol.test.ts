@@ -250,7 +250,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
       const { isBridge } = clientOf(connect({ protocolVersion, bridge: true }))
       const request = packet(['a', '$share/g/b'])
       const plain = { ...request, filters: request.filters.map((each) => ({ ...each, retainAsPublished: false })) }
-      expect(receiveSubscribe(plain, { protocolVersion, announced, isBridge }, none, limits, () => true)).toMatchObject({
+      expect(receiveSubscribe(plain, { protocolVersion, announced, isBridge }, none, limits, () => true, 0)).toMatchObject({
         granted: [
           { noLocal: expected, retainAsPublished: expected },
           { noLocal: false, retainAsPublished: expected },
