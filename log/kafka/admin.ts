@@ -75,12 +75,16 @@ export class Admin {
 
   async topicExists(topic: string): Promise<boolean> {
     const cluster = this.#cluster
-    cluster.watch(topic)
-    await cluster.persist('metadata', () => cluster.refresh())
-    const known = cluster.topic(topic)
-    const exists = known?.exists ?? false
+    let known: ReturnType<Cluster['topic']>
+    // Metadata that was on its way already says nothing of it, which does not mean that it is missing.
+    while (known === undefined) {
+      cluster.watch(topic)
+      await cluster.persist('metadata', () => cluster.refresh())
+      known = cluster.topic(topic)
+    }
+    const { exists } = known
     if (!exists) cluster.forget(topic)
-    if (known?.errorCode === 29) throw notAuthorized(`to tell of ${topic}`)
+    if (known.errorCode === 29) throw notAuthorized(`to tell of ${topic}`)
     return exists
   }
 

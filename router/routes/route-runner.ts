@@ -313,6 +313,8 @@ export class RouteRunner {
     }
     const targetEnds = Array.from({ length: partitions }, (_, partition) => endOf(partition))
     if (this.#written.size > 0 && this.#target === topic) {
+      // Partitions that are new are read from their beginning.
+      this.#targetOffsets = targetEnds.map((_, partition) => this.#targetOffsets[partition] ?? 0)
       let last = 0
       for (const offset of this.#written) if (offset > last) last = offset
       this.#readBack = { upTo: last + 1, ends: targetEnds }
@@ -463,7 +465,7 @@ export class RouteRunner {
       this.#routed += done.routed
       if (done.routed > 0) this.#options.counters.routed(this.route.name, done.routed)
       this.#position = done.next
-      for (const [partition, offset] of done.ends) this.#targetOffsets[partition] = offset + 1
+      if (this.#options.destination.isExactlyOnce) for (const [partition, offset] of done.ends) this.#targetOffsets[partition] = offset + 1
     }
     if (this.#readBack && this.#position >= this.#readBack.upTo) {
       for (const [partition, end] of this.#readBack.ends.entries()) this.#targetOffsets[partition] = Math.max(end, this.#targetOffsets[partition] ?? 0)

@@ -437,6 +437,16 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
     await log.commitOffsets(`${topic}.group`, topic, new Map([[0, 4]]))
   })
 
+  test('whether a topic exists is told right to everybody who asks at once, by a log that has just been opened', async () => {
+    const { on, topic } = await withTopic()
+    const fresh = open(on)
+    const missing = `contract-${randomBytes(6).toString('hex')}`
+    const asked = [topic, missing, topic, missing, topic]
+    const first = fresh.endOffsets(topic)
+    expect(await Promise.all(asked.map((name) => fresh.topicExists(name)))).toEqual([true, false, true, false, true])
+    await first
+  })
+
   test('topics are deleted with all they hold, and deleting what is not there does nothing', async () => {
     const { log, topic } = await withTopic()
     const missing = `contract-${randomBytes(6).toString('hex')}`
