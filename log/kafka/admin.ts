@@ -159,11 +159,17 @@ export class Admin {
 
   async commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
     const cluster = this.#cluster
-    const link = await cluster.usableLink(await findCoordinator(cluster, 'group', group), 'rare')
     const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }))
-    await link.call('committing offsets', cluster.requestTimeoutMs, (broker) =>
-      // Without a generation and a member: from outside the group (Kafka's “simple” consumer).
-      broker.offsetCommit({ groupId: group, groupGenerationId: -1, memberId: '', topics: [{ topic, partitions }] }),
+    await cluster.persist(
+      'committing offsets',
+      async () => {
+        const link = await cluster.usableLink(await findCoordinator(cluster, 'group', group), 'rare')
+        await link.call('committing offsets', cluster.requestTimeoutMs, (broker) =>
+          // Without a generation and a member: from outside the group (Kafka's “simple” consumer).
+          broker.offsetCommit({ groupId: group, groupGenerationId: -1, memberId: '', topics: [{ topic, partitions }] }),
+        )
+      },
+      isCoordinatorRetriable,
     )
   }
 }
