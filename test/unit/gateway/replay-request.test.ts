@@ -29,10 +29,23 @@ describe('in a filter, from MQTT 3.1.1 on', () => {
       filters: [{ filter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
       properties: {},
     }
-    const announced = { maximumQoS: 2, subscriptionIdentifiersAvailable: true, receiveMaximum: 10, maximumPacketSize: 1000, topicAliasMaximum: 0 } as const
+    const announced = {
+      maximumQoS: 2,
+      subscriptionIdentifiersAvailable: true,
+      receiveMaximum: 10,
+      maximumPacketSize: 1000,
+      topicAliasMaximum: 0,
+      retainAvailable: true,
+    } as const
     const none = { named: new Set<string>(), unnamed: 0 }
-    expect(receiveSubscribe(packet, { protocolVersion: 5, announced }, none, limits, () => true, now)).toMatchObject({ reasonCodes: [0x8f], granted: [] })
-    expect(receiveSubscribe(packet, { protocolVersion: 4, announced }, none, limits, () => true, now)).toMatchObject({ reasonCodes: [0x80], granted: [] })
+    expect(receiveSubscribe(packet, { protocolVersion: 5, announced, isBridge: false }, none, limits, () => true, now)).toMatchObject({
+      reasonCodes: [0x8f],
+      granted: [],
+    })
+    expect(receiveSubscribe(packet, { protocolVersion: 4, announced, isBridge: false }, none, limits, () => true, now)).toMatchObject({
+      reasonCodes: [0x80],
+      granted: [],
+    })
     expect(explanation([filter], [0x8f], { protocolVersion: 5, wantsProblemInformation: true } as Client).properties?.reasonString).toMatch(why)
   })
 })
