@@ -24,7 +24,7 @@ interface Answer {
   readonly body: object
 }
 const problem = (status: number, detail: string): Answer => ({ status, body: { status, detail } })
-const path = /^\/subscriptions\/([A-Za-z0-9-]+)\/([A-Za-z0-9-]+)\/(rewind|redrive)$/
+const path = /^\/subscriptions\/([A-Za-z0-9$-]+)\/([A-Za-z0-9-]+)\/(rewind|redrive)$/
 
 export class SubscriptionActionsApi {
   readonly #options: SubscriptionActionsOptions

@@ -1,0 +1,111 @@
+/** The pushers of a router, over subscriptions in a log in memory and a receiver in another process. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import type { Logger } from 'pino'
+import { Registry } from 'prom-client'
+import { AddressSet } from '../../../model/ip-rules.ts'
+import { createPushMetrics } from '../../../router/push/push-metrics.ts'
+import { pushSettings, readPushConfig } from '../../../router/push/push-settings.ts'
+import { Pushers } from '../../../router/push/pushers.ts'
+import type { Subscription } from '../../../router/subscriptions/subscription.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { WebhookReceiver } from '../../support/webhook-receiver.ts'
+import { SubscriptionWorld } from '../../unit/router/subscriptions/world.ts'
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} } as unknown as Logger
+let receiver: WebhookReceiver
+let world: SubscriptionWorld
+let metrics: Registry
+const running: Pushers[] = []
+beforeAll(async () => {
+  receiver = await WebhookReceiver.start()
+})
+beforeEach(async () => {
+  world = await SubscriptionWorld.open()
+})
+afterEach(async () => {
+  for (const pushers of running.splice(0)) pushers.close()
+  await world.close()
+})
+afterAll(() => receiver.stop())
+
+function pushersOf(subscriptions: () => readonly Subscription[], environment: Readonly<Record<string, string>> = {}): Pushers {
+  metrics = new Registry()
+  const pushers = new Pushers({
+    config: readPushConfig(readSettings(pushSettings, { PUSH_RETRY_DELAYS: '10ms', PUSH_RESTS: '10ms,10ms,10ms', ...environment })),
+    policy: { hosts: [], addresses: new AddressSet([]), plainOnLoopback: true },
+    ca: undefined,
+    subscriptions,
+    metrics: createPushMetrics(metrics),
+    logger: silent,
+    tracing: null,
+    now: () => world.time,
+  })
+  running.push(pushers)
+  pushers.match()
+  return pushers
+}
+
+async function subscribe(name: string, path: string): Promise<Subscription> {
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: `${receiver.url}${path}` } }
+  const body = { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } } }
+  expect((await world.api.send('PUT', `topics/doors/eventSubscriptions/${name}`, { body })).status).toBeLessThan(300)
+  return world.find(name)
+}
+
+const idsAt = async (path: string): Promise<readonly unknown[]> =>
+  (await receiver.received()).filter((request) => request.method === 'POST' && request.path === path).flatMap(({ events }) => events.map(({ id }) => id))
+async function arrived(path: string, ...ids: readonly string[]): Promise<void> {
+  for (const end = Date.now() + 10_000; (await idsAt(path)).length < ids.length; ) if (Date.now() > end) throw new Error(`not at ${path}: ${ids}`)
+  expect(await idsAt(path)).toEqual(ids)
+}
+
+test('a subscription is pushed from when it is there until it is paused, and goes on where it was', async () => {
+  await subscribe('alarms', '/begin')
+  const pushers = pushersOf(() => world.subscriptions.all())
+  await world.publish('1')
+  await arrived('/begin', '1')
+  await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:pause')
+  pushers.match()
+  expect(pushers.status()).toEqual([])
+  await world.publish('2')
+  await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:resume')
+  pushers.match()
+  await arrived('/begin', '1', '2')
+  expect(await metrics.getSingleMetricAsString('loggerhead_delivery_successes_total')).toContain('{topic="doors",event_subscription="alarms"} 2')
+})
+
+test('after a pause of the process nothing is sent by a router that has lost the subscription, and its new owner sends it', async () => {
+  const lost = await subscribe('alarms', '/zombie')
+  const zombie = pushersOf(() => [lost])
+  await world.publish('1')
+  await arrived('/zombie', '1')
+  lost.tick()
+  // The process stands still for longer than Kafka waits for it; another one takes the shard meanwhile.
+  await world.begin()
+  world.time += 10_000
+  zombie.match()
+  await world.publish('2')
+  await expect(lost.confirm()).rejects.toThrow()
+  expect((zombie.status() as readonly { readonly requests: number }[]).map(({ requests }) => requests)).toEqual([0])
+  expect(await idsAt('/zombie')).toEqual(['1'])
+  pushersOf(() => world.subscriptions.all())
+  await arrived('/zombie', '1', '2')
+})
+
+test('after a pause of the process its owner goes on once Kafka has confirmed it', async () => {
+  const own = await subscribe('alarms', '/slept')
+  const pushers = pushersOf(() => [own])
+  world.time += 10_000
+  pushers.match()
+  await world.publish('1')
+  await arrived('/slept', '1')
+})
+
+test('PUSH_REQUESTS_MAX: a webhook that never answers takes no turn from the others', async () => {
+  for (const name of ['aaa', 'bbb', 'ccc']) await subscribe(name, name === 'aaa' ? '/hang' : `/turn/${name}`)
+  pushersOf(() => world.subscriptions.all(), { PUSH_REQUESTS_MAX: '1' })
+  await world.publish('1')
+  await world.publish('2')
+  await arrived('/turn/bbb', '1', '2')
+  await arrived('/turn/ccc', '1', '2')
+})
