@@ -87,8 +87,9 @@ export class HistoryReader {
     for (const source of this.#sources) source.goal = Math.min(goals.get(source.source) ?? 0, source.end ?? Number.POSITIVE_INFINITY)
   }
 
-  /** The log's end is the goal again, as it moves on. */
+  /** The log's end is the goal again. What was read to it stays there, however the log grows: with all partitions growing nobody would ever be at all ends. */
   aimAtEnd(): void {
+    if (!this.#isAimed) return
     this.#isAimed = false
     for (const source of this.#sources) source.goal = source.end ?? Number.POSITIVE_INFINITY
   }

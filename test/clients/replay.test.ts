@@ -185,10 +185,13 @@ for (const version of ['mqttv311', 'mqttv5']) {
       '20',
     ]
     const listening = run('mosquitto_sub', args)
-    let live = 0
-    const sending = setInterval(() => void publisher.client.publishAsync(`${topic}/${version}`, `live ${live++}`, { qos: 1 }), 500)
+    let isOver = false
+    const sending = (async () => {
+      for (let live = 0; !isOver; live++) await publisher.client.publishAsync(`${topic}/${version}`, `live ${live}`, { qos: 1 })
+    })()
     const { output } = await listening
-    clearInterval(sending)
+    isOver = true
+    await sending
     const lines = output.trim().split('\n')
     expect(lines.slice(0, 2)).toEqual([`${topic}/${version} one`, `${topic}/${version} two`])
     expect(lines.filter((line) => line.startsWith('$replay/end {'))).toHaveLength(1)

@@ -1,0 +1,82 @@
+import { expect, test } from '@jest/globals'
+import { HistoryReader } from '../../../history/history-reader.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
+import { encodeMessage } from '../../../schemas/message-record.ts'
+
+const topic = 'messages'
+
+async function start() {
+  const log = new MemoryLog()
+  await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
+  const appender = await log.appender()
+  const publish = (partition: number, count: number): Promise<unknown> =>
+    Promise.all(
+      Array.from({ length: count }, () =>
+        appender.write({
+          topic,
+          partition,
+          key: Buffer.from('t'),
+          timestamp: 1,
+          value: Buffer.from(
+            encodeMessage({
+              messageId: Buffer.alloc(16),
+              clientId: 'c',
+              session: 0,
+              receivedAt: 1,
+              topic: 't',
+              qos: 1,
+              retain: false,
+              messageExpiryInterval: null,
+              authenticationName: 'c',
+              gateway: 'g',
+              protocolVersion: 5,
+              payloadFormatIndicator: null,
+              contentType: null,
+              responseTopic: null,
+              correlationData: null,
+              userProperties: [],
+              payload: Buffer.alloc(10),
+            }),
+          ),
+        }),
+      ),
+    )
+  const places = [0, 1].map((source) => ({ source, next: 0, end: null, time: 0 }))
+  const reader = new HistoryReader({ log, topic, query: { filter: 't', client: null }, places })
+  return { reader, publish }
+}
+
+test('a reader without an end is there once each partition was read to where it ended then, though all of them grow', async () => {
+  const { reader, publish } = await start()
+  await publish(0, 5)
+  await publish(1, 5)
+  expect(reader.isThere).toBe(false)
+  expect(await reader.read(100_000, 100)).toHaveLength(5)
+  await publish(0, 3)
+  // Asked to aim at what it aims at already.
+  reader.aimAtEnd()
+  expect(await reader.read(100_000, 100)).toHaveLength(5)
+  expect(reader.isThere).toBe(true)
+  expect(reader.places.map(({ next }) => next)).toEqual([5, 5])
+})
+
+test('it goes on to where it is aimed, and no further', async () => {
+  const { reader, publish } = await start()
+  await publish(0, 5)
+  await publish(1, 5)
+  while (!reader.isThere) await reader.read(100_000, 100)
+  await publish(0, 10)
+  reader.aim(
+    new Map([
+      [0, 8],
+      [1, 5],
+    ]),
+  )
+  expect(reader.isThere).toBe(false)
+  while (!reader.isThere) await reader.read(300, 100)
+  expect(reader.places[0]?.next).toBeGreaterThanOrEqual(8)
+  reader.aimAtEnd()
+  expect(reader.isThere).toBe(false)
+  while (!reader.isThere) await reader.read(100_000, 100)
+  expect(reader.places.map(({ next }) => next)).toEqual([15, 5])
+})
