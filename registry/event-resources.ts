@@ -30,7 +30,8 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
   if (!subscribedTopic(registry.view, topic)) throw notFound('topics', topic)
   const deadLetters = deadLetterTopicOf(properties)
   if (deadLetters !== undefined) await eventTopics.checkDeadLetters(deadLetters, topic)
-  return { start: registry.view.eventSubscriptions.get(name)?.properties.start ?? (await eventTopics.startHere(topic)) }
+  // Also of one that is there: it may be deleted before this is decided, and then a new one must not begin where that one did.
+  return { start: await eventTopics.startHere(topic) }
 }
 
 /** Asks a webhook whether it wants events; rejects with Problem when it does not say so. */
