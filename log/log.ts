@@ -184,7 +184,7 @@ export interface Log {
   partitions(topic: string): Promise<number>
   /** Joins the group; `instance` names this process across restarts so that the member it was is removed first. */
   join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership>
-  /** Tells tools that watch lag how far a reader is: commits offsets of a group that nobody joins. Asked once; rejects when Kafka does not take them. */
+  /** Tells tools that watch lag how far a reader is: commits offsets of a group that nobody joins. Rejects when Kafka does not take them. */
   commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
   health(): LogHealth
   close(): Promise<void>

@@ -68,6 +68,7 @@ export class Subscriptions {
   readonly #readers = new Map<string, EventReader>()
   /** What was committed last, by group. */
   readonly #committed = new Map<string, string>()
+  readonly #committing = new Set<string>()
   #ticks = 0
   /** The registry as the shards that were owned then were matched with it last. */
   #matchedAt = -1
@@ -137,12 +138,15 @@ export class Subscriptions {
     const group = `${kafkaTopic}.${name}`
     const offsets = new Map(ledger.partitions.map((partition) => [partition, ledger.position(partition)]))
     const told = JSON.stringify([...offsets])
-    if (this.#committed.get(group) === told) return
+    if (this.#committed.get(group) === told || this.#committing.has(group)) return
+    this.#committing.add(group)
     try {
       await log.commitOffsets(group, kafkaTopic, offsets)
       this.#committed.set(group, told)
     } catch (error) {
       logger.debug({ err: error, group }, 'how far an event subscription is could not be told')
+    } finally {
+      this.#committing.delete(group)
     }
   }
 
