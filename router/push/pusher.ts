@@ -13,8 +13,8 @@ import { type Batch, PushQueue, type PushQueueOptions } from './push-queue.ts'
 /** Where the events come from, and where it is noted what became of them. */
 export interface PushSource {
   /**
-   * The next events in order, each given once: at least one unless `signal` ends the wait, and no more than that many or, after
-   * the first, that many bytes.
+   * The next events in order, each given once: no more than that many or, after the first, that many bytes. None when `signal` ends
+   * the wait, or when there will be no more.
    */
   next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]>
   delivered(events: readonly OwedEvent[]): void
@@ -137,7 +137,10 @@ export class Pusher {
       }
       if (this.#isClosed) return
       const room = eventsMax - this.#queue.size - this.#deadLetters
-      for (const event of await source.next(room, bytesMax - this.#queue.bytes, this.#closing.signal)) this.#queue.add(event)
+      const events = await source.next(room, bytesMax - this.#queue.bytes, this.#closing.signal)
+      // The source is over; whoever sees to the pushers closes this one.
+      if (events.length === 0) return
+      for (const event of events) this.#queue.add(event)
       this.#turn()
     }
   }

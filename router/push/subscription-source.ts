@@ -38,23 +38,12 @@ export class SubscriptionSource implements PushSource {
   }
 
   async next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]> {
-    const { subscription } = this.#options
-    while (!signal.aborted) {
-      if (this.#fresh.length === 0) this.#fresh = subscription.hold(eventsMax, bytesMax)
-      // What was tried already goes before what stands behind it in its partition.
-      const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax))
-      if (earlier.length > 0) return earlier
-      const fresh = this.#fresh
-      this.#fresh = []
-      if (fresh.length > 0) return fresh.map((read) => this.#owed(read))
-      try {
-        await subscription.news(signal)
-      } catch (error) {
-        if (error instanceof SubscriptionClosed) return []
-        throw error
-      }
+    try {
+      return await this.#next(eventsMax, bytesMax, signal)
+    } catch (error) {
+      if (error instanceof SubscriptionClosed) return []
+      throw error
     }
-    return []
   }
 
   delivered(events: readonly OwedEvent[]): void {
@@ -79,6 +68,21 @@ export class SubscriptionSource implements PushSource {
     if (!read) return
     await subscription.giveUp(read, attemptOf(event), reason, headers.shownOf(headers.isDynamic ? JSON.parse(event.body.toString()) : undefined))
     this.#held.delete(placeKey(event))
+  }
+
+  async #next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]> {
+    const { subscription } = this.#options
+    while (!signal.aborted) {
+      if (this.#fresh.length === 0) this.#fresh = subscription.hold(eventsMax, bytesMax)
+      // What was tried already goes before what stands behind it in its partition.
+      const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax))
+      if (earlier.length > 0) return earlier
+      const fresh = this.#fresh
+      this.#fresh = []
+      if (fresh.length > 0) return fresh.map((read) => this.#owed(read))
+      await subscription.news(signal)
+    }
+    return []
   }
 
   async #takeEarlier(most: number): Promise<readonly OwedEvent[]> {

@@ -158,6 +158,14 @@ test('redrive: dead letters come again as new, those that the topic does not hol
   expect(await take(sourceOf(), 1)).toMatchObject([{ offset: 0, deliveryCount: 0, publishedAt: world.time }])
 })
 
+test('a source whose subscription is over gives nothing more', async () => {
+  const source = sourceOf()
+  const waiting = source.next(1, 1, new AbortController().signal)
+  world.subscriptions.disown(0)
+  expect(await waiting).toEqual([])
+  expect(await source.next(1, 1, new AbortController().signal)).toEqual([])
+})
+
 test('a subscription that another router took sends nothing: Kafka does not confirm it', async () => {
   const before = alarms()
   await before.confirm()
