@@ -257,7 +257,7 @@ describe('ends', () => {
     await world.until(() => detaches('d').length > 0, 'd is detached', 7_000)
     await world.pass(5_000)
     expect([detaches('c').length, detaches('d').length]).toEqual([1, 1])
-    expect(detaches('c')[0]?.value).toMatchObject({ by: 'router', reason: 'ConnectionLost' })
+    expect(detaches('c')[0]?.value).toMatchObject({ by: 'router', reason: 'ServerError' })
   })
 })
 
