@@ -1,9 +1,10 @@
-/** `npm run check`: types, format and lint, import directions, generated documents, a test for every limit, the tests that docs/conformance.md names. */
+/** `npm run check`: types, format and lint, import directions, generated documents, every version of a schema, a test for every limit, the tests that docs/conformance.md names. */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { outdated, rows } from './docs.ts'
 import { importProblems } from './imports.ts'
+import { schemaProblems } from './schema-versions.ts'
 
 const project = dirname(import.meta.dirname)
 
@@ -36,6 +37,7 @@ const checks: readonly (readonly [what: string, check: () => readonly string[] |
     'generated documents',
     async () => (await outdated(project)).map((path) => `${path} is not what stack/docs.ts writes; run ./node_modules/.bin/loggerhead-node stack/docs.ts`),
   ],
+  ['schemas of every version', () => schemaProblems(project)],
   ['a test for every limit', untestedLimits],
   ['tests of the specifications’ statements', () => run('test/conformance/page.ts', ['--check'])],
 ]
