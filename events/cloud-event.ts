@@ -3,6 +3,7 @@
  * publisher sent a CloudEvent in its MQTT binding, that one with the publisher's own attributes. Pure.
  */
 import type { Message } from '../schemas/records.ts'
+import { isNestedTooDeep, parseJsonText } from './json-text.ts'
 
 /** Context attributes by name: text, or a number or boolean where the event's JSON has one. */
 export type Attributes = Readonly<Record<string, string | number | boolean>>
@@ -75,9 +76,9 @@ function isTextual({ protocolVersion, payloadFormatIndicator, contentType }: Mes
 
 function textual(payload: Buffer, contentType: string | null): { readonly data: EventData; readonly implied: string } {
   const text = decodeUtf8(payload)
-  // Said to be text and is none: bytes are what can be passed on without loss.
-  if (text === undefined) return binary(payload)
-  const parsed = parseJson(text)
+  // Said to be text and is none, or nested too deep to be written as JSON: bytes are what can be passed on without loss.
+  if (text === undefined || isNestedTooDeep(text)) return binary(payload)
+  const parsed = parseJsonText(text)
   if (parsed) return { data: { kind: 'json', bytes: payload, value: () => parsed.value }, implied: 'application/json' }
   // Under a JSON type it has to be JSON: a string of it. Under any other it is what it is.
   if (contentType && isJsonMediaType(contentType)) return { data: jsonOf(text), implied: 'application/json' }
@@ -91,14 +92,6 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 function decodeUtf8(bytes: Buffer): string | undefined {
   try {
     return utf8.decode(bytes)
-  } catch {
-    return undefined
-  }
-}
-
-function parseJson(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) }
   } catch {
     return undefined
   }
@@ -123,7 +116,7 @@ function binaryEvent({ userProperties, contentType, payload }: Message): CloudEv
   if (contentType !== null) attributes.datacontenttype = contentType
   if (payload.length === 0) return { attributes, data: { kind: 'none' } }
   const text = contentType === null || isJsonMediaType(contentType) ? decodeUtf8(payload) : undefined
-  const parsed = text === undefined ? undefined : parseJson(text)
+  const parsed = text === undefined ? undefined : parseJsonText(text)
   if (parsed) return { attributes, data: { kind: 'json', bytes: payload, value: () => parsed.value } }
   return { attributes, data: { kind: 'binary', bytes: payload } }
 }
@@ -131,7 +124,7 @@ function binaryEvent({ userProperties, contentType, payload }: Message): CloudEv
 /** The payload is the event in its JSON format. */
 function structuredEvent(payload: Buffer): CloudEvent | undefined {
   const text = decodeUtf8(payload)
-  const event = text === undefined ? undefined : parseJson(text)?.value
+  const event = text === undefined ? undefined : parseJsonText(text)?.value
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
   const { data, data_base64: base64, ...rest } = event as Readonly<Record<string, unknown>>
   const attributes: Record<string, string | number | boolean> = {}

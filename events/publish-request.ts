@@ -1,5 +1,6 @@
 /** A request to publish CloudEvents over HTTP (NT-02, NT-05, NT-06): one event or a batch in JSON, or one in binary mode. Pure. */
 import { attributeNameMax, type CloudEvent } from './cloud-event.ts'
+import { jsonDepthMax } from './json-text.ts'
 import { binaryEvent, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
 
 /** Events of one request, and bytes of one event (NT-05). */
@@ -42,7 +43,7 @@ export function readPublish(headers: RequestHeaders, body: Buffer): readonly Clo
 
 function jsonOf(body: Buffer): unknown {
   const parsed = parseJson(body)
-  if (!parsed) throw new PublishProblem(400, 'the body must be JSON in UTF-8')
+  if (!parsed) throw new PublishProblem(400, `the body must be JSON in UTF-8, nested at most ${jsonDepthMax} deep`)
   return parsed.value
 }
 

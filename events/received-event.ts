@@ -1,6 +1,7 @@
 /** CloudEvents as they come in: out of JSON (structured mode), or out of headers and bytes (binary mode), over Kafka or HTTP. Pure. */
 import { type Attributes, type CloudEvent, type EventData, isJsonMediaType } from './cloud-event.ts'
 import type { FilteredEvent } from './filter.ts'
+import { parseJsonText } from './json-text.ts'
 
 /** Why something is no CloudEvent: the attribute, and what is allowed. */
 export interface EventProblem {
@@ -91,15 +92,10 @@ function decode(bytes: Buffer): string | undefined {
   }
 }
 
-/** The value of JSON text in UTF-8; undefined when it is none. */
+/** The value of JSON text in UTF-8; undefined when it is none, or nested too deep. */
 export function parseJson(bytes: Buffer): { readonly value: unknown } | undefined {
   const text = decode(bytes)
-  if (text === undefined) return undefined
-  try {
-    return { value: JSON.parse(text) }
-  } catch {
-    return undefined
-  }
+  return text === undefined ? undefined : parseJsonText(text)
 }
 
 interface Header {
