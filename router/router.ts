@@ -774,6 +774,7 @@ export class Router {
       now,
       chance: Math.random,
       onFailed: (error, documents) => logger.warn({ err: error, ...of, documents }, 'dead letters could not be written; trying on'),
+      onDropped: (error) => logger.error({ err: error, ...of }, 'a dead letter can never be written; it is dropped'),
     })
   }
 

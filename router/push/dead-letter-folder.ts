@@ -16,10 +16,14 @@ export interface DeadLetterFolderOptions {
   readonly now: () => number
 }
 
+const [opening, comma, closing] = [Buffer.from('['), Buffer.from(','), Buffer.from(']\n')]
+
 /** One file for what is given up at a time: a JSON array. It is there whole or not at all, and on the disk. */
 export function deadLetterFolder({ root, name, namespace, topic, subscription, now }: DeadLetterFolderOptions): DeadLetterSink {
   return {
-    async write(documents) {
+    encode: (document) => ({ body: Buffer.from(JSON.stringify(document)), source: undefined }),
+
+    async write(letters) {
       // They wait, and the log says so, until it is set or their time is over.
       if (root === '') throw new Error('DEAD_LETTER_FOLDER is not set')
       const path = join(root, name, deadLetterPath(namespace, topic, subscription, now(), randomUUID()))
@@ -29,7 +33,7 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
       try {
         const file = await open(unfinished, 'wx', 0o640)
         try {
-          await file.writeFile(`${JSON.stringify(documents)}\n`)
+          await file.writeFile(Buffer.concat([opening, ...letters.flatMap(({ body }, index) => (index > 0 ? [comma, body] : [body])), closing]))
           await file.sync()
         } finally {
           await file.close()
@@ -41,6 +45,7 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
         await rm(unfinished, { force: true })
         throw error
       }
+      return letters.map(() => undefined)
     },
 
     async *read(sinceMs) {

@@ -1,5 +1,6 @@
 /** Writes one subscription's dead letters away: several at a time, again when the place for them is away, and not for ever (PU-12). */
 import { type RetrySchedule, retryWait } from '../../events/retry-schedule.ts'
+import { AppendError } from '../../log/log.ts'
 
 /** Where an event stands in its topic. */
 export interface DeadLetterSource {
@@ -14,9 +15,17 @@ export interface WrittenDeadLetters {
   done(): Promise<void>
 }
 
+/** A dead letter as it is written. */
+export interface EncodedDeadLetter {
+  readonly body: Buffer
+  readonly source: DeadLetterSource | undefined
+}
+
 export interface DeadLetterSink {
-  /** All of them or, when it rejects, perhaps some; they are written again then. */
-  write(documents: readonly object[]): Promise<void>
+  /** Throws for a document that can never be written, such as one that nests too deep. */
+  encode(document: object): EncodedDeadLetter
+  /** For each of them in turn why it is not written, undefined for one that is; rejects when none is. What is not is written again. */
+  write(letters: readonly EncodedDeadLetter[]): Promise<readonly (Error | undefined)[]>
   /** The subscription's dead letters that were written since a time, ms since the epoch. */
   read(sinceMs: number): AsyncIterable<WrittenDeadLetters>
 }
@@ -30,18 +39,21 @@ export interface DeadLetterWriterOptions {
   readonly now: () => number
   /** From 0 to 1. */
   readonly chance: () => number
-  /** An attempt failed. */
+  /** An attempt failed for so many. */
   onFailed(error: Error, documents: number): void
+  /** One can never be written: it is dropped. */
+  onDropped(error: Error): void
 }
 
 interface Waiting {
-  readonly document: object
+  readonly letter: EncodedDeadLetter
   readonly since: number
   readonly settle: (isKept: boolean) => void
 }
 
-/** Documents of one write. */
+/** Documents of one write, and their bytes beyond the first. */
 const documentsMax = 1_000
+const bytesMax = 16 * 1024 * 1024
 
 export class DeadLetterWriter {
   readonly #options: DeadLetterWriterOptions
@@ -67,8 +79,16 @@ export class DeadLetterWriter {
 
   /** Resolves with true once it is written, with false when it was dropped, and not at all after `close`. */
   keep(document: object): Promise<boolean> {
+    const { sink, now, onDropped } = this.#options
+    let letter: EncodedDeadLetter
+    try {
+      letter = sink.encode(document)
+    } catch (error) {
+      onDropped(error as Error)
+      return Promise.resolve(false)
+    }
     return new Promise((settle) => {
-      this.#waiting.push({ document, since: this.#options.now(), settle })
+      this.#waiting.push({ letter, since: now(), settle })
       // What is given up in the same turn goes together.
       if (this.#attempt === 0) queueMicrotask(() => void this.#write())
     })
@@ -81,31 +101,58 @@ export class DeadLetterWriter {
 
   async #write(): Promise<void> {
     if (this.#isWriting || this.#isClosed || this.#waiting.length === 0) return
-    const { sink, schedule, periodMs, now, chance, onFailed } = this.#options
+    const { sink, schedule, periodMs, now, chance, onFailed, onDropped } = this.#options
     this.#isWriting = true
-    const some = this.#waiting.slice(0, documentsMax)
-    let isWritten = false
+    const some = this.#some()
+    let outcomes: readonly (Error | undefined)[]
     try {
-      await sink.write(some.map(({ document }) => document))
-      isWritten = true
+      outcomes = await sink.write(some.map(({ letter }) => letter))
     } catch (error) {
-      if (!this.#isClosed) onFailed(error as Error, some.length)
+      outcomes = some.map(() => error as Error)
     }
     this.#isWriting = false
     if (this.#isClosed) return
-    if (isWritten) {
+    // Others may have come behind them meanwhile.
+    this.#waiting.splice(0, some.length)
+    const again: Waiting[] = []
+    let failure: Error | undefined
+    let isAnyWritten = false
+    for (const [index, each] of some.entries()) {
+      const error = outcomes[index]
+      if (error === undefined) {
+        isAnyWritten = true
+        each.settle(true)
+      } else if (error instanceof AppendError && error.refusal === 'tooLarge') {
+        onDropped(error)
+        each.settle(false)
+      } else {
+        failure = error
+        again.push(each)
+      }
+    }
+    if (!failure) {
       this.#attempt = 0
-      this.#waiting.splice(0, some.length)
-      for (const { settle } of some) settle(true)
       void this.#write()
       return
     }
+    onFailed(failure, again.length)
     const tooOld = now() - periodMs
-    const dropped = this.#waiting.filter(({ since }) => since <= tooOld)
-    this.#waiting = this.#waiting.filter(({ since }) => since > tooOld)
-    for (const { settle } of dropped) settle(false)
-    this.#attempt++
+    // Those that failed stand behind the others, so that a thousand of them keep nobody waiting for ever.
+    const waiting = [...this.#waiting, ...again]
+    this.#waiting = waiting.filter(({ since }) => since > tooOld)
+    for (const { since, settle } of waiting) if (since <= tooOld) settle(false)
+    this.#attempt = isAnyWritten ? 1 : this.#attempt + 1
     if (this.#waiting.length === 0) this.#attempt = 0
     else this.#timer = setTimeout(() => void this.#write(), retryWait(schedule, this.#attempt, chance())).unref()
+  }
+
+  /** Those of the next write. */
+  #some(): readonly Waiting[] {
+    let bytes = 0
+    const end = this.#waiting.findIndex(({ letter }, index) => {
+      bytes += letter.body.length
+      return index >= documentsMax || (index > 0 && bytes > bytesMax)
+    })
+    return this.#waiting.slice(0, end < 0 ? this.#waiting.length : end)
   }
 }

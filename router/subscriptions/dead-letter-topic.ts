@@ -28,16 +28,18 @@ const sourceHeader = 'loggerhead-source'
 export function deadLetterTopic({ log, appender, topic, of, now }: DeadLetterTopicOptions): DeadLetterSink {
   let next = 0
   return {
-    async write(documents) {
+    encode(document) {
+      const { event, deadletterProperties, source } = document as DeadLetterDocument
+      return { body: Buffer.from(JSON.stringify({ ...event, ...deadletterProperties })), source }
+    },
+
+    async write(letters) {
       const count = await log.partitions(topic)
-      await Promise.all(
-        documents.map((document) => {
-          const { event, deadletterProperties, source } = document as DeadLetterDocument
-          const value = Buffer.from(JSON.stringify({ ...event, ...deadletterProperties }))
-          const header = { name: sourceHeader, value: Buffer.from(JSON.stringify({ ...of, ...source })) }
-          return appender.write({ topic, partition: next++ % count, key: null, value, timestamp: now(), headers: [structured, header] })
-        }),
-      )
+      const written = letters.map(({ body, source }) => {
+        const header = { name: sourceHeader, value: Buffer.from(JSON.stringify({ ...of, ...source })) }
+        return appender.write({ topic, partition: next++ % count, key: null, value: body, timestamp: now(), headers: [structured, header] })
+      })
+      return (await Promise.allSettled(written)).map((one) => (one.status === 'rejected' ? (one.reason as Error) : undefined))
     },
 
     async *read(sinceMs) {

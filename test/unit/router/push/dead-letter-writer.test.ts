@@ -1,13 +1,17 @@
 import { expect, test } from '@jest/globals'
+import { AppendError } from '../../../../log/log.ts'
 import { DeadLetterWriter } from '../../../../router/push/dead-letter-writer.ts'
 
 function given() {
-  const world = { now: 0, written: [] as (readonly object[])[], failures: 0, isAway: false }
+  const world = { now: 0, written: [] as (readonly object[])[], failures: 0, isAway: false, dropped: [] as Error[], refused: new Map<string, Error>() }
   const writer = new DeadLetterWriter({
     sink: {
-      async write(documents) {
+      encode: (document) => ({ body: Buffer.from(JSON.stringify(document)), source: undefined }),
+      async write(letters) {
         if (world.isAway) throw new Error('the disk is full')
-        world.written.push(documents)
+        const texts = letters.map(({ body }) => body.toString())
+        world.written.push(texts.filter((text) => !world.refused.has(text)).map((text) => JSON.parse(text) as object))
+        return texts.map((text) => world.refused.get(text))
       },
       async *read() {},
     },
@@ -19,6 +23,7 @@ function given() {
       world.failures++
       if (world.failures === 3) world.now = 1_000
     },
+    onDropped: (error) => world.dropped.push(error),
   })
   return { world, writer }
 }
@@ -55,4 +60,39 @@ test('more than a thousand are written one write after the other', async () => {
   const { world, writer } = given()
   await Promise.all(Array.from({ length: 2_500 }, (_, id) => writer.keep({ id })))
   expect(world.written.map((documents) => documents.length)).toEqual([1_000, 1_000, 500])
+})
+
+test('a document that nests too deep to be written is dropped by itself, and those with it are kept', async () => {
+  const { world, writer } = given()
+  const deep = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000)) as object
+  expect(await Promise.all([writer.keep({ id: 1 }), writer.keep({ deep }), writer.keep({ id: 2 })])).toEqual([true, false, true])
+  expect(world.written).toEqual([[{ id: 1 }, { id: 2 }]])
+  expect(world.dropped).toEqual([expect.any(RangeError)])
+})
+
+test('PU-12: only what failed is written again', async () => {
+  const { world, writer } = given()
+  world.refused.set('{"id":2}', new Error('not now'))
+  const all = [1, 2, 3].map((id) => writer.keep({ id }))
+  expect(await all[0]).toBe(true)
+  expect(await all[2]).toBe(true)
+  world.refused.clear()
+  expect(await all[1]).toBe(true)
+  expect(world.written).toEqual([[{ id: 1 }, { id: 3 }], [{ id: 2 }]])
+  expect(world.failures).toBe(1)
+})
+
+test('what the log refuses for good as too large is dropped at once', async () => {
+  const { world, writer } = given()
+  const refused = new AppendError('too large', 'refused', { refusal: 'tooLarge' })
+  world.refused.set('{"id":2}', refused)
+  expect(await Promise.all([1, 2, 3].map((id) => writer.keep({ id })))).toEqual([true, false, true])
+  expect([world.dropped, world.failures]).toEqual([[refused], 0])
+})
+
+test('no write has more than 16 MiB beyond its first document', async () => {
+  const { world, writer } = given()
+  const text = 'x'.repeat(6 * 1024 * 1024)
+  await Promise.all([1, 2, 3].map((id) => writer.keep({ id, text })))
+  expect(world.written.map((documents) => documents.length)).toEqual([2, 1])
 })
