@@ -180,7 +180,9 @@ export class PushQueue {
           kept.push(event)
           continue
         }
-        const tried = { ...event, deliveryCount: event.deliveryCount + 1, lastResult: verdict.result, lastAttemptAt: nowMs }
+        // What is sent again by itself at once has not had its attempt: with one attempt only, none of them would be left.
+        const deliveryCount = event.deliveryCount + (isOneToBlame ? 0 : 1)
+        const tried = { ...event, deliveryCount, lastResult: verdict.result, lastAttemptAt: nowMs }
         const outcome = isOneToBlame ? { retryAt: nowMs } : afterFailure(tried, verdict, this.#options.policy, nowMs, chance())
         if ('deadLetter' in outcome) {
           givenUp.push({ event: tried, reason: outcome.deadLetter })

@@ -79,7 +79,22 @@ test('PU-08: a batch that is refused as wrong is sent event by event, and only w
   expect(offsets(single).sort()).toEqual([[1], [2], [3], [4, 5]])
   const of = (offset: number) => single.find(({ events }) => events[0]?.offset === offset)
   expect(finish(queue, of(1), 200).delivered).toHaveLength(1)
-  expect(finish(queue, of(2), 400).givenUp).toMatchObject([{ event: { offset: 2, deliveryCount: 2 }, reason: 'Undeliverable due to client error' }])
+  expect(finish(queue, of(2), 400).givenUp).toMatchObject([{ event: { offset: 2, deliveryCount: 1 }, reason: 'Undeliverable due to client error' }])
+})
+
+test('PU-08: where each event has one attempt, a batch that is refused as wrong costs only the one that is wrong', () => {
+  const queue = queueOf({ policy: { ...policy, maxDeliveryCount: 1 }, batch: { eventsMax: 9, bytesMax: 1_000 } }, owed(1), owed(2), owed(3))
+  const [batch] = sent(queue)
+  expect(finish(queue, batch, 413).again.map(({ deliveryCount }) => deliveryCount)).toEqual([0, 0, 0])
+  const single = sent(queue)
+  expect(offsets(single)).toEqual([[1], [2], [3]])
+  const outcomes = [200, 413, 200].map((status, index) => finish(queue, single[index], status))
+  expect(outcomes.map(({ delivered, givenUp }) => [delivered.length, givenUp.length])).toEqual([
+    [1, 0],
+    [0, 1],
+    [1, 0],
+  ])
+  expect(queue.size).toBe(0)
 })
 
 test('PU-05: a failed event waits by the schedule, and others go meanwhile', () => {
