@@ -295,7 +295,8 @@ export const registrySettings = {
   ROUTE_KAFKA_TOPICS: {
     kind: 'text',
     default: '*',
-    about: 'Kafka topics that routes may write to besides those of their namespace, separated by commas; * at the end of one for anything; empty: none',
+    about:
+      'Kafka topics that routes and dead letters may be written to besides those of their namespace, separated by commas; * at the end of one for anything; a comma alone: none',
   },
   TOPIC_TEMPLATES_MAX: {
     kind: 'number',

@@ -170,14 +170,22 @@ function checkWebhook(asked: Json, field: string, { before, violations, warnings
   const url = (endpointUrl as string | undefined) ?? kept
   if (url === undefined) violations.push({ field: `${field}.properties.endpointUrl`, rule: 'is required' })
   else checkUrl(`${field}.properties.endpointUrl`, url, violations, warnings)
+  // Whoever may change the URL must not have secrets sent to a host of his choice.
+  const isSameUrl = known !== undefined && url !== undefined && URL.canParse(url) && baseOf(url) === baseOf(known.properties.endpointUrl)
   const mappings = (deliveryAttributeMappings as readonly Json[] | undefined)?.map((mapping, index) =>
-    checkMapping(mapping, `${field}.properties.deliveryAttributeMappings[${index}]`, known, violations),
+    checkMapping(mapping, `${field}.properties.deliveryAttributeMappings[${index}]`, { known, isSameUrl }, violations),
   )
   if (mappings) violations.push(...repeatedNames(mappings, `${field}.properties.deliveryAttributeMappings`))
   return { endpointType: 'WebHook', properties: { endpointUrl: url, ...others, ...(mappings ? { deliveryAttributeMappings: mappings } : {}) } }
 }
 
-function checkMapping(mapping: Json, field: string, known: WebhookDestination | undefined, violations: Violation[]): DeliveryAttributeMapping {
+interface KnownWebhook {
+  readonly known: WebhookDestination | undefined
+  /** Origin and path are what they were. */
+  readonly isSameUrl: boolean
+}
+
+function checkMapping(mapping: Json, field: string, { known, isSameUrl }: KnownWebhook, violations: Violation[]): DeliveryAttributeMapping {
   const { name, type, properties } = mapping as { readonly name: string; readonly type: 'Static' | 'Dynamic'; readonly properties: Json }
   const { value, isSecret, sourceField } = properties
   const wrongName = whyNoHeaderName(name)
@@ -197,9 +205,10 @@ function checkMapping(mapping: Json, field: string, known: WebhookDestination | 
   if (sourceField !== undefined) violations.push({ field: `${field}.properties.sourceField`, rule: 'goes with the type Dynamic only' })
   const before = known?.properties.deliveryAttributeMappings?.find((each) => each.name.toLowerCase() === name.toLowerCase() && each.type === 'Static')
   const kept = isSecret && before?.type === 'Static' && before.properties.isSecret ? before.properties.value : undefined
-  const text = (value as string | undefined) ?? kept
+  const text = (value as string | undefined) ?? (isSameUrl ? kept : undefined)
+  const missing = kept === undefined ? 'is required with the type Static' : 'is required: the URL is another'
   // What was meant as a secret is not told.
-  const wrongValue = text === undefined ? 'is required with the type Static' : whyNoHeaderValue(text)
+  const wrongValue = text === undefined ? missing : whyNoHeaderValue(text)
   if (wrongValue !== undefined) violations.push({ field: `${field}.properties.value`, rule: wrongValue })
   return { name, type, properties: { value: text ?? '', ...(isSecret === undefined ? {} : { isSecret: isSecret as boolean }) } }
 }

@@ -5,6 +5,7 @@ import { isOwnedTopic, namespaceTopicName, namespaceTopicSpec, type TopicPlan } 
 import type { SubscriptionStart } from '../model/event-subscriptions.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { Problem } from './problem.ts'
+import { kafkaTopicViolations } from './route-rules.ts'
 import { badRequest } from './violations.ts'
 
 /** The Kafka topics of all topics of a namespace that nobody serves any more, as its registry has them. */
@@ -21,10 +22,13 @@ const away = (detail: string, cause: unknown): Problem => new Problem(503, detai
 export class EventTopics {
   readonly #log: Log
   readonly #plan: TopicPlan
+  readonly #allowed: string
 
-  constructor(log: Log, plan: TopicPlan) {
+  /** `allowed`: patterns of the Kafka topics besides the namespace's own that may be written to. */
+  constructor(log: Log, plan: TopicPlan, allowed: string) {
     this.#log = log
     this.#plan = plan
+    this.#allowed = allowed
   }
 
   /** Partitions of the Kafka topic when it exists; else what was asked for, or as many as the namespace has shards. */
@@ -50,12 +54,14 @@ export class EventTopics {
     return { id: randomBytes(9).toString('base64url'), offsets: Array.from({ length: ends.size }, (_, partition) => ends.get(partition) ?? 0) }
   }
 
-  /** Throws Problem unless dead letters may be written to this Kafka topic: one that exists, and none of those that the broker lives on. */
+  /** Throws Problem unless dead letters may be written to this Kafka topic: one that exists, none of those that the broker lives on, and one that is allowed. */
   async checkDeadLetters(topicName: string, topic: string): Promise<void> {
     const field = 'deadLetterDestination.properties.topicName'
     const refuse = (rule: string): Problem => badRequest([{ field, value: topicName, rule }])
     if (topicName === this.#name(topic)) throw refuse('must not be the topic whose dead letters they are')
     if (isOwnedTopic(this.#plan, topicName)) throw refuse(`must be a namespace topic (${this.#name('<topic>')}), or not begin with ${this.#plan.prefix}.`)
+    const violations = topicName.startsWith(this.#name('')) ? [] : kafkaTopicViolations(field, topicName, this.#allowed)
+    if (violations.length > 0) throw badRequest(violations)
     if (!(await this.#asking(() => this.#log.topicExists(topicName)))) throw refuse('must be an existing Kafka topic')
   }
 

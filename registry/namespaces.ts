@@ -35,6 +35,8 @@ export interface NamespacesOptions {
   readonly plan: TopicPlan
   readonly profile: Profile
   readonly limits: DeploymentLimits
+  /** Patterns of Kafka topics that routes and dead letters may be written to besides those of their namespace. */
+  readonly kafkaTopics: string
   /** For the whole of a creation or deletion, ms; what it began goes on. */
   readonly timeoutMs: number
   /** Between the end of a namespace and that of its topics, ms. */
@@ -95,13 +97,13 @@ export class Namespaces {
   }
 
   #serve(name: string, registry: Registry, plan: TopicPlan): ServedNamespace {
-    const { log, routersOf } = this.#options
+    const { log, routersOf, kafkaTopics } = this.#options
     const { names, partitions } = plan
     return {
       name,
       registry,
       routers: routersOf(name),
-      eventTopics: new EventTopics(log, plan),
+      eventTopics: new EventTopics(log, plan, kafkaTopics),
       history: { log, topic: names.messages, partitions, indexTopic: names.index },
     }
   }

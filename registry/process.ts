@@ -143,6 +143,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
       plan,
       profile,
       limits: { NAMESPACES_MAX: config.NAMESPACES_MAX, NAMESPACE_SHARDS_MAX: config.NAMESPACE_SHARDS_MAX, partitions: plan.partitions },
+      kafkaTopics: config.ROUTE_KAFKA_TOPICS,
       timeoutMs: config.REGISTRY_WRITE_TIMEOUT,
       removalDelayMs: config.NAMESPACE_REMOVAL_DELAY,
       clock: { now: Date.now },

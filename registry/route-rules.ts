@@ -35,7 +35,7 @@ export function checkRoute({ asked, before, messagesEnd, allowed, hasTopic }: As
   if (topic !== undefined && !hasTopic(topic)) warnings.push(`properties.target.topic: there is no namespace topic “${topic}” yet`)
   if (cluster !== undefined && kafkaTopic === undefined)
     violations.push({ field: 'properties.target.cluster', value: cluster, rule: 'goes with kafkaTopic only' })
-  if (kafkaTopic !== undefined) violations.push(...kafkaTopicViolations(kafkaTopic, allowed))
+  if (kafkaTopic !== undefined) violations.push(...kafkaTopicViolations('properties.target.kafkaTopic', kafkaTopic, allowed))
   const properties = {
     topicFilters,
     conditions,
@@ -50,8 +50,8 @@ export function checkRoute({ asked, before, messagesEnd, allowed, hasTopic }: As
   return { properties, violations, warnings }
 }
 
-function kafkaTopicViolations(name: string, allowed: string): readonly Violation[] {
-  const field = 'properties.target.kafkaTopic'
+/** What stands against writing to a Kafka topic that is not the namespace's: `allowed` has the patterns of those that may be written to. */
+export function kafkaTopicViolations(field: string, name: string, allowed: string): readonly Violation[] {
   if (!/^[A-Za-z0-9._-]{1,249}$/.test(name) || name === '.' || name === '..')
     return [{ field, value: name, rule: '1 to 249 letters, digits, “.”, “_” and “-”' }]
   if (name.startsWith('__')) return [{ field, value: name, rule: 'must not be one of Kafka’s own topics' }]

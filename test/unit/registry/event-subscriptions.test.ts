@@ -214,6 +214,28 @@ test('PU-09 secret headers and the query of the URL stand in no answer and no li
   expect(JSON.stringify(events)).not.toContain('s3cret')
 })
 
+test('PU-09 a secret header goes to no other URL than the one that it was given for', async () => {
+  await put('topics/doors')
+  const url = 'https://hooks.example.com/doors'
+  const header = (value?: string) => ({ name: 'Authorization', type: 'Static', properties: { isSecret: true, ...(value === undefined ? {} : { value }) } })
+  const to = (endpointUrl: string, value?: string) => put(alarms, webhook({ endpointUrl, deliveryAttributeMappings: [header(value)] }))
+  const stored = () => JSON.stringify(api.registry.view.eventSubscriptions.get('doors/alarms')?.properties)
+  await to(url, 'Bearer s3cret')
+  const before = stored()
+  for (const other of ['https://attacker.example.net/doors', 'https://hooks.example.com/other', 'https://hooks.example.com:8443/doors']) {
+    expect((await to(other)).json).toMatchObject({
+      status: 400,
+      field: expect.stringMatching(/deliveryAttributeMappings\[0\]\.properties\.value$/),
+      detail: expect.stringContaining('is required: the URL is another'),
+    })
+    expect(stored()).toBe(before)
+  }
+  expect((await to(`${url}?code=new`)).status).toBe(200)
+  expect(stored()).toContain('Bearer s3cret')
+  expect((await to('https://hooks.example.com/other', 'Bearer 0ther')).status).toBe(200)
+  expect(stored()).not.toContain('s3cret')
+})
+
 test('PU-03 bodies of Azure’s management API are taken: identities and Entra fields are left out with a warning', async () => {
   await put('topics/doors')
   const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://hooks.example.com/', azureActiveDirectoryTenantId: 'x' } }
@@ -237,6 +259,26 @@ test('PU-12 dead letters go to a Kafka topic that is there and none of those tha
   for (const right of ['letters', 'loggerhead.default.topic.dead']) expect((await to(right)).status).toBeLessThan(300)
   for (const wrong of ['nowhere', kafkaTopic, 'loggerhead.default.registry', 'loggerhead.other.topic.dead']) {
     expect((await to(wrong)).json).toMatchObject({ status: 400, field: 'deadLetterDestination.properties.topicName' })
+  }
+})
+
+test('PU-12 dead letters go to no Kafka topic outside ROUTE_KAFKA_TOPICS but their namespace’s, and to none of Kafka’s own', async () => {
+  for (const [allowed, right, wrong] of [
+    ['letters.*', ['letters.doors', 'loggerhead.default.topic.dead'], ['payroll', '__consumer_offsets']],
+    ['*', ['payroll'], ['__consumer_offsets']],
+    [',', ['loggerhead.default.topic.dead'], ['payroll', 'letters.doors', '__consumer_offsets']],
+  ] as const) {
+    await api.close()
+    api = await ApiHarness.open({ ROUTE_KAFKA_TOPICS: allowed })
+    await put('topics/doors')
+    await put('topics/dead')
+    await api.log.createTopics(['payroll', 'letters.doors', '__consumer_offsets'].map((name) => ({ name, partitions: 1, replication: 1, settings: {} })))
+    const statusOf = async (topicName: string) => {
+      const deadLetterDestination = { endpointType: 'KafkaTopic', properties: { topicName } }
+      return (await put(alarms, queue({ deadLetterDestinationWithResourceIdentity: { deadLetterDestination } }))).status
+    }
+    for (const name of right) expect([allowed, name, await statusOf(name)]).not.toContain(400)
+    for (const name of wrong) expect([allowed, name, await statusOf(name)]).toContain(400)
   }
 })
 

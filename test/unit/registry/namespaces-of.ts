@@ -24,6 +24,7 @@ export function namespacesOf({ log, registry, config, routers, onLimit, clock = 
     plan,
     profile: 'development',
     limits: { NAMESPACES_MAX: config.NAMESPACES_MAX, NAMESPACE_SHARDS_MAX: config.NAMESPACE_SHARDS_MAX, partitions: plan.partitions },
+    kafkaTopics: config.ROUTE_KAFKA_TOPICS,
     timeoutMs: config.REGISTRY_WRITE_TIMEOUT,
     removalDelayMs: config.NAMESPACE_REMOVAL_DELAY,
     clock,
