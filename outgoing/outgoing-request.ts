@@ -2,12 +2,12 @@
  * HTTP requests of the services to the outside, for keys and webhooks: bounded in time, bytes and connections, never after a
  * redirect, only where an operator lets them go.
  */
-import { type LookupAddress, lookup as lookupName } from 'node:dns'
 import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import type { SecureVersion } from 'node:tls'
 import { shownUrl } from '../access/shown-url.ts'
+import { HostNames } from './host-names.ts'
 import { hostOf, type OutgoingPolicy, whyAddressForbidden, whyForbidden } from './outgoing-policy.ts'
 
 export interface OutgoingRequest {
@@ -49,6 +49,8 @@ export interface OutgoingRequestsOptions {
   readonly ca?: string | undefined
   /** Least version of TLS: TLSv1.2 without it. */
   readonly minVersion?: SecureVersion | undefined
+  /** Where a process has several of these, they share it. */
+  readonly names?: HostNames
 }
 
 const noBody = Buffer.alloc(0)
@@ -61,11 +63,11 @@ export class OutgoingRequests {
   readonly #policy: OutgoingPolicy
   readonly #https: HttpsAgent
   readonly #http: HttpAgent
-  /** Under way, by host: they take one of a few threads each, and a name server that is silent keeps it for long. */
-  readonly #lookups = new Map<string, Promise<readonly LookupAddress[]>>()
+  readonly #names: HostNames
 
-  constructor({ policy, connectionsMax, ca, minVersion = 'TLSv1.2' }: OutgoingRequestsOptions) {
+  constructor({ policy, connectionsMax, ca, minVersion = 'TLSv1.2', names = new HostNames() }: OutgoingRequestsOptions) {
     this.#policy = policy
+    this.#names = names
     const options = { keepAlive: true, timeout: idleMs, maxSockets: connectionsMax, maxFreeSockets: Math.min(connectionsMax, 16), scheduling: 'lifo' } as const
     this.#https = new HttpsAgent({ ...options, minVersion, ...(ca === undefined ? {} : { ca }) })
     this.#http = new HttpAgent(options)
@@ -114,7 +116,7 @@ export class OutgoingRequests {
   /** Looks at the address that is really connected to: a name may stand for another one each time it is asked. */
   #lookup(host: string): LookupFunction {
     return (hostname, options, callback) => {
-      this.#addressesOf(hostname).then(
+      this.#names.addressesOf(hostname).then(
         (addresses) => {
           const ofFamily = addresses.filter(({ family }) => !options.family || family === Number(String(options.family).replace('IPv', '')))
           const allowed = ofFamily.filter(({ address }) => whyAddressForbidden(address, host, this.#policy) === undefined)
@@ -126,16 +128,6 @@ export class OutgoingRequests {
         (error: NodeJS.ErrnoException) => callback(new RequestFailed('resolution', `${hostname} has no address: ${error.code ?? error.message}`, error), []),
       )
     }
-  }
-
-  #addressesOf(hostname: string): Promise<readonly LookupAddress[]> {
-    const known = this.#lookups.get(hostname)
-    if (known) return known
-    const asked = new Promise<readonly LookupAddress[]>((resolve, reject) => {
-      lookupName(hostname, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses)))
-    }).finally(() => this.#lookups.delete(hostname))
-    this.#lookups.set(hostname, asked)
-    return asked
   }
 }
 
