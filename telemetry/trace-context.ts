@@ -32,6 +32,19 @@ export function formatTraceparent(traceId: string, spanId: string, isSampled: bo
   return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`
 }
 
+/**
+ * The context of an HTTP request (every value of each header), as properties of what it publishes: `traceparent`, and `tracestate`
+ * when there is one in order. Empty when there is none, or none that is in order, which is as if it were not there.
+ */
+export function contextHeaders(headers: Readonly<Record<string, readonly string[] | undefined>>): readonly (readonly [name: string, value: string])[] {
+  const { traceparent = [], tracestate = [] } = headers
+  const [parent, ...more] = traceparent
+  if (parent === undefined || more.length > 0) return []
+  const context = contextAmong([['traceparent', parent], ...tracestate.map((value) => ['tracestate', value] as const)])
+  if (typeof context === 'string') return []
+  return [['traceparent', parent], ...(context.state === '' ? [] : [['tracestate', context.state] as const])]
+}
+
 /** The context among the properties of a message: none, malformed (as two are), or what it says. */
 export function contextAmong(properties: Iterable<readonly [name: string, value: string]>): TraceContext | 'none' | 'malformed' {
   let parent: string | null = null

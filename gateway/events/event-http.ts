@@ -5,6 +5,7 @@ import type { Origin } from '../../access/request-origin.ts'
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import { eventBytesMax, PublishProblem, readPublish } from '../../events/publish-request.ts'
 import { AppendError } from '../../log/log.ts'
+import { contextHeaders } from '../../telemetry/trace-context.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type BodyLimits, BodyRefused, readBody } from '../http/body.ts'
 import { HttpProblem } from '../http/http-problem.ts'
@@ -93,9 +94,16 @@ export class EventHttp {
 
 function read(request: IncomingMessage, body: Buffer): readonly CloudEvent[] {
   try {
-    return readPublish(request.headers, body)
+    return inTrace(readPublish(request.headers, body), contextHeaders(request.headersDistinct))
   } catch (error) {
     if (!(error instanceof PublishProblem)) throw error
     throw new HttpProblem(error.status, error.message, error.field === undefined ? {} : { field: error.field })
   }
+}
+
+/** Events without a trace are in the request's: CloudEvents' extension for Distributed Tracing. */
+function inTrace(events: readonly CloudEvent[], context: ReturnType<typeof contextHeaders>): readonly CloudEvent[] {
+  if (context.length === 0) return events
+  const attributes = Object.fromEntries(context)
+  return events.map((event) => (event.attributes.traceparent === undefined ? { ...event, attributes: { ...event.attributes, ...attributes } } : event))
 }

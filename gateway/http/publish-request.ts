@@ -1,6 +1,7 @@
 /** A message to be published, as an HTTP request spells it (HP-02). Pure. */
 import type { PublishPacket, PublishProperties, QoS, UserProperties } from '../../mqtt/packet.ts'
 import { topicNameProblem } from '../../mqtt/topic.ts'
+import { contextHeaders } from '../../telemetry/trace-context.ts'
 import { HttpProblem } from './http-problem.ts'
 import { percentDecoded } from './query.ts'
 
@@ -67,6 +68,13 @@ function expiryOf(field: string, value: string): number {
   return Number(value)
 }
 
+/** The request's trace goes on in the message, unless the publisher gives it one. */
+function withContext(userProperties: UserProperties | undefined, headers: Headers): UserProperties | undefined {
+  const context = contextHeaders(headers)
+  if (context.length === 0 || userProperties?.some(([name]) => name === 'traceparent')) return userProperties
+  return [...(userProperties ?? []), ...context]
+}
+
 function propertiesOf(headers: Headers): PublishProperties {
   const read = <T>(field: string, parse: (field: string, value: string) => T): T | undefined => {
     const value = header(headers, field)
@@ -76,7 +84,7 @@ function propertiesOf(headers: Headers): PublishProperties {
   const messageExpiryInterval = read('mqtt-message-expiry', expiryOf)
   const responseTopic = read('mqtt-response-topic', responseTopicOf)
   const correlationData = read('mqtt-correlation-data', base64)
-  const userProperties = read('mqtt-user-properties', userPropertiesOf)
+  const userProperties = withContext(read('mqtt-user-properties', userPropertiesOf), headers)
   const contentType = header(headers, 'content-type')
   return {
     ...(payloadFormat !== undefined && { payloadFormatIndicator: payloadFormat === '1' ? 1 : 0 }),

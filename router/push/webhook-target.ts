@@ -6,7 +6,7 @@ import type { DeliveryAnswer } from '../../events/delivery-result.ts'
 import type { HttpContent } from '../../events/http-binding.ts'
 import { deliveryOriginHeaders } from '../../events/webhook-handshake.ts'
 import { type OutgoingRequests, RequestFailed } from '../../outgoing/outgoing-request.ts'
-import { parseTraceparent } from '../../telemetry/trace-context.ts'
+import { contextAmong } from '../../telemetry/trace-context.ts'
 import type { Tracing } from '../../telemetry/tracing.ts'
 
 export interface WebhookTargetOptions {
@@ -32,7 +32,7 @@ export class WebhookTarget {
   /** Never rejects. */
   async deliver({ contentType, body }: HttpContent, headers: DeliveryHeaders): Promise<DeliveryAnswer> {
     const { requests, url, origin, timeoutMs, tracing = null } = this.#options
-    const traceparent = traceparentIn(contentType, body)
+    const { traceparent, tracestate } = traceIn(contentType, body)
     const span = tracing?.webhook(traceparent, { 'http.request.method': 'POST', 'url.full': shownUrl(url) }) ?? null
     const continued = span?.traceparent ?? traceparent
     try {
@@ -41,6 +41,7 @@ export class WebhookTarget {
         method: 'POST',
         headers: {
           ...(continued !== undefined && { traceparent: continued }),
+          ...(tracestate !== undefined && { tracestate }),
           ...headers,
           ...deliveryOriginHeaders(origin),
           'content-type': contentType,
@@ -61,13 +62,22 @@ export class WebhookTarget {
   }
 }
 
+interface EventTrace {
+  readonly traceparent?: string
+  /** Of the same trace, whoever continues it. */
+  readonly tracestate?: string
+}
+
 /** The event's own, when there is one event and it has one: a batch is in no trace. Most events have none, and are not parsed for it. */
-function traceparentIn(contentType: string, body: Buffer): string | undefined {
-  if (contentType.startsWith('application/cloudevents-batch') || !body.includes('"traceparent"')) return undefined
+function traceIn(contentType: string, body: Buffer): EventTrace {
+  if (contentType.startsWith('application/cloudevents-batch') || !body.includes('"traceparent"')) return {}
   try {
-    const { traceparent } = JSON.parse(body.toString()) as { readonly traceparent?: unknown }
-    return typeof traceparent === 'string' && parseTraceparent(traceparent) ? traceparent : undefined
+    const { traceparent, tracestate } = JSON.parse(body.toString()) as { readonly traceparent?: unknown; readonly tracestate?: unknown }
+    if (typeof traceparent !== 'string') return {}
+    const context = contextAmong([['traceparent', traceparent], ...(typeof tracestate === 'string' ? [['tracestate', tracestate] as const] : [])])
+    if (typeof context === 'string') return {}
+    return { traceparent, ...(context.state === '' ? {} : { tracestate: context.state }) }
   } catch {
-    return undefined
+    return {}
   }
 }

@@ -120,3 +120,15 @@ test('when Kafka does not answer within HTTP_PUBLISH_TIMEOUT it is 504', async (
   expect(reached).toEqual(['HTTP_PUBLISH_TIMEOUT'])
   api.store.setAway(false)
 })
+
+test('events of a request with a traceparent are in its trace, unless they have one of their own', async () => {
+  await serve()
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const own = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const headers = { 'content-type': 'application/cloudevents-batch+json; charset=utf-8', traceparent, tracestate: 'vendor=1' }
+  expect((await publish([event, { ...event, id: '2', traceparent: own }], headers)).status).toBe(200)
+  expect((await publish({ ...event, id: '3' }, { traceparent: 'nonsense' })).status).toBe(200)
+  const { records } = await api.log.read(kafkaTopic, 0, 0)
+  const traces = records.map((record) => record.headers.filter(({ name }) => /trace/.test(name)).map(({ name, value }) => `${name}=${String(value)}`))
+  expect(traces).toEqual([[`ce_traceparent=${traceparent}`, 'ce_tracestate=vendor=1'], [`ce_traceparent=${own}`], []])
+})

@@ -198,3 +198,21 @@ test('RE-07 the list tells topic, QoS, size, expiry and time; the link to the ne
     retainedMessages: [{ topic: 'a/b', qos: 1, size: 3, expiry: null, lastModifiedTime: '2026-01-01T00:00:00.000Z' }],
   })
 })
+
+test('a request’s traceparent and tracestate go on as user properties, unless the publisher gives a traceparent among them', () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const propertiesOf = (headers: Parameters<typeof read>[1]) => read('topic=t', headers).properties?.userProperties
+  expect(propertiesOf({ traceparent })).toEqual([['traceparent', traceparent]])
+  expect(propertiesOf({ traceparent, tracestate: ['a=1', 'b=2'], 'mqtt-user-properties': base64('[{"unit":"K"}]') })).toEqual([
+    ['unit', 'K'],
+    ['traceparent', traceparent],
+    ['tracestate', 'a=1,b=2'],
+  ])
+  expect(propertiesOf({ traceparent, 'mqtt-user-properties': base64('[{"traceparent":"mine"}]') })).toEqual([['traceparent', 'mine']])
+})
+
+test('a traceparent that is none, is there twice, or a tracestate alone, is as if it were not there', () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  for (const headers of [{ traceparent: 'nonsense' }, { traceparent: [traceparent, traceparent] }, { tracestate: 'a=1' }])
+    expect(read('topic=t', headers).properties).toBeUndefined()
+})

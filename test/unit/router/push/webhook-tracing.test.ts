@@ -28,7 +28,7 @@ async function delivered(body: object, options: { readonly isTraced?: boolean; r
   } as unknown as OutgoingRequests
   const target = new WebhookTarget({ requests, url: 'https://hook.example.com/?code=secret', origin: 'events.example.com', timeoutMs: 1000, tracing })
   await target.deliver({ contentType, body: Buffer.from(JSON.stringify(body)) }, {})
-  return { header: asked[0]?.headers?.traceparent, ends, parents }
+  return { header: asked[0]?.headers?.traceparent, state: asked[0]?.headers?.tracestate, ends, parents }
 }
 
 test('a request that is traced has its span’s traceparent, and the span ends with the answer', async () => {
@@ -44,4 +44,14 @@ test('one that is not has the event’s own, if that is one', async () => {
 
 test('a batch is in no trace', async () => {
   expect((await delivered([{ traceparent: event }], { contentType: 'application/cloudevents-batch+json' })).header).toBeUndefined()
+})
+
+test('the event’s tracestate goes with it, in the same trace, if it is in order and there is a trace', async () => {
+  for (const isTraced of [true, false]) expect((await delivered({ id: '1', traceparent: event, tracestate: 'vendor=1' }, { isTraced })).state).toBe('vendor=1')
+  for (const body of [
+    { id: '1', tracestate: 'vendor=1' },
+    { id: '1', traceparent: event, tracestate: 'a=\r\nx: y' },
+    { id: '1', traceparent: 'nonsense', tracestate: 'vendor=1' },
+  ])
+    expect((await delivered(body)).state).toBeUndefined()
 })
