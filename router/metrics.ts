@@ -1,11 +1,26 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { createPushMetrics } from './push/push-metrics.ts'
+import { SubscriptionSeries } from './push/subscription-series.ts'
 
 /** What a router counts. */
 export function createRouterMetrics(registry: Registry) {
   const registers = [registry]
+  const push = createPushMetrics(registry)
+  const deadLettered = new Counter({
+    name: 'loggerhead_dead_lettered_events_total',
+    help: 'Event Grid’s DeadLetteredCount: events that were given up and kept',
+    labelNames: ['topic', 'event_subscription', 'dead_letter_reason'],
+    registers,
+  })
+  const droppedEvents = new Counter({
+    name: 'loggerhead_dropped_events_total',
+    help: 'Event Grid’s DroppedEventCount: events that were given up and are nowhere else',
+    labelNames: ['topic', 'event_subscription', 'drop_reason'],
+    registers,
+  })
   return {
-    push: createPushMetrics(registry),
+    push,
+    series: new SubscriptionSeries([deadLettered, droppedEvents, ...push.bySubscription]),
     matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
     repeats: new Counter({ name: 'loggerhead_messages_repeated_total', help: 'Messages that were in the log already and were not matched again', registers }),
     delivered: new Counter({
@@ -42,18 +57,8 @@ export function createRouterMetrics(registry: Registry) {
     }),
     eventsReceived: new Counter({ name: 'loggerhead_events_received_total', help: 'Events given to receivers of event subscriptions, each time', registers }),
     eventsAcknowledged: new Counter({ name: 'loggerhead_events_acknowledged_total', help: 'Events that receivers acknowledged', registers }),
-    deadLettered: new Counter({
-      name: 'loggerhead_dead_lettered_events_total',
-      help: 'Event Grid’s DeadLetteredCount: events that were given up and kept',
-      labelNames: ['topic', 'event_subscription', 'dead_letter_reason'],
-      registers,
-    }),
-    droppedEvents: new Counter({
-      name: 'loggerhead_dropped_events_total',
-      help: 'Event Grid’s DroppedEventCount: events that were given up and are nowhere else',
-      labelNames: ['topic', 'event_subscription', 'drop_reason'],
-      registers,
-    }),
+    deadLettered,
+    droppedEvents,
     eventsLost: new Counter({
       name: 'loggerhead_events_skipped_total',
       help: 'Records of namespace topics that a subscription passed over: gone by retention, or no CloudEvents',

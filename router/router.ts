@@ -134,6 +134,8 @@ export class Router {
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
   readonly #troubles: Troubles
+  /** Position of the event subscriptions that series of metrics were last compared with. */
+  #seriesSeen = -1
   /** Position of the routes that the shards were told of. */
   #routesSeen = -1
   /** Shards that the group says are ours. */
@@ -370,6 +372,7 @@ export class Router {
     this.#watch(this.#match(this.#messages))
     this.#watch(this.#deliver(this.#inboxes))
     registry.onChange(() => this.#registryChanged())
+    this.#keepSeries()
     this.#timers.push(
       setInterval(() => {
         this.#each((owned) => {
@@ -722,6 +725,7 @@ export class Router {
   #registryChanged(): void {
     this.#subscriptions.registryChanged()
     this.#pushers.match()
+    this.#keepSeries()
     this.#each((owned) => owned.client.rejudge())
     this.#refreshRoutes()
     this.#retainedLimits = this.#limitRetained()
@@ -729,6 +733,14 @@ export class Router {
     this.#queueLimits = this.#limitQueues()
     if (isSame(before.connected, this.#queueLimits.connected) && isSame(before.offline, this.#queueLimits.offline)) return
     this.#each((owned) => owned.client.limitsChanged())
+  }
+
+  #keepSeries(): void {
+    const { metrics, registry } = this.#options
+    const { eventsPosition, eventSubscriptions } = registry.view
+    if (eventsPosition === this.#seriesSeen) return
+    this.#seriesSeen = eventsPosition
+    void metrics.series.keep(eventSubscriptions.keys())
   }
 
   #measureRoutes(): void {

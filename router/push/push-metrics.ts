@@ -32,13 +32,16 @@ export function createPushMetrics(registry: Registry) {
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
     registers,
   })
+  const delivered = new Counter({
+    name: 'loggerhead_delivery_successes_total',
+    help: 'Event Grid’s DeliverySuccessCount: events that a webhook took',
+    labelNames: [...ofSubscription],
+    registers,
+  })
   return {
-    delivered: new Counter({
-      name: 'loggerhead_delivery_successes_total',
-      help: 'Event Grid’s DeliverySuccessCount: events that a webhook took',
-      labelNames: [...ofSubscription],
-      registers,
-    }),
+    delivered,
+    /** Those that have series of a subscription for as long as it is there. */
+    bySubscription: [failed, seconds, delivered],
     attempted(labels: Labels, result: DeliveryResult, events: number, ms: number): void {
       seconds.observe(labels, ms / 1000)
       if (result !== 'Success') failed.inc({ ...labels, error: errors[result] ?? 'ServiceError', error_type: result }, events)

@@ -1,0 +1,26 @@
+import { expect, test } from '@jest/globals'
+import { Registry } from 'prom-client'
+import { createRouterMetrics } from '../../../../router/metrics.ts'
+
+test('series of subscriptions that are no more are shown no more, and all others are', async () => {
+  const registry = new Registry()
+  registry.setDefaultLabels({ namespace: 'factory' })
+  const metrics = createRouterMetrics(registry)
+  const shown = async () => {
+    const lines = (await registry.metrics()).split('\n').filter((line) => line.includes('event_subscription="'))
+    return [...new Set(lines.map((line) => /event_subscription="([^"]*)"/.exec(line)?.[1]))].sort()
+  }
+  for (const event_subscription of ['alarms', 'pager']) {
+    const labels = { topic: 'doors', event_subscription }
+    metrics.push.attempted(labels, 'Failed', 1, 5)
+    metrics.push.delivered.inc(labels)
+    metrics.deadLettered.inc({ ...labels, dead_letter_reason: 'x' })
+    metrics.droppedEvents.inc({ ...labels, drop_reason: 'x' })
+  }
+  await metrics.series.keep(['doors/alarms', 'doors/pager'])
+  expect(await shown()).toEqual(['alarms', 'pager'])
+  const before = (await registry.metrics()).split('\n').filter((line) => line.includes('"pager"'))
+  await metrics.series.keep(['doors/pager'])
+  expect(await shown()).toEqual(['pager'])
+  expect((await registry.metrics()).split('\n').filter((line) => line.includes('"pager"'))).toEqual(before)
+})
