@@ -143,6 +143,8 @@ export class Router {
   /** Shards being taken, with what was folded of their sessions meanwhile. */
   readonly #taking = new Map<number, Applied[]>()
   #appender: Appender | undefined
+  /** Topics that operators name are not to hold up the broker's own. */
+  #deadLetterAppender: Appender | undefined
   #messages: Follower | undefined
   #inboxes: Follower | undefined
   #membership: Membership | undefined
@@ -363,6 +365,7 @@ export class Router {
   async start(): Promise<void> {
     const { config, log, topics, registry } = this.#options
     this.#appender = await log.appender()
+    this.#deadLetterAppender = await log.appender()
     await this.#restore()
     await this.#gateways.start()
     this.#messages = await log.follow({ topic: topics.messages, from: new Map(), maxBytes: config.fetchBytesMax })
@@ -414,7 +417,7 @@ export class Router {
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
-    await this.#appender?.close()
+    await Promise.all([this.#appender?.close(), this.#deadLetterAppender?.close()])
   }
 
   async #restore(): Promise<void> {
@@ -777,7 +780,7 @@ export class Router {
     const of = splitSubscriptionName(name)
     const sink =
       named.endpointType === 'KafkaTopic'
-        ? deadLetterTopic({ log, appender: this.#appender as Appender, topic: named.properties.topicName, of, now })
+        ? deadLetterTopic({ log, appender: this.#deadLetterAppender as Appender, topic: named.properties.topicName, of, now })
         : deadLetterFolder({ root, name: named.properties.folderName, namespace: config.namespace, ...of, now })
     return new DeadLetterWriter({
       sink,
