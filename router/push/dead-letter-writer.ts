@@ -141,8 +141,8 @@ export class DeadLetterWriter {
     const waiting = [...this.#waiting, ...again]
     this.#waiting = waiting.filter(({ since }) => since > tooOld)
     for (const { since, settle } of waiting) if (since <= tooOld) settle(false)
-    this.#attempt = isAnyWritten ? 1 : this.#attempt + 1
-    if (this.#waiting.length === 0) this.#attempt = 0
+    this.#attempt = isAnyWritten || this.#waiting.length === 0 ? 0 : this.#attempt + 1
+    if (this.#attempt === 0) void this.#write()
     else this.#timer = setTimeout(() => void this.#write(), retryWait(schedule, this.#attempt, chance())).unref()
   }
 

@@ -78,8 +78,9 @@ test('PU-12: only what failed is written again', async () => {
   expect(await all[2]).toBe(true)
   world.refused.clear()
   expect(await all[1]).toBe(true)
-  expect(world.written).toEqual([[{ id: 1 }, { id: 3 }], [{ id: 2 }]])
-  expect(world.failures).toBe(1)
+  // At once, as others were written, and after a wait.
+  expect(world.written).toEqual([[{ id: 1 }, { id: 3 }], [], [{ id: 2 }]])
+  expect(world.failures).toBe(2)
 })
 
 test('what the log refuses for good as too large is dropped at once', async () => {
@@ -95,4 +96,13 @@ test('no write has more than 16 MiB beyond its first document', async () => {
   const text = 'x'.repeat(6 * 1024 * 1024)
   await Promise.all([1, 2, 3].map((id) => writer.keep({ id, text })))
   expect(world.written.map((documents) => documents.length)).toEqual([2, 1])
+})
+
+test('those that fail make the others behind them wait for nothing', async () => {
+  const { world, writer } = given()
+  world.refused.set('{"id":0}', new Error('not now'))
+  void writer.keep({ id: 0 })
+  await Promise.all(Array.from({ length: 2_500 }, (_, index) => writer.keep({ id: index + 1 })))
+  expect(world.written.map((documents) => documents.length)).toEqual([999, 1_000, 501, 0])
+  writer.close()
 })
