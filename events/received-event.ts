@@ -26,6 +26,8 @@ function attributeProblem(attributes: Attributes, nameMax: number): EventProblem
   }
   if (attributes.specversion !== '1.0') return { field: 'specversion', rule: 'must be 1.0' }
   for (const [name, value] of Object.entries(attributes)) {
+    // In the JSON format the data stands beside the attributes (JSON format, 3.1).
+    if (name === 'data') return { field: name, rule: 'is no name of an attribute' }
     if (!attributeName.test(name) || name.length > nameMax)
       return { field: name.slice(0, 64), rule: `attribute names are 1 to ${nameMax} lower-case letters and digits` }
     if (typeof value === 'string' && value.length > attributeLengthMax) return { field: name, rule: `must have at most ${attributeLengthMax} characters` }

@@ -553,10 +553,20 @@ export class Subscription {
     const { partition, offset, timestamp, key, value, headers } = record
     // Copies: the fetched batch is far larger than what is kept of it.
     const copy = value === null ? null : Buffer.from(value)
-    const received = this.#options.reader.eventOf({ ...record, value: copy })
-    if ('problem' in received) return undefined
+    const received = this.#eventOf({ ...record, value: copy })
+    if (!received) return undefined
     const bytes = (copy?.length ?? 0) + headers.reduce((sum, header) => sum + header.name.length + (header.value?.length ?? 0), 0) + 200
-    return { partition, offset, key: key && Buffer.from(key), event: received.event, publishedAt: timestamp, bytes }
+    return { partition, offset, key: key && Buffer.from(key), event: received, publishedAt: timestamp, bytes }
+  }
+
+  /** Undefined for what is none. Whatever one record does to its reading: those behind it are read. */
+  #eventOf(record: LogRecord): CloudEvent | undefined {
+    try {
+      const received = this.#options.reader.eventOf(record)
+      return 'event' in received ? received.event : undefined
+    } catch {
+      return undefined
+    }
   }
 
   async #readAgain({ partition, offset }: EventPlace): Promise<ReadEvent | undefined> {

@@ -112,3 +112,17 @@ test('events of one partition key, else of one subject, stay in order', () => {
   expect(partitionKeyOf(single({ ...event, subject: 's' })[0]!)).toBe('s')
   expect(partitionKeyOf(single(event)[0]!)).toBeUndefined()
 })
+
+test('NT-04 JSON that is nested too deep is refused in structured mode, and stays bytes in binary mode', () => {
+  const deep = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
+  const structured = Buffer.from(JSON.stringify({ ...event, data: 0 }).replace('"data":0', `"data":${deep}`))
+  expect(refused(() => readPublish({ 'content-type': 'application/cloudevents+json' }, structured))).toEqual([400, undefined])
+  expect(refused(() => readPublish({ 'content-type': 'application/cloudevents-batch+json' }, Buffer.from(`[${structured}]`)))).toEqual([400, undefined])
+  const [read] = binary({ 'content-type': 'application/json' }, deep)
+  expect(JSON.parse(jsonEvent(read!).toString()).data_base64).toBe(Buffer.from(deep).toString('base64'))
+})
+
+test('NT-06 an attribute cannot be named as the data is', () => {
+  expect(refused(() => binary({ 'content-type': 'application/json', 'ce-data': 'smuggled' }, '{"a":1}'))).toEqual([400, 'ce-data'])
+  expect(refused(() => binary({ 'content-type': 'application/json', 'ce-data_base64': 'AA==' }, '{"a":1}'))).toEqual([400, 'ce-data_base64'])
+})

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import type { Subscription } from '../../../../router/subscriptions/subscription.ts'
+import { Ledger } from '../../../../router/subscriptions/ledger.ts'
+import { Subscription } from '../../../../router/subscriptions/subscription.ts'
 import { readDeliveries } from '../../../../router/subscriptions/subscriptions.ts'
+import { type EventReader, TopicReader } from '../../../../router/subscriptions/topic-reader.ts'
 import { SubscriptionWorld, until } from './world.ts'
 
 let world: SubscriptionWorld
@@ -61,6 +63,52 @@ test('what is no CloudEvent is counted and passed over', async () => {
   await world.publish('1')
   expect(ids(await some(alarms, 1))).toEqual(['1'])
   expect(world.counts.unreadable).toBe(1)
+})
+
+test('an event whose data is nested too deep to be written again is counted and passed over', async () => {
+  const alarms = await world.subscribe('alarms')
+  const data = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
+  await world.publishRaw(`{"specversion":"1.0","id":"deep","source":"s","type":"t","data":${data}}`, 'application/cloudevents+json')
+  await world.publish('1')
+  expect(ids(await some(alarms, 1))).toEqual(['1'])
+  expect(world.counts.unreadable).toBe(1)
+})
+
+test('whatever reading one record throws, those behind it are received', async () => {
+  const whole = await world.subscribe('whole')
+  const log = world.api.log
+  const reader: EventReader = new TopicReader({ log, topic: 'loggerhead.default.topic.doors', fetchBytesMax: 1_048_576, onTrouble: () => {} })
+  const eventOf = reader.eventOf.bind(reader)
+  reader.eventOf = (record) => {
+    if (record.offset === 0) throw new RangeError('Maximum call stack size exceeded')
+    return eventOf(record)
+  }
+  const unreadable: number[] = []
+  const alarms = new Subscription({
+    topic: 'doors',
+    name: 'alarms',
+    properties: whole.properties,
+    ledger: new Ledger([0, 0]),
+    reader,
+    deadLetters: undefined,
+    limits: { unsettledMax: 10, aheadBytesMax: 1_048_576 },
+    counters: {
+      givenUp: () => {},
+      lost: (_reason, count) => unreadable.push(count),
+      delivered: () => {},
+      acknowledged: () => {},
+      limitReached: () => {},
+    },
+    now: () => world.time,
+    write: async () => {},
+    onTrouble: () => {},
+  })
+  await world.publish('1')
+  await world.publish('2')
+  expect(ids(await some(alarms, 1))).toEqual(['2'])
+  expect(unreadable).toEqual([1])
+  alarms.close()
+  await reader.close()
 })
 
 test('an expired lock makes the event available again, with its count one higher', async () => {

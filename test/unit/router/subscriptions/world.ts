@@ -119,9 +119,10 @@ export class SubscriptionWorld {
     await this.#appender.write({ topic: 'loggerhead.default.topic.doors', partition, key: null, value: Buffer.from(data), timestamp: time, headers })
   }
 
-  async publishRaw(value: string): Promise<void> {
+  async publishRaw(value: string, contentType?: string): Promise<void> {
     this.#appender ??= await this.api.log.appender()
-    await this.#appender.write({ topic: 'loggerhead.default.topic.doors', partition: 0, key: null, value: Buffer.from(value), timestamp: this.time })
+    const headers = contentType === undefined ? [] : [{ name: 'content-type', value: Buffer.from(contentType) }]
+    await this.#appender.write({ topic: 'loggerhead.default.topic.doors', partition: 0, key: null, value: Buffer.from(value), timestamp: this.time, headers })
   }
 
   /** Receives what there is now. */
