@@ -37,12 +37,16 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
 /** Asks a webhook whether it wants events; rejects with Problem when it does not say so. */
 export type AskWebhook = (at: ServedNamespace, url: string, perMinute: number | null) => Promise<WebhookConsent>
 
-/** The word of the webhook that a subscription names, if it has to be asked: when the subscription is new, or its URL is (PU-02). Rejects with Problem. */
-export async function findConsent(command: Command, at: ServedNamespace, ask: AskWebhook): Promise<WebhookConsent | undefined> {
+/**
+ * The word of the webhook that a subscription names, if it has to be asked: when the subscription is new, or its URL is (PU-02);
+ * `kept` when it has given it. Rejects with Problem.
+ */
+export async function findConsent(command: Command, at: ServedNamespace, ask: AskWebhook): Promise<WebhookConsent | 'kept' | undefined> {
   if (command.kind !== 'eventSubscriptions') return undefined
   const { properties } = at.registry.preview(command).after as Resource<'eventSubscriptions'>
   const webhook = webhookOf(properties)
-  if (!webhook || properties.consent) return undefined
+  if (!webhook) return undefined
+  if (properties.consent) return 'kept'
   return ask(at, webhook.properties.endpointUrl, webhook.properties.maxRequestsPerMinute ?? null)
 }
 

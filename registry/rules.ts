@@ -62,8 +62,8 @@ export interface Found {
   readonly start?: SubscriptionStart | undefined
   /** Of a route: where `messages` ends, by shard. */
   readonly messagesEnd?: readonly number[] | undefined
-  /** Of an event subscription whose webhook was asked. */
-  readonly consent?: WebhookConsent | undefined
+  /** Of an event subscription's webhook: what it said, or that the subscription that is there has its word. */
+  readonly consent?: WebhookConsent | 'kept' | undefined
 }
 
 /** A limit was reached; `limit` is its setting. */
@@ -280,7 +280,14 @@ function checkSubscription({ view, name, properties, limits, now, found }: Check
     const rule = `at most ${most} event subscriptions of one topic (SUBSCRIPTIONS_PER_TOPIC_MAX), there are ${siblings}`
     throw new LimitReached('SUBSCRIPTIONS_PER_TOPIC_MAX', { field: 'name', value: splitSubscriptionName(name).subscription, rule })
   }
-  return unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent, start: found.start, consent: found.consent, now }))
+  const { start, consent } = found
+  const given = consent === 'kept' ? undefined : consent
+  const checked = unlessWrong(checkEventSubscription({ asked: properties, before: before?.properties, topic: parent, start, consent: given, now }))
+  // Deleted, or sent elsewhere, since that was seen: without a webhook's word nothing would ever be sent, and nobody would be told.
+  if (consent === 'kept' && checked.properties.consent === undefined) {
+    throw new Problem(409, 'the event subscription was changed or deleted meanwhile, and its webhook has to be asked; ask again', { retryAfter: 1 })
+  }
+  return checked
 }
 
 function checkRouteResource({ view, name, properties, limits, found }: Check): Checked {

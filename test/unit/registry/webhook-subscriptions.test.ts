@@ -1,6 +1,7 @@
 /** Subscriptions that push: what their webhook must have said, and what can be done to them. */
 import { afterEach, expect, test } from '@jest/globals'
 import type { RouterAnswer } from '../../../proto/routers.ts'
+import { deleteCommand } from '../../../registry/resources.ts'
 import { badRequest } from '../../../registry/violations.ts'
 import { ApiHarness } from './harness.ts'
 
@@ -58,6 +59,38 @@ test('PU-02: it is asked again for another URL only, and not for what is wrong a
   world.isRefused = true
   expect((await put(webhook())).status).toBe(400)
   expect(stored()?.deliveryConfiguration).toMatchObject({ push: { destination: { properties: { endpointUrl: 'https://hooks.example.com/other' } } } })
+})
+
+/** What is decided next is decided behind a deletion. */
+function deleteBeforeNext(): void {
+  const { registry } = api
+  const change = registry.change.bind(registry)
+  registry.change = async (command) => {
+    registry.change = change
+    await change(deleteCommand({ kind: 'eventSubscriptions', name: 'doors/alarms', by: 'another' }))
+    return change(command)
+  }
+}
+
+test('PU-02: what is deleted while it is put has no word of its webhook: it is to be put again', async () => {
+  const world = await open()
+  await put(webhook())
+  deleteBeforeNext()
+  expect(await put(webhook({ maxEventsPerBatch: 10 }))).toMatchObject({ status: 409, json: { detail: expect.stringContaining('ask again') } })
+  expect(stored()).toBeUndefined()
+  expect((await put(webhook({ maxEventsPerBatch: 10 }))).status).toBe(201)
+  expect(world.asked).toHaveLength(2)
+  expect(stored()?.consent).toBeDefined()
+})
+
+test('what is deleted while it is put begins anew', async () => {
+  await open()
+  const queue = { deliveryConfiguration: { deliveryMode: 'Queue' } }
+  await put(queue)
+  const before = stored()?.start
+  deleteBeforeNext()
+  expect((await put(queue)).status).toBe(201)
+  expect(stored()?.start.id).not.toBe(before?.id)
 })
 
 test('a subscription is paused and resumed, by an action or by what is written, and stays so until then', async () => {
