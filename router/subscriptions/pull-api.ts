@@ -31,6 +31,8 @@ export interface PullApiOptions {
   readonly isProduction: boolean
   /** Requests under way at one time. */
   readonly receivesMax: number
+  /** How long another router may take to settle events, ms; 10 s unless it is given. */
+  readonly handOnTimeoutMs?: number
   onLimit(limit: 'PULL_RECEIVES_MAX'): void
   onError(error: unknown): void
   readonly now: () => number
@@ -40,8 +42,8 @@ export interface PullApiOptions {
 const handedOn = 'x-loggerhead-handed-on'
 const bodyMax = 262_144
 const bodyTimeoutMs = 10_000
-/** Beyond the longest wait for events, ms. */
-const handOnTimeoutMs = 130_000
+/** What another router may take for an answer, ms: beyond the longest wait for events, and what an append takes. */
+const handOnTimesMs = { receive: 130_000, others: 10_000 }
 
 const unavailable = (message: string): PullProblem => new PullProblem(503, message)
 
@@ -93,7 +95,7 @@ export class PullApi {
     if (request.method !== 'POST') throw new PullProblem(405, `${request.method} is not possible here; POST is`)
     const query = new URL(request.url ?? '/', 'http://router').searchParams
     const { topic, subscription: name } = target
-    if (!subscriptions.owns(topic, name)) return this.#handOn(request, response, signal)
+    if (!subscriptions.owns(topic, name)) return this.#handOn(target, request, response, signal)
     const subscription = subscriptions.find(topic, name)
     const isQueue = subscription?.properties.deliveryConfiguration.deliveryMode === 'Queue'
     if (!subscription || subscription.isExpired) throw new PullProblem(404, `there is no event subscription ${topic}/${name}`)
@@ -110,7 +112,7 @@ export class PullApi {
     if (refusal) throw new PullProblem(refusal.status, refusal.detail)
   }
 
-  async #handOn(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+  async #handOn({ action }: PullTarget, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
     if (request.headers[handedOn] !== undefined) throw new PullProblem(421, 'another router owns the shard of this subscription')
     const body = await readBody(request)
     const { authorization = '', 'x-forwarded-for': from, 'x-forwarded-proto': scheme, 'x-forwarded-host': host } = request.headers
@@ -119,9 +121,11 @@ export class PullApi {
       string,
       string
     >
+    // One that hangs must not keep a receiver from settling what it has for longer than its locks last.
+    const timeoutMs = action === 'receive' ? handOnTimesMs.receive : (this.#options.handOnTimeoutMs ?? handOnTimesMs.others)
     for (const { url } of this.#options.others) {
       try {
-        const init = { method: 'POST', headers, body, signal: AbortSignal.any([signal, AbortSignal.timeout(handOnTimeoutMs)]) }
+        const init = { method: 'POST', headers, body, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }
         const answer = await fetch(new URL(request.url ?? '/', url), init)
         if (answer.status === 421) {
           await answer.body?.cancel()

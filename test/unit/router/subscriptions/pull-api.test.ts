@@ -169,3 +169,21 @@ test('a router that does not own the subscription hands the request on to the on
   const alone = await serve({ subscriptions: stranger })
   expect((await ask('alarms:receive', { to: alone })).status).toBe(503)
 })
+
+test('another router that hangs keeps nobody from settling events for long', async () => {
+  const hanging = createServer(() => {})
+  servers.push(hanging)
+  await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve))
+  const id = 'router'
+  const to = await serve({
+    subscriptions: { owns: () => false, find: () => undefined },
+    others: [
+      { id, url: new URL(`http://127.0.0.1:${(hanging.address() as AddressInfo).port}`) },
+      { id, url: new URL(url) },
+    ],
+    handOnTimeoutMs: 1_000,
+  })
+  await world.publish('1')
+  const lockTokens = [(await ask('alarms:receive')).json.value[0].brokerProperties.lockToken]
+  expect((await ask('alarms:acknowledge', { to, body: { lockTokens } })).json.succeededLockTokens).toEqual(lockTokens)
+})
