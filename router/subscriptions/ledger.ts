@@ -83,7 +83,8 @@ export class Ledger {
     switch (change.kind) {
       case 'position': {
         const at = this.#at(change.partition)
-        at.position = Math.max(at.position, change.position)
+        // It may stand before where the subscription began: it was rewound.
+        at.position = change.position
         at.recorded = change.position
         return
       }
@@ -168,6 +169,16 @@ export class Ledger {
       lastResult: null,
     })
     this.#at(partition).unrecorded.add(offset)
+  }
+
+  /** Nobody holds events without a record any more: whoever asks next is given them. */
+  unhold(now: number): void {
+    for (const { unsettled, unrecorded } of this.#partitions.values()) {
+      for (const offset of unrecorded) {
+        const event = unsettled.get(offset)
+        if (event) this.#put({ ...event, until: now })
+      }
+    }
   }
 
   /** The receiver's lock is good now. */

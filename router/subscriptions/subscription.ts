@@ -98,6 +98,7 @@ const aheadEventsMax = 1_000
 /** Dead letters on their way: their payloads are in memory. */
 const givingUpMax = 64
 const readAgainMs = 1_000
+const overAgainMs = 100
 const rejected = 'Rejected'
 const placeKey = ({ partition, offset }: EventPlace): string => `${partition}/${offset}`
 
@@ -153,14 +154,15 @@ export class Subscription {
 
   /** The resource has changed: what was read and not given out is filtered anew. */
   change(properties: EventSubscriptionProperties): void {
+    const wasPushed = this.#properties.deliveryConfiguration.deliveryMode === 'Push'
     this.#properties = properties
-    this.#reading = {}
     this.#wants = compileFilters(properties.filtersConfiguration)
     this.#policy = policyOf(properties)
-    this.#ahead = []
-    this.#aheadBytes = 0
-    this.#readTo.clear()
+    // What a pusher had and did not deliver is there to be received.
+    if (wasPushed && properties.deliveryConfiguration.deliveryMode === 'Queue') this.ledger.unhold(this.#options.now())
+    this.#forgetAhead()
     this.#fill()
+    this.#wake()
   }
 
   /** Up to `eventsMax` events, locked for the caller; none after `waitMs`. Rejects with SubscriptionClosed, and when the log refuses. */
@@ -175,7 +177,9 @@ export class Subscription {
       }
       const left = deadline - now()
       if (left <= 0 || signal.aborted) return []
-      await this.#news(Math.max(1, Math.min(left, this.ledger.nextDueAt() - now())), signal)
+      const due = this.ledger.nextDueAt() - now()
+      // What is due and was not given out waits for the place of dead letters.
+      await this.#news(Math.min(left, due > 0 ? due : overAgainMs), signal)
     }
   }
 
@@ -228,6 +232,7 @@ export class Subscription {
   /** The next events of those read ahead, for a pusher: given once; what is never noted comes again after a crash. */
   hold(eventsMax: number, bytesMax: number): readonly ReadEvent[] {
     const held: ReadEvent[] = []
+    if (this.#properties.deliveryConfiguration.deliveryMode !== 'Push') return held
     let bytes = 0
     while (held.length < eventsMax && this.#hasRoom()) {
       const [next] = this.#ahead
@@ -291,12 +296,7 @@ export class Subscription {
   async rewind(positions: ReadonlyMap<number, number>): Promise<void> {
     if (this.#isClosed) throw new SubscriptionClosed()
     const changes = [...positions].flatMap(([partition, position]) => this.ledger.rewind(partition, position))
-    for (const partition of positions.keys()) this.#readTo.delete(partition)
-    // Whatever was read ahead is behind these positions, or read again.
-    this.#ahead = []
-    this.#aheadBytes = 0
-    this.#readTo.clear()
-    this.#reading = {}
+    this.#forgetAhead()
     await this.#options.write(changes)
     this.#fill()
   }
@@ -315,8 +315,10 @@ export class Subscription {
       if (this.ledger.size + sources.length > limits.unsettledMax && redriven > 0) return { redriven, gone, isAll: false }
       const changes: LedgerChange[] = []
       for (const place of sources) {
-        if (this.ledger.get(place)) continue
-        if (!(await this.#readAgain(place))) gone++
+        // Whoever may write there may have written anything.
+        if (!this.#hasPartition(place.partition) || place.offset < 0) gone++
+        else if (this.ledger.get(place)) continue
+        else if (!(await this.#readAgain(place))) gone++
         else changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
       }
       await write(changes)
@@ -325,6 +327,10 @@ export class Subscription {
     }
     this.#wake()
     return { redriven, gone, isAll: true }
+  }
+
+  #hasPartition(partition: number): boolean {
+    return this.ledger.partitions.includes(partition) || this.#options.reader.ends.has(partition)
   }
 
   /** Resolves when there may be something to give out, the time is over, or the signal fires. Rejects with SubscriptionClosed. */
@@ -368,9 +374,13 @@ export class Subscription {
     }
     while (taken.length < eventsMax && this.#ahead.length > 0 && this.#hasRoom()) {
       const read = this.#takeAhead()
-      lockOne(read, read.publishedAt, read)
+      const { publishedAt } = read
+      // It waits until there is room for another dead letter.
+      const isOver = this.#whyGivenUp({ publishedAt, deliveryCount: 0 }, at) !== undefined
+      if (isOver) changes.push(this.ledger.failed(read, { publishedAt, deliveryCount: 0, until: at, lastAttemptAt: null, lastResult: null }))
+      else lockOne(read, publishedAt, read)
     }
-    if (taken.length === 0) return []
+    if (changes.length === 0) return []
     this.#passRead()
     this.#fill()
     const [reads] = await Promise.all([
@@ -515,7 +525,8 @@ export class Subscription {
   async #readSome(partition: number, end: number): Promise<boolean> {
     const { reader, limits, counters } = this.#options
     const from = this.#readTo.get(partition) ?? this.ledger.position(partition)
-    if (from >= end || this.#aheadBytes >= limits.aheadBytesMax || this.#ahead.length >= aheadEventsMax || this.isExpired) return false
+    // Beyond the end either the end is an old one, or the topic is a new one.
+    if (from === end || this.#aheadBytes >= limits.aheadBytesMax || this.#ahead.length >= aheadEventsMax || this.isExpired) return false
     const reading = this.#reading
     let next: number
     let found: ReadEvent[] = []
@@ -535,9 +546,9 @@ export class Subscription {
       if (!(error instanceof OffsetOutOfRange)) throw error
       found = []
       next = (await reader.startOffsets()).get(partition) ?? 0
-      // Behind its end it is another Kafka topic under this name: it is read from its beginning.
-      if (next > from) counters.lost('gone', next - from)
-      else if (next === from) return false
+      if (next === from) return false
+      if (next < from) return this.#readAnewFrom(partition, next, reading)
+      counters.lost('gone', next - from)
     }
     // The resource may have changed meanwhile: then it is read again.
     if (this.#isClosed || reading !== this.#reading) return true
@@ -547,6 +558,26 @@ export class Subscription {
     this.#passRead()
     if (found.length > 0) this.#wake()
     return next < end && next > from
+  }
+
+  /** Behind its end it is another Kafka topic under this name: what the former one had is gone, and this one is read from its beginning. */
+  async #readAnewFrom(partition: number, start: number, reading: object): Promise<boolean> {
+    if (this.#isClosed || reading !== this.#reading) return true
+    const owed = this.ledger.all().filter((event) => event.partition === partition).length
+    const changes = this.ledger.rewind(partition, start)
+    this.#forgetAhead()
+    // How many were not read yet nobody knows.
+    this.#options.counters.lost('gone', Math.max(1, owed))
+    await this.#options.write(changes)
+    return true
+  }
+
+  /** What was read and not given out is read again. */
+  #forgetAhead(): void {
+    this.#ahead = []
+    this.#aheadBytes = 0
+    this.#readTo.clear()
+    this.#reading = {}
   }
 
   #readEvent(record: LogRecord): ReadEvent | undefined {

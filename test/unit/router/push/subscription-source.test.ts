@@ -158,6 +158,64 @@ test('redrive: dead letters come again as new, those that the topic does not hol
   expect(await take(sourceOf(), 1)).toMatchObject([{ offset: 0, deliveryCount: 0, publishedAt: world.time }])
 })
 
+test('a dead letter that says it comes of a partition that is not there is passed over', async () => {
+  const { log } = world.api
+  const read = log.read.bind(log)
+  log.read = async (topic, partition, ...rest) => {
+    if (topic === 'loggerhead.default.topic.doors' && partition > 1) throw new Error('Kafka knows no such partition')
+    return read(topic, partition, ...rest)
+  }
+  await world.publish('1')
+  const source = sourceOf()
+  await source.givenUp((await take(source, 1))[0]!, DeadLetterReason.deliveryCount)
+  const sources = [
+    { partition: 2_000_000_000, offset: 0 },
+    { partition: -1, offset: 0 },
+    { partition: 0, offset: -1 },
+    { partition: 0, offset: 0 },
+  ]
+  world.reads = [{ sources, done: async () => {} }]
+  expect(await alarms().redrive(0)).toEqual({ redriven: 1, gone: 3, isAll: true })
+})
+
+test('what a pusher had in hand is received once the subscription is a queue, also after a crash', async () => {
+  for (const id of ['1', '2', '3']) await world.publish(id)
+  const source = sourceOf()
+  const [first, second] = await take(source, 3)
+  source.delivered([first!])
+  source.failed([failed(second!, world.time + 1_000)])
+  await noted(alarms(), 1)
+  const body = { deliveryConfiguration: { deliveryMode: 'Queue' } }
+  expect((await world.api.send('PUT', 'topics/doors/eventSubscriptions/alarms', { body })).status).toBe(200)
+  await until(
+    () => alarms().properties.deliveryConfiguration.deliveryMode,
+    (mode) => mode === 'Queue',
+  )
+  const [third] = await world.receive(alarms())
+  expect(third).toMatchObject({ id: '3', count: 1 })
+  expect(alarms().hold(10, 1_000_000)).toEqual([])
+  world.time += 1_000
+  const [again] = await world.receive(alarms())
+  expect(again).toMatchObject({ id: '2', count: 2 })
+  await alarms().acknowledge([third!.token])
+  await world.begin()
+  expect((await alarms().acknowledge([again!.token])).succeeded).toHaveLength(1)
+  expect(await world.receive(alarms())).toEqual([])
+})
+
+test('rewind: also to before where the subscription began, and after a crash', async () => {
+  for (const id of ['1', '2']) await world.publish(id)
+  await world.subscribe('late')
+  await world.find('late').rewind(new Map([[0, 0]]))
+  await world.begin()
+  const late = world.find('late')
+  await until(
+    () => (late.status() as { ahead: number }).ahead,
+    (ahead) => ahead === 2,
+  )
+  expect(await world.receive(late)).toMatchObject([{ id: '1' }, { id: '2' }])
+})
+
 test('a source whose subscription is over gives nothing more', async () => {
   const source = sourceOf()
   const waiting = source.next(1, 1, new AbortController().signal)

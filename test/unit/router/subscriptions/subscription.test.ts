@@ -368,3 +368,50 @@ test('tokens that never were any are bad', async () => {
   const bad = ['', 'x', 'ä', 'A'.repeat(1000), Buffer.from('0.0.short').toString('base64url')]
   expect((await alarms.acknowledge(bad)).failed.map(({ code }) => code)).toEqual(bad.map(() => 'BadToken'))
 })
+
+test('NT-08 while dead letters cannot be written, what is too old is not received either, and what stands behind it is', async () => {
+  let write = (): void => {}
+  world.keeping = new Promise((resolve) => {
+    write = resolve
+  })
+  const alarms = await world.subscribe('alarms', { eventTimeToLive: 'PT1M' })
+  for (let i = 0; i < 70; i++) await world.publish(`old${i}`, { time: world.time - 60_000 })
+  await world.publish('new')
+  expect(ids(await some(alarms, 1, 100))).toEqual(['new'])
+  expect(world.deadLetters.length).toBeLessThan(70)
+  write()
+  await until(
+    () => {
+      alarms.tick()
+      return world.deadLetters.length
+    },
+    (count) => count === 70,
+  )
+})
+
+test('a Kafka topic that was made anew by hand is read from its beginning, and that the former one is gone is counted', async () => {
+  const alarms = await world.subscribe('alarms')
+  for (let i = 0; i < 20; i++) await world.publish(`old${i}`)
+  await alarms.acknowledge(tokens(await some(alarms, 19)))
+  const [locked] = await some(alarms, 1)
+  const topic = 'loggerhead.default.topic.doors'
+  await world.api.log.deleteTopics([topic])
+  await world.api.log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
+  await world.publish('new0')
+  await world.publish('new1')
+  await until(
+    () => (alarms.status() as { ahead: number }).ahead,
+    (ahead) => ahead === 2,
+  )
+  expect(world.counts.gone).toBe(1)
+  expect((await alarms.acknowledge(tokens([locked!]))).failed).toMatchObject([{ code: 'TokenLost' }])
+  const received = await some(alarms, 2)
+  expect(ids(received)).toEqual(['new0', 'new1'])
+  await alarms.acknowledge([received[0]!.token])
+  // Also whoever comes after a crash.
+  await world.begin()
+  const next = world.find('alarms')
+  expect((await next.acknowledge([received[1]!.token])).succeeded).toHaveLength(1)
+  await world.publish('new2')
+  expect(ids(await some(next, 1, 10))).toEqual(['new2'])
+})

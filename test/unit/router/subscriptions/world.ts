@@ -23,6 +23,8 @@ export class SubscriptionWorld {
   reads: readonly WrittenDeadLetters[] = []
   /** What the keeper of dead letters answers; undefined: none is configured. */
   keeps: boolean | undefined = true
+  /** It answers no sooner than that. */
+  keeping: Promise<void> | undefined
   readonly counts: Record<string, number> = {}
   subscriptions: Subscriptions
   readonly refused: Error[] = []
@@ -61,6 +63,7 @@ export class SubscriptionWorld {
     const keeper: DeadLetterKeeper = {
       keep: async (document) => {
         this.deadLetters.push(document)
+        await this.keeping
         return this.keeps === true
       },
       read: () => toStream(this.reads),
