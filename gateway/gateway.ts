@@ -34,6 +34,7 @@ import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
 import { FetchedLists } from './fetched-lists.ts'
 import type { HttpHost } from './http/http-host.ts'
+import { insist } from './insistence.ts'
 import { type KeySets, keySourceOf } from './key-sets.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
@@ -408,6 +409,10 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return this.#options.registry.confirmedMs() < this.config.REGISTRY_STALE
   }
 
+  get registryConfirmedAt(): number {
+    return this.now() - this.#options.registry.confirmedMs()
+  }
+
   get logIsFull(): boolean {
     return this.#appender.pendingBytes > this.config.KAFKA_BYTES_WAITING_MAX
   }
@@ -568,8 +573,13 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#appendUnsubscribed(attachment, filters, false, done)
   }
 
-  withdraw(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
-    this.#appendUnsubscribed(attachment, filters, true, done)
+  withdraw(attachment: Attachment, due: () => readonly string[], done: (error: AppendError | null) => void): void {
+    const append = (answered: (error: AppendError | null) => void): void => {
+      const filters = due()
+      if (filters.length === 0) answered(null)
+      else this.#appendUnsubscribed(attachment, filters, true, answered)
+    }
+    this.#insist(append, attachment, 'subscriptions that were refused could not be taken back', done)
   }
 
   #appendUnsubscribed(attachment: Attachment, filters: readonly string[], withdraws: boolean, done: (error: AppendError | null) => void): void {
@@ -723,14 +733,31 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     )
   }
 
-  #detached(attachment: Attachment, record: Detached | null, attempt = 1): void {
+  #detached(attachment: Attachment, record: Detached | null): void {
     if (!record) return
     this.#attachments.delete(attachment.connection)
-    this.#appendSession(attachment, encodeRecord('Detached', record), record.at, (error) => {
-      // Repeating is harmless: the fold ignores a detach of an epoch that is over.
-      if (error && attempt < 3 && !this.#stopping) this.#detached(attachment, record, attempt + 1)
-      else if (error) this.logger.error({ clientId: attachment.clientId, error: error.message }, 'a disconnection could not be recorded')
-    })
+    // Repeating is harmless: the fold ignores a detach of an epoch that is over.
+    this.#insist(
+      (done) => this.#appendSession(attachment, encodeRecord('Detached', record), record.at, done),
+      attachment,
+      'a disconnection could not be recorded',
+    )
+  }
+
+  #insist(
+    append: (done: (error: AppendError | null) => void) => void,
+    attachment: Attachment,
+    failure: string,
+    done?: (error: AppendError | null) => void,
+  ): void {
+    insist(
+      append,
+      () => this.#stopping,
+      (error) => {
+        if (error) this.logger.error({ clientId: attachment.clientId, error: error.message }, failure)
+        done?.(error)
+      },
+    )
   }
 
   /** Attached records of unknown outcome wait for a router's word; the oldest give way. */

@@ -19,16 +19,19 @@ export interface AppendTerms {
   readonly until: number
   /** False: no cannot be said, and the connection ends instead. */
   readonly canRefuse: boolean
-  /** The client is told no, and the record may be in the log all the same, or come to be. Null: then no must not be said, and the connection ends. */
-  readonly onUncertain: (() => void) | null
+  /** The client may be told no though the record may be in the log all the same, or come to be. False: the connection ends instead. */
+  readonly canDoubt: boolean
 }
 
+/** What a client is told of its record: `refused` and `unknown` are both no to it. */
+export type Outcome = 'stored' | AppendError['outcome']
+
 /** Waits for its yes, however long. */
-export const onlyYes: AppendTerms = { until: Number.POSITIVE_INFINITY, canRefuse: false, onUncertain: null }
+export const onlyYes: AppendTerms = { until: Number.POSITIVE_INFINITY, canRefuse: false, canDoubt: false }
 
 interface Pending {
   readonly terms: AppendTerms
-  readonly answer: (isInLog: boolean) => void
+  readonly answer: (outcome: Outcome) => void
   isAnswered: boolean
 }
 
@@ -52,14 +55,20 @@ export class PendingAppends {
     return this.#bounded[0]?.terms.until ?? Number.POSITIVE_INFINITY
   }
 
-  /** `answer` says yes or no, once. */
-  add(append: (appended: (error: AppendError | null) => void) => void, answer: (isInLog: boolean) => void, terms: AppendTerms): void {
+  /** `answer` says yes or no, once. `onLog` hears what the log says, before that or long after: unless the connection is over. */
+  add(
+    append: (appended: (error: AppendError | null) => void) => void,
+    answer: (outcome: Outcome) => void,
+    terms: AppendTerms,
+    onLog?: (isStored: boolean) => void,
+  ): void {
     const pending = { terms, answer, isAnswered: false }
     if (terms.until !== Number.POSITIVE_INFINITY) this.#bounded.push(pending)
     this.#count++
     append((error) => {
       this.#count--
       if (!this.#owner.isOpen) return
+      onLog?.(error === null)
       this.#settled(pending, error)
       if (this.#owner.isOpen) this.#owner.onAppendAnswered()
     })
@@ -83,20 +92,19 @@ export class PendingAppends {
     if (error) this.#refuse(pending, error)
     else {
       pending.isAnswered = true
-      pending.answer(true)
+      pending.answer('stored')
     }
   }
 
   #refuse(pending: Pending, error: AppendError): void {
-    const { canRefuse, onUncertain } = pending.terms
+    const { canRefuse, canDoubt } = pending.terms
     pending.isAnswered = true
     // A client that has gone on elsewhere hears nothing here: what was done for it by then is not taken back behind its back.
-    if (!canRefuse || (error.outcome === 'unknown' && (onUncertain === null || this.#owner.isDoubtful))) {
+    if (!canRefuse || (error.outcome === 'unknown' && (!canDoubt || this.#owner.isDoubtful))) {
       this.#owner.onAppendFailed(error)
       return
     }
     this.#owner.onNotInLog(error)
-    pending.answer(false)
-    if (error.outcome === 'unknown') onUncertain?.()
+    pending.answer(error.outcome)
   }
 }

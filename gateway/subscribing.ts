@@ -10,6 +10,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
 import { RefusalReason } from './refusal-reason.ts'
+import { SessionFilters } from './session-filters.ts'
 
 /** What subscribing needs of the gateway. */
 export interface SubscribeHost {
@@ -17,6 +18,8 @@ export interface SubscribeHost {
   readonly metrics: GatewayMetrics
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
   readonly registryIsCurrent: boolean
+  /** When the registry was confirmed last, ms since the epoch. */
+  readonly registryConfirmedAt: number
   /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
   readonly logIsFull: boolean
   now(): number
@@ -25,8 +28,8 @@ export interface SubscribeHost {
   mayHold(principal: Principal, filter: string): boolean
   subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
   unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
-  /** Takes back what `subscribe` may have put into the log: it stands behind that there. */
-  withdraw(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
+  /** Takes back what `subscribe` may have put into the log: it stands behind that there. `due` is asked at each attempt which filters still are. */
+  withdraw(attachment: Attachment, due: () => readonly string[], done: (error: AppendError | null) => void): void
 }
 
 /** What the connection hears back. */
@@ -47,9 +50,8 @@ export class Subscribing {
   readonly #client: Client
   readonly #attachment: Attachment
   readonly #appends: PendingAppends
-  /** The filters that the session has; those of a session with very many are known by their number alone. */
-  readonly #held: { readonly named: Set<string>; readonly unnamed: number }
-  /** Since when no filter could be judged, for a SUBSCRIBE that had to wait; null: the last one had not. */
+  readonly #held: SessionFilters
+  /** Since when a SUBSCRIBE has waited because no filter can be judged; null, or before the registry was confirmed last: none has. */
   #staleSince: number | null = null
   #until = Number.POSITIVE_INFINITY
   #unanswered = 0
@@ -67,16 +69,15 @@ export class Subscribing {
     this.#client = client
     this.#attachment = attachment
     this.#appends = appends
-    this.#held = typeof filters === 'number' ? { named: new Set(), unnamed: filters } : { named: new Set(filters), unnamed: 0 }
+    this.#held = new SessionFilters(filters)
   }
 
   subscribe(packet: SubscribePacket): SubscribeResult {
     const host = this.#host
     this.#until = Number.POSITIVE_INFINITY
     if (!host.registryIsCurrent) return this.#waitOrRefuse(packet)
-    this.#staleSince = null
-    const { named } = this.#held
-    const decision = receiveSubscribe(packet, this.#client, this.#held, host.config, (filter, replay) => this.#maySubscribe(filter, replay), host.now())
+    const held = this.#held
+    const decision = receiveSubscribe(packet, this.#client, held, host.config, (filter, replay) => this.#maySubscribe(filter, replay), host.now())
     if ('do' in decision) {
       host.metrics.refused(RefusalReason.subscribeMisused)
       return decision
@@ -93,18 +94,21 @@ export class Subscribing {
       answer(true)
       return 'taken'
     }
-    const added = granted.map(({ filter }) => filter).filter((filter) => !named.has(filter))
-    for (const filter of added) named.add(filter)
+    const asked = granted.map(({ filter }) => filter)
+    const step = held.asked(asked)
     this.#unanswered++
     this.#appends.add(
       (appended) => host.subscribe(this.#attachment, granted, appended),
-      (isInLog) => {
+      (outcome) => {
         this.#unanswered--
-        if (!isInLog) for (const filter of added) named.delete(filter)
-        answer(isInLog)
+        if (outcome === 'stored') held.told(step, asked)
+        const back = outcome === 'stored' ? [] : held.refused(step, asked, outcome === 'unknown')
+        answer(outcome === 'stored')
+        if (back.length > 0) this.#withdraw(back)
       },
-      // Which of the filters the session had cannot be told: what may be taken back is not known.
-      { until: this.#patience, canRefuse: true, onUncertain: this.#held.unnamed > 0 ? null : () => this.#withdraw(added) },
+      // Where not all filters are named, those that the session had before cannot be told: what may be taken back is not known.
+      { until: this.#patience, canRefuse: true, canDoubt: held.unnamed === 0 },
+      (isStored) => held.subscribed(step, asked, isStored),
     )
     return host.logIsFull ? 'full' : 'taken'
   }
@@ -116,8 +120,8 @@ export class Subscribing {
 
   /** No filter can be judged. Once one SUBSCRIBE has waited as long as it may, those behind it are refused at once. */
   #waitOrRefuse({ packetId, filters: requests }: SubscribePacket): SubscribeResult {
-    const { config, metrics } = this.#host
-    this.#staleSince ??= this.#host.now()
+    const { config, metrics, registryConfirmedAt } = this.#host
+    if (this.#staleSince === null || this.#staleSince <= registryConfirmedAt) this.#staleSince = this.#host.now()
     const until = this.#staleSince + config.SUBSCRIBE_TIMEOUT
     if (this.#host.now() < until) {
       this.#until = until
@@ -134,11 +138,20 @@ export class Subscribing {
     return 'taken'
   }
 
-  /** Filters that the session had before are not among `added`: those stay, as they were or as they were asked for. */
-  #withdraw(added: readonly string[]): void {
-    if (added.length === 0) return
-    const withdraw = (done: (error: AppendError | null) => void): void => this.#host.withdraw(this.#attachment, added, done)
-    this.#appends.add(withdraw, () => {}, onlyYes)
+  #withdraw(filters: readonly string[]): void {
+    const held = this.#held
+    const step = held.askedBack(filters)
+    let written = filters
+    const due = (): readonly string[] => {
+      written = held.toTakeBack(filters)
+      return written
+    }
+    this.#appends.add(
+      (appended) => this.#host.withdraw(this.#attachment, due, appended),
+      () => {},
+      onlyYes,
+      (isStored) => held.takenBack(step, filters, written, isStored),
+    )
   }
 
   get #patience(): number {
@@ -147,8 +160,8 @@ export class Subscribing {
 
   unsubscribe(packet: UnsubscribePacket): SubscribeResult {
     const host = this.#host
-    const { named } = this.#held
-    const { filters, reasonCodes, limits } = receiveUnsubscribe(packet, this.#held, host.config)
+    const held = this.#held
+    const { filters, reasonCodes, limits } = receiveUnsubscribe(packet, held, host.config)
     for (const limit of limits) host.metrics.reached(limit)
     const answer = (isInLog: boolean): void => {
       host.metrics.operations.filters(this.#client.protocol, OperationType.Unsubscribe, reasonCodes, isInLog)
@@ -158,15 +171,16 @@ export class Subscribing {
       answer(true)
       return 'taken'
     }
-    const removed = filters.filter((filter) => named.delete(filter))
+    const step = held.askedToEnd(filters)
     this.#appends.add(
       (appended) => host.unsubscribe(this.#attachment, filters, appended),
-      (isInLog) => {
-        if (!isInLog) for (const filter of removed) named.add(filter)
-        answer(isInLog)
+      (outcome) => {
+        held.told(step, filters)
+        answer(outcome === 'stored')
       },
       // UNSUBACK of 3.1.1 can only say yes: there the connection ends. What may be done all the same was asked for: nothing is taken back.
-      { until: this.#patience, canRefuse: this.#client.protocolVersion === 5, onUncertain: () => {} },
+      { until: this.#patience, canRefuse: this.#client.protocolVersion === 5, canDoubt: true },
+      (isStored) => held.unsubscribed(step, filters, isStored),
     )
     return host.logIsFull ? 'full' : 'taken'
   }

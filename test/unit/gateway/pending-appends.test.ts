@@ -7,6 +7,8 @@ const unknown = new AppendError('lost', 'unknown')
 
 function given(isDoubtful = false) {
   const told: string[] = []
+  /** What the log said. */
+  const heard: string[] = []
   let isOpen = true
   const appends = new PendingAppends({
     get isOpen() {
@@ -27,42 +29,45 @@ function given(isDoubtful = false) {
       (appended) => {
         answer = appended
       },
-      (isInLog) => told.push(`${name}: ${isInLog ? 'yes' : 'no'}`),
+      (outcome) => told.push(`${name}: ${outcome}`),
       terms,
+      (isStored) => heard.push(`${name}: ${isStored}`),
     )
     return answer
   }
-  const undoing = (name: string, until: number): AppendTerms => ({ until, canRefuse: true, onUncertain: () => told.push(`${name} is taken back`) })
-  return { appends, add, undoing, told }
+  const until = (ms: number): AppendTerms => ({ until: ms, canRefuse: true, canDoubt: true })
+  return { appends, add, until, told, heard }
 }
 
 test.each([
-  ['in the log', null, ['a: yes']],
-  ['refused', refused, ['a: no']],
-  ['of unknown outcome', unknown, ['a: no', 'a is taken back']],
+  ['in the log', null, ['a: stored']],
+  ['refused', refused, ['a: refused']],
+  ['of unknown outcome', unknown, ['a: unknown']],
 ] as const)('a record that is %s in time is answered so', (_what, error, expected) => {
-  const { appends, add, undoing, told } = given()
-  const answer = add('a', undoing('a', 1_000))
+  const { appends, add, until, told } = given()
+  const answer = add('a', until(1_000))
   expect(appends.giveUp(999)).toBe(0)
   answer(error)
   expect([told, appends.until, appends.count]).toEqual([expected, Number.POSITIVE_INFINITY, 0])
 })
 
 test.each([null, refused, unknown])('who has waited long enough is told no, and nothing more when the log answers %p', (late) => {
-  const { appends, add, undoing, told } = given()
-  const [first, second] = [add('a', undoing('a', 1_000)), add('b', undoing('b', 1_001))]
+  const { appends, add, until, told, heard } = given()
+  const [first, second] = [add('a', until(1_000)), add('b', until(1_001))]
   expect([appends.until, appends.giveUp(1_000)]).toEqual([1_000, 1])
-  expect(told).toEqual(['a: no', 'a is taken back'])
+  expect([told, heard]).toEqual([['a: unknown'], []])
   first(late)
-  expect([told.length, appends.until, appends.count]).toEqual([2, 1_001, 1])
+  expect([told.length, appends.until, appends.count]).toEqual([1, 1_001, 1])
+  // Whoever keeps the books learns it all the same.
+  expect(heard).toEqual([`a: ${late === null}`])
   second(null)
-  expect([told.slice(2), appends.count]).toEqual([['b: yes'], 0])
+  expect([told.slice(1), appends.count]).toEqual([['b: stored'], 0])
 })
 
 test.each([
   ['refused, and no cannot be said', refused, onlyYes],
   ['of unknown outcome, and no cannot be said', unknown, onlyYes],
-  ['of unknown outcome, and cannot be taken back', unknown, { until: 1_000, canRefuse: true, onUncertain: null }],
+  ['of unknown outcome, and cannot be taken back', unknown, { until: 1_000, canRefuse: true, canDoubt: false }],
 ] as const)('a record that is %s ends the connection', (_what, error, terms) => {
   const { add, told } = given()
   add('a', terms)(error)
@@ -70,12 +75,12 @@ test.each([
 })
 
 test.each([
-  { canRefuse: true, onUncertain: null },
-  { canRefuse: false, onUncertain: () => {} },
+  { canRefuse: true, canDoubt: false },
+  { canRefuse: false, canDoubt: true },
 ])('where no cannot be said the connection ends when the log does not answer in time, and nobody is told anything after (%o)', (cannot) => {
-  const { appends, add, undoing, told } = given()
+  const { appends, add, until, told } = given()
   add('a', { until: 1_000, ...cannot })
-  const second = add('b', undoing('b', 1_000))
+  const second = add('b', until(1_000))
   expect(appends.giveUp(2_000)).toBe(1)
   second(null)
   expect(told).toEqual(['the connection ends'])
@@ -83,17 +88,17 @@ test.each([
 
 test.each([
   ['of unknown outcome', unknown, ['the connection ends']],
-  ['refused', refused, ['a: no']],
-  ['in the log', null, ['a: yes']],
+  ['refused', refused, ['a: refused']],
+  ['in the log', null, ['a: stored']],
 ] as const)('after a pause of the process a record that is %s is never taken back', (_what, error, expected) => {
-  const { add, undoing, told } = given(true)
-  add('a', undoing('a', 1_000))(error)
+  const { add, until, told } = given(true)
+  add('a', until(1_000))(error)
   expect(told).toEqual(expected)
 })
 
 test('who has waited through a pause of the process is closed, and nothing is taken back', () => {
-  const { appends, add, undoing, told } = given(true)
-  add('a', undoing('a', 1_000))
+  const { appends, add, until, told } = given(true)
+  add('a', until(1_000))
   expect([appends.giveUp(1_000), told]).toEqual([1, ['the connection ends']])
 })
 
@@ -102,5 +107,5 @@ test('what has no bound waits as long as it takes', () => {
   const answer = add('a', onlyYes)
   expect([appends.giveUp(Number.MAX_SAFE_INTEGER), appends.until]).toEqual([0, Number.POSITIVE_INFINITY])
   answer(null)
-  expect(told).toEqual(['a: yes'])
+  expect(told).toEqual(['a: stored'])
 })
