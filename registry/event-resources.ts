@@ -19,11 +19,12 @@ export async function findForPut(kind: ResourceKind, name: string, properties: J
   if (kind === 'routes') {
     const { kafkaTopic } = (properties.target ?? {}) as { readonly kafkaTopic?: string }
     if (kafkaTopic !== undefined) eventTopics.checkRouteTarget(kafkaTopic)
-    return registry.view.routes.has(name) ? {} : { messagesEnd: await eventTopics.messagesEnd() }
+    // Also of one that is there: it may be deleted before this is decided, and then a new one begins.
+    return { messagesEnd: await eventTopics.messagesEnd() }
   }
   if (kind === 'namespace') {
     const { routeTopicResourceId } = (properties.topicSpacesConfiguration ?? {}) as { readonly routeTopicResourceId?: string }
-    return routeTopicResourceId === undefined || registry.view.namespace?.properties.routing ? {} : { messagesEnd: await eventTopics.messagesEnd() }
+    return routeTopicResourceId === undefined ? {} : { messagesEnd: await eventTopics.messagesEnd() }
   }
   if (kind !== 'eventSubscriptions') return {}
   const { topic } = splitSubscriptionName(name)

@@ -103,14 +103,16 @@ export function addNamespaceRoutes(api: FastifyInstance, options: ApiOptions): v
       const { begins, ...would } = namespaces.preview(name, asked)
       // Whatever is wrong with its settings is wrong before it begins.
       const there = namespaces.find(name)
-      const known = there && (await findForPut('namespace', name, properties, there))
-      const put = { kind: 'namespace', name, properties, found: known } as const
-      commandOf(request, { ...put, warnings: [] }, options).decide(there?.registry.view ?? new RegistryView(), Date.now())
+      // Where a route begins in one that is not there yet is asked once it is.
+      const known = there ? await findForPut('namespace', name, properties, there) : { messagesEnd: [0] }
+      const put = { kind: 'namespace', name, properties } as const
+      commandOf(request, { ...put, found: known, warnings: [] }, options).decide(there?.registry.view ?? new RegistryView(), Date.now())
       const dryRun = isDryRun(request)
       if (dryRun && begins) return { dryRun, change: 'create' }
       if (dryRun && !there) throw missing(namespaces, name)
       const at = dryRun && there ? there : await namespaces.put(name, asked, caller.by)
-      return carryOutPut(request, reply, { at, command: commandOf(request, put, options), show: show(name, would) })
+      const found = at === there ? known : await findForPut('namespace', name, properties, at)
+      return carryOutPut(request, reply, { at, command: commandOf(request, { ...put, found }, options), show: show(name, would) })
     },
   })
 

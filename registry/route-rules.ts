@@ -11,15 +11,14 @@ type Json = Readonly<Record<string, unknown>>
 export interface AskedRoute {
   /** Of the right shape: resource-schemas.ts has been applied. */
   readonly asked: Json
-  readonly before: RouteProperties | undefined
-  /** Where `messages` ends now, by shard: a new route begins there. */
-  readonly messagesEnd: readonly number[]
+  /** Where it begins, by shard: where `messages` ends now, or where the same route began before. */
+  readonly from: RouteProperties['from']
   /** Patterns of Kafka topics that routes may write to. */
   readonly allowed: string
   hasTopic(name: string): boolean
 }
 
-export function checkRoute({ asked, before, messagesEnd, allowed, hasTopic }: AskedRoute): CheckedResource {
+export function checkRoute({ asked, from, allowed, hasTopic }: AskedRoute): CheckedResource {
   const violations: Violation[] = []
   const warnings: string[] = []
   const { topicFilters = ['#'], conditions = [], target, format, key, enrichments = {}, onDeadEnd, description } = asked
@@ -45,7 +44,7 @@ export function checkRoute({ asked, before, messagesEnd, allowed, hasTopic }: As
     enrichments,
     ...(onDeadEnd === undefined ? {} : { onDeadEnd }),
     ...(description === undefined ? {} : { description }),
-    from: before?.from ?? messagesEnd,
+    from,
   }
   return { properties, violations, warnings }
 }
@@ -72,13 +71,14 @@ export interface AskedRouting {
   readonly configuration: Json
   readonly namespace: string
   readonly before: NamespaceRouting | undefined
-  readonly messagesEnd: readonly number[]
   readonly now: number
+  /** Where it begins when there was none before, by shard. Throws Problem when that is not known. */
+  beginning(): readonly number[]
   hasTopic(name: string): boolean
 }
 
 /** The routing part of a namespace's settings as it is stored (NS-04, RT-01). */
-export function checkRouting({ configuration, namespace, before, messagesEnd, now, hasTopic }: AskedRouting): CheckedResource {
+export function checkRouting({ configuration, namespace, before, now, beginning, hasTopic }: AskedRouting): CheckedResource {
   const at = 'properties.topicSpacesConfiguration'
   const { routeTopicResourceId, routingEnrichments = {}, routingIdentityInfo } = configuration
   const warnings: string[] = []
@@ -103,7 +103,7 @@ export function checkRouting({ configuration, namespace, before, messagesEnd, no
     routeTopicResourceId,
     routingEnrichments,
     ...(routingIdentityInfo === undefined ? {} : { routingIdentityInfo }),
-    routeFrom: before?.from ?? messagesEnd,
+    routeFrom: before?.from ?? beginning(),
     routeSince: before?.since ?? now,
   }
   return { properties, violations, warnings }

@@ -292,9 +292,14 @@ function checkSubscription({ view, name, properties, limits, now, found }: Check
 
 function checkRouteResource({ view, name, properties, limits, found }: Check): Checked {
   const before = view.routes.get(name)?.properties
-  if (!before && found?.messagesEnd === undefined) throw new Error('a route was to be written without its beginning')
-  const messagesEnd = found?.messagesEnd ?? []
-  return unlessWrong(checkRoute({ asked: properties, before, messagesEnd, allowed: limits.ROUTE_KAFKA_TOPICS, hasTopic: (topic) => view.topics.has(topic) }))
+  const from = before?.from ?? beginningIn(found)
+  return unlessWrong(checkRoute({ asked: properties, from, allowed: limits.ROUTE_KAFKA_TOPICS, hasTopic: (topic) => view.topics.has(topic) }))
+}
+
+/** Where a new route begins. Without one it would begin with all that the log holds. */
+function beginningIn(found: Found | undefined): readonly number[] {
+  if (found?.messagesEnd && found.messagesEnd.length > 0) return found.messagesEnd
+  throw new Problem(409, 'the route was deleted meanwhile, and where a new one begins is not known; ask again', { retryAfter: 1 })
 }
 
 /** The full names of a topic's event subscriptions. */
@@ -322,7 +327,7 @@ function checkNamespace({ view, name, properties, limits, now, found }: Check): 
       configuration,
       namespace: name,
       before: view.namespace?.properties.routing,
-      messagesEnd: found?.messagesEnd ?? [],
+      beginning: () => beginningIn(found),
       now,
       hasTopic: (topic) => view.topics.has(topic),
     }),

@@ -2,6 +2,8 @@
 import { afterEach, expect, test } from '@jest/globals'
 import { namespaceRouteName, routesOf } from '../../../model/routes.ts'
 import type { Routers } from '../../../proto/routers.ts'
+import { readRegistryConfig } from '../../../registry/config.ts'
+import { putCommand } from '../../../registry/resources.ts'
 import { ApiHarness } from './harness.ts'
 
 let api: ApiHarness
@@ -59,6 +61,33 @@ test('a route begins behind what stood in the log when it was made, whatever is 
   await publish()
   await put('routes/doors', kafka({ format: 'raw' }))
   expect(api.registry.view.routes.get('doors')?.properties).toMatchObject({ format: 'raw', from: [0, 1] })
+})
+
+test('a route that is put while it is being deleted, and the namespace’s own, begin anew, and not with all that the log holds', async () => {
+  await open()
+  const appender = await api.log.appender()
+  const publish = () => appender.write({ topic: api.topics.messages, partition: 1, key: Buffer.from('a'), value: Buffer.from('m'), timestamp: 0 })
+  await put('routes/doors', kafka())
+  await put('', routing())
+  await publish()
+  const answers = await Promise.all([api.send('DELETE', 'routes/doors'), put('routes/doors', kafka())])
+  expect(answers.map(({ status }) => status)).toEqual([204, 201])
+  expect(api.registry.view.routes.get('doors')?.properties.from).toEqual([0, 1])
+  await publish()
+  const both = await Promise.all([put('', { topicSpacesConfiguration: {} }), put('', routing())])
+  expect(both.map(({ status }) => status)).toEqual([200, 200])
+  expect(api.registry.view.namespace?.properties.routing?.from).toEqual([0, 2])
+})
+
+test('where a new route begins has to be known: without that it is a conflict, and not a route of everything', async () => {
+  await open()
+  for (const [kind, name, properties] of [
+    ['routes', 'doors', kafka()],
+    ['namespace', 'default', routing()],
+  ] as const) {
+    const command = putCommand({ kind, name, properties, limits: readRegistryConfig({ API_KEY_FILE: 'key' }), by: 'test', found: {}, warnings: [] })
+    expect(() => command.decide(api.registry.view, 0)).toThrow('ask again')
+  }
 })
 
 test('what is wrong with a route is said field by field', async () => {
