@@ -7,6 +7,7 @@
  * cluster at least once: what was on its way when something died is written again, under the same event id.
  */
 import type { ClientAttributes } from '../../events/enrichment.ts'
+import type { RecordContent } from '../../events/kafka-binding.ts'
 import {
   AppendError,
   type Appender,
@@ -224,13 +225,20 @@ export class RouteRunner {
     return { route, shard, state: this.#state, position: this.#position, lag, routed: this.#routed, failed: this.#failed, ...this.#trouble, ...away }
   }
 
-  /** A stretch that was just fetched for everybody; everything before `from` was offered earlier. */
+  /** A stretch that was just fetched for everybody; everything before `from` was offered earlier. Never throws. */
   offer(from: number, stretch: Stretch): void {
     if (stretch.nextOffset <= this.#taken) return
     if (this.#known < stretch.nextOffset) this.#known = stretch.nextOffset
-    if (this.#sink && !this.#isReading && from <= this.#taken && this.#bytes <= this.#options.limits.bytesMax && !this.#isProbing && !this.#isOver())
-      this.#take(this.#sink, stretch.records, stretch.nextOffset)
-    else this.#changed()
+    if (this.#sink && !this.#isReading && from <= this.#taken && this.#bytes <= this.#options.limits.bytesMax && !this.#isProbing && !this.#isOver()) {
+      try {
+        this.#take(this.#sink, stretch.records, stretch.nextOffset)
+        return
+      } catch (error) {
+        // The route's own matter: whoever matches messages for everybody goes on.
+        this.#failure ??= error as Error
+      }
+    }
+    this.#changed()
   }
 
   /** Now and then: journals how far the route is, when that moved; the less often when nothing was written meanwhile. */
@@ -299,8 +307,11 @@ export class RouteRunner {
     const compression = settings['compression.type']
     if (!readableCompressions.has(compression))
       throw new DeadEnd('UnsuitableTarget', `${topic} has compression.type ${compression}: it must be producer, uncompressed or gzip to be read back`)
+    // Closed meanwhile, it has nothing more to tell: a runner that came after it may have told more already.
+    if (this.#isClosed) return
     await appender.fence(topic, [...new Array(partitions).keys()])
     const [starts, ends] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
+    if (this.#isClosed) return
     const endOf = (partition: number): number => ends.get(partition) ?? 0
     this.#written = new Set()
     if (this.#target === topic) {
@@ -311,6 +322,7 @@ export class RouteRunner {
         await this.#readTarget(partition, from > endOf(partition) ? start : from, endOf(partition))
       }
     }
+    if (this.#isClosed) return
     const targetEnds = Array.from({ length: partitions }, (_, partition) => endOf(partition))
     if (this.#written.size > 0 && this.#target === topic) {
       // Partitions that are new are read from their beginning.
@@ -329,7 +341,7 @@ export class RouteRunner {
 
   async #readTarget(partition: number, from: number, end: number): Promise<void> {
     const { topic, log } = this.#options.destination
-    for (let at = from; at < end; ) {
+    for (let at = from; at < end && !this.#isClosed; ) {
       const stretch = await log.read(topic, partition, at, readBackBytes, { passOverUnreadable: true })
       for (const { headers } of stretch.records) {
         const offset = this.#headers.offsetIn(headers)
@@ -406,7 +418,16 @@ export class RouteRunner {
     }
     if (isRepeat(message.messageId, offset)) return
     const { span, attributes } = traceRoute(this.#options.tracing ?? null, message, this.route.name, destination.topic)
-    const record = this.#mapping.recordOf(message, () => attributesOf(message), attributes)
+    let record: RecordContent | undefined
+    try {
+      record = this.#mapping.recordOf(message, () => attributesOf(message), attributes)
+    } catch (error) {
+      // Of one message nothing can be made: the others do not wait for it.
+      span?.end((error as Error).message)
+      this.#count('Rejected', 1)
+      this.#options.onTrouble(new DeadEnd('Rejected', `the message at ${offset} cannot be written as the route asks`, { cause: error }))
+      return
+    }
     if (!record) return
     if ('drop' in sink) {
       this.#count(sink.drop, 1)
@@ -465,7 +486,8 @@ export class RouteRunner {
       this.#routed += done.routed
       if (done.routed > 0) this.#options.counters.routed(this.route.name, done.routed)
       this.#position = done.next
-      if (this.#options.destination.isExactlyOnce) for (const [partition, offset] of done.ends) this.#targetOffsets[partition] = offset + 1
+      // Until the position has passed all that was read back, some of it may stand before what is written now: the successor reads it again.
+      if (this.#options.destination.isExactlyOnce && !this.#readBack) for (const [partition, offset] of done.ends) this.#targetOffsets[partition] = offset + 1
     }
     if (this.#readBack && this.#position >= this.#readBack.upTo) {
       for (const [partition, end] of this.#readBack.ends.entries()) this.#targetOffsets[partition] = Math.max(end, this.#targetOffsets[partition] ?? 0)

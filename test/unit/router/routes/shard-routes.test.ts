@@ -93,7 +93,13 @@ async function world(target: { readonly partitions?: number; readonly settings?:
   let fences = 0
   /** Takes the shard, as an owner does. */
   const own = async (
-    options: { readonly log?: Log; readonly bytesMax?: number; readonly clusters?: Record<string, Log>; readonly repeats?: ReadonlyMap<string, number> } = {},
+    options: {
+      readonly log?: Log
+      readonly bytesMax?: number
+      readonly clusters?: Record<string, Log>
+      readonly repeats?: ReadonlyMap<string, number>
+      readonly attributesOf?: (message: Message) => { readonly type: string }
+    } = {},
   ): Promise<ShardRoutes> => {
     const own = options.log ?? log
     const fenced: Appender = await own.appender({ transactionalId: 'snapshots' })
@@ -112,7 +118,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
       topicOf: (to) => ('topic' in to ? `namespace.${to.topic}` : to.kafkaTopic),
       clusterNamed: (name) => options.clusters?.[name],
       isRepeat: (id, offset) => (options.repeats?.get(id.toString()) ?? offset) !== offset,
-      attributesOf: () => ({ type: 'door' }),
+      attributesOf: options.attributesOf ?? (() => ({ type: 'door' })),
       onFenced: () => fences++,
       onTrouble: (_, error) => troubles.push(error.message),
       now: Date.now,
@@ -228,6 +234,38 @@ test('RT-04 exactly once: a successor reads back what the route has written sinc
     expect(own).toEqual(own.toSorted((a, b) => a - b))
   }
   expect((await log.endOffsets('target')).size).toBe(3)
+})
+
+test('RT-04 exactly once: a filter that is widened across a crash writes nothing twice, although the next owner dies while it reads back', async () => {
+  const { log, publish, payloads, own, of } = await world({ partitions: 1 })
+  await publish(message('b', 'm0'))
+  await publish(message('a', 'm1'))
+  const first = await own()
+  first.refresh(of(route({ topicFilters: ['a'] })), 2)
+  await until(async () => (await payloads()).length === 1)
+  // The next one gets to m0, which is wanted now and comes to stand behind m1, and not to m1.
+  let release = (): void => {}
+  const never = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const slow = watched(log, {
+    read: async (...args: Parameters<Log['read']>) => {
+      const [topic, , at] = args
+      if (topic === messages && at > 0) await never
+      const stretch = await log.read(...args)
+      return topic === messages ? { ...stretch, records: stretch.records.slice(0, 1), nextOffset: at + 1 } : stretch
+    },
+  })
+  const second = await own({ log: slow })
+  closing.push(async () => release())
+  second.refresh(of(route({ offset: 2 })), 3)
+  await until(() => second.status()[0]?.position === 1)
+  second.tick()
+  await until(async () => (await readShelved(log, snapshots, shard)).routes.get('all')?.position === 1)
+  const third = await own()
+  third.refresh(of(route({ offset: 2 })), 3)
+  await until(() => third.status()[0]?.position === 2)
+  expect(await payloads()).toEqual(['m1', 'm0'])
 })
 
 test('exactly once: the owner before, still alive, can write nothing once another has taken over', async () => {
@@ -402,6 +440,48 @@ test('messages that retention removed before the route came to them are counted,
   await until(() => owner.status()[0]?.position === 5)
   expect(failures).toEqual([['all', 'Gone', 3]])
   expect(await payloads()).toEqual(['m3', 'm4'])
+})
+
+test('RT-06 JSON that is nested too deep for anybody to write ends neither a route nor whoever matches messages', async () => {
+  const { log, publish, routed, own, of, failures } = await world({ partitions: 1 })
+  const owner = await own()
+  owner.refresh(of(route({ format: 'cloudEventsStructured' })), 2)
+  await until(() => owner.status()[0]?.state === 'Running')
+  const deep = `{"specversion":"1.0","id":"1","source":"s","type":"t","data":${'['.repeat(5_000)}${']'.repeat(5_000)}}`
+  const offset = await publish(message('a', deep, { contentType: 'application/cloudevents+json' }))
+  owner.offer(offset, await log.read(messages, shard, offset))
+  await until(() => owner.status()[0]?.position === 1)
+  const [event] = await routed()
+  expect(JSON.parse(String(event?.value))).toMatchObject({ type: 'MQTT.EventPublished', data_base64: Buffer.from(deep).toString('base64') })
+  expect(failures).toEqual([])
+})
+
+test('a message of which no record can be made is counted as Rejected and passed over, whether it is offered or read', async () => {
+  const { log, publish, payloads, own, of, failures, troubles } = await world({ partitions: 1 })
+  const attributesOf = ({ topic }: Message): { readonly type: string } => {
+    if (topic === 'bad') throw new RangeError('Maximum call stack size exceeded')
+    return { type: 'door' }
+  }
+  const owner = await own({ attributesOf })
+  await publish(message('bad', 'm0'))
+  await publish(message('good', 'm1'))
+  owner.refresh(of(route({ enrichments: { static: [], dynamic: [{ key: 'kind', value: `\${client.attributes.type}` }] } })), 2)
+  await until(() => owner.status()[0]?.position === 2)
+  for (const [topic, payload] of [
+    ['bad', 'm2'],
+    ['good', 'm3'],
+  ] as const) {
+    const offset = await publish(message(topic, payload))
+    owner.offer(offset, await log.read(messages, shard, offset))
+  }
+  await until(() => owner.status()[0]?.position === 4)
+  expect(await payloads()).toEqual(['m1', 'm3'])
+  expect(failures).toEqual([
+    ['all', 'Rejected', 1],
+    ['all', 'Rejected', 1],
+  ])
+  expect(troubles).toEqual(['the message at 0 cannot be written as the route asks', 'the message at 2 cannot be written as the route asks'])
+  expect(owner.status()).toMatchObject([{ state: 'Running', routed: 2, failed: 2 }])
 })
 
 test('a topic that compresses anew is no target: what stands there could not be read back', async () => {
