@@ -109,7 +109,11 @@ export class Renewing {
     const done = (): void => this.#renewed(principal, credentials, authentication.expiresAt)
     // Routers judge subscriptions by the attributes.
     if (isDeepStrictEqual({ ...principal.attributes }, { ...before.attributes })) done()
-    else this.#appends.add((appended) => host.reauthenticated(this.#session.attachment, principal, appended), done, onlyYes)
+    else {
+      // Nobody has to answer any more but the log, which ends the connection if it does not.
+      this.#until = Number.POSITIVE_INFINITY
+      this.#appends.add((appended) => host.reauthenticated(this.#session.attachment, principal, appended), done, onlyYes)
+    }
   }
 
   #renewed(principal: Principal, credentials: Credentials, expiresAt = Number.POSITIVE_INFINITY): void {

@@ -207,6 +207,31 @@ test('a new token with other claims is in the log before it is acknowledged, and
   client.destroy()
 })
 
+test('AUTHENTICATION_TIMEOUT: good new claims that the log is slow to take are no failure of the client', async () => {
+  const slow = await startHarness(
+    { AUTHENTICATION_TIMEOUT: '400', REGISTRY_STALE: '60000', REGISTRY_LOST: '60000', KAFKA_AWAY_REFUSE: '60000', KAFKA_AWAY_CLOSE: '60000' },
+    { registry: { ...openRegistry, 'namespace/default': namespace({ customJwtAuthentication }) } },
+  )
+  try {
+    const client = await RawClient.attached(slow.port, withToken('slow-log', await issuer.token({ type: 'vehicle' })))
+    const silent = await RawClient.attached(slow.port, withToken('silent', await issuer.token({ type: 'vehicle' })))
+    slow.log.store.setAway(true)
+    client.send(auth(0x19, await issuer.token({ type: 'bicycle' })))
+    // It is judged before the next packet of another is read: its time would be over first.
+    client.send({ type: 'pingreq' })
+    await client.next('pingresp')
+    silent.send(auth(0x19))
+    await silent.closed()
+    expect(client.isClosed).toBe(false)
+    slow.log.store.setAway(false)
+    expect(await client.next('auth')).toMatchObject({ reasonCode: 0 })
+    expect(await slow.reached('AUTHENTICATION_TIMEOUT')).toBe(1)
+    client.destroy()
+  } finally {
+    await slow.stop()
+  }
+})
+
 test('PB-03 a connection that showed a new token with other claims still ends after the refusal of its last publish', async () => {
   const settings = namespace({ customJwtAuthentication })
   await harness.put({ 'namespace/default': { ...settings, limits: { preset: 'eventgrid' } } })
