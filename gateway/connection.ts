@@ -66,6 +66,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   /** How the connection is to end once everything that was read is answered. */
   #leaving: Ending | null = null
   readonly #appends = new PendingAppends(this)
+  #recordsAnswered = 0
   /** When a rate lets the client be read again, and when it may be sent more, ms since the epoch; Infinity: nothing waits for that. */
   #readAgainAt = Number.POSITIVE_INFINITY
   #sendAgainAt = Number.POSITIVE_INFINITY
@@ -107,6 +108,14 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   get awaitsSuback(): boolean {
     return this.#phase.is === 'open' && this.#phase.subscribing.isUnanswered
+  }
+
+  get recordsGiven(): number {
+    return this.#recordsAnswered + this.#appends.count
+  }
+
+  get recordsAnswered(): number {
+    return this.#recordsAnswered
   }
 
   get isWebSocket(): boolean {
@@ -371,6 +380,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   }
 
   onAppendAnswered(): void {
+    this.#recordsAnswered++
     this.#leaveWhenAnswered()
   }
 

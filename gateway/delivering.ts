@@ -18,6 +18,9 @@ export interface DeliveryOwner {
   readonly waitingBytes: number
   /** A SUBSCRIBE has no SUBACK yet: what is retained waits for it, since simple clients expect no other packet before. Then `onRoom` is called. */
   readonly awaitsSuback: boolean
+  /** Records of the session that were given to the log, and how many of them it has answered, in their order. */
+  readonly recordsGiven: number
+  readonly recordsAnswered: number
   /** Something stands in the output. */
   onOutput(): void
   /** A numbered message is done, or received. */
@@ -93,7 +96,8 @@ export class Delivering {
       return
     }
     if (last) this.#retainedTo.set(source, request)
-    this.#pages.add(messages, done)
+    // A SUBSCRIBE that comes later is none that it answers: who always has one under way would hold it for good.
+    this.#pages.add(messages, this.#owner.recordsGiven, done)
     this.onRoom(nowMs)
   }
 
@@ -102,7 +106,8 @@ export class Delivering {
     if (this.#throttled.length > 0) this.#sendThrottled(nowMs)
     if (this.#direct && this.#direct.waiting > 0) this.#advance(nowMs)
     for (let next = this.#pages.first; next; next = this.#pages.first) {
-      if (this.#owner.awaitsSuback || this.#owner.waitingBytes > retainedWaitingMax) return
+      if (this.#owner.awaitsSuback && this.#owner.recordsAnswered < next.page.behind) return
+      if (this.#owner.waitingBytes > retainedWaitingMax) return
       if (next.receiver.qos > 0 && this.#direct && !this.#direct.hasRoom) return
       if (this.#mustWait()) return
       this.#pages.shift()
@@ -211,7 +216,7 @@ export class Delivering {
     const taken = this.#lent ? this.#lent.take(number) : this.#takeOwed(number)
     if (taken === 'done') this.#owner.onDone(number, AckOutcome.acknowledged)
     if (taken !== 'new') return
-    this.#pages.add([{ message, receiver }], () => {
+    this.#pages.add([{ message, receiver }], this.#owner.recordsGiven, () => {
       if (this.#isClosed) return
       if (this.#lent) this.#lent.drop(number)
       else this.#owed?.drop(number)

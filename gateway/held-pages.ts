@@ -16,6 +16,8 @@ interface Held extends HeldMessage {
 
 interface Page {
   waits: number
+  /** How many of the session's records the log has to have answered before the page goes out. */
+  readonly behind: number
   readonly done: () => void
 }
 
@@ -27,17 +29,17 @@ export class HeldPages {
   }
 
   /** The message that goes next. */
-  get first(): HeldMessage | undefined {
+  get first(): Held | undefined {
     return this.#held[0]
   }
 
   /** `done` is called once when all of the page is handed on. */
-  add(messages: readonly HeldMessage[], done: () => void): void {
+  add(messages: readonly HeldMessage[], behind: number, done: () => void): void {
     if (messages.length === 0) {
       done()
       return
     }
-    const page: Page = { waits: messages.length, done }
+    const page: Page = { waits: messages.length, behind, done }
     for (const each of messages) this.#held.push({ ...each, page })
   }
 

@@ -188,6 +188,8 @@ function receiver(receiveMaximum = 10, isTransient = false) {
   const done: [number, number][] = []
   const owner = {
     awaitsSuback: false,
+    recordsGiven: 0,
+    recordsAnswered: 0,
     waitingBytes: 0,
     onOutput: () => {},
     onDone: (number: number, outcome: AckOutcome) => void done.push([number, outcome]),

@@ -32,7 +32,7 @@ const held = (topic: string): HeldMessage => ({
 function given(...pages: readonly (readonly string[])[]): { pages: HeldPages; done: number[] } {
   const done: number[] = []
   const all = new HeldPages()
-  for (const [i, topics] of pages.entries()) all.add(topics.map(held), () => done.push(i))
+  for (const [i, topics] of pages.entries()) all.add(topics.map(held), 0, () => done.push(i))
   return { pages: all, done }
 }
 
@@ -66,16 +66,35 @@ test('when the connection is over every page is done', () => {
   expect([done, pages.isEmpty]).toEqual([[0, 1], true])
 })
 
-test('what is retained goes out after the SUBACK of a SUBSCRIBE that is on its way [3.8.4]', () => {
+function delivering() {
   const output = new Output()
-  const owner = { awaitsSuback: true, waitingBytes: 0, onOutput() {}, onDone() {}, onOverflow() {}, onThrottled() {} }
+  const owner = { awaitsSuback: true, recordsGiven: 3, recordsAnswered: 2, waitingBytes: 0, onOutput() {}, onDone() {}, onOverflow() {}, onThrottled() {} }
   const metrics = metricsOf()
   const rates = new ClientRates(new NamespaceRates({ config, metrics, now: () => 0 }))
-  const delivering = new Delivering(config, metrics, owner, clientOf(4), output, rates, true)
+  return { output, owner, delivering: new Delivering(config, metrics, owner, clientOf(4), output, rates, true) }
+}
+
+test('what is retained goes out after the SUBACK of a SUBSCRIBE that is on its way [3.8.4]', () => {
+  const { output, owner, delivering: half } = delivering()
   let done = 0
-  delivering.deliverRetained(0, 1, true, [held('a')], 0, () => done++)
+  half.deliverRetained(0, 1, true, [held('a')], 0, () => done++)
   expect([taken(output), done]).toEqual([[], 0])
   owner.awaitsSuback = false
-  delivering.onRoom(0)
+  half.onRoom(0)
   expect([taken(output), done]).toEqual([['310400016178'], 1])
+})
+
+test('a client that always has a SUBSCRIBE on its way holds what is retained no longer than until those before it are answered', () => {
+  const { output, owner, delivering: half } = delivering()
+  let done = 0
+  half.deliverRetained(0, 1, false, [held('a')], 0, () => done++)
+  owner.recordsGiven = 4
+  half.onRoom(0)
+  expect([taken(output), done]).toEqual([[], 0])
+  owner.recordsAnswered = 3
+  half.deliverRetained(0, 1, true, [held('b')], 0, () => done++)
+  expect([taken(output), done]).toEqual([['310400016178'], 1])
+  owner.recordsAnswered = 4
+  half.onRoom(0)
+  expect([taken(output), done]).toEqual([['310400016278'], 2])
 })
