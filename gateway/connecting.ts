@@ -145,9 +145,9 @@ export class Connecting {
     if (this.#phase.is === 'attaching') this.#refuseAttaching(RefusalReason.attachLost, ReasonCode.ServerUnavailable, detail)
   }
 
-  /** The process was paused: one that is not let in yet has to come again. */
+  /** The process was paused: what has no session yet has to come again, and no owner would say when it may be read. */
   doubt(): void {
-    if (this.#phase.is === 'awaitingConnect' || this.#phase.is === 'authenticating') this.drop()
+    if (this.session === null) this.drop()
     else this.#input.pause(Pause.doubt)
   }
 

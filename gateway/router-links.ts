@@ -139,8 +139,8 @@ export class RouterLinks {
         return
       case 'ping':
         router.frames.send({ kind: 'pong', nonce: frame.nonce })
-        // It follows what the router had to say to `shardState`.
-        for (const shard of this.shards.ownedBy(router)) this.#host.onReconciled(shard)
+        // Of a router that does not tell, each ping has to do: it may have left before the router heard which connections stand.
+        for (const shard of this.shards.ownedBy(router)) if (frame.reconciled?.includes(shard) ?? true) this.#host.onReconciled(shard)
         return
       case 'attachAnswer':
       case 'close':

@@ -1,7 +1,8 @@
 /**
  * Frames as bytes. A batch is a protobuf `Batch` (proto/delivery.proto) whose one field holds the frames; each frame is
  * u32 length (of what follows), u8 kind, body. Integers in bodies are unsigned LEB128 (positions stay below 2^53),
- * texts and bytes carry their length in front, -1 is written as 0 and n as n+1 where a field allows "none".
+ * texts and bytes carry their length in front, -1 is written as 0 and n as n+1 where a field allows "none". What stands in a body
+ * behind the fields that are known is not read: a frame may get another field at its end, a link ends at a kind that is not known.
  */
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, Receiver, Release } from './frames.ts'
 
@@ -144,6 +145,9 @@ export class FrameWriter {
         }
         return
       case 'ping':
+        this.#number(frame.nonce)
+        if (frame.reconciled) this.#numbers(frame.reconciled)
+        return
       case 'pong':
         this.#number(frame.nonce)
         return
@@ -254,6 +258,11 @@ class FrameReader {
     this.#buffer = buffer
     this.#position = position
     this.#end = end
+  }
+
+  /** As where a frame comes from a peer of before its last field. */
+  get isAtEnd(): boolean {
+    return this.#position >= this.#end
   }
 
   number(): number {
@@ -384,7 +393,10 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
       return { kind, shard: reader.number(), term: reader.number(), sequence: reader.number() }
     case 'release':
       return { kind, shard: reader.number(), term: reader.number(), releases: reader.list(() => readRelease(reader)) }
-    case 'ping':
+    case 'ping': {
+      const nonce = reader.number()
+      return reader.isAtEnd ? { kind, nonce } : { kind, nonce, reconciled: reader.numbers() }
+    }
     case 'pong':
       return { kind, nonce: reader.number() }
     case 'welcome':

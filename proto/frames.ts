@@ -104,8 +104,11 @@ export type RouterFrame =
   | { readonly kind: 'owed'; readonly shard: number; readonly term: number; readonly messages: readonly DeliveredMessage[] }
   /** The client's PUBREC of these owed numbers is in the journal: PUBREL goes out [MQTT-4.3.3-4]. In order with `owed`. */
   | { readonly kind: 'release'; readonly shard: number; readonly term: number; readonly releases: readonly Release[] }
-  /** Sent every second; the gateway answers `pong`. */
-  | { readonly kind: 'ping'; readonly nonce: number }
+  /**
+   * Sent every second and behind what the router had to say to a `shardState`; the gateway answers `pong`. `reconciled`: the shards
+   * whose `shardState` has been dealt with on this link. Routers of before it was there do not tell, and gateways of then do not read so far.
+   */
+  | { readonly kind: 'ping'; readonly nonce: number; readonly reconciled?: readonly number[] }
 
 /** What became of an owed message. `received`: the client has it (PUBREC) and waits for PUBREL; everything else ends it. */
 export const AckOutcome = { acknowledged: 0, expired: 1, tooLarge: 2, unauthorized: 3, received: 4 } as const

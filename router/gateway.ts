@@ -167,7 +167,7 @@ export class Gateway {
   afterWhatItSent(callback: () => void): void {
     if (this.#isWelcome) {
       this.#awaited.set(this.#pings, callback)
-      this.#send({ kind: 'ping', nonce: this.#pings++ })
+      this.#ping()
     } else callback()
   }
 
@@ -225,7 +225,7 @@ export class Gateway {
     this.#giveUpStalled()
     const silentMs = this.#now() - Math.max(this.#lastContact, this.#dialledAt)
     if (this.#link && silentMs > this.#limits.stallMs) this.#link.close(`the gateway was silent for ${silentMs} ms`)
-    else this.#send({ kind: 'ping', nonce: this.#pings++ })
+    else this.#ping()
   }
 
   close(): void {
@@ -265,6 +265,10 @@ export class Gateway {
     if (this.#isWelcome) this.#link?.send(frame)
   }
 
+  #ping(): void {
+    this.#send({ kind: 'ping', nonce: this.#pings++, reconciled: [...this.#ready] })
+  }
+
   #receive(frame: Frame): void {
     this.#lastContact = this.#now()
     const from = frame as GatewayFrame
@@ -282,6 +286,8 @@ export class Gateway {
         this.#ready.add(from.shard)
         for (const each of this.#closing.get(from.shard)?.values() ?? []) this.#send(each)
         this.#closing.delete(from.shard)
+        // A gateway that was paused reads the connections that are left only now.
+        this.#ping()
         // What is retained goes before what was published after it.
         for (const { frame: page } of this.#pages.get(from.shard)?.values() ?? []) this.#send(page)
         for (const each of this.#unconfirmed.get(from.shard) ?? []) this.#send(each.frame)

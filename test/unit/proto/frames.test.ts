@@ -45,6 +45,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant('retainedTaken' as const), ...shardTerm, sequence: number }),
   fc.record({ kind: fc.constant('owed' as const), ...shardTerm, messages: fc.array(message, { maxLength: 4 }) }),
   fc.record({ kind: fc.constantFrom('ping' as const, 'pong' as const), nonce: number }),
+  fc.record({ kind: fc.constant('ping' as const), nonce: number, reconciled: fc.array(number, { maxLength: 4 }) }),
   fc.record({ kind: fc.constant('welcome' as const), gateway: fc.string(), incarnation: number }),
   fc.record({
     kind: fc.constant('shardState' as const),
