@@ -43,7 +43,7 @@ test('the registry ends when its supervisor does', async () => {
 test('/status and /metrics answer without the key, and say how current the view is', async () => {
   const { port } = await deployment.start()
   const status = (await (await fetch(`http://127.0.0.1:${port}/status`)).json()) as Record<string, unknown>
-  expect(status).toMatchObject({ ok: true, kafka: { reachable: true }, resources: { clients: 1, permissionBindings: 4 } })
+  expect(status).toMatchObject({ ok: true, kafka: { reachable: true }, resources: { clients: 1, permissionBindings: 5 } })
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
   expect(metrics).toMatch(/^loggerhead_registry_position\{namespace="default"\} \d+$/m)
   expect(metrics).toContain('loggerhead_limit_reached_total{limit="CLIENTS_MAX"} 0')

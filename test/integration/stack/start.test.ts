@@ -55,8 +55,9 @@ testWith('mosquitto_pub', 'mosquitto_sub')(
   90_000,
 )
 
-testWith('curl')('the line for the HTTP API works as it is printed, and without the key nothing is told', async () => {
-  const [line = ''] = printed('curl')
+testWith('curl')('the lines for HTTP work as they are printed, and without the key nothing is told', async () => {
+  const [publish = '', line = ''] = printed('curl')
+  expect(await shell(publish).ended).toBe(0)
   const asked = shell(line)
   expect(await asked.ended).toBe(0)
   expect(asked.output()).toContain('sample_client')
