@@ -35,7 +35,6 @@ function askSystem(host: string): Promise<readonly LookupAddress[]> {
   return new Promise((resolve, reject) => lookup(host, { all: true }, (error, addresses) => (error ? reject(error) : resolve(addresses))))
 }
 
-/** One for a process. */
 export class HostNames {
   readonly #ask: NonNullable<HostNamesOptions['ask']>
   readonly #now: () => number
@@ -105,3 +104,6 @@ export class HostNames {
     }
   }
 }
+
+/** The threads are the process's, whoever of its namespaces and subscriptions asks: so is this. */
+export const hostNames = new HostNames()

@@ -7,7 +7,7 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import type { SecureVersion } from 'node:tls'
 import { shownUrl } from '../access/shown-url.ts'
-import { HostNames } from './host-names.ts'
+import { hostNames } from './host-names.ts'
 import { hostOf, type OutgoingPolicy, whyAddressForbidden, whyForbidden } from './outgoing-policy.ts'
 
 export interface OutgoingRequest {
@@ -49,8 +49,6 @@ export interface OutgoingRequestsOptions {
   readonly ca?: string | undefined
   /** Least version of TLS: TLSv1.2 without it. */
   readonly minVersion?: SecureVersion | undefined
-  /** Where a process has several of these, they share it. */
-  readonly names?: HostNames
 }
 
 const noBody = Buffer.alloc(0)
@@ -63,11 +61,9 @@ export class OutgoingRequests {
   readonly #policy: OutgoingPolicy
   readonly #https: HttpsAgent
   readonly #http: HttpAgent
-  readonly #names: HostNames
 
-  constructor({ policy, connectionsMax, ca, minVersion = 'TLSv1.2', names = new HostNames() }: OutgoingRequestsOptions) {
+  constructor({ policy, connectionsMax, ca, minVersion = 'TLSv1.2' }: OutgoingRequestsOptions) {
     this.#policy = policy
-    this.#names = names
     const options = { keepAlive: true, timeout: idleMs, maxSockets: connectionsMax, maxFreeSockets: Math.min(connectionsMax, 16), scheduling: 'lifo' } as const
     this.#https = new HttpsAgent({ ...options, minVersion, ...(ca === undefined ? {} : { ca }) })
     this.#http = new HttpAgent(options)
@@ -116,7 +112,7 @@ export class OutgoingRequests {
   /** Looks at the address that is really connected to: a name may stand for another one each time it is asked. */
   #lookup(host: string): LookupFunction {
     return (hostname, options, callback) => {
-      this.#names.addressesOf(hostname).then(
+      hostNames.addressesOf(hostname).then(
         (addresses) => {
           const ofFamily = addresses.filter(({ family }) => !options.family || family === Number(String(options.family).replace('IPv', '')))
           const allowed = ofFamily.filter(({ address }) => whyAddressForbidden(address, host, this.#policy) === undefined)

@@ -4,7 +4,6 @@ import { compileHeaders } from '../../events/delivery-headers.ts'
 import { parseDuration } from '../../log/duration.ts'
 import { PauseWatch } from '../../log/pause.ts'
 import type { EventSubscriptionProperties, PushDelivery, WebhookConsent } from '../../model/event-subscriptions.ts'
-import { HostNames } from '../../outgoing/host-names.ts'
 import type { OutgoingPolicy } from '../../outgoing/outgoing-policy.ts'
 import { OutgoingRequests } from '../../outgoing/outgoing-request.ts'
 import type { Tracing } from '../../telemetry/tracing.ts'
@@ -46,7 +45,6 @@ const batchKilobytes = 64
 export class Pushers {
   readonly #options: PushersOptions
   readonly #budget: PushBudget
-  readonly #names = new HostNames()
   readonly #running = new Map<Subscription, Running>()
   readonly #pauses: PauseWatch
   /** Subscriptions that may have another owner since a pause; nothing is sent until Kafka has taken a write of theirs. */
@@ -99,7 +97,6 @@ export class Pushers {
       connectionsMax: queue.requestsMax,
       ca,
       minVersion: minimumTlsVersionAllowed === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-      names: this.#names,
     })
     const labels = { topic, event_subscription: name }
     const pusher = new Pusher({
