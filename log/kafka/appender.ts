@@ -167,11 +167,12 @@ export class KafkaAppender implements Appender {
   async flush(): Promise<void> {
     const waits: Promise<void>[] = []
     for (const lane of this.#all) {
-      const last = lane.queue.at(-1)
-      if (!last) continue
-      last.settled ??= []
-      const { settled } = last
-      waits.push(new Promise((resolve) => settled.push(resolve)))
+      // Each of them: after a pause the last is told before the first.
+      for (const batch of lane.queue) {
+        batch.settled ??= []
+        const { settled } = batch
+        waits.push(new Promise((resolve) => settled.push(resolve)))
+      }
     }
     await Promise.all(waits)
   }

@@ -196,7 +196,8 @@ const sleep = (ms: number): void => void Atomics.wait(new Int32Array(new SharedA
 
 /** One produce request that meets trouble, and a pause of the process before it is known. */
 async function pausedAfter(judge: (frame: Buffer) => Verdict) {
-  const { wire, append, appender, answers, stored } = await behindWire(200)
+  // The appender looks four times a second, and a busy machine stops a process for some hundred milliseconds now and then.
+  const { wire, append, appender, answers, stored } = await behindWire(1_000)
   append('a')
   await appender.flush()
   let isPaused = false
@@ -205,7 +206,7 @@ async function pausedAfter(judge: (frame: Buffer) => Verdict) {
     isPaused = true
     const verdict = judge(frame)
     append('not sent')
-    sleep(400)
+    sleep(1_300)
     return verdict
   }
   append('b')
