@@ -8,7 +8,7 @@ import { routedOnce } from './routed-once.ts'
 import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
 
-const kills = isLong ? 20 : 3
+const kills = isLong ? 20 : 2
 
 /** SIGTERM: the process says good-bye and is started again; waits until everything goes on and it is back. */
 async function restart(stack: Stack, load: Load, name: string): Promise<Resumed> {

@@ -86,7 +86,7 @@ run(
     })()
     following.catch(() => {})
     const load = new Load(await log.appender(), topic, partitions)
-    const kills = count(3, 20)
+    const kills = count(2, 20)
     const resumedMs: number[] = []
     for (let kill = 0; kill < kills; kill++) {
       await delay(randomInt(200, 800))
