@@ -18,52 +18,53 @@ const needed = missing === undefined ? test : test.skip
 const why = missing === undefined ? '' : ` [skipped: ${missing} is not installed]`
 const versions = ['mqttv311', 'mqttv50'] as const
 
-/** The link between the two, which can be cut: what is on its way is lost, and nobody connects till it is restored. */
+/**
+ * The link between the two, which can be cut: what is on its way is lost, and who connects is refused till it is restored. Refused, not
+ * let in and dropped: a mosquitto 2.0.11 whose TLS handshakes fail one after the other stops answering anybody.
+ */
 class Link {
-  readonly #server: net.Server
+  readonly #to: number
   readonly #sockets = new Set<net.Socket>()
-  #isUp = true
+  #server: net.Server | undefined
   port = 0
 
   constructor(to: number) {
-    this.#server = net.createServer((socket) => {
-      if (!this.#isUp) {
-        socket.destroy()
-        return
-      }
-      const other = net.connect(to, '127.0.0.1')
-      for (const [here, there] of [
-        [socket, other],
-        [other, socket],
-      ] as const) {
-        this.#sockets.add(here)
-        here.on('error', () => {})
-        here.on('close', () => {
-          this.#sockets.delete(here)
-          there.destroy()
-        })
-        here.pipe(there)
-      }
-    })
+    this.#to = to
   }
 
+  /** Opens it, or restores it: its port stays the same. */
   async open(): Promise<void> {
-    await new Promise<void>((resolve) => void this.#server.listen(0, '127.0.0.1', resolve))
-    this.port = (this.#server.address() as net.AddressInfo).port
+    const server = net.createServer((socket) => this.#carry(socket))
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(this.port, '127.0.0.1', resolve)
+    })
+    this.#server = server
+    this.port = (server.address() as net.AddressInfo).port
   }
 
-  cut(): void {
-    this.#isUp = false
+  async cut(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())))
     for (const socket of this.#sockets) socket.destroy()
+    await closed
   }
 
-  restore(): void {
-    this.#isUp = true
-  }
-
-  close(): void {
-    this.cut()
-    this.#server.close()
+  #carry(socket: net.Socket): void {
+    const other = net.connect(this.#to, '127.0.0.1')
+    for (const [here, there] of [
+      [socket, other],
+      [other, socket],
+    ] as const) {
+      this.#sockets.add(here)
+      here.on('error', () => {})
+      here.on('close', () => {
+        this.#sockets.delete(here)
+        there.destroy()
+      })
+      here.pipe(there)
+    }
   }
 }
 
@@ -121,7 +122,7 @@ class Edge {
 
   async remove(): Promise<void> {
     await this.stop()
-    this.link.close()
+    await this.link.cut()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
@@ -206,9 +207,9 @@ needed.each(versions)(
   async (version) => {
     const edge = edges.get(version) as Edge
     const [up, down] = [`sites/${edge.name}/telemetry`, `sites/${edge.name}/commands`]
-    // No mosquitto 2.0 asks for a session in MQTT 5: what is for its bridge is kept in MQTT 3.1.1 alone, as docs/edge-bridge.md says.
+    // docs/edge-bridge.md says what mosquitto 2.0 lacks in MQTT 5: it asks for no session, and too many that wait at once are refused to it.
     const hasSession = version === 'mqttv311'
-    const numbers = (phase: string): readonly string[] => Array.from({ length: count(100, 2000) }, (_, i) => `${phase} ${i}`)
+    const numbers = (phase: string): readonly string[] => Array.from({ length: hasSession ? count(100, 2000) : 100 }, (_, i) => `${phase} ${i}`)
     const publish = async (url: string, topic: string, phase: string): Promise<void> => {
       const client = await JsClient.connect(url, five)
       const payloads = numbers(phase)
@@ -237,18 +238,18 @@ needed.each(versions)(
     const [before, cloud] = [await JsClient.connect(edge.url, receiver), await here()]
     await before.subscribe('commands/#')
     await cloud.subscribe(`${up}/#`)
-    edge.link.cut()
+    await edge.link.cut()
     await Promise.all([upwards('cut'), downwards('cut')])
-    edge.link.restore()
+    await edge.link.open()
     await all(cloud, `${up}/n`, ['cut'])
     if (hasSession) await all(before, 'commands/n', ['cut'])
 
-    edge.link.cut()
+    await edge.link.cut()
     await upwards('stopped')
     await before.end()
     await edge.stop()
     await downwards('stopped')
-    edge.link.restore()
+    await edge.link.open()
     await edge.run()
     const there = await JsClient.connect(edge.url, receiver)
     await cloud.client.publishAsync(`${down}/state`, version, { qos: 1, retain: true })
