@@ -1,8 +1,9 @@
 /** What a route makes of a message: whether it wants it, and the record for its target. Pure, compiled once per route. */
-import { type CloudEvent, cloudEventOf, withAttributes } from '../../events/cloud-event.ts'
+import { cloudEventOf, withAttributes } from '../../events/cloud-event.ts'
 import { type ClientAttributes, compileEnrichments } from '../../events/enrichment.ts'
 import { compileFilters } from '../../events/filter.ts'
-import { binaryRecord, type RecordContent, rawRecord, structuredRecord } from '../../events/kafka-binding.ts'
+import { eventRecord, type RecordContent, rawRecord, structuredRecord } from '../../events/kafka-binding.ts'
+import { filteredEvent } from '../../events/received-event.ts'
 import type { Route } from '../../model/routes.ts'
 import { matches } from '../../mqtt/topic.ts'
 import type { Message } from '../../schemas/records.ts'
@@ -27,14 +28,9 @@ export function compileMapping(route: Pick<Route, 'topicFilters' | 'conditions' 
       const added = enrich(message, attributes)
       if (format === 'raw' && !isWanted) return rawRecord(message, added)
       const event = withAttributes(cloudEventOf(message, namespace), { ...trace, ...added })
-      if (isWanted && !isWanted(filtered(event))) return undefined
+      if (isWanted && !isWanted(filteredEvent(event))) return undefined
       if (format === 'raw') return rawRecord(message, added)
-      return format === 'cloudEventsBinary' ? binaryRecord(event) : structuredRecord(event)
+      return format === 'cloudEventsBinary' ? eventRecord(event) : structuredRecord(event)
     },
   }
 }
-
-const filtered = ({ attributes, data }: CloudEvent) => ({
-  attribute: (name: string) => (Object.hasOwn(attributes, name) ? attributes[name] : undefined),
-  data: () => (data.kind === 'json' ? data.value() : data.kind === 'text' ? data.bytes.toString() : undefined),
-})
