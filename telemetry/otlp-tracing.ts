@@ -150,7 +150,8 @@ export class OtlpTracing implements Tracing {
   publish(record: TracedRecord, properties: Properties, attributes: SpanAttributes): OpenSpan | null {
     const found = this.#traces.traceOf(record, properties)
     if (!found) return null
-    this.#ids.traceId = found.traceId
+    // With a parent nobody asks for one, and the next trace must not get it.
+    this.#ids.traceId = found.parent ? null : found.traceId
     this.#ids.spanId = found.publishSpanId
     return this.#begin('publish', SpanKind.SERVER, found.parent ? parentOf(found, found.parent.spanId) : ROOT_CONTEXT, attributes)
   }
