@@ -20,30 +20,19 @@ export interface EventGridMetric {
   readonly about: string
 }
 
-const counter = (eventGrid: string, name: string, labels: readonly string[], home: MetricHome | null, about: string): EventGridMetric => ({
-  eventGrid,
-  name: `loggerhead_${name}_total`,
-  type: 'counter',
-  labels,
-  home,
-  about,
-})
-const gauge = (eventGrid: string, name: string, labels: readonly string[], home: MetricHome | null, about: string): EventGridMetric => ({
-  eventGrid,
-  name: `loggerhead_${name}`,
-  type: 'gauge',
-  labels,
-  home,
-  about,
-})
-const latency = (eventGrid: string, name: string, labels: readonly string[], home: MetricHome | null, about: string): EventGridMetric => ({
-  eventGrid,
-  name: `loggerhead_${name}_latency_seconds`,
-  type: 'histogram',
-  labels,
-  home,
-  about,
-})
+const named =
+  (type: EventGridMetric['type'], suffix: string) =>
+  (eventGrid: string, name: string, labels: readonly string[], home: MetricHome | null, about: string): EventGridMetric => ({
+    eventGrid,
+    name: `loggerhead_${name}${suffix}`,
+    type,
+    labels,
+    home,
+    about,
+  })
+const counter = named('counter', '_total')
+const gauge = named('gauge', '')
+const latency = named('histogram', '_latency_seconds')
 
 /** Metrics of the MQTT broker. */
 export const mqttMetrics: readonly EventGridMetric[] = [
