@@ -36,14 +36,14 @@ export class EventPublisher {
   /** Rejects with AppendError; then some of the events may be in the log all the same. */
   async publish(topic: string, events: readonly CloudEvent[]): Promise<void> {
     const { appender, topics, view, now } = this.#options
+    const name = namespaceTopicName({ names: topics }, topic)
     const partitions = view.topics.get(topic)?.properties.partitions ?? 1
     const timestamp = now()
     await Promise.all(
       events.map((event) => {
         const key = partitionKeyOf(event)
         const partition = key === undefined ? this.#next++ % partitions : partitionOf(key, partitions)
-        const record = { topic: namespaceTopicName({ names: topics }, topic), partition, key: key === undefined ? null : Buffer.from(key), timestamp }
-        return appender.write({ ...record, ...eventRecord(event) })
+        return appender.write({ topic: name, partition, key: key === undefined ? null : Buffer.from(key), timestamp, ...eventRecord(event) })
       }),
     )
   }
