@@ -1,6 +1,6 @@
 /** API keys: what is stored of them, and whose a key is. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { ApiKeyRole } from '../model/registry-resources.ts'
+import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 
 /** What every key of a namespace begins with. */
@@ -30,4 +30,21 @@ export function findApiKey(given: string, view: RegistryView, now: number): { re
     return properties.expiresAt !== undefined && properties.expiresAt <= now ? undefined : { name, role: properties.role }
   }
   return undefined
+}
+
+/** Whether a role is the needed one or above. */
+export const isRoleEnough = (role: ApiKeyRole, needed: ApiKeyRole): boolean => apiKeyRoles.indexOf(role) >= apiKeyRoles.indexOf(needed)
+
+/** Why whoever calls over HTTP is refused: 401 for nobody, 403 for somebody who may not. */
+export interface CallerRefusal {
+  readonly status: 401 | 403
+  readonly detail: string
+}
+
+/** The API key of the namespace that was shown, if its role is the needed one or above; else why it does not do. */
+export function judgeApiKey(given: string, view: RegistryView, now: number, needed: ApiKeyRole): { readonly name: string } | CallerRefusal {
+  const key = findApiKey(given, view, now)
+  if (!key) return { status: 401, detail: 'the API key is wrong or its time is over' }
+  if (isRoleEnough(key.role, needed)) return key
+  return { status: 403, detail: `this takes the role ${needed}; the key has the role ${key.role}` }
 }

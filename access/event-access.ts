@@ -1,9 +1,8 @@
 /** Who may publish and receive events over HTTP (NT-03): whoever shows an API key of the namespace with the role operator, or the owner's. */
 
 import { addressRule } from '../model/ip-rules.ts'
-import { apiKeyRoles } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
-import { findApiKey } from './api-keys.ts'
+import { type CallerRefusal, judgeApiKey } from './api-keys.ts'
 import { isTooOpen, type Origin } from './request-origin.ts'
 
 export interface EventCaller {
@@ -19,14 +18,8 @@ export interface EventAccess {
   readonly now: number
 }
 
-/** Why the caller is refused. */
-export interface EventRefusal {
-  readonly status: 401 | 403
-  readonly detail: string
-}
-
 /** Undefined when the caller may. */
-export function refuseEventCaller({ authorization, origin }: EventCaller, { view, isOwnersKey, isProduction, now }: EventAccess): EventRefusal | undefined {
+export function refuseEventCaller({ authorization, origin }: EventCaller, { view, isOwnersKey, isProduction, now }: EventAccess): CallerRefusal | undefined {
   if (!addressRule(view.namespace?.properties)(origin.address)) return { status: 403, detail: 'the namespace does not let this address in' }
   const given = /^(?:SharedAccessKey|Bearer) +(\S+) *$/i.exec(authorization ?? '')?.[1]
   if (given === undefined) {
@@ -34,8 +27,6 @@ export function refuseEventCaller({ authorization, origin }: EventCaller, { view
   }
   if (isTooOpen(origin, isProduction)) return { status: 403, detail: 'a key is not taken over plain HTTP from anywhere but loopback; use HTTPS' }
   if (isOwnersKey(given)) return undefined
-  const key = findApiKey(given, view, now)
-  if (!key) return { status: 401, detail: 'the key is wrong or its time is over' }
-  if (apiKeyRoles.indexOf(key.role) >= apiKeyRoles.indexOf('operator')) return undefined
-  return { status: 403, detail: `this takes the role operator; the key has the role ${key.role}` }
+  const judged = judgeApiKey(given, view, now, 'operator')
+  return 'detail' in judged ? judged : undefined
 }

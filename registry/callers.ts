@@ -1,6 +1,6 @@
 /** Who calls the API: the owner of the deployment, an API key of the registry with its role, or who a token of the OIDC issuer names. */
-import { findApiKey } from '../access/api-keys.ts'
-import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
+import { findApiKey, isRoleEnough } from '../access/api-keys.ts'
+import type { ApiKeyRole } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { Problem } from './problem.ts'
 
@@ -23,7 +23,7 @@ export function findCaller(given: string, isOwnersKey: (given: string) => boolea
 
 /** Throws Problem unless the caller's role is the needed one or above. */
 export function checkRole(caller: Caller, needed: ApiKeyRole): void {
-  if (apiKeyRoles.indexOf(caller.role) >= apiKeyRoles.indexOf(needed)) return
+  if (isRoleEnough(caller.role, needed)) return
   throw new Problem(403, `this takes the role ${needed}; ${caller.by} has the role ${caller.role}`)
 }
 

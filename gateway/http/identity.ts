@@ -6,11 +6,10 @@
 import { hash } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import { LRUCache } from 'lru-cache'
-import { apiKeyPrefix, findApiKey } from '../../access/api-keys.ts'
+import { apiKeyPrefix, judgeApiKey } from '../../access/api-keys.ts'
 import { type Authentication, type Credentials, tokenMethods } from '../../access/authenticate.ts'
 import { anonymousName, internalClientIdPrefix, operatorPrincipal, type Principal } from '../../access/principal.ts'
 import { looksLikeToken } from '../../access/token.ts'
-import { apiKeyRoles } from '../../model/registry-resources.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { Authenticating } from '../authenticating.ts'
 import type { HttpHost } from './http-host.ts'
@@ -78,11 +77,9 @@ export class Identities {
   }
 
   #withApiKey(given: string): Bearer {
-    const key = findApiKey(given, this.#host.view, this.#host.now())
-    if (!key) throw unknown('the API key is wrong or its time is over')
-    if (apiKeyRoles.indexOf(key.role) < apiKeyRoles.indexOf('operator'))
-      throw new HttpProblem(403, `this takes the role operator; the key has the role ${key.role}`)
-    return operator(`apiKeys/${key.name}`)
+    const judged = judgeApiKey(given, this.#host.view, this.#host.now(), 'operator')
+    if ('detail' in judged) throw new HttpProblem(judged.status, judged.detail)
+    return operator(`apiKeys/${judged.name}`)
   }
 
   async #withToken(token: string): Promise<Bearer> {
