@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Histogram, type Registry } from 'prom-client'
+import { countedElsewhere, levelElsewhere } from '../telemetry/counted.ts'
 import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
 import { OperationCounts } from './operation-counts.ts'
@@ -22,17 +23,9 @@ export class LimitCounts {
 
   constructor(registry: Registry, limits: readonly LimitName[]) {
     this.#counts = new Map(limits.map((limit) => [limit, 0]))
-    const counts = this.#counts
-    new Counter({
-      name: 'loggerhead_limit_reached_total',
-      help: 'How often a limit took effect',
-      labelNames: ['limit'],
-      registers: [registry],
-      collect() {
-        this.reset()
-        for (const [limit, count] of counts) this.inc({ limit }, count)
-      },
-    })
+    countedElsewhere({ registry, name: 'loggerhead_limit_reached_total', help: 'How often a limit took effect', labelNames: ['limit'] }, () =>
+      [...this.#counts].map(([limit, count]) => [{ limit }, count] as const),
+    )
   }
 
   reached(limit: LimitName): void {
@@ -186,16 +179,7 @@ export class GatewayMetrics {
     })
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })
     const counter = (name: string, help: string, label: string, values: () => Iterable<readonly [string, number]>) =>
-      new Counter({
-        name,
-        help,
-        labelNames: [label],
-        registers,
-        collect() {
-          this.reset()
-          for (const [value, count] of values()) this.inc({ [label]: value }, count)
-        },
-      })
+      countedElsewhere({ registry, name, help, labelNames: [label] }, () => [...values()].map(([value, count]) => [{ [label]: value }, count] as const))
     const byQoS = (counts: readonly number[]) => counts.map((count, qos) => [String(qos), count] as const)
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
@@ -214,14 +198,7 @@ export class GatewayMetrics {
       ['out', this.packetsOut],
     ])
     const gauge = (name: string, help: string, value: (levels: GatewayLevels) => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(levels()))
-        },
-      })
+      levelElsewhere({ registry, name, help, labelNames: [] }, () => [[{}, value(levels())]])
     gauge('loggerhead_connections', 'Open connections', (now) => now.connections)
     gauge('loggerhead_paused_connections', 'Sockets not read for the moment', (now) => now.pausedConnections)
     gauge('loggerhead_kafka_pending_bytes', 'Bytes waiting for Kafka', (now) => now.kafkaPendingBytes)
