@@ -1,8 +1,8 @@
 /** Topics: making them and asking how they are set. */
 import { TopicMismatch, type TopicSpec } from '../log.ts'
 import type { Cluster } from './cluster.ts'
-import { errorType, KafkaError, notAuthorized } from './kafkajs.ts'
-import { LinkError } from './link.ts'
+import { errorType, KafkaError, notAuthorized, type TopicSetting } from './kafkajs.ts'
+import { type Link, LinkError } from './link.ts'
 import { anyBroker, findCoordinator, isCoordinatorRetriable } from './producer-id.ts'
 import type { Reads } from './reader.ts'
 
@@ -117,44 +117,45 @@ export class Admin {
   }
 
   async topicSettings(topic: string): Promise<Readonly<Record<string, string>>> {
+    return this.#ofSettings(topic, async (link) => {
+      const entries = await this.#settingsOf(link, topic)
+      await this.#cluster.learn(topic)
+      const settings: Record<string, string> = { 'replication.factor': String(this.#cluster.topic(topic)?.replication ?? 0) }
+      for (const { configName, configValue } of entries) if (configValue !== null) settings[configName] = configValue
+      return settings
+    })
+  }
+
+  /** AlterConfigs replaces all of a topic's own settings, so those that it has already go along. */
+  async changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    await this.#ofSettings(topic, async (link) => {
+      const own = (await this.#settingsOf(link, topic)).filter(({ configSource, configValue }) => configSource === topicSource && configValue !== null)
+      const all = { ...Object.fromEntries(own.map(({ configName, configValue }) => [configName, configValue as string])), ...settings }
+      await link.call('changing topic settings', this.#cluster.requestTimeoutMs, (broker) =>
+        broker.alterConfigs({
+          resources: [{ type: topicResource, name: topic, configEntries: Object.entries(all).map(([name, value]) => ({ name, value })) }],
+          validateOnly: false,
+        }),
+      )
+    })
+  }
+
+  #ofSettings<T>(topic: string, ask: (link: Link) => Promise<T>): Promise<T> {
     return this.#cluster.persist(
       `settings of ${topic}`,
       async () => {
         if (this.#cluster.nodes().length === 0) await this.#cluster.refresh()
-        const link = await anyBroker(this.#cluster)
-        const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
-          broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
-        )
-        await this.#cluster.learn(topic)
-        const settings: Record<string, string> = { 'replication.factor': String(this.#cluster.topic(topic)?.replication ?? 0) }
-        for (const { configName, configValue } of resources[0]?.configEntries ?? []) if (configValue !== null) settings[configName] = configValue
-        return settings
+        return ask(await anyBroker(this.#cluster))
       },
       (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
     )
   }
 
-  /** AlterConfigs replaces all of a topic's own settings, so those that it has already go along. */
-  async changeTopicSettings(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
-    await this.#cluster.persist(
-      `settings of ${topic}`,
-      async () => {
-        if (this.#cluster.nodes().length === 0) await this.#cluster.refresh()
-        const link = await anyBroker(this.#cluster)
-        const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
-          broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
-        )
-        const own = (resources[0]?.configEntries ?? []).filter(({ configSource, configValue }) => configSource === topicSource && configValue !== null)
-        const all = { ...Object.fromEntries(own.map(({ configName, configValue }) => [configName, configValue as string])), ...settings }
-        await link.call('changing topic settings', this.#cluster.requestTimeoutMs, (broker) =>
-          broker.alterConfigs({
-            resources: [{ type: topicResource, name: topic, configEntries: Object.entries(all).map(([name, value]) => ({ name, value })) }],
-            validateOnly: false,
-          }),
-        )
-      },
-      (error) => !(error instanceof KafkaError) && isCoordinatorRetriable(error),
+  async #settingsOf(link: Link, topic: string): Promise<readonly TopicSetting[]> {
+    const { resources } = await link.call('reading topic settings', this.#cluster.requestTimeoutMs, (broker) =>
+      broker.describeConfigs({ resources: [{ type: topicResource, name: topic }] }),
     )
+    return resources[0]?.configEntries ?? []
   }
 
   async commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {

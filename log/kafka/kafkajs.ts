@@ -66,6 +66,13 @@ interface TransactionRequest {
   readonly producerEpoch: number
 }
 
+/** As DescribeConfigs tells it. */
+export interface TopicSetting {
+  readonly configName: string
+  readonly configValue: string | null
+  readonly configSource?: number
+}
+
 /** Requests as kafkajs's broker makes them, on whatever connection pool it is given. */
 export interface Broker {
   connect(): Promise<void>
@@ -84,7 +91,7 @@ export interface Broker {
   }): Promise<unknown>
   deleteTopics(request: { topics: readonly string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: { resources: readonly { type: number; name: string }[] }): Promise<{
-    resources: readonly { configEntries: readonly { configName: string; configValue: string | null; configSource?: number }[] }[]
+    resources: readonly { configEntries: readonly TopicSetting[] }[]
   }>
   alterConfigs(request: {
     resources: readonly { type: number; name: string; configEntries: readonly { name: string; value: string }[] }[]
