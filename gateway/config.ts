@@ -105,17 +105,13 @@ function port(variable: keyof GatewaySettings, text: string): number | null {
 }
 
 function readNamespaceListeners(text: string, host: string): readonly NamespaceListener[] {
-  return text
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '')
-    .map((entry) => {
-      const [, namespace = '', kind, digits] = /^([^=]*)=(mqtt|ws):(\d{1,5})$/.exec(entry) ?? []
-      const number = Number(digits)
-      if (!namespaceName.pattern.test(namespace) || kind === undefined || number > 65_535)
-        throw new SettingError('NAMESPACE_LISTENERS', `“${entry}” is not of the form namespace=mqtt:port or namespace=ws:port`)
-      return { namespace, kind: kind as NamespaceListener['kind'], endpoint: { host, port: number } }
-    })
+  return listed(text).map((entry) => {
+    const [, namespace = '', kind, digits] = /^([^=]*)=(mqtt|ws):(\d{1,5})$/.exec(entry) ?? []
+    const number = Number(digits)
+    if (!namespaceName.pattern.test(namespace) || kind === undefined || number > 65_535)
+      throw new SettingError('NAMESPACE_LISTENERS', `“${entry}” is not of the form namespace=mqtt:port or namespace=ws:port`)
+    return { namespace, kind: kind as NamespaceListener['kind'], endpoint: { host, port: number } }
+  })
 }
 
 /** Reads the gateway's settings. Throws SettingError naming the variable. */
