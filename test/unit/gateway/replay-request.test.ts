@@ -89,7 +89,7 @@ describe('in user properties of MQTT 5', () => {
         ['replay-from', '-PT1H'],
         ['replay-client', ''],
       ],
-      /replay-client/,
+      /replay-client that is empty/,
     ],
   ] as [[string, string][], RegExp][])('what is wrong with %j is told', (properties, why) => {
     expect(read(...properties)).toMatch(why)
