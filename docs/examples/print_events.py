@@ -25,12 +25,17 @@ def event_of(record):
     if content_type.startswith("application/cloudevents+json"):
         return json.loads(record.value())
     event = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")}
-    event["datacontenttype"] = content_type
-    if "json" in content_type:
-        event["data"] = json.loads(record.value())
-    else:
-        event["data_base64"] = base64.b64encode(record.value()).decode("ascii")
-    return event
+    if content_type:
+        event["datacontenttype"] = content_type
+    value = record.value()
+    if not value:
+        return event  # without data
+    try:
+        if "json" in content_type:
+            return {**event, "data": json.loads(value)}
+    except ValueError:
+        pass  # what a device calls JSON may be none
+    return {**event, "data_base64": base64.b64encode(value).decode("ascii")}
 
 
 consumer = Consumer(

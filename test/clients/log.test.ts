@@ -178,7 +178,13 @@ describe('routes', () => {
     `Python reads the same events${'missing' in snake ? ` (skipped: ${snake.missing})` : ''}`,
     async () => {
       const { program } = snake as { readonly program: string }
-      const environment = { ...process.env, KAFKA_BROKERS: stack.brokers, TOPIC: namespaceTopic(), COUNT: '4' }
+      // Neither of these has the JSON that its type says: the one is something else, the other nothing.
+      for (const body of ['no JSON', '']) {
+        const attributes = { 'ce-specversion': '1.0', 'ce-id': 'odd', 'ce-source': '/sensors/1', 'ce-type': 'com.example.odd', 'ce-subject': `${root}/a` }
+        const headers = { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json', ...attributes }
+        expect((await fetch(`${stack.url}/topics/${structured}:publish`, { method: 'POST', headers, body })).status).toBe(200)
+      }
+      const environment = { ...process.env, KAFKA_BROKERS: stack.brokers, TOPIC: namespaceTopic(), COUNT: '6' }
       const { stdout } = await promisify(execFile)(program, ['docs/examples/print_events.py'], { env: environment, timeout: 60_000 })
       const events = stdout
         .trim()
@@ -189,6 +195,8 @@ describe('routes', () => {
         { data: { celsius: 31.5 } },
         { id: 'own-1', data: { celsius: 40 } },
         { data_base64: Buffer.from('{"celsius":50}').toString('base64') },
+        { id: 'odd', data_base64: Buffer.from('no JSON').toString('base64') },
+        { id: 'odd', datacontenttype: 'application/json' },
       ])
     },
     90_000,
