@@ -26,8 +26,12 @@ export interface CloudEvent {
 
 /** The `type` of events made of messages that are no events themselves. */
 export const publishedType = 'MQTT.EventPublished'
+/** Characters of an attribute's name in what is published here as an event. */
 export const attributeNameMax = 20
-const attributeName = /^[a-z0-9]+$/
+/** Of any event, whoever wrote it: what is longer is no attribute to readers either. */
+export const attributeNameLimit = 64
+/** Whether an event may have an attribute of this name. */
+export const isAttributeName = (name: string): boolean => name.length <= attributeNameLimit && /^[a-z0-9]+$/.test(name)
 const jsonMediaType = /^(?:application|text)\/(?:[^;\s]+\+)?json\s*(?:;|$)/i
 const structuredMediaType = /^application\/cloudevents\+json\s*(?:;|$)/i
 const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})$/
@@ -110,7 +114,7 @@ function binaryEvent({ userProperties, contentType, payload }: Message): CloudEv
   const attributes: Record<string, string> = {}
   for (const { name, value } of userProperties) {
     // The first of several counts. What cannot be an attribute is the publisher's own business and stays behind.
-    if (attributeName.test(name) && name !== 'data' && name !== 'datacontenttype' && !Object.hasOwn(attributes, name)) attributes[name] = value
+    if (isAttributeName(name) && name !== 'data' && name !== 'datacontenttype' && !Object.hasOwn(attributes, name)) attributes[name] = value
   }
   if (!hasRequired(attributes)) return undefined
   if (contentType !== null) attributes.datacontenttype = contentType
@@ -131,7 +135,7 @@ function structuredEvent(payload: Buffer): CloudEvent | undefined {
   for (const [name, value] of Object.entries(rest)) {
     if (value === null) continue // the same as absent (JSON format, 2.2)
     const isValue = typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value)
-    if (!attributeName.test(name) || !isValue) return undefined
+    if (!isAttributeName(name) || !isValue) return undefined
     attributes[name] = value as string | number | boolean
   }
   if (!hasRequired(attributes) || (data !== undefined && base64 !== undefined)) return undefined

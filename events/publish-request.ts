@@ -1,13 +1,15 @@
 /** A request to publish CloudEvents over HTTP (NT-02, NT-05, NT-06): one event or a batch in JSON, or one in binary mode. Pure. */
 import { attributeNameMax, type CloudEvent } from './cloud-event.ts'
 import { jsonDepthMax } from './json-text.ts'
-import { binaryEvent, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
+import { binaryEvent, type EventProblem, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
 
 /** Events of one request, and bytes of one event (NT-05). */
 export const eventsPerRequestMax = 1_000
 export const eventBytesMax = 1_048_576
 /** Attributes of one event: far above what anybody needs. */
 const attributesMax = 100
+/** Characters of an attribute's value. */
+const attributeLengthMax = 4096
 
 /** Why a request is refused: 400 for what is no event, 403 for too much of it (NT-04). */
 export class PublishProblem extends Error {
@@ -54,8 +56,14 @@ function batch(json: unknown): readonly CloudEvent[] {
 }
 
 function accepted(received: ReceivedEvent, bytes: number, at: string): CloudEvent {
-  if ('problem' in received) throw new PublishProblem(400, `${at}${received.problem.field}: ${received.problem.rule}`, `${at}${received.problem.field}`)
-  if (Object.keys(received.event.attributes).length > attributesMax) throw new PublishProblem(400, `${at}: an event has at most ${attributesMax} attributes`)
+  const refuse = ({ field, rule }: EventProblem): never => {
+    throw new PublishProblem(400, `${at}${field}: ${rule}`, `${at}${field}`)
+  }
+  if ('problem' in received) return refuse(received.problem)
+  const attributes = Object.entries(received.event.attributes)
+  if (attributes.length > attributesMax) throw new PublishProblem(400, `${at}: an event has at most ${attributesMax} attributes`)
+  const long = attributes.find(([, value]) => typeof value === 'string' && value.length > attributeLengthMax)
+  if (long) return refuse({ field: long[0], rule: `must have at most ${attributeLengthMax} characters` })
   if (bytes > eventBytesMax) throw new PublishProblem(403, `an event has at most ${eventBytesMax} bytes, this one has ${bytes}`)
   return received.event
 }

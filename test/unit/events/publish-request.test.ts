@@ -71,6 +71,14 @@ test('NT-05 names of attributes are up to 20 lower-case letters and digits', () 
   expect(refused(() => binary({ 'ce-room_1': 'x' }))).toEqual([400, 'ce-room_1'])
 })
 
+test('NT-05 an attribute has at most 4,096 characters', () => {
+  const most = 'x'.repeat(4096)
+  expect(shown(single({ ...event, room: most }))).toEqual([{ ...event, room: most }])
+  expect(refused(() => single({ ...event, room: `${most}x` }))).toEqual([400, 'room'])
+  expect(refused(() => batch([event, { ...event, room: `${most}x` }]))).toEqual([400, '[1].room'])
+  expect(refused(() => binary({ 'ce-room': `${most}x` }))).toEqual([400, 'ce-room'])
+})
+
 test('NT-05 a request holds up to 1,000 events', () => {
   const events = (count: number) => Array.from({ length: count }, (_, id) => ({ ...event, id: String(id) }))
   expect(batch(events(1000))).toHaveLength(1000)
