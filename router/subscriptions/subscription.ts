@@ -454,9 +454,14 @@ export class Subscription {
 
   async #giveUpUnsettled(event: Unsettled, reason: string): Promise<void> {
     this.#givingUp.add(placeKey(event))
-    const read = await this.again(event)
-    if (read) await this.giveUp(read, event, reason)
-    else this.#givingUp.delete(placeKey(event))
+    try {
+      const read = await this.again(event)
+      if (read) await this.giveUp(read, event, reason)
+      else this.#givingUp.delete(placeKey(event))
+    } catch (error) {
+      // The next owner gives it up.
+      if (!(error instanceof SubscriptionClosed)) throw error
+    }
   }
 
   #isOver(event: Unsettled, at: number): DeadLetterReason | undefined {

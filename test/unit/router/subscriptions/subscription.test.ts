@@ -193,6 +193,51 @@ test('PU-12 a rejected event is a dead letter and never received again, also whe
   expect(await world.receive(again)).toEqual([])
 })
 
+test('PU-12 a router that loses the subscription while an event cannot be read for its dead letter leaves it to the next owner', async () => {
+  const alarms = await world.subscribe('alarms')
+  await world.publish('1')
+  const received = await some(alarms, 1)
+  // What was brought last is not asked for again.
+  await world.publish('2')
+  await until(
+    () => (alarms.status() as { ahead: number }).ahead,
+    (ahead) => ahead === 1,
+  )
+  const { log } = world.api
+  const read = log.read.bind(log)
+  let isAsked = false
+  let fail = (_: Error): void => {}
+  const failing = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  log.read = () => {
+    isAsked = true
+    return failing
+  }
+  const unhandled: unknown[] = []
+  const onUnhandled = (error: unknown): void => void unhandled.push(error)
+  process.on('unhandledRejection', onUnhandled)
+  try {
+    await alarms.reject(tokens(received))
+    expect(isAsked).toBe(true)
+    world.subscriptions.disown(0)
+    fail(new Error('Kafka does not answer'))
+    // Rejections that nobody handles are told before the next turn.
+    await new Promise((resolve) => setImmediate(resolve))
+  } finally {
+    process.off('unhandledRejection', onUnhandled)
+    log.read = read
+  }
+  expect(unhandled).toEqual([])
+  await world.begin()
+  const next = world.find('alarms')
+  next.tick()
+  await until(
+    () => world.deadLetters.length,
+    (count) => count === 1,
+  )
+})
+
 test('NT-08 an event whose time to live is over is not received: a dead letter, or dropped and counted when there is no place for it', async () => {
   const alarms = await world.subscribe('alarms', { eventTimeToLive: 'PT1M' })
   await world.publish('old', { time: world.time - 60_000 })
