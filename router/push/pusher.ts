@@ -64,6 +64,7 @@ export interface PusherOptions {
 /** As /status tells it. */
 export interface PusherStatus {
   readonly events: number
+  /** Of the events and of the dead letters that wait. */
   readonly bytes: number
   readonly requests: number
   readonly deadLettersWaiting: number
@@ -86,8 +87,9 @@ export class Pusher {
   #timer: NodeJS.Timeout | undefined
   #awaitsBudget = false
   #roomWanted: (() => void) | undefined
-  /** Given up and not yet settled. */
+  /** Given up and not yet settled, and their bytes. */
   #deadLetters = 0
+  #deadLetterBytes = 0
   #lastResult: DeliveryResult | undefined
 
   constructor(options: PusherOptions) {
@@ -99,10 +101,10 @@ export class Pusher {
   }
 
   get status(): PusherStatus {
-    const { size: events, bytes, requests, restsUntil } = this.#queue
+    const { size: events, requests, restsUntil } = this.#queue
     return {
       events,
-      bytes,
+      bytes: this.#bytes,
       requests,
       deadLettersWaiting: this.#deadLetters,
       ...(restsUntil > this.#options.now() ? { restsUntil: new Date(restsUntil).toISOString() } : {}),
@@ -122,9 +124,13 @@ export class Pusher {
     return this.#closing.signal.aborted
   }
 
+  get #bytes(): number {
+    return this.#queue.bytes + this.#deadLetterBytes
+  }
+
   get #hasRoom(): boolean {
     const { eventsMax, bytesMax } = this.#options
-    return this.#queue.size + this.#deadLetters < eventsMax && this.#queue.bytes < bytesMax
+    return this.#queue.size + this.#deadLetters < eventsMax && this.#bytes < bytesMax
   }
 
   async #feed(): Promise<void> {
@@ -137,7 +143,7 @@ export class Pusher {
       }
       if (this.#isClosed) return
       const room = eventsMax - this.#queue.size - this.#deadLetters
-      const events = await source.next(room, bytesMax - this.#queue.bytes, this.#closing.signal)
+      const events = await source.next(room, bytesMax - this.#bytes, this.#closing.signal)
       // The source is over; whoever sees to the pushers closes this one.
       if (events.length === 0) return
       for (const event of events) this.#queue.add(event)
@@ -207,12 +213,14 @@ export class Pusher {
 
   async #giveUp(event: OwedEvent, reason: DeadLetterReason): Promise<void> {
     this.#deadLetters++
+    this.#deadLetterBytes += event.body.length
     try {
       await this.#options.source.givenUp(event, reason)
     } catch (error) {
       if (!this.#isClosed) this.#options.onFailed(error as Error)
     }
     this.#deadLetters--
+    this.#deadLetterBytes -= event.body.length
     this.#changed()
   }
 

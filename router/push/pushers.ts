@@ -156,8 +156,8 @@ export class Pushers {
     metrics.eventsHeld.reset()
     metrics.bytesHeld.reset()
     for (const [{ topic, name }, { pusher }] of this.#running) {
-      const { events, bytes } = pusher.status
-      metrics.eventsHeld.set({ topic, event_subscription: name }, events)
+      const { events, deadLettersWaiting, bytes } = pusher.status
+      metrics.eventsHeld.set({ topic, event_subscription: name }, events + deadLettersWaiting)
       metrics.bytesHeld.set({ topic, event_subscription: name }, bytes)
     }
   }
