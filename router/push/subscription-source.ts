@@ -75,7 +75,7 @@ export class SubscriptionSource implements PushSource {
     while (!signal.aborted) {
       if (this.#fresh.length === 0) this.#fresh = subscription.hold(eventsMax, bytesMax)
       // What was tried already goes before what stands behind it in its partition.
-      const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax))
+      const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax), bytesMax)
       if (earlier.length > 0) return earlier
       const fresh = this.#fresh
       this.#fresh = []
@@ -85,20 +85,24 @@ export class SubscriptionSource implements PushSource {
     return []
   }
 
-  async #takeEarlier(most: number): Promise<readonly OwedEvent[]> {
+  async #takeEarlier(eventsMax: number, bytesMax: number): Promise<readonly OwedEvent[]> {
     const { subscription } = this.#options
     if (this.#earlier.length === 0) return []
     const { ledger } = subscription
-    const due = this.#earlier.filter(({ partition, offset }) => offset < ledger.position(partition)).slice(0, most)
-    if (due.length === 0) return []
-    const taken = new Set(due)
-    this.#earlier = this.#earlier.filter((event) => !taken.has(event))
+    const due = this.#earlier.filter(({ partition, offset }) => offset < ledger.position(partition)).slice(0, eventsMax)
+    const done = new Set<Unsettled>()
     const owed: OwedEvent[] = []
+    let bytes = 0
     for (const event of due) {
       // Settled meanwhile, or gone from the topic.
       const read = ledger.get(event) && (await subscription.again(event))
-      if (read) owed.push(this.#owed(read, event))
+      if (read && owed.length > 0 && bytes + read.bytes > bytesMax) break
+      done.add(event)
+      if (!read) continue
+      bytes += read.bytes
+      owed.push(this.#owed(read, event))
     }
+    if (done.size > 0) this.#earlier = this.#earlier.filter((event) => !done.has(event))
     return owed
   }
 

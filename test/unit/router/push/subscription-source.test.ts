@@ -100,6 +100,14 @@ test('a source that takes the place of another is given what that one had', asyn
   expect(offsets(await take(sourceOf(), 1))).toEqual([0])
 })
 
+test('PUSH_BYTES_HELD_MAX: what another source had comes in no more bytes at a time than there is room for, and in order', async () => {
+  for (const id of ['1', '2', '3']) await world.publish(id, { data: JSON.stringify('x'.repeat(1_000)) })
+  await take(sourceOf(), 3)
+  const source = sourceOf()
+  const next = async () => offsets(await source.next(10, 2_800, AbortSignal.timeout(5_000)))
+  expect([await next(), await next()]).toEqual([[0, 1], [2]])
+})
+
 test('PU-12, PU-14: what is given up becomes a dead letter with its headers and its place, and is settled', async () => {
   await world.publish('1')
   const source = sourceOf()
