@@ -99,8 +99,7 @@ export class Ledger {
 
   /** The position as the log has it. */
   recorded(partition: number): number {
-    const { recorded, position, unrecorded } = this.#at(partition)
-    return recorded < 0 ? Math.min(position, ...unrecorded) : recorded
+    return this.#at(partition).recorded
   }
 
   /** Begins anew at a position: what is unsettled from there on is forgotten. */
@@ -113,7 +112,7 @@ export class Ledger {
       if (settled) changes.push(settled)
     }
     at.position = position
-    at.recorded = Math.min(position, ...at.unrecorded)
+    at.recorded = coveredBy(at)
     // First of all: if the rest is not written, too much comes again and nothing is missed.
     return [{ kind: 'position', partition, position: at.recorded }, ...changes]
   }
@@ -128,7 +127,7 @@ export class Ledger {
   positions(): readonly LedgerChange[] {
     const changes: LedgerChange[] = []
     for (const [partition, at] of this.#partitions) {
-      const position = at.unrecorded.size === 0 ? at.position : Math.min(at.position, ...at.unrecorded)
+      const position = coveredBy(at)
       if (position <= at.recorded) continue
       at.recorded = position
       changes.push({ kind: 'position', partition, position })
@@ -244,9 +243,9 @@ export class Ledger {
 
   /** As changes that make another ledger of it. What somebody holds without a record is not among them: it is given out again. */
   state(): readonly LedgerChange[] {
-    return [...this.#partitions].flatMap(([partition, { position, unsettled, unrecorded }]) => [
-      ...[...unsettled.values()].filter(({ offset }) => !unrecorded.has(offset)).map((event): LedgerChange => ({ kind: 'unsettled', event })),
-      { kind: 'position', partition, position: Math.min(position, ...unrecorded) },
+    return [...this.#partitions].flatMap(([partition, at]) => [
+      ...[...at.unsettled.values()].filter(({ offset }) => !at.unrecorded.has(offset)).map((event): LedgerChange => ({ kind: 'unsettled', event })),
+      { kind: 'position', partition, position: coveredBy(at) },
     ])
   }
 
@@ -279,6 +278,13 @@ export class Ledger {
     at.unrecorded.delete(offset)
     if (at.unsettled.delete(offset)) this.#size--
   }
+}
+
+/** The position that the log may have: what is held without a record stands at or above it. There may be more of that than a call takes arguments. */
+function coveredBy({ position, unrecorded }: Partition): number {
+  let covered = position
+  for (const offset of unrecorded) if (offset < covered) covered = offset
+  return covered
 }
 
 /** An unsettled event as its record has it, and back. */

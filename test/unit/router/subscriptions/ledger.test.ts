@@ -135,6 +135,18 @@ test('the position in the log waits for events that somebody holds without a rec
   expect(ledger.settle({ partition: 0, offset: 0 })).toEqual({ kind: 'settled', place: { partition: 0, offset: 0 } })
 })
 
+test('SUBSCRIPTION_UNSETTLED_MAX: there may be hundreds of thousands that somebody holds without a record', () => {
+  const ledger = new Ledger([0])
+  const held = 200_000
+  for (let offset = 0; offset < held; offset++) ledger.hold({ partition: 0, offset }, 0)
+  ledger.pass(0, held)
+  expect(ledger.positions()).toEqual([])
+  ledger.settle({ partition: 0, offset: 0 })
+  expect(ledger.positions()).toEqual([{ kind: 'position', partition: 0, position: 1 }])
+  expect(ledger.state()).toEqual([{ kind: 'position', partition: 0, position: 1 }])
+  expect(ledger.rewind(0, held - 1)).toEqual([{ kind: 'position', partition: 0, position: 1 }])
+})
+
 test('another ledger made of its state owes the same, and gives out again what somebody held without a record', () => {
   const ledger = new Ledger([0])
   for (const offset of [0, 1, 2, 3]) {
