@@ -12,19 +12,8 @@ export interface EventPlace {
   readonly offset: number
 }
 
-export interface Unsettled extends EventPlace {
-  readonly publishedAt: number
-  /** Deliveries so far, the present one included. */
-  readonly deliveryCount: number
-  /** What the lock token must say; empty: nobody has it. */
-  readonly lock: string
-  /** When the present receiver got it; 0: nobody has it. */
-  readonly lockedSince: number
-  /** From then on it may be given out. */
-  readonly until: number
-  readonly lastAttemptAt: number | null
-  readonly lastResult: string | null
-}
+/** As its record has it, and where it stands. */
+export interface Unsettled extends EventPlace, Omit<UnsettledEvent, 'id'> {}
 
 /** What has to stand in the log before the decision that made it has an effect. In this order: a settled event must not outlive the position that covers it. */
 export type LedgerChange =
