@@ -5,12 +5,13 @@ import type { RouteEnrichments, RouteFormat } from '../../../../model/routes.ts'
 import { compileMapping } from '../../../../router/routes/message-mapping.ts'
 import type { Message } from '../../../../schemas/records.ts'
 import { message } from '../../events/messages.ts'
+import { route } from './routes.ts'
 
 const published = { specversion: '1.0', id: 'own-1', source: '/doors', type: 'door.opened' }
 
 /** What subscriptions read of what a route writes. */
 function readBack(format: RouteFormat, more: Partial<Message>, dynamic: RouteEnrichments['dynamic'] = []): Record<string, unknown> {
-  const mapping = compileMapping({ topicFilters: ['#'], conditions: [], format, enrichments: { static: [], dynamic }, key: 'mqttTopic' }, 'ns')
+  const mapping = compileMapping(route({ format, enrichments: { static: [], dynamic } }), 'ns')
   const { headers, value } = mapping.recordOf(message(more), () => ({})) ?? { headers: [], value: null }
   const read = kafkaEvent(headers, value)
   return 'event' in read ? { ...read.event.attributes, data: read.event.data.kind } : { ...read.problem }

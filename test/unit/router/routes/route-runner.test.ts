@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals'
 import type { Log } from '../../../../log/log.ts'
 import { MemoryLog } from '../../../../log/memory-log.ts'
 import { RouteRunner } from '../../../../router/routes/route-runner.ts'
+import { route } from './routes.ts'
 
 test('a runner that is closed while it takes its target over tells no progress: the one after it may have told more', async () => {
   const log = new MemoryLog()
@@ -26,25 +27,13 @@ test('a runner that is closed while it takes its target over tells no progress: 
     })
     const told: unknown[] = []
     const runner = new RouteRunner({
-      route: {
-        name: 'r',
-        topicFilters: ['#'],
-        conditions: [],
-        target: { kafkaTopic: 'target' },
-        format: 'raw',
-        key: 'mqttTopic',
-        enrichments: { static: [], dynamic: [] },
-        onDeadEnd: 'hold',
-        from: [0],
-        since: 1,
-        offset: 1,
-      },
+      route: route(),
       shard: 0,
       namespace: 'default',
       log,
       messages: 'messages',
       destination: { topic: 'target', log: slow, appender: () => log.appender({ transactionalId: 'routes' }), breakAppender: () => {}, isExactlyOnce: true },
-      progress: { route: 'r', shard: 0, term: 1, since: 1, registryOffset: 1, position: 0, target: 'target', targetOffsets: [0] },
+      progress: { route: 'all', shard: 0, term: 1, since: 1, registryOffset: 1, position: 0, target: 'target', targetOffsets: [0] },
       limits: { bytesMax: 1_000, readBytes: 1_000, retryMs: [5] },
       counters: { routed() {}, failed() {} },
       writeProgress: async (progress) => told.push(progress),

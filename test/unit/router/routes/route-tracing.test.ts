@@ -3,30 +3,14 @@ import { compileMapping } from '../../../../router/routes/message-mapping.ts'
 import { traceRoute } from '../../../../router/routes/route-tracing.ts'
 import type { Message } from '../../../../schemas/records.ts'
 import type { OpenSpan, Tracing } from '../../../../telemetry/tracing.ts'
+import { message as published } from '../../events/messages.ts'
+import { route } from './routes.ts'
 
 const traceId = '0af7651916cd43dd8448eb211c80319c'
 const given = `00-${traceId}-b7ad6b7169203331-01`
 const ours = `00-${traceId}-00f067aa0ba902b7-01`
 
-const message = (userProperties: Message['userProperties']): Message => ({
-  messageId: Buffer.alloc(16, 1),
-  clientId: 'c',
-  session: 1,
-  receivedAt: 1_700_000_000_000,
-  topic: 't/1',
-  qos: 1,
-  retain: false,
-  messageExpiryInterval: null,
-  authenticationName: 'a',
-  gateway: 'g',
-  protocolVersion: 5,
-  payloadFormatIndicator: null,
-  contentType: null,
-  responseTopic: null,
-  correlationData: null,
-  userProperties,
-  payload: Buffer.from('x'),
-})
+const message = (userProperties: Message['userProperties']): Message => published({ userProperties })
 
 const span: OpenSpan = { traceparent: ours, tracestate: 'vendor=1', event: () => {}, end: () => {} }
 const tracing = (isChosen: boolean): Tracing => ({
@@ -58,10 +42,7 @@ test('of one that is not, what its publisher says goes on, traced or not, and wh
 })
 
 test('the event has it as the attributes of CloudEvents’ Distributed Tracing extension', () => {
-  const mapping = compileMapping(
-    { topicFilters: ['#'], conditions: [], format: 'cloudEventsBinary', enrichments: { static: [], dynamic: [] }, key: 'mqttTopic' },
-    'ns',
-  )
+  const mapping = compileMapping(route({ format: 'cloudEventsBinary' }), 'ns')
   const headersOf = (trace: Readonly<Record<string, string>>) =>
     Object.fromEntries((mapping.recordOf(message([]), () => ({}), trace)?.headers ?? []).map(({ name, value }) => [name, String(value)]))
   expect(headersOf({ traceparent: ours, tracestate: 'vendor=1' })).toMatchObject({ ce_traceparent: ours, ce_tracestate: 'vendor=1', ce_specversion: '1.0' })

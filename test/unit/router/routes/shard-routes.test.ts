@@ -10,6 +10,7 @@ import { readShelved } from '../../../../router/snapshots.ts'
 import { encodeMessage } from '../../../../schemas/message-record.ts'
 import type { Message } from '../../../../schemas/records.ts'
 import { message as published } from '../../events/messages.ts'
+import { route } from './routes.ts'
 
 const messages = 'loggerhead.default.messages'
 const snapshots = 'loggerhead.default.snapshots'
@@ -24,21 +25,6 @@ const message = (topic: string, payload: string, more: Partial<Message> = {}): M
     payload: Buffer.from(payload),
     ...more,
   })
-
-const route = (more: Partial<Route> = {}): Route => ({
-  name: 'all',
-  topicFilters: ['#'],
-  conditions: [],
-  target: { kafkaTopic: 'target' },
-  format: 'raw',
-  key: 'mqttTopic',
-  enrichments: { static: [], dynamic: [] },
-  onDeadEnd: 'hold',
-  from: [0],
-  since: 1,
-  offset: 1,
-  ...more,
-})
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
