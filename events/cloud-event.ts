@@ -40,6 +40,9 @@ const octets = 'application/octet-stream'
 /** True for what declares JSON: `application/json`, `…+json`, with or without parameters. */
 export const isJsonMediaType = (contentType: string): boolean => jsonMediaType.test(contentType)
 
+/** True for an event in its JSON format, with or without parameters. */
+export const isStructuredMediaType = (contentType: string): boolean => structuredMediaType.test(contentType)
+
 /** The event's id: the same in every repeated append of one publish, so that whoever reads an event twice can tell. */
 export const eventIdOf = (messageId: Buffer): string => messageId.toString('hex')
 
@@ -85,15 +88,17 @@ function textual(payload: Buffer, contentType: string | null): { readonly data: 
   const parsed = parseJsonText(text)
   if (parsed) return { data: { kind: 'json', bytes: payload, value: () => parsed.value }, implied: 'application/json' }
   // Under a JSON type it has to be JSON: a string of it. Under any other it is what it is.
-  if (contentType && isJsonMediaType(contentType)) return { data: jsonOf(text), implied: 'application/json' }
+  if (contentType && isJsonMediaType(contentType)) return { data: jsonData(text), implied: 'application/json' }
   return { data: { kind: 'text', bytes: payload }, implied: 'text/plain; charset=utf-8' }
 }
 
-const jsonOf = (value: unknown): EventData => ({ kind: 'json', bytes: Buffer.from(JSON.stringify(value)), value: () => value })
+/** Data that is a JSON value. */
+export const jsonData = (value: unknown): EventData => ({ kind: 'json', bytes: Buffer.from(JSON.stringify(value)), value: () => value })
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function decodeUtf8(bytes: Buffer): string | undefined {
+/** The text of bytes that are UTF-8; undefined for what is none. */
+export function decodeUtf8(bytes: Buffer): string | undefined {
   try {
     return utf8.decode(bytes)
   } catch {
@@ -104,7 +109,7 @@ function decodeUtf8(bytes: Buffer): string | undefined {
 /** RT-06 (c): a CloudEvent by the MQTT binding; undefined for anything that is not a whole one, which is wrapped like any payload. */
 function publishedEvent(message: Message): CloudEvent | undefined {
   const { contentType, userProperties } = message
-  if (contentType !== null && structuredMediaType.test(contentType)) return structuredEvent(message.payload)
+  if (contentType !== null && isStructuredMediaType(contentType)) return structuredEvent(message.payload)
   if (userProperties.length === 0 || !userProperties.some(({ name }) => name === 'specversion')) return undefined
   return binaryEvent(message)
 }
@@ -145,7 +150,7 @@ function structuredEvent(payload: Buffer): CloudEvent | undefined {
   // A string under another type than JSON is the text itself (JSON format, 3.1).
   if (typeof data === 'string' && typeof contentType === 'string' && !isJsonMediaType(contentType))
     return { attributes, data: { kind: 'text', bytes: Buffer.from(data) } }
-  return { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonOf(data) }
+  return { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data) }
 }
 
 const isTime = (time: unknown): boolean => time === undefined || (typeof time === 'string' && rfc3339.test(time) && !Number.isNaN(Date.parse(time)))

@@ -1,5 +1,5 @@
 /** A request to publish CloudEvents over HTTP (NT-02, NT-05, NT-06): one event or a batch in JSON, or one in binary mode. Pure. */
-import { attributeNameMax, type CloudEvent } from './cloud-event.ts'
+import { attributeNameMax, type CloudEvent, isStructuredMediaType } from './cloud-event.ts'
 import { jsonDepthMax } from './json-text.ts'
 import { binaryEvent, type EventProblem, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
 
@@ -23,8 +23,7 @@ export class PublishProblem extends Error {
   }
 }
 
-const one = /^application\/cloudevents\+json\s*(?:;|$)/i
-const many = /^application\/cloudevents-batch\+json\s*(?:;|$)/i
+const batchMediaType = /^application\/cloudevents-batch\+json\s*(?:;|$)/i
 
 /** Request headers by lower-case name. */
 export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -33,8 +32,8 @@ export type RequestHeaders = Readonly<Record<string, string | readonly string[] 
 export function readPublish(headers: RequestHeaders, body: Buffer): readonly CloudEvent[] {
   const contentType = headers['content-type']
   const type = typeof contentType === 'string' ? contentType : ''
-  if (one.test(type)) return [accepted(structuredEvent(jsonOf(body), attributeNameMax), body.length, '')]
-  if (many.test(type)) return batch(jsonOf(body))
+  if (isStructuredMediaType(type)) return [accepted(structuredEvent(jsonOf(body), attributeNameMax), body.length, '')]
+  if (batchMediaType.test(type)) return batch(jsonOf(body))
   if (typeof headers['ce-specversion'] === 'string') return [accepted(binaryEvent(attributesOf(headers), body, attributeNameMax), body.length, 'ce-')]
   throw new PublishProblem(
     400,

@@ -1,5 +1,14 @@
 /** CloudEvents as they come in: out of JSON (structured mode), or out of headers and bytes (binary mode), over Kafka or HTTP. Pure. */
-import { type Attributes, attributeNameLimit, type CloudEvent, type EventData, isAttributeName, isJsonMediaType } from './cloud-event.ts'
+import {
+  type Attributes,
+  attributeNameLimit,
+  type CloudEvent,
+  decodeUtf8,
+  isAttributeName,
+  isJsonMediaType,
+  isStructuredMediaType,
+  jsonData,
+} from './cloud-event.ts'
 import type { FilteredEvent } from './filter.ts'
 import { parseJsonText } from './json-text.ts'
 
@@ -35,8 +44,6 @@ function attributeProblem(attributes: Attributes, nameMax: number): EventProblem
   return undefined
 }
 
-const dataOf = (value: unknown): EventData => ({ kind: 'json', bytes: Buffer.from(JSON.stringify(value)), value: () => value })
-
 /** An event in the JSON format, parsed. */
 export function structuredEvent(json: unknown, nameMax = attributeNameLimit): ReceivedEvent {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return wrong('event', 'must be an object')
@@ -62,7 +69,7 @@ export function structuredEvent(json: unknown, nameMax = attributeNameLimit): Re
   if (typeof data === 'string' && typeof datacontenttype === 'string' && !isJsonMediaType(datacontenttype)) {
     return { event: { attributes, data: { kind: 'text', bytes: Buffer.from(data) } } }
   }
-  return { event: { attributes: { datacontenttype: 'application/json', ...attributes }, data: dataOf(data) } }
+  return { event: { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data) } }
 }
 
 /** An event whose attributes came beside its data. */
@@ -76,23 +83,13 @@ export function binaryEvent(attributes: Attributes, bytes: Buffer | null, nameMa
   if (type === undefined || isJsonMediaType(type)) {
     const parsed = parseJson(bytes)
     if (parsed) return { event: { attributes, data: { kind: 'json', bytes, value: () => parsed.value } } }
-  } else if (/^text\//i.test(type) && decode(bytes) !== undefined) return { event: { attributes, data: { kind: 'text', bytes } } }
+  } else if (/^text\//i.test(type) && decodeUtf8(bytes) !== undefined) return { event: { attributes, data: { kind: 'text', bytes } } }
   return { event: { attributes, data: { kind: 'binary', bytes } } }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function decode(bytes: Buffer): string | undefined {
-  try {
-    return utf8.decode(bytes)
-  } catch {
-    return undefined
-  }
 }
 
 /** The value of JSON text in UTF-8; undefined when it is none, or nested too deep. */
 export function parseJson(bytes: Buffer): { readonly value: unknown } | undefined {
-  const text = decode(bytes)
+  const text = decodeUtf8(bytes)
   return text === undefined ? undefined : parseJsonText(text)
 }
 
@@ -110,7 +107,7 @@ export function kafkaEvent(headers: readonly Header[], value: Buffer | null): Re
     if (lower === 'content-type') attributes.datacontenttype = text.toString()
     else if (lower.startsWith('ce_')) attributes[lower.slice(3)] = text.toString()
   }
-  if (!/^application\/cloudevents\+json\s*(?:;|$)/i.test(attributes.datacontenttype ?? '')) return binaryEvent(attributes, value)
+  if (!isStructuredMediaType(attributes.datacontenttype ?? '')) return binaryEvent(attributes, value)
   const parsed = value === null ? undefined : parseJson(value)
   return parsed ? structuredEvent(parsed.value) : wrong('value', 'must be a CloudEvent as JSON, as its content type says')
 }
