@@ -1,6 +1,7 @@
 /** What every adapter of log/log.ts promises. The Kafka part runs when KAFKA_BROKERS names one. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, test } from '@jest/globals'
+import kafkajs from 'kafkajs'
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import { AppendError, FencedError, type Follower, type Log, LogClosed, type LogRecord, OffsetOutOfRange, type Stretch, TopicMismatch } from '../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../log/memory-log.ts'
@@ -12,6 +13,19 @@ interface Adapter {
   readonly name: string
   /** A function that opens logs on one and the same cluster. */
   readonly cluster: () => () => Log
+  /** What was committed for a group in partition 0, as somebody else sees it. */
+  readonly committed: (log: Log, group: string, topic: string) => Promise<number | undefined>
+}
+
+async function committedInKafka(group: string, topic: string): Promise<number | undefined> {
+  const admin = new kafkajs.Kafka({ clientId: 'contract', brokers: brokers ?? [], logLevel: kafkajs.logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+    return Number(found?.partitions.find(({ partition }) => partition === 0)?.offset)
+  } finally {
+    await admin.disconnect()
+  }
 }
 
 const adapters: Adapter[] = [
@@ -21,9 +35,15 @@ const adapters: Adapter[] = [
       const store = new MemoryStore()
       return () => new MemoryLog(store)
     },
+    committed: async (log, group, topic) => (log as MemoryLog).store.committed.get(group)?.get(`${topic}/0`),
   },
 ]
-if (brokers) adapters.push({ name: 'kafka', cluster: () => () => new KafkaLog({ brokers, clientId: 'contract', logger: silent }) })
+if (brokers)
+  adapters.push({
+    name: 'kafka',
+    cluster: () => () => new KafkaLog({ brokers, clientId: 'contract', logger: silent }),
+    committed: (_log, group, topic) => committedInKafka(group, topic),
+  })
 else test.skip('the contract on Kafka: KAFKA_BROKERS is not set', () => {})
 
 const text = (buffer: Buffer | null): string | null => buffer?.toString() ?? null
@@ -48,7 +68,7 @@ async function until(isTrue: () => boolean | Promise<boolean>, deadlineMs = 10_0
   }
 }
 
-describe.each(adapters)('the log on $name', ({ cluster }) => {
+describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
   const opened: Log[] = []
   const open = (on: () => Log): Log => {
     const log = on()
@@ -433,8 +453,10 @@ describe.each(adapters)('the log on $name', ({ cluster }) => {
 
   test('offsets are committed for a group that nobody joins', async () => {
     const { log, topic } = await withTopic()
-    await log.commitOffsets(`${topic}.group`, topic, new Map([[0, 3]]))
-    await log.commitOffsets(`${topic}.group`, topic, new Map([[0, 4]]))
+    for (const offset of [3, 4]) {
+      await log.commitOffsets(`${topic}.group`, topic, new Map([[0, offset]]))
+      expect(await committed(log, `${topic}.group`, topic)).toBe(offset)
+    }
   })
 
   test('whether a topic exists is told right to everybody who asks at once, by a log that has just been opened', async () => {
