@@ -83,8 +83,11 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   }
 }
 
-/** Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before stands. */
-async function* linesOf(source: HistorySource, asked: Asked, namespace: string): AsyncGenerator<string> {
+/**
+ * Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before
+ * stands. `isOver`: nobody reads them any more. A generator hears of that when it yields, and while nothing matches it does not.
+ */
+async function* linesOf(source: HistorySource, asked: Asked, namespace: string, isOver: () => boolean): AsyncGenerator<string> {
   const { log, topic, partitions } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
@@ -95,6 +98,7 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string):
   let left = asked.limit
   try {
     while (!reader.isThere && left > 0) {
+      if (isOver()) return
       const found = await reader.read(readBytes, left)
       left -= found.length
       let text = ''
@@ -120,7 +124,8 @@ export function addHistoryRoutes(api: FastifyInstance, { config, onLimit }: ApiO
       throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of the past are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
     }
     underWay++
-    const stream = Readable.from(linesOf(request.at.history, asked, request.at.name), { highWaterMark: 1 })
+    const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed)
+    const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
     stream.once('close', () => underWay--)
     return reply.header('content-type', ndjson).send(stream)
   })

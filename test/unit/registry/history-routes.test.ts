@@ -177,3 +177,28 @@ test('HISTORY_STREAMS_MAX: one stream too many is refused, and has its turn when
   for (const each of await Promise.all(streams)) expect(each.statusCode).toBe(200)
   expect(payloads(await lines({ from, topicFilter: 'a' }))).toEqual(['one'])
 })
+
+test('a stream whose reader has gone reads no further, and another has its turn', async () => {
+  const blocked: (() => void)[] = []
+  const { read } = api.log
+  api.log.read = async (...args) => {
+    if (args[0] !== api.topics.messages) return read.apply(api.log, args)
+    await new Promise<void>((resolve) => blocked.push(resolve))
+    return read.call(api.log, args[0], args[1], args[2], 1)
+  }
+  await publish(message('a', 'one'), message('a', 'another'))
+  const address = await api.app.listen({ port: 0, host: '127.0.0.1' })
+  const leaving = new AbortController()
+  const asked = { headers: { authorization: `Bearer ${ownersKey}` }, signal: leaving.signal }
+  const nothing = new URLSearchParams({ from, topicFilter: 'a', client: 'nobody' })
+  const streams = [0, 1].map(() => fetch(`${address}/namespaces/default/history?${nothing}`, asked))
+  while (blocked.length < 2) await new Promise(setImmediate)
+  leaving.abort()
+  for (const each of await Promise.allSettled(streams)) expect(each.status).toBe('rejected')
+  const connections = () => new Promise((resolve) => api.app.server.getConnections((_, count) => resolve(count)))
+  while ((await connections()) !== 0) await new Promise(setImmediate)
+  for (const resume of blocked.splice(0)) resume()
+  // Whatever reads on is held for ever: only a stream that is over gives its place to one that has nothing to read.
+  while ((await ask({ from, to: from, topicFilter: 'a' })).statusCode !== 200) await new Promise(setImmediate)
+  expect(blocked).toEqual([])
+})
