@@ -55,18 +55,23 @@ export class TopicReader implements EventReader {
     return () => this.#callbacks.delete(callback)
   }
 
-  async read(partition: number, offset: number): Promise<Stretch> {
+  read(partition: number, offset: number): Promise<Stretch> {
+    return this.#read(partition, offset, this.#options.fetchBytesMax)
+  }
+
+  /** Kafka's least answer is the batch that it stands in: what follows would be read for nothing. */
+  async readAgain(partition: number, offset: number): Promise<LogRecord | undefined> {
+    const { records } = await this.#read(partition, offset, 1)
+    return records.find((record) => record.offset === offset)
+  }
+
+  async #read(partition: number, offset: number, bytesMax: number): Promise<Stretch> {
     const newest = this.#newest.get(partition)
     const first = newest?.records[0]?.offset
     if (newest && first !== undefined && offset >= first && offset < newest.nextOffset) {
       return { ...newest, records: newest.records.filter((record) => record.offset >= offset) }
     }
-    return this.#options.log.read(this.#options.topic, partition, offset, this.#options.fetchBytesMax)
-  }
-
-  async readAgain(partition: number, offset: number): Promise<LogRecord | undefined> {
-    const { records } = await this.read(partition, offset)
-    return records.find((record) => record.offset === offset)
+    return this.#options.log.read(this.#options.topic, partition, offset, bytesMax)
   }
 
   /** In the Kafka protocol binding. */

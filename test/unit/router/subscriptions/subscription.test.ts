@@ -135,6 +135,25 @@ test('a released event is available again at once, or after the delay', async ()
   expect(await some(alarms, 1)).toMatchObject([{ count: 3 }])
 })
 
+test('an event that comes again is read without those behind it', async () => {
+  const alarms = await world.subscribe('alarms')
+  await world.publish('1')
+  await some(alarms, 1)
+  for (const id of ['2', '3']) await world.publish(id)
+  await some(alarms, 2)
+  world.time += 60_000
+  const { log } = world.api
+  const read = log.read.bind(log)
+  const sizes: number[] = []
+  log.read = async (...asked) => {
+    const stretch = await read(...asked)
+    sizes.push(stretch.records.length)
+    return stretch
+  }
+  expect(await some(alarms, 1)).toMatchObject([{ id: '1', count: 2 }])
+  expect(sizes).toEqual([1])
+})
+
 test('a lock is renewed from when that is asked for, and not beyond an hour after it was taken', async () => {
   const alarms = await world.subscribe('alarms', { receiveLockDurationInSeconds: 300 })
   await world.publish('1')
