@@ -2,6 +2,7 @@
  * One Kafka topic as its subscriptions read it: one follower at its ends wakes all of them, and what it has just brought is
  * read by all who are that far without asking Kafka again. Whoever is behind reads on his own, by position.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { kafkaEvent, type ReceivedEvent } from '../../events/received-event.ts'
 import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../../log/log.ts'
 
@@ -97,7 +98,8 @@ export class TopicReader implements EventReader {
         if (this.#closing.signal.aborted || error instanceof LogClosed) return
         this.#options.onTrouble(error as Error)
       }
-      await this.#pause()
+      // Closing ends the pause.
+      await delay(againMs, undefined, { signal: this.#closing.signal }).catch(() => {})
     }
   }
 
@@ -121,17 +123,5 @@ export class TopicReader implements EventReader {
 
   #tell(): void {
     for (const callback of this.#callbacks) callback()
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#closing.signal.aborted) return resolve()
-      const done = (): void => {
-        clearTimeout(timer)
-        resolve()
-      }
-      const timer = setTimeout(done, againMs)
-      this.#closing.signal.addEventListener('abort', done, { once: true })
-    })
   }
 }
