@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { deadLetterPath } from '../../events/dead-letter.ts'
-import type { DeadLetterSink, DeadLetterSource } from './dead-letter-writer.ts'
+import type { EventPlace } from '../subscriptions/ledger.ts'
+import type { DeadLetterSink } from './dead-letter-writer.ts'
 
 export interface DeadLetterFolderOptions {
   /** All dead letters of the deployment stand below it. */
@@ -65,9 +66,9 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
 }
 
 /** Whoever may write there may have written anything. */
-function sourcesIn(text: string): readonly DeadLetterSource[] {
+function sourcesIn(text: string): readonly EventPlace[] {
   try {
-    return (JSON.parse(text) as readonly { readonly source?: Partial<DeadLetterSource> }[]).flatMap(({ source }) => {
+    return (JSON.parse(text) as readonly { readonly source?: Partial<EventPlace> }[]).flatMap(({ source }) => {
       const { partition, offset } = source ?? {}
       return Number.isSafeInteger(partition) && Number.isSafeInteger(offset) ? [{ partition: partition as number, offset: offset as number }] : []
     })

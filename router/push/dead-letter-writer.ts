@@ -1,16 +1,11 @@
 /** Writes one subscription's dead letters away: several at a time, again when the place for them is away, and not for ever (PU-12). */
 import { type RetrySchedule, retryWait } from '../../events/retry-schedule.ts'
 import { AppendError } from '../../log/log.ts'
-
-/** Where an event stands in its topic. */
-export interface DeadLetterSource {
-  readonly partition: number
-  readonly offset: number
-}
+import type { EventPlace } from '../subscriptions/ledger.ts'
 
 /** Dead letters that were written together, as they are read again. */
 export interface WrittenDeadLetters {
-  readonly sources: readonly DeadLetterSource[]
+  readonly sources: readonly EventPlace[]
   /** They are not dead any more: where that can be noted, they are not read again. */
   done(): Promise<void>
 }
@@ -18,7 +13,8 @@ export interface WrittenDeadLetters {
 /** A dead letter as it is written. */
 export interface EncodedDeadLetter {
   readonly body: Buffer
-  readonly source: DeadLetterSource | undefined
+  /** Where the event stands in its topic. */
+  readonly source: EventPlace | undefined
 }
 
 export interface DeadLetterSink {

@@ -4,6 +4,7 @@
  */
 import type { DeliveryVerdict } from '../../events/delivery-result.ts'
 import { afterFailure, type DeadLetterReason, type RetryPolicy, whyGivenUp } from '../../events/retry-schedule.ts'
+import { placeKey } from '../subscriptions/ledger.ts'
 import type { OwedEvent } from './owed-event.ts'
 
 export interface PushQueueOptions {
@@ -38,12 +39,11 @@ export interface Settled {
 /** Of a batch, brackets and commas. */
 const separatorBytes = 1
 
-const keyOf = (event: OwedEvent): string => event.key ?? `\u0000${event.partition}/${event.offset}`
+const keyOf = (event: OwedEvent): string => event.key ?? `\u0000${placeKey(event)}`
 const sameHeaders = (one: OwedEvent, other: OwedEvent): boolean => {
   const names = Object.keys(one.headers)
   return names.length === Object.keys(other.headers).length && names.every((name) => one.headers[name] === other.headers[name])
 }
-const nameOf = ({ partition, offset }: OwedEvent): string => `${partition}/${offset}`
 
 /** Events of one key, or a single one where no order is kept: only the first may be sent, or several from it on in one batch. */
 interface Line {
@@ -95,7 +95,7 @@ export class PushQueue {
   add(event: OwedEvent): void {
     this.#size++
     this.#bytes += event.body.length
-    const key = this.#options.isOrdered ? keyOf(event) : nameOf(event)
+    const key = this.#options.isOrdered ? keyOf(event) : placeKey(event)
     const line = this.#lines.get(key)
     if (line) {
       line.events.push(event)
@@ -133,7 +133,7 @@ export class PushQueue {
       const [first] = events
       if (!first) return true
       if (!limits || events.length >= limits.eventsMax || bytes + separatorBytes + event.body.length > limits.bytesMax) return false
-      return !this.#alone.has(nameOf(first)) && !this.#alone.has(nameOf(event)) && sameHeaders(first, event)
+      return !this.#alone.has(placeKey(first)) && !this.#alone.has(placeKey(event)) && sameHeaders(first, event)
     }
     for (let line = this.#ready.first; line && fits(line.events[0] as OwedEvent); line = this.#ready.first) {
       this.#ready.take()
@@ -156,7 +156,7 @@ export class PushQueue {
     this.#underWay.delete(batch)
     if (verdict.fate === 'delivered') {
       this.#isProbing = false
-      for (const event of batch.events) this.#alone.delete(nameOf(event))
+      for (const event of batch.events) this.#alone.delete(placeKey(event))
       for (const line of lines) this.#shorten(line, batch)
       return { delivered: batch.events, again: [], givenUp: [] }
     }
@@ -191,7 +191,7 @@ export class PushQueue {
           const waits = { ...tried, retryAt: outcome.retryAt }
           again.push(waits)
           kept.push(waits)
-          if (isOneToBlame) this.#alone.add(nameOf(event))
+          if (isOneToBlame) this.#alone.add(placeKey(event))
         }
       }
       line.events.length = 0
@@ -224,7 +224,7 @@ export class PushQueue {
   #drop(event: OwedEvent): void {
     this.#size--
     this.#bytes -= event.body.length
-    this.#alone.delete(nameOf(event))
+    this.#alone.delete(placeKey(event))
   }
 
   #requeue(line: Line): void {

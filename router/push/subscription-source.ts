@@ -3,7 +3,7 @@ import { jsonEvent } from '../../events/cloud-event.ts'
 import type { CompiledHeaders } from '../../events/delivery-headers.ts'
 import type { DeliveryResult } from '../../events/delivery-result.ts'
 import type { DeadLetterReason } from '../../events/retry-schedule.ts'
-import type { EventPlace, LedgerChange, Unsettled } from '../subscriptions/ledger.ts'
+import { type EventPlace, type LedgerChange, placeKey, type Unsettled } from '../subscriptions/ledger.ts'
 import { type ReadEvent, type Subscription, SubscriptionClosed } from '../subscriptions/subscription.ts'
 import type { OwedEvent } from './owed-event.ts'
 import type { PushSource } from './pusher.ts'
@@ -17,7 +17,6 @@ export interface SubscriptionSourceOptions {
 
 /** Events that were tried before this owner came are read again so many at a time. */
 const earlierMax = 64
-const placeKey = ({ partition, offset }: EventPlace): string => `${partition}/${offset}`
 const byPlace = (a: EventPlace, b: EventPlace): number => a.partition - b.partition || a.offset - b.offset
 
 export class SubscriptionSource implements PushSource {

@@ -3,7 +3,8 @@
  * reads events reads these, an event subscription on them included. A header tells where the event came from.
  */
 import type { Appender, Log } from '../../log/log.ts'
-import type { DeadLetterSink, DeadLetterSource } from '../push/dead-letter-writer.ts'
+import type { DeadLetterSink } from '../push/dead-letter-writer.ts'
+import type { EventPlace } from './ledger.ts'
 
 export interface DeadLetterTopicOptions {
   readonly log: Pick<Log, 'partitions' | 'offsetsAt' | 'endOffsets' | 'read'>
@@ -18,7 +19,7 @@ export interface DeadLetterTopicOptions {
 interface DeadLetterDocument {
   readonly event: object
   readonly deadletterProperties: object
-  readonly source?: DeadLetterSource
+  readonly source?: EventPlace
 }
 
 const structured = { name: 'content-type', value: Buffer.from('application/cloudevents+json; charset=utf-8') }
@@ -58,10 +59,7 @@ export function deadLetterTopic({ log, appender, topic, of, now }: DeadLetterTop
   }
 }
 
-function sourceIn(
-  headers: readonly { readonly name: string; readonly value: Buffer | null }[],
-  of: DeadLetterTopicOptions['of'],
-): DeadLetterSource | undefined {
+function sourceIn(headers: readonly { readonly name: string; readonly value: Buffer | null }[], of: DeadLetterTopicOptions['of']): EventPlace | undefined {
   const text = headers.find(({ name }) => name === sourceHeader)?.value?.toString()
   try {
     const { topic, subscription, partition, offset } = JSON.parse(text ?? '') as Readonly<Record<string, unknown>>

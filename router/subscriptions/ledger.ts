@@ -12,6 +12,9 @@ export interface EventPlace {
   readonly offset: number
 }
 
+/** Tells it from every other one of the topic. */
+export const placeKey = ({ partition, offset }: EventPlace): string => `${partition}/${offset}`
+
 /** As its record has it, and where it stands. */
 export interface Unsettled extends EventPlace, Omit<UnsettledEvent, 'id'> {}
 

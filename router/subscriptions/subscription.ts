@@ -13,7 +13,7 @@ import { parseDuration } from '../../log/duration.ts'
 import { type LogRecord, OffsetOutOfRange } from '../../log/log.ts'
 import { deliveryPolicyOf, type EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
 import type { WrittenDeadLetters } from '../push/dead-letter-writer.ts'
-import type { EventPlace, Ledger, LedgerChange, Unsettled } from './ledger.ts'
+import { type EventPlace, type Ledger, type LedgerChange, placeKey, type Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
 import type { EventReader } from './topic-reader.ts'
 
@@ -100,7 +100,6 @@ const givingUpMax = 64
 const readAgainMs = 1_000
 const overAgainMs = 100
 const rejected = 'Rejected'
-const placeKey = ({ partition, offset }: EventPlace): string => `${partition}/${offset}`
 
 export class Subscription {
   readonly topic: string
