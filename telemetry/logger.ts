@@ -43,8 +43,9 @@ export function createLogger(options: LoggerOptions): Logger {
     timer = null
     isTelling = true
     for (const { kind, more } of repeats.due()) {
-      const [level = 'info', ...text] = kind.split(' ')
-      logger[level as Level]({ more }, text.length > 0 ? text.join(' ') : 'lines of other kinds')
+      const [level = '', ...text] = kind.split(' ')
+      if (level in pino.levels.values) logger[level as Level]({ more }, text.join(' '))
+      else logger.warn({ more }, 'lines of other kinds')
     }
     isTelling = false
   }

@@ -73,6 +73,15 @@ test('LOG_LINES_PER_SECOND_MAX: more lines of a kind in a second are counted, an
   expect(lines()[3]).toMatchObject({ level: 40, msg: 'again', more: 8 })
 })
 
+test('LOG_LINES_PER_SECOND_MAX: lines of too many kinds are counted together, and the count is told', async () => {
+  const { logger: log, lines } = logger({ LOG_LINES_PER_SECOND_MAX: 1 }, { now: () => 5_000 })
+  for (let i = 0; i < 1_010; i++) log.error(`kind ${i}`)
+  expect(linesWithheld(log)).toBe(9)
+  const written = lines().length
+  while (lines().length === written) await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(lines().slice(written)).toMatchObject([{ level: 40, msg: 'lines of other kinds', more: 9 }])
+})
+
 test('the next second has lines of its own, and what the one before withheld is told once', () => {
   const repeats = new Repeats(1)
   expect([repeats.take('a', 0), repeats.take('a', 1), repeats.take('a', 999)]).toEqual([true, false, false])
