@@ -18,11 +18,3 @@ export const tokenSettings = {
 export function defaultAudiences(hostNames: readonly string[], tokenAudiences: readonly string[]): readonly string[] {
   return hostNames.length > 0 ? hostNames : tokenAudiences
 }
-
-/** TOKEN_AUDIENCES, one by one. */
-export function readTokenAudiences(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
-}

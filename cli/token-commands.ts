@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { defaultAudiences, readTokenAudiences, tokenSettings } from '../access/token-settings.ts'
+import { defaultAudiences, tokenSettings } from '../access/token-settings.ts'
 import { readClientAuthentication } from '../model/client-authentication.ts'
-import { readSettings } from '../settings/setting.ts'
+import { listed, readSettings } from '../settings/setting.ts'
 import type { Json } from './api-client.ts'
 import { Failure } from './failure.ts'
 import { readText } from './input.ts'
@@ -42,7 +42,7 @@ export function addTokenCommands(program: Command): void {
       )
       const report = await examineToken(text, {
         authentication: readClientAuthentication((configuration?.clientAuthentication ?? {}) as Json),
-        tokenAudiences: audience ?? defaultAudiences(hostNames, readTokenAudiences(TOKEN_AUDIENCES)),
+        tokenAudiences: audience ?? defaultAudiences(hostNames, listed(TOKEN_AUDIENCES)),
         leewayMs: TOKEN_LEEWAY,
         now: Date.now(),
         fetchJson,

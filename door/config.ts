@@ -1,4 +1,4 @@
-import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
+import { listed, readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 
 /** Everything the front door can be told. All but the addresses has a default that works. */
 export const settings = {
@@ -159,15 +159,8 @@ export interface DoorConfig {
   readonly canaries: readonly CanaryAddress[]
 }
 
-function entries(text: string): string[] {
-  return text
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '')
-}
-
 function parseUpstreams(variable: string, kind: string, text: string): Upstream[] {
-  return entries(text).map((entry, index) => {
+  return listed(text).map((entry, index) => {
     const named = /^([A-Za-z0-9._-]+)=(.*)$/.exec(entry)
     const address = named?.[2] ?? entry
     const url = URL.canParse(address) ? new URL(address) : null
@@ -179,7 +172,7 @@ function parseUpstreams(variable: string, kind: string, text: string): Upstream[
 }
 
 function parseCanaries(variable: string, text: string): CanaryAddress[] {
-  return entries(text).map((entry) => {
+  return listed(text).map((entry) => {
     const parts = /^([A-Za-z0-9._-]+)=(?:\[([0-9A-Fa-f:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(entry)
     const [, gateway, ipv6, name, digits] = parts ?? []
     const host = ipv6 ?? name

@@ -1,4 +1,4 @@
-import { readTokenAudiences, tokenSettings } from '../access/token-settings.ts'
+import { tokenSettings } from '../access/token-settings.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
 import { namespaceName } from '../model/namespaces.ts'
@@ -7,7 +7,7 @@ import { retainedSettings } from '../model/retained-settings.ts'
 import { sessionsPerName } from '../model/session-quota.ts'
 import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
 import { outgoingSettings, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
-import { readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
+import { listed, readSettings, SettingError, type Settings, type Values } from '../settings/setting.ts'
 import { rateSettings } from './rates.ts'
 import { admissionSettings } from './settings/admission-settings.ts'
 import { authenticationSettings } from './settings/authentication-settings.ts'
@@ -88,13 +88,6 @@ export interface GatewayConfig extends Limits {
   readonly tokenAudiences: readonly string[]
 }
 
-/** A setting that lists texts, separated by commas. */
-const listed = (text: string): readonly string[] =>
-  text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
-
 function port(variable: keyof GatewaySettings, text: string): number | null {
   if (text.toLowerCase() === 'off') return null
   const value = Number(text)
@@ -159,7 +152,7 @@ export function readGatewayConfig(environment: Readonly<Record<string, string | 
     namespaceListeners: readNamespaceListeners(values.NAMESPACE_LISTENERS, values.LOGGERHEAD_BIND || (production ? '::' : '127.0.0.1')),
     origins: listed(values.WS_ORIGINS.toLowerCase()),
     outgoing: readOutgoingPolicy(values, production ? 'production' : 'development'),
-    tokenAudiences: readTokenAudiences(values.TOKEN_AUDIENCES),
+    tokenAudiences: listed(values.TOKEN_AUDIENCES),
     ...readProxies(values),
   }
 }

@@ -1,7 +1,7 @@
 /** Settings of every service that sends requests to the outside. */
 import { readFileSync } from 'node:fs'
 import { type AddressRange, AddressSet, parseRange } from '../model/ip-rules.ts'
-import { SettingError, type Settings, type Values } from '../settings/setting.ts'
+import { listed, SettingError, type Settings, type Values } from '../settings/setting.ts'
 import type { OutgoingPolicy } from './outgoing-policy.ts'
 
 export const outgoingSettings = {
@@ -19,12 +19,6 @@ export const outgoingSettings = {
   },
   OUTGOING_CA: { kind: 'text', default: '', about: 'PEM file with the authorities that sign those hosts’ certificates; empty: the public ones' },
 } as const satisfies Settings
-
-const listed = (text: string): readonly string[] =>
-  text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
 
 function rangeOf(text: string): AddressRange {
   const range = parseRange(text)

@@ -1,4 +1,5 @@
-/** The routers as the registry asks them: they know the sessions, and the one that owns a client's shard decides about its session. */
+/** The routers as the registry and the gateways ask them over HTTP: they know the sessions, and the one that owns a client's shard decides about its session. */
+import { listed } from '../settings/setting.ts'
 
 export interface RouterAddress {
   readonly id: string
@@ -19,16 +20,12 @@ export interface Routers {
 
 /** The addresses in ROUTER_URLS; undefined when one of them is none. */
 export function parseRouterUrls(text: string): readonly RouterAddress[] | undefined {
-  const addresses = text
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '')
-    .map((entry, index) => {
-      const named = /^([A-Za-z0-9._-]+)=(.*)$/.exec(entry)
-      const address = named?.[2] ?? entry
-      if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol)) return undefined
-      return { id: named?.[1] ?? (index === 0 ? 'router' : `router-${index + 1}`), url: new URL(address) }
-    })
+  const addresses = listed(text).map((entry, index) => {
+    const named = /^([A-Za-z0-9._-]+)=(.*)$/.exec(entry)
+    const address = named?.[2] ?? entry
+    if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol)) return undefined
+    return { id: named?.[1] ?? (index === 0 ? 'router' : `router-${index + 1}`), url: new URL(address) }
+  })
   return addresses.every((address) => address !== undefined) ? addresses : undefined
 }
 

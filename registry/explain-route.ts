@@ -4,8 +4,9 @@ import type { FastifyInstance } from 'fastify'
 import type { Credentials } from '../access/authenticate.ts'
 import { type ExplainedAction, explain } from '../access/explain.ts'
 import { explainConnect } from '../access/explain-connect.ts'
-import { defaultAudiences, readTokenAudiences } from '../access/token-settings.ts'
+import { defaultAudiences } from '../access/token-settings.ts'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
+import { listed } from '../settings/setting.ts'
 import type { ApiOptions } from './api.ts'
 import { checkRole } from './callers.ts'
 import { Problem } from './problem.ts'
@@ -104,7 +105,7 @@ export function addExplainRoute(api: FastifyInstance, { config, namespaces }: Ap
         if (asked.password !== undefined || asked.authenticationData !== undefined) checkRole(request.caller, 'operator')
         return explainConnect(registry.view, credentialsOf(asked), {
           now: Date.now(),
-          tokenAudiences: defaultAudiences(namespaces.entryOf(request.at.name).hostNames, readTokenAudiences(config.TOKEN_AUDIENCES)),
+          tokenAudiences: defaultAudiences(namespaces.entryOf(request.at.name).hostNames, listed(config.TOKEN_AUDIENCES)),
           tokenLeewayMs: config.TOKEN_LEEWAY,
           attributesBytesMax: config.CLIENT_ATTRIBUTES_MAX,
         })

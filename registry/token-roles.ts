@@ -1,6 +1,6 @@
 /** What a verified token of the OIDC issuer makes of its bearer: pure, by the settings. */
 import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
-import { SettingError } from '../settings/setting.ts'
+import { listed, SettingError } from '../settings/setting.ts'
 import type { Caller } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
 import { Problem } from './problem.ts'
@@ -20,12 +20,6 @@ export interface OidcSettings {
 
 export type Claims = Readonly<Record<string, unknown>>
 
-const list = (text: string): readonly string[] =>
-  text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
-
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 /** Whether tokens' keys may be fetched from there: HTTPS, or in development plain HTTP on this machine. */
@@ -38,7 +32,7 @@ export function isTrustedUrl(text: string, isDevelopment: boolean): boolean {
 
 function readRoles(text: string): OidcSettings['roles'] {
   const roles: Record<ApiKeyRole, string[]> = { reader: [], operator: [], owner: [] }
-  for (const entry of list(text)) {
+  for (const entry of listed(text)) {
     const at = entry.indexOf('=')
     const role = apiKeyRoles.find((known) => known === entry.slice(0, at))
     const value = entry.slice(at + 1).trim()
@@ -60,7 +54,7 @@ export function readOidcSettings(config: RegistryConfig): OidcSettings | undefin
       `“${issuer}” is not an https address such as https://login.example/realm${isDevelopment ? ', or http on loopback' : ''}`,
     )
   }
-  const audiences = list(audience)
+  const audiences = listed(audience)
   // A token that was made for somebody else must not open this door.
   if (audiences.length === 0) throw new SettingError('OIDC_AUDIENCE', 'is needed with OIDC_ISSUER: the audience that tokens for this API have')
   const claim = roleClaim.startsWith('http') ? [roleClaim] : roleClaim.split('.')

@@ -80,3 +80,11 @@ export function readSettings<S extends Settings>(settings: S, environment: Reado
   }
   return values as Values<S>
 }
+
+/** The texts of a setting that lists several, separated by commas. */
+export function listed(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+}

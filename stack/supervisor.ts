@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { type DevelopmentCertificates, makeDevelopmentCertificates } from '../access/certificates.ts'
+import { listed } from '../settings/setting.ts'
 import { publicPorts, type StackConfig } from './config.ts'
 import { DataFolder } from './data-folder.ts'
 import { DiskWatch } from './disk.ts'
@@ -216,10 +217,7 @@ export class Supervisor {
     const deadline = performance.now() + 10_000
     for (;;) {
       const reasons: string[] = []
-      for (const broker of brokers
-        .split(',')
-        .map((text) => text.trim())
-        .filter(Boolean)) {
+      for (const broker of listed(brokers)) {
         const colon = broker.lastIndexOf(':')
         const reason = await ask(broker.slice(0, colon).replace(/^\[|\]$/g, ''), Number(broker.slice(colon + 1)), 3_000)
         if (reason === undefined) return

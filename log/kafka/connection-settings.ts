@@ -1,6 +1,6 @@
 /** How a service reaches Kafka, from the environment; every service shares this table. */
 import { readFileSync } from 'node:fs'
-import { SettingError, type Settings, type Values } from '../../settings/setting.ts'
+import { listed, SettingError, type Settings, type Values } from '../../settings/setting.ts'
 
 export const kafkaSettings = {
   KAFKA_BROKERS: { kind: 'text', default: '127.0.0.1:9092', about: 'Brokers to begin with, host:port, separated by commas.' },
@@ -52,11 +52,8 @@ function readText(variable: string, file: string): string {
   }
 }
 
-function parseBrokers(text: string): string[] {
-  const brokers = text
-    .split(',')
-    .map((broker) => broker.trim())
-    .filter((broker) => broker !== '')
+function parseBrokers(text: string): readonly string[] {
+  const brokers = listed(text)
   for (const broker of brokers) {
     const port = Number(/^(?:[^\s:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})$/.exec(broker)?.[1])
     if (!(port >= 1 && port <= 65_535)) throw new SettingError('KAFKA_BROKERS', `“${broker}” is not host:port`)
