@@ -26,6 +26,7 @@ class Link {
   readonly #to: number
   readonly #sockets = new Set<net.Socket>()
   #server: net.Server | undefined
+  #isClosed = false
   port = 0
 
   constructor(to: number) {
@@ -34,6 +35,7 @@ class Link {
 
   /** Opens it, or restores it: its port stays the same. */
   async open(): Promise<void> {
+    if (this.#isClosed) throw new Error('the link is closed')
     const server = net.createServer((socket) => this.#carry(socket))
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -49,6 +51,12 @@ class Link {
     const closed = new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())))
     for (const socket of this.#sockets) socket.destroy()
     await closed
+  }
+
+  /** For good. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.cut()
   }
 
   #carry(socket: net.Socket): void {
@@ -75,14 +83,16 @@ class Edge {
   readonly #folder = mkdtempSync(join(tmpdir(), 'loggerhead-edge-'))
   #program: Program | undefined
   #port = 0
+  #isRemoved = false
 
   private constructor(name: string, link: Link) {
     this.name = name
     this.link = link
   }
 
-  static async start(version: (typeof versions)[number]): Promise<Edge> {
+  static async start(version: (typeof versions)[number]): Promise<void> {
     const edge = new Edge(`edge-${version}`, new Link(stack.ports.mqtts))
+    edges.set(version, edge)
     const pair = await registerClient(stack, authority, edge.name, { type: 'edge' })
     await edge.link.open()
     edge.#port = await freePort()
@@ -103,7 +113,6 @@ class Edge {
     // Started by root, mosquitto would go on as a user who may not read the keys.
     writeFileSync(join(edge.#folder, 'mosquitto.conf'), `${configuration}\nuser ${userInfo().username}\n`)
     await edge.run()
-    return edge
   }
 
   get url(): string {
@@ -111,6 +120,7 @@ class Edge {
   }
 
   async run(): Promise<void> {
+    if (this.#isRemoved) throw new Error(`${this.name} is removed`)
     this.#program = new Program(onPath('mosquitto') ?? 'mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], { deadlineMs: 300_000 })
     await listening({ host: '127.0.0.1', port: this.#port }, 10_000)
   }
@@ -120,9 +130,12 @@ class Edge {
     await this.#program?.ended
   }
 
+  /** For good: a mosquitto that ends on no other signal goes too, and a test whose time was over starts none again. */
   async remove(): Promise<void> {
-    await this.stop()
-    await this.link.cut()
+    this.#isRemoved = true
+    this.#program?.kill('SIGKILL')
+    await this.#program?.ended
+    await this.link.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
@@ -141,7 +154,7 @@ beforeAll(async () => {
   await put(stack, 'topicSpaces/edges', { topicTemplates: ['sites/${client.authenticationName}/#', 'shared/#'] })
   await allow(stack, 'edges-publish', 'edges', 'edges', 'Publisher')
   await allow(stack, 'edges-subscribe', 'edges', 'edges', 'Subscriber')
-  for (const version of versions) edges.set(version, await Edge.start(version))
+  for (const version of versions) await Edge.start(version)
 }, 120_000)
 
 afterAll(async () => {
