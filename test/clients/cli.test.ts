@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { type Stack, startStack } from '../support/stack.ts'
+import { type Stack, startStack, until } from '../support/stack.ts'
 import { JsClient } from './mqttjs.ts'
 
 const project = dirname(dirname(import.meta.dirname))
@@ -134,7 +134,7 @@ describe('the command loggerhead', () => {
       (JSON.parse(await ok('--json', 'sessions', 'list', '--connected')) as { properties: { subscriptions: { filter: string }[] } }[]).some(({ properties }) =>
         properties.subscriptions.some(({ filter }) => filter === 'cli/#'),
       )
-    for (const deadline = Date.now() + 20_000; !(await listed()) && Date.now() < deadline; );
+    await until('it has subscribed', 20_000, listed)
     await ok('pub', '-t', 'cli/a', '-m', 'one')
     await execute(process.execPath, [join(project, 'cli/main.ts'), 'pub', '-t', 'cli/b'], 'from standard input')
     const { code, out } = await sub
