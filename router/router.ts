@@ -582,12 +582,11 @@ export class Router {
     } catch (error) {
       // A shard that is ours and not served would wait for ever.
       if (!(error instanceof FencedError)) this.#fail(error as Error)
-      else {
-        logger.warn({ shard }, 'another router took the shard meanwhile')
-        this.#retake(shard)
-      }
+      else logger.warn({ shard }, 'another router took the shard meanwhile')
     } finally {
       this.#taking.delete(shard)
+      // Whoever wanted to take it meanwhile left that to this one.
+      if (!this.#isClosing && this.#assigned.has(shard) && !this.#owned.has(shard)) this.#retake(shard)
     }
   }
 

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { MemoryLog } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { encodeRecord } from '../../../schemas/codec.ts'
 import type { SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
 
@@ -409,6 +411,37 @@ describe('another router', () => {
         expect(ofTopic).toEqual([...ofTopic].sort((a, b) => a - b))
       }
     }
+    expect(router.failures).toEqual([])
+  })
+
+  test('takes a shard again that another one took while its event subscriptions were still being read', async () => {
+    const { router } = await given()
+    const { log } = router
+    const appender = await new MemoryLog(world.store).appender()
+    const owned = (): readonly number[] =>
+      (router.router.status() as { readonly shards: readonly { readonly shard: number }[] }).shards.map(({ shard }) => shard)
+    /** As one does that is late with what the group had given it before. */
+    const takeAway = async (): Promise<void> => {
+      const value = encodeRecord('ShardOwned', { shard: 0, router: 'late', at: world.now() })
+      await appender.write({ topic: world.topics.inbox, partition: 0, key: null, value, timestamp: world.now() })
+      await world.until(() => !owned().includes(0), 'it hears that the shard is not its own')
+    }
+    const isReleased = Promise.withResolvers<void>()
+    const endOffsets = log.endOffsets.bind(log)
+    let isHeld = false
+    log.endOffsets = async (topic) => {
+      if (topic === world.topics.registry && owned().includes(0)) {
+        isHeld = true
+        await isReleased.promise
+      }
+      return endOffsets(topic)
+    }
+    await takeAway()
+    await world.until(() => isHeld, 'it takes the shard again')
+    await takeAway()
+    await world.pass(3_000)
+    isReleased.resolve()
+    await world.until(() => owned().includes(0), 'the shard is served again')
     expect(router.failures).toEqual([])
   })
 })
