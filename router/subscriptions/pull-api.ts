@@ -19,7 +19,8 @@ import {
   receiveAnswer,
   settledAnswer,
 } from './pull-request.ts'
-import { type Subscription, SubscriptionClosed } from './subscription.ts'
+import type { Subscription } from './subscription.ts'
+import { SubscriptionClosed } from './subscription-closed.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 export interface PullApiOptions {

@@ -1,7 +1,6 @@
 /**
- * One event subscription in the hands of its owner: reads its topic ahead by position, filters, gives events out, and settles
- * them. Nothing is given out or answered before the ledger's change is in the log, so that whoever takes over after a crash
- * knows every lock and every count.
+ * One event subscription in the hands of its owner: gives out what it has read ahead, and settles it. Nothing is given out or
+ * answered before the ledger's change is in the log, so that whoever takes over after a crash knows every lock and every count.
  */
 import { type CloudEvent, jsonEvent } from '../../events/cloud-event.ts'
 import { deadLetter } from '../../events/dead-letter.ts'
@@ -10,21 +9,13 @@ import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
 import { filteredEvent } from '../../events/received-event.ts'
 import { DeadLetterReason, whyGivenUp } from '../../events/retry-schedule.ts'
 import { parseDuration } from '../../log/duration.ts'
-import { type LogRecord, OffsetOutOfRange } from '../../log/log.ts'
 import { deliveryPolicyOf, type EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
 import type { WrittenDeadLetters } from '../push/dead-letter-writer.ts'
 import { type EventPlace, type Ledger, type LedgerChange, placeKey, type Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
+import { ReadAhead, type ReadEvent } from './read-ahead.ts'
+import { SubscriptionClosed } from './subscription-closed.ts'
 import type { EventReader } from './topic-reader.ts'
-
-/** An event read and wanted. */
-export interface ReadEvent extends EventPlace {
-  readonly key: Buffer | null
-  readonly event: CloudEvent
-  readonly publishedAt: number
-  /** As it counts against limits. */
-  readonly bytes: number
-}
 
 /** An event in a receiver's hands. */
 export interface ReceivedEvent {
@@ -86,18 +77,8 @@ export interface SubscriptionOptions {
   onTrouble(error: Error): void
 }
 
-/** The subscription is over, or another router has it now. */
-export class SubscriptionClosed extends Error {
-  constructor() {
-    super('the subscription is over here')
-    this.name = 'SubscriptionClosed'
-  }
-}
-
-const aheadEventsMax = 1_000
 /** Dead letters on their way: their payloads are in memory. */
 const givingUpMax = 64
-const readAgainMs = 1_000
 const overAgainMs = 100
 const rejected = 'Rejected'
 
@@ -109,23 +90,13 @@ export class Subscription {
   #properties: EventSubscriptionProperties
   #wants: CompiledFilters
   #policy: { readonly maxDeliveryCount: number; readonly timeToLiveMs: number; readonly lockMs: number; readonly expiresAt: number }
-  /** Wanted events that were not given out, in the order of their partitions. */
-  #ahead: ReadEvent[] = []
-  #aheadBytes = 0
-  /** The next offset to read, by partition. */
-  readonly #readTo = new Map<number, number>()
+  readonly #ahead: ReadAhead
   readonly #givingUp = new Set<string>()
   readonly #waiting = new Set<() => void>()
-  readonly #unwatch: () => void
-  /** Another one since what is read now was begun: it is read again. */
-  #reading: object = {}
-  #isFilling = false
-  #hasNews = false
-  #retry: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(options: SubscriptionOptions) {
-    const { topic, name, properties, ledger, reader } = options
+    const { topic, name, properties, ledger, reader, limits, counters, write, onTrouble } = options
     this.#options = options
     this.topic = topic
     this.name = name
@@ -133,8 +104,18 @@ export class Subscription {
     this.#properties = properties
     this.#wants = compileFilters(properties.filtersConfiguration)
     this.#policy = policyOf(properties)
-    this.#unwatch = reader.onNews(() => this.#fill())
-    this.#fill()
+    this.#ahead = new ReadAhead({
+      ledger,
+      reader,
+      bytesMax: limits.aheadBytesMax,
+      lost: (reason, count) => counters.lost(reason, count),
+      wants: (event) => this.#wants(filteredEvent(event)),
+      isExpired: () => this.isExpired,
+      write,
+      onFound: () => this.#wake(),
+      onTrouble,
+    })
+    this.#ahead.fill()
   }
 
   get properties(): EventSubscriptionProperties {
@@ -159,8 +140,8 @@ export class Subscription {
     this.#policy = policyOf(properties)
     // What a pusher had and did not deliver is there to be received.
     if (wasPushed && properties.deliveryConfiguration.deliveryMode === 'Queue') this.ledger.unhold(this.#options.now())
-    this.#forgetAhead()
-    this.#fill()
+    this.#ahead.forget()
+    this.#ahead.fill()
     this.#wake()
   }
 
@@ -212,18 +193,17 @@ export class Subscription {
     if (this.#isClosed) return
     // A pusher looks at counts and ages itself, right before an attempt (PU-07).
     if (this.#properties.deliveryConfiguration.deliveryMode === 'Queue') this.#giveUpDue()
-    this.#passRead()
+    this.#ahead.passRead()
     const positions = this.ledger.positions()
     if (positions.length > 0) this.#writeLater(positions)
-    this.#fill()
+    this.#ahead.fill()
     if (this.ledger.nextDueAt() <= this.#options.now()) this.#wake()
   }
 
   /** Whoever waits is told that the subscription is over here. */
   close(): void {
     this.#isClosed = true
-    this.#unwatch()
-    clearTimeout(this.#retry)
+    this.#ahead.close()
     this.#options.deadLetters?.close()
     this.#wake()
   }
@@ -234,28 +214,28 @@ export class Subscription {
     if (this.#properties.deliveryConfiguration.deliveryMode !== 'Push') return held
     let bytes = 0
     while (held.length < eventsMax && this.#hasRoom()) {
-      const [next] = this.#ahead
+      const next = this.#ahead.first
       if (!next || (held.length > 0 && bytes + next.bytes > bytesMax)) break
-      this.#takeAhead()
+      this.#ahead.take()
       this.ledger.hold(next, next.publishedAt)
       bytes += next.bytes
       held.push(next)
     }
-    this.#passRead()
-    this.#fill()
+    this.#ahead.passRead()
+    this.#ahead.fill()
     return held
   }
 
   /** An event that was given out before, read again; undefined when the log does not hold it any more: then it is settled. */
   async again(place: EventPlace): Promise<ReadEvent | undefined> {
-    const read = await this.#readAgain(place)
+    const read = await this.#ahead.again(place)
     if (!read) this.#settled(place, () => this.#options.counters.lost('gone', 1))
     return read
   }
 
   /** Notes changes of the ledger that nobody waits for. */
   note(changes: readonly (LedgerChange | undefined)[]): void {
-    this.#passRead()
+    this.#ahead.passRead()
     const all = [...changes.filter((change) => change !== undefined), ...this.ledger.positions()]
     if (all.length > 0) this.#writeLater(all)
     this.#wake()
@@ -295,9 +275,9 @@ export class Subscription {
   async rewind(positions: ReadonlyMap<number, number>): Promise<void> {
     if (this.#isClosed) throw new SubscriptionClosed()
     const changes = [...positions].flatMap(([partition, position]) => this.ledger.rewind(partition, position))
-    this.#forgetAhead()
+    this.#ahead.forget()
     await this.#options.write(changes)
-    this.#fill()
+    this.#ahead.fill()
   }
 
   /**
@@ -317,7 +297,7 @@ export class Subscription {
         // Whoever may write there may have written anything.
         if (!this.#hasPartition(place.partition) || place.offset < 0) gone++
         else if (this.ledger.get(place)) continue
-        else if (!(await this.#readAgain(place))) gone++
+        else if (!(await this.#ahead.again(place))) gone++
         else changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
       }
       await write(changes)
@@ -372,7 +352,7 @@ export class Subscription {
       if (!this.#givingUp.has(placeKey(event)) && !this.#isOver(event, at)) lockOne(event, event.publishedAt)
     }
     while (taken.length < eventsMax && this.#ahead.length > 0 && this.#hasRoom()) {
-      const read = this.#takeAhead()
+      const read = this.#ahead.take()
       const { publishedAt } = read
       // It waits until there is room for another dead letter.
       const isOver = this.#whyGivenUp({ publishedAt, deliveryCount: 0 }, at) !== undefined
@@ -380,8 +360,8 @@ export class Subscription {
       else lockOne(read, publishedAt, read)
     }
     if (changes.length === 0) return []
-    this.#passRead()
-    this.#fill()
+    this.#ahead.passRead()
+    this.#ahead.fill()
     const [reads] = await Promise.all([
       Promise.all(taken.map(({ place, read }) => read ?? this.again(place))),
       this.#options.write([...changes, ...this.ledger.positions()]),
@@ -426,7 +406,7 @@ export class Subscription {
     if (changes.length > 0) await write(changes)
     this.#giveUpDue()
     this.#wake()
-    this.#fill()
+    this.#ahead.fill()
     return { succeeded, failed }
   }
 
@@ -440,12 +420,13 @@ export class Subscription {
       const reason = this.#isOver(event, at)
       if (reason) void this.#giveUpUnsettled(event, reason)
     }
-    while (this.#ahead.length > 0 && this.#givingUp.size < givingUpMax && this.ledger.size < this.#options.limits.unsettledMax) {
-      const [next] = this.#ahead as [ReadEvent]
+    while (this.#givingUp.size < givingUpMax && this.ledger.size < this.#options.limits.unsettledMax) {
+      const next = this.#ahead.first
+      if (!next) return
       const state = { deliveryCount: 0, lastResult: null, lastAttemptAt: null }
       const reason = this.#whyGivenUp({ publishedAt: next.publishedAt, deliveryCount: 0 }, at)
       if (!reason) return
-      this.#takeAhead()
+      this.#ahead.take()
       this.ledger.hold(next, next.publishedAt)
       void this.giveUp(next, state, reason)
     }
@@ -478,19 +459,6 @@ export class Subscription {
     this.note([this.ledger.settle(place)])
   }
 
-  #takeAhead(): ReadEvent {
-    const read = this.#ahead.shift() as ReadEvent
-    this.#aheadBytes -= read.bytes
-    this.ledger.pass(read.partition, read.offset + 1)
-    return read
-  }
-
-  /** Over what was read and not wanted. */
-  #passRead(): void {
-    const withAhead = new Set(this.#ahead.map(({ partition }) => partition))
-    for (const [partition, to] of this.#readTo) if (!withAhead.has(partition)) this.ledger.pass(partition, to)
-  }
-
   #wake(): void {
     for (const waiting of [...this.#waiting]) waiting()
   }
@@ -498,124 +466,6 @@ export class Subscription {
   #writeLater(changes: readonly LedgerChange[]): void {
     // What refuses it takes the shard away from this router; the next owner goes on from what the log holds.
     this.#options.write(changes).catch(() => {})
-  }
-
-  #fill(): void {
-    this.#hasNews = true
-    if (this.#isFilling || this.#isClosed) return
-    this.#isFilling = true
-    void this.#fillUp().finally(() => {
-      this.#isFilling = false
-    })
-  }
-
-  async #fillUp(): Promise<void> {
-    while (this.#hasNews && !this.#isClosed) {
-      this.#hasNews = false
-      for (const [partition, end] of this.#options.reader.ends) {
-        try {
-          if (await this.#readSome(partition, end)) this.#hasNews = true
-        } catch (error) {
-          if (this.#isClosed) return
-          this.#options.onTrouble(error as Error)
-          this.#retry = setTimeout(() => this.#fill(), readAgainMs)
-          return
-        }
-      }
-    }
-  }
-
-  /** Reads one stretch of a partition; true when there is more. */
-  async #readSome(partition: number, end: number): Promise<boolean> {
-    const { reader, limits, counters } = this.#options
-    const from = this.#readTo.get(partition) ?? this.ledger.position(partition)
-    // Beyond the end either the end is an old one, or the topic is a new one.
-    if (from === end || this.#aheadBytes >= limits.aheadBytesMax || this.#ahead.length >= aheadEventsMax || this.isExpired) return false
-    const reading = this.#reading
-    let next: number
-    let found: ReadEvent[] = []
-    try {
-      const stretch = await reader.read(partition, from)
-      next = stretch.nextOffset
-      for (const record of stretch.records) {
-        if (record.offset < from) continue
-        const read = this.#readEvent(record)
-        if (!read) counters.lost('unreadable', 1)
-        else if (!this.ledger.isPast(read) && this.#wants(filteredEvent(read.event))) found.push(read)
-        if (this.#aheadBytes + found.reduce((sum, { bytes }) => sum + bytes, 0) < limits.aheadBytesMax) continue
-        next = record.offset + 1
-        break
-      }
-    } catch (error) {
-      if (!(error instanceof OffsetOutOfRange)) throw error
-      found = []
-      next = (await reader.startOffsets()).get(partition) ?? 0
-      if (next === from) return false
-      if (next < from) return this.#readAnewFrom(partition, next, reading)
-      counters.lost('gone', next - from)
-    }
-    // The resource may have changed meanwhile: then it is read again.
-    if (this.#isClosed || reading !== this.#reading) return true
-    this.#readTo.set(partition, next)
-    this.#ahead.push(...found)
-    for (const { bytes } of found) this.#aheadBytes += bytes
-    this.#passRead()
-    if (found.length > 0) this.#wake()
-    return next < end && next > from
-  }
-
-  /** Behind its end it is another Kafka topic under this name: what the former one had is gone, and this one is read from its beginning. */
-  async #readAnewFrom(partition: number, start: number, reading: object): Promise<boolean> {
-    if (this.#isClosed || reading !== this.#reading) return true
-    const owed = this.ledger.all().filter((event) => event.partition === partition).length
-    const changes = this.ledger.rewind(partition, start)
-    this.#forgetAhead()
-    // How many were not read yet nobody knows.
-    this.#options.counters.lost('gone', Math.max(1, owed))
-    await this.#options.write(changes)
-    return true
-  }
-
-  /** What was read and not given out is read again. */
-  #forgetAhead(): void {
-    this.#ahead = []
-    this.#aheadBytes = 0
-    this.#readTo.clear()
-    this.#reading = {}
-  }
-
-  #readEvent(record: LogRecord): ReadEvent | undefined {
-    const { partition, offset, timestamp, key, value, headers } = record
-    // Copies: the fetched batch is far larger than what is kept of it.
-    const copy = value === null ? null : Buffer.from(value)
-    const received = this.#eventOf({ ...record, value: copy })
-    if (!received) return undefined
-    const bytes = (copy?.length ?? 0) + headers.reduce((sum, header) => sum + header.name.length + (header.value?.length ?? 0), 0) + 200
-    return { partition, offset, key: key && Buffer.from(key), event: received, publishedAt: timestamp, bytes }
-  }
-
-  /** Undefined for what is none. Whatever one record does to its reading: those behind it are read. */
-  #eventOf(record: LogRecord): CloudEvent | undefined {
-    try {
-      const received = this.#options.reader.eventOf(record)
-      return 'event' in received ? received.event : undefined
-    } catch {
-      return undefined
-    }
-  }
-
-  async #readAgain({ partition, offset }: EventPlace): Promise<ReadEvent | undefined> {
-    for (;;) {
-      try {
-        const record = await this.#options.reader.readAgain(partition, offset)
-        return record && this.#readEvent(record)
-      } catch (error) {
-        if (error instanceof OffsetOutOfRange) return undefined
-        if (this.#isClosed) throw new SubscriptionClosed()
-        this.#options.onTrouble(error as Error)
-        await new Promise((resolve) => setTimeout(resolve, readAgainMs))
-      }
-    }
   }
 }
 
