@@ -148,12 +148,16 @@ export class ReadAhead {
     try {
       const stretch = await reader.read(partition, from)
       next = stretch.nextOffset
+      let bytes = this.#aheadBytes
       for (const record of stretch.records) {
         if (record.offset < from) continue
         const read = this.#readEvent(record)
         if (!read) lost('unreadable', 1)
-        else if (!ledger.isPast(read) && wants(read.event)) found.push(read)
-        if (this.#aheadBytes + found.reduce((sum, { bytes }) => sum + bytes, 0) < bytesMax) continue
+        else if (!ledger.isPast(read) && wants(read.event)) {
+          found.push(read)
+          bytes += read.bytes
+        }
+        if (bytes < bytesMax) continue
         next = record.offset + 1
         break
       }
