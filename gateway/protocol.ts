@@ -25,7 +25,7 @@ import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { messageExcess } from './message-limits.ts'
 import { RefusalReason } from './refusal-reason.ts'
-import { readReplayProperties, replayOf, replayProblem } from './replay-request.ts'
+import { type ReplayProperties, readReplayProperties, replayOf, replayProblem } from './replay-request.ts'
 
 /** Session expiry interval that never ends (section 3.1.2.11.2). */
 const neverExpires = 0xffff_ffff
@@ -373,18 +373,19 @@ export function farewell({ reasonCode, detail }: Ending, client: Client, limits:
 /** Filters that a reason string speaks of, at most. */
 const explainedMax = 3
 
-/** What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. */
+/** What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. `asked`: what the SUBSCRIBE asked for in user properties. */
 export function explanation(
   filters: readonly string[],
   reasonCodes: readonly number[],
   { protocolVersion, wantsProblemInformation }: Client,
+  asked: ReplayProperties = null,
 ): { readonly properties?: { readonly reasonString: string } } {
   if (protocolVersion === 4 || !wantsProblemInformation || reasonCodes.every((code) => code < 0x80)) return {}
   const problems: string[] = []
   for (const [index, code] of reasonCodes.entries()) {
     if (code < 0x80 || problems.length === explainedMax) continue
     const filter = filters[index] as string
-    problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, null) ?? `is refused: ${reasonName(code)}`}`)
+    problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, asked) ?? `is refused: ${reasonName(code)}`}`)
   }
   return { properties: { reasonString: problems.join('; ') } }
 }
@@ -488,6 +489,8 @@ export interface SubscribeDecision {
   readonly limits: readonly LimitName[]
   /** One for each filter that is refused. */
   readonly refusals: readonly RefusalReason[]
+  /** What is to be replayed of all its filters, or why it cannot be. */
+  readonly asked: ReplayProperties
 }
 
 /**
@@ -518,7 +521,7 @@ export function receiveSubscribe(
   }
   if (userProperties && limits.rules.userPropertiesOnPublishOnly) {
     const refused = packet.filters.map(() => ReasonCode.ImplementationSpecificError)
-    return { reasonCodes: refused, judgements: refused, granted, limits: reached, refusals: refused.map(() => RefusalReason.filterUserProperties) }
+    return { reasonCodes: refused, judgements: refused, granted, limits: reached, refusals: refused.map(() => RefusalReason.filterUserProperties), asked: null }
   }
   const asked = protocolVersion === 5 ? readReplayProperties(userProperties ?? [], now) : null
   const judge = (filter: string, index: number): number => {
@@ -564,7 +567,7 @@ export function receiveSubscribe(
       replay: replayOf(request.filter, asked, now),
     })
   }
-  return { reasonCodes, judgements, granted, limits: reached, refusals }
+  return { reasonCodes, judgements, granted, limits: reached, refusals, asked }
 }
 
 /** A reason code per filter, and the filters that may exist and go into the log. */

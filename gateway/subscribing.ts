@@ -10,6 +10,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
 import { RefusalReason } from './refusal-reason.ts'
+import type { ReplayProperties } from './replay-request.ts'
 import { SessionFilters } from './session-filters.ts'
 
 /** What subscribing needs of the gateway. */
@@ -85,10 +86,10 @@ export class Subscribing {
     for (const reason of decision.refusals) host.metrics.refused(reason)
     for (const limit of decision.limits) host.metrics.reached(limit)
     const filters = packet.filters.map(({ filter }) => filter)
-    const { granted, reasonCodes, judgements } = decision
+    const { granted, reasonCodes, judgements, asked: replay } = decision
     const answer = (isInLog: boolean): void => {
       host.metrics.operations.filters(this.#client.protocol, OperationType.Subscribe, judgements, isInLog)
-      this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes))
+      this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes), replay)
     }
     if (granted.length === 0) {
       answer(true)
@@ -206,7 +207,7 @@ export class Subscribing {
     return isAllowed
   }
 
-  #answer(type: 'suback' | 'unsuback', packetId: number, filters: readonly string[], reasonCodes: readonly number[]): void {
-    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client) })
+  #answer(type: 'suback' | 'unsuback', packetId: number, filters: readonly string[], reasonCodes: readonly number[], replay: ReplayProperties = null): void {
+    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client, replay) })
   }
 }

@@ -234,6 +234,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
       granted: [{ filter: 'ok', qos: 2, noLocal: false, retainAsPublished: true, retainHandling: 2, subscriptionIdentifier: 9, replay: null }],
       limits: [],
       refusals: ['filterNotPermitted', 'filterNotPermitted', 'filterInvalid'],
+      asked: null,
     })
   })
 

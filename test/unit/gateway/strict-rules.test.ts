@@ -116,6 +116,7 @@ describe('user properties', () => {
       granted: [],
       limits: [],
       refusals: ['filterUserProperties', 'filterUserProperties'],
+      asked: null,
     })
     expect(subscribed(open, subscribe(['a'], { userProperties }))).toMatchObject({ reasonCodes: [2] })
     expect(refuseUserProperties({ type: 'unsubscribe', packetId: 1, filters: ['a'], properties: { userProperties } }, eventgrid)).toBeNull()

@@ -26,6 +26,7 @@ const unsubscribe = (packetId: number, ...filters: string[]): UnsubscribePacket 
 function given({ has = [] as string[], max = 100 } = {}) {
   const fold = new SessionFold(0)
   const answers: string[] = []
+  const explained: (string | undefined)[] = []
   const waiting: { readonly record: AnyRecord; readonly done: (error: AppendError | null) => void }[] = []
   const registry = { isCurrent: true, confirmedAt: 0 }
   let offset = 0
@@ -66,15 +67,18 @@ function given({ has = [] as string[], max = 100 } = {}) {
     onAppendAnswered: () => {},
     onFilterRefused: () => {},
     send: (packet: Packet) => {
-      if (packet.type === 'suback' || packet.type === 'unsuback') answers.push(`${packet.packetId}: ${packet.reasonCodes}`)
+      if (packet.type !== 'suback' && packet.type !== 'unsuback') return
+      answers.push(`${packet.packetId}: ${packet.reasonCodes}`)
+      explained.push(packet.properties?.reasonString)
     },
   }
   write(attached('c'))
   if (has.length > 0) write(subscribed('c', 0, ...has))
   const appends = new PendingAppends(owner)
-  const subscribing = new Subscribing(host, owner, clientOf(5), new Attachment('c', 0, 1, Buffer.alloc(16)), appends, has)
+  const subscribing = new Subscribing(host, owner, { ...clientOf(5), wantsProblemInformation: true }, new Attachment('c', 0, 1, Buffer.alloc(16)), appends, has)
   return {
     answers,
+    explained,
     registry,
     receive: (...packets: (SubscribePacket | UnsubscribePacket)[]) =>
       packets.map((packet) => (packet.type === 'subscribe' ? subscribing.subscribe(packet) : subscribing.unsubscribe(packet))),
@@ -245,6 +249,16 @@ describe('UNSUBSCRIBE among them', () => {
     c.log(refused)
     expect([c.answers, c.session, c.count]).toEqual([['1: 1', '2: 131'], ['x'], 1])
   })
+})
+
+test('what is wrong with user properties that ask for a replay is told in the reason string', () => {
+  const c = given()
+  c.receive({ ...subscribe(1, 'x'), properties: { userProperties: [['replay-from', 'yesterday']] } }, subscribe(2, 'a#'))
+  expect(c.answers).toEqual(['1: 143', '2: 143'])
+  expect(c.explained).toEqual([
+    expect.stringMatching(/^filter 1 has a replay-from that is neither a time/),
+    expect.stringMatching(/^filter 1 (?!has a replay)/),
+  ])
 })
 
 test('SUBSCRIBE_TIMEOUT: a registry that was current in between gives the next SUBSCRIBE its whole time again', () => {
