@@ -1,5 +1,5 @@
 /** The blocks of `index`, read beside `messages` and in the same order. What it does not tell of is read: it only spares. */
-import type { Log } from '../log/log.ts'
+import { type Log, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { HistoryBlock } from '../schemas/records.ts'
 import { mayHold } from './block.ts'
@@ -60,7 +60,7 @@ export class LogIndex implements HistoryIndex {
 
   /** False when there is no more. */
   async #fetch(sourceNumber: number, source: Source, offset: number): Promise<boolean> {
-    const stretch = await this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
+    const stretch = await this.#read(sourceNumber, source)
     for (const { value } of stretch.records) {
       if (!value) continue
       this.bytesRead += value.length
@@ -73,9 +73,20 @@ export class LogIndex implements HistoryIndex {
     return hasMore
   }
 
+  /** Who reads slowly may be overtaken by retention: what it removed of the index told of what is gone too, or is read. */
+  async #read(sourceNumber: number, source: Source): Promise<Stretch> {
+    try {
+      return await this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
+    } catch (error) {
+      if (!(error instanceof OffsetOutOfRange)) throw error
+      source.at = await this.#startOf(sourceNumber)
+      return this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
+    }
+  }
+
   /** Where the index tells of the offset, or of what is behind it. Its records ascend, but for what two owners have told. */
   async #locate(source: number, offset: number): Promise<number> {
-    let low = (await this.#log.startOffsets(this.#topic)).get(source) ?? 0
+    let low = await this.#startOf(source)
     let high = (await this.#log.endOffsets(this.#topic)).get(source) ?? low
     // The last record below `high` that begins at or below the offset is at `low` or behind it.
     while (high - low > 1) {
@@ -85,6 +96,10 @@ export class LogIndex implements HistoryIndex {
       else high = middle
     }
     return low
+  }
+
+  async #startOf(source: number): Promise<number> {
+    return (await this.#log.startOffsets(this.#topic)).get(source) ?? 0
   }
 
   /** The first offset that the record at this place of the index tells of. */

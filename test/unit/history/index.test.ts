@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { BlockBuilder, mayHold } from '../../../history/block.ts'
 import { HistoryReader } from '../../../history/history-reader.ts'
 import { LogIndex } from '../../../history/log-index.ts'
-import { MemoryLog } from '../../../log/memory-log.ts'
+import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { matches } from '../../../mqtt/topic.ts'
 import { IndexWriter } from '../../../router/index-writer.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
@@ -51,7 +51,8 @@ describe('a block', () => {
 
 /** A partition of messages on many topics, indexed or not, and all the bytes of it. */
 async function filled(count: number, topicOf: (i: number) => string, indexRecords: number) {
-  const log = new MemoryLog()
+  const store = new MemoryStore()
+  const log = new MemoryLog(store)
   const spec = (name: string) => ({ name, partitions: 1, replication: 1, settings: {} })
   await log.createTopics([spec('messages'), spec('index')])
   const appender = await log.appender()
@@ -90,7 +91,7 @@ async function filled(count: number, topicOf: (i: number) => string, indexRecord
   }
   writer.flush()
   await appender.flush()
-  return { log, bytes }
+  return { store, log, bytes }
 }
 
 async function readAll(log: MemoryLog, filter: string, client: string | null, next = 0) {
@@ -129,4 +130,18 @@ describe('a reader with an index', () => {
       }
     }
   })
+
+  test('goes on without what retention removes of the index while it waits', async () => {
+    const { store, log } = await filled(40_000, (i) => `fleet/${i % 10_000}/state`, 128)
+    const index = new LogIndex(log, 'index')
+    const query = { filter: 'fleet/4321/state', client: null }
+    const reader = new HistoryReader({ log, topic: 'messages', query, places: [{ source: 0, next: 0, end: 40_000, time: 0 }], index })
+    const offsets: number[] = []
+    const read = async (): Promise<void> => void offsets.push(...(await reader.read(512 * 1024, 1_000)).map(({ record }) => record.offset))
+    while (offsets.length === 0) await read()
+    const end = (await log.endOffsets('index')).get(0) as number
+    store.truncate('index', 0, end - 1)
+    while (!reader.isThere) await read()
+    expect(offsets).toEqual([4_321, 14_321, 24_321, 34_321])
+  }, 60_000)
 })
