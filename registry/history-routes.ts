@@ -96,12 +96,13 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
   const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
   const cursor = new Cursor(places)
   let left = asked.limit
+  let text = ''
   try {
     while (!reader.isThere && left > 0) {
       if (isOver()) return
+      text = ''
       const found = await reader.read(readBytes, left)
       left -= found.length
-      let text = ''
       for (const each of found) {
         cursor.move(each.source, each.record.offset + 1)
         text += `${JSON.stringify(format === 'json' ? historyLine(each, cursor.text) : historyEvent(each, cursor.text, namespace))}\n`
@@ -111,7 +112,8 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
     }
     yield `${JSON.stringify({ end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}) })}\n`
   } catch (error) {
-    yield `${JSON.stringify({ error: (error as Error).message, cursor: cursor.text })}\n`
+    // The cursor is behind what could not be told.
+    yield `${text}${JSON.stringify({ error: (error as Error).message, cursor: cursor.text })}\n`
   }
 }
 
@@ -124,7 +126,8 @@ export function addHistoryRoutes(api: FastifyInstance, { config, onLimit }: ApiO
       throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of the past are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
     }
     underWay++
-    const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed)
+    // What HEAD asks for is answered when it begins.
+    const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed || reply.raw.writableEnded)
     const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
     stream.once('close', () => underWay--)
     return reply.header('content-type', ndjson).send(stream)

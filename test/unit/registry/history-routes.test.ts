@@ -202,3 +202,39 @@ test('a stream whose reader has gone reads no further, and another has its turn'
   while ((await ask({ from, to: from, topicFilter: 'a' })).statusCode !== 200) await new Promise(setImmediate)
   expect(blocked).toEqual([])
 })
+
+test('HEAD reads nothing of the past beyond its beginning', async () => {
+  await publish(...Array.from({ length: 50 }, (_, i) => message('a', String(i))))
+  const { read } = api.log
+  let reads = 0
+  // A record each, and none before HEAD is answered.
+  const answered: Promise<unknown>[] = []
+  api.log.read = async (topic, partition, offset) => {
+    reads++
+    await Promise.all(answered)
+    return read.call(api.log, topic, partition, offset, 1)
+  }
+  const head = () => api.app.inject({ method: 'HEAD', url: `/namespaces/default/history?from=${from}`, headers: { authorization: `Bearer ${ownersKey}` } })
+  answered.push(head(), head())
+  await Promise.all(answered)
+  let readBefore = reads
+  while ((await ask({ from, to: from })).statusCode === 503) {
+    readBefore = reads
+    await new Promise(setImmediate)
+  }
+  // Of the index and of the messages, for each of the two.
+  expect(readBefore).toBeLessThanOrEqual(4)
+})
+
+test('what stands before a record that cannot be read is told, and who goes on with the cursor of the error comes past it', async () => {
+  const partition = partitionOf('a', partitions)
+  await publish(message('a', 'one'))
+  const appender = await api.log.appender()
+  const cut = Buffer.from(encodeMessage(message('a', 'cut'))).subarray(0, -1)
+  await appender.write({ topic: api.topics.messages, partition, key: Buffer.from('a'), value: cut, timestamp: start })
+  await appender.close()
+  await publish(message('a', 'three'))
+  const told = await lines({ from, topicFilter: 'a' })
+  expect(told).toEqual([expect.objectContaining({ payload: 'one' }), { error: expect.any(String), cursor: `${partition}:2` }])
+  expect(payloads(await lines({ from: (told.at(-1) as Line).cursor, topicFilter: 'a' }))).toEqual(['three'])
+})
