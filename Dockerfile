@@ -16,6 +16,7 @@ COPY mqtt ./mqtt
 COPY schemas ./schemas
 COPY proto ./proto
 COPY log ./log
+COPY audit ./audit
 COPY history ./history
 COPY model ./model
 COPY access ./access

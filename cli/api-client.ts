@@ -79,8 +79,18 @@ export class ApiClient {
 
   /** Sends a stream of lines, and gives the lines of the answer as they come. */
   async *stream(path: string, body: ReadableStream, type: string): AsyncGenerator<Json> {
-    const answer = await this.#fetch(path, { method: 'POST', body, duplex: 'half', headers: { 'content-type': type } } as RequestInit)
-    if (answer.status >= 400) throw new Refused(`POST ${path.split('?', 1)[0]}`, { status: answer.status, body: (await answer.json()) as Json })
+    yield* this.#lines(path, { method: 'POST', body, duplex: 'half', headers: { 'content-type': type } } as RequestInit)
+  }
+
+  /** The lines of an answer as they come. */
+  lines(path: string, query: Readonly<Record<string, string | undefined>> = {}): AsyncGenerator<Json> {
+    const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
+    return this.#lines(`${path}?${new URLSearchParams(given)}`, { method: 'GET' })
+  }
+
+  async *#lines(path: string, request: RequestInit): AsyncGenerator<Json> {
+    const answer = await this.#fetch(path, request)
+    if (answer.status >= 400) throw new Refused(`${request.method} ${path.split('?', 1)[0]}`, { status: answer.status, body: (await answer.json()) as Json })
     let rest = ''
     const decoder = new TextDecoder()
     for await (const chunk of answer.body ?? []) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { SettingError } from '../settings/setting.ts'
+import { addAuditCommands } from './audit-commands.ts'
 import { addCompletion } from './completion.ts'
 import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
@@ -32,6 +33,7 @@ addSubscriptionCommands(program)
 addLiveCommands(program)
 addPkiCommands(program)
 addTokenCommands(program)
+addAuditCommands(program)
 program
   .command('doctor')
   .description('try the front door, the key, Kafka and every listener as a client would, and say what is wrong')

@@ -5,7 +5,8 @@ import { originOf } from '../access/request-origin.ts'
 import type { LogHealth } from '../log/log.ts'
 import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { readBearer } from './bearer.ts'
-import { type Caller, checkRole, findCaller } from './callers.ts'
+import { type Author, type Caller, checkRole, findCaller } from './callers.ts'
+import { addChangesRoute } from './changes-route.ts'
 import type { RegistryConfig } from './config.ts'
 import type { AskWebhook } from './event-resources.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
@@ -41,6 +42,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     warnings: string[]
     caller: Caller
+    /** The same as the author of changes. */
+    author: Author
     /** The namespace in the path; of a request for none, the one whose key was shown; else the home one. */
     at: ServedNamespace
   }
@@ -104,6 +107,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
 
   app.decorateRequest('warnings')
   app.decorateRequest('caller')
+  app.decorateRequest('author')
   app.decorateRequest('at')
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const problem = toProblem(error, request.routeOptions.config.kind === undefined ? '' : 'properties')
@@ -145,6 +149,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
       const caller = owner ?? holder?.found ?? (looksLikeToken(given) ? await options.bearerOf?.(given) : undefined)
       if (!caller) throw new Problem(401, 'the key is wrong')
       request.caller = caller
+      request.author = { by: caller.by, address: origin.address }
       if (name !== undefined && !at && !request.routeOptions.config.mayBeAway) throw missing(namespaces, name)
       checkRole(request.caller, request.routeOptions.config.role ?? 'owner')
       const { registry } = request.at
@@ -162,6 +167,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addRetainedRoutes(api)
     addSubscriptionActions(api)
     addHistoryRoutes(api, options)
+    addChangesRoute(api, options)
   })
   return app
 }

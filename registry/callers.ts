@@ -4,6 +4,14 @@ import type { ApiKeyRole } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { Problem } from './problem.ts'
 
+/** Who made a change, and from where: what the log holds of it. */
+export interface Author {
+  /** As in Caller, or a part of the registry itself. */
+  readonly by: string
+  /** The address that the request came from, as the front door saw it; undefined when nobody asked. */
+  readonly address?: string | undefined
+}
+
 export interface Caller {
   /** As it stands in records: `api-key` is the owner's key file, else `apiKeys/<name>`, or `oidc/<subject>`. */
   readonly by: string

@@ -65,7 +65,9 @@ const caName = 'development'
 export async function seedDevelopmentSamples({ registry, namespace, limits, ca }: SampleOptions): Promise<void> {
   const { view } = registry
   const put = ({ kind, name, properties }: Sample) =>
-    registry.change(putCommand({ kind, name: kind === 'namespace' ? namespace : name, properties, limits, by: 'development profile', warnings: [] }))
+    registry.change(
+      putCommand({ kind, name: kind === 'namespace' ? namespace : name, properties, limits, author: { by: 'development profile' }, warnings: [] }),
+    )
   if (!view.hasMarker(samplesMarker)) {
     for (const sample of samples) {
       if (!view.of(sample.kind).has(sample.kind === 'namespace' ? namespace : sample.name)) await put(sample)

@@ -66,8 +66,7 @@ export async function beforePut(command: Command, { registry, eventTopics }: Ser
 export async function beforeDelete(command: Command, withData: boolean, { registry, eventTopics }: ServedNamespace): Promise<void> {
   if (command.kind !== 'topics') return
   for (const name of subscriptionsOf(registry.view, command.name)) {
-    const { by } = command
-    await registry.change(deleteCommand({ kind: 'eventSubscriptions', name, by })).catch((error: unknown) => {
+    await registry.change(deleteCommand({ kind: 'eventSubscriptions', name, author: command.author })).catch((error: unknown) => {
       if (!(error instanceof Problem && error.status === 404)) throw error // somebody else has deleted it
     })
   }

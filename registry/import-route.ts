@@ -73,7 +73,7 @@ export function addImportRoute(api: FastifyInstance, options: ApiOptions): void 
       if (!validate(properties)) throw badRequest(toViolations((validate.errors ?? []) as unknown as readonly SchemaError[]))
       const { view } = request.at.registry
       const hashed = await withPasswordHashed(properties as Json, view, name, config.PASSWORD_HASH_COST)
-      const command = putCommand({ kind: 'clients', name, properties: hashed, limits: config, by: request.caller.by, warnings })
+      const command = putCommand({ kind: 'clients', name, properties: hashed, limits: config, author: request.author, warnings })
       try {
         const { registry } = request.at
         const { before } = dryRun ? registry.preview(command) : await registry.change(command)

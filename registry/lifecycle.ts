@@ -3,6 +3,7 @@ import { type EventSubscriptionProperties, shownEventSubscription } from '../mod
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, type ResourceProperties, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
+import type { Author } from './callers.ts'
 import { shownRoute, shownWebhook } from './resources.ts'
 
 /** One change, as written. */
@@ -12,7 +13,7 @@ export interface Change {
   readonly before: Resource | undefined
   /** Undefined when it was deleted. */
   readonly after: RegistryEntry | undefined
-  readonly by: string
+  readonly author: Author
   /** Milliseconds since the epoch. */
   readonly at: number
   /** Position in `registry`. */
@@ -68,9 +69,20 @@ function shown(kind: ResourceKind, properties: object | undefined): object | nul
   return endpointUrl === undefined ? others : { ...others, webhookAuthentication: shownWebhook(endpointUrl) }
 }
 
+const textOf = (of: object | null | undefined, field: string): string | undefined => JSON.stringify((of as Readonly<Record<string, unknown>> | null)?.[field])
+
+/** Fields in which two versions differ, and what is shown of them does not: a new password is a change, whatever it is. */
+function concealed(before: object, after: object, shownBefore: object | null, shownAfter: object | null): readonly string[] {
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])]
+  return fields.filter((field) => textOf(before, field) !== textOf(after, field) && textOf(shownBefore, field) === textOf(shownAfter, field))
+}
+
 function changeEvent(change: Change, source: string): KeyedEvent {
-  const { kind, name, before, after, by } = change
-  const data = { kind, name, by, before: shown(kind, before?.properties), after: shown(kind, after && readProperties(kind, name, after.properties)) }
+  const { kind, name, author } = change
+  const [from, to] = [change.before?.properties, change.after && readProperties(kind, name, change.after.properties)]
+  const [before, after] = [shown(kind, from), shown(kind, to)]
+  const hidden = from && to ? concealed(from, to, before, after) : []
+  const data = { kind, name, ...author, before, after, ...(hidden.length > 0 ? { concealed: hidden } : {}) }
   return {
     key: `${kind}/${name}`,
     event: {
@@ -89,15 +101,15 @@ export interface NamespaceChange {
   readonly name: string
   readonly before: NamespaceRecord | undefined
   readonly after: NamespaceRecord
-  readonly by: string
+  readonly author: Author
   readonly at: number
   readonly offset: number
 }
 
 /** The event of such a change; `home` is the namespace whose life cycle events tell of it. */
-export function namespaceEvent({ name, before, after, by, at, offset }: NamespaceChange, home: string): KeyedEvent {
+export function namespaceEvent({ name, before, after, author, at, offset }: NamespaceChange, home: string): KeyedEvent {
   const shown = ({ state, partitions, hostNames }: NamespaceRecord): object => ({ state, partitions, hostNames })
-  const data = { kind: 'namespaces', name, by, before: before ? shown(before) : null, after: shown(after) }
+  const data = { kind: 'namespaces', name, ...author, before: before ? shown(before) : null, after: shown(after) }
   return {
     key: `namespaces/${name}`,
     event: {

@@ -110,7 +110,7 @@ export function addNamespaceRoutes(api: FastifyInstance, options: ApiOptions): v
       const dryRun = isDryRun(request)
       if (dryRun && begins) return { dryRun, change: 'create' }
       if (dryRun && !there) throw missing(namespaces, name)
-      const at = dryRun && there ? there : await namespaces.put(name, asked, caller.by)
+      const at = dryRun && there ? there : await namespaces.put(name, asked, request.author)
       const found = at === there ? known : await findForPut('namespace', name, properties, at)
       return carryOutPut(request, reply, { at, command: commandOf(request, { ...put, found }, options), show: show(name, would) })
     },
@@ -124,7 +124,7 @@ export function addNamespaceRoutes(api: FastifyInstance, options: ApiOptions): v
       namespaces.previewRemoval(name)
       return { dryRun: true, change: 'delete' }
     }
-    await namespaces.remove(name, request.caller.by)
+    await namespaces.remove(name, request.author)
     return reply.code(204).send()
   })
 }

@@ -5,6 +5,7 @@ import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/namespace-instances.ts'
 import { lifeName, type Namespace } from '../model/namespaces.ts'
 import type { Routers } from '../proto/routers.ts'
+import type { Author } from './callers.ts'
 import { EventTopics, namespaceTopicsOf } from './event-topics.ts'
 import type { HistorySource } from './history-routes.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
@@ -18,6 +19,8 @@ export interface ServedNamespace {
   readonly routers: Routers
   readonly eventTopics: EventTopics
   readonly history: HistorySource
+  /** Where its life cycle events stand. */
+  readonly lifecycleTopic: string
 }
 
 /** What the deployment knows of a namespace. */
@@ -105,6 +108,7 @@ export class Namespaces {
       routers: routersOf(name),
       eventTopics: new EventTopics(log, plan, kafkaTopics),
       history: { log, topic: names.messages, partitions, indexTopic: names.index },
+      lifecycleTopic: names.lifecycle,
     }
   }
 
@@ -148,7 +152,7 @@ export class Namespaces {
   }
 
   /** Makes the namespace, or changes its part of the deployment; resolves when it is served here. Rejects with Problem. */
-  async put(name: string, asked: AskedNamespace, by: string): Promise<ServedNamespace> {
+  async put(name: string, asked: AskedNamespace, author: Author): Promise<ServedNamespace> {
     const there = this.find(name)
     const changes = asked.hostNames !== undefined || asked.partitions !== undefined || !this.isThere(name)
     if (there && !changes) return there
@@ -160,7 +164,7 @@ export class Namespaces {
         const before = this.home.registry.view.namespaces.get(name)
         if (before === undefined && (await log.topicExists(own.names.registry)))
           throw new Problem(409, `there are topics of the name ${own.names.registry}: another deployment with this prefix has a namespace “${name}”`)
-        await this.home.registry.putNamespace(name, record, by)
+        await this.home.registry.putNamespace(name, record, author)
         await ensureTopics(log, topicSpecs(own), profile).catch((error: Error) => {
           if (error instanceof TopicMismatch) throw new Problem(409, `its topics cannot be used: ${error.message}`, { cause: error })
           throw new Problem(503, `its topics could not be made: ${error.message}`, { retryAfter: 2, cause: error })
@@ -168,14 +172,14 @@ export class Namespaces {
       }
       const known = this.entryOf(name)
       const isSame = JSON.stringify(known.hostNames) === JSON.stringify(record.hostNames)
-      if (record.state === 'Creating' || !isSame) await this.home.registry.putNamespace(name, { ...record, state: 'Active' }, by)
+      if (record.state === 'Creating' || !isSame) await this.home.registry.putNamespace(name, { ...record, state: 'Active' }, author)
       return this.#served(name)
     })
   }
 
   /** Ends the namespace; its topics are removed after a while. Rejects with Problem. */
-  async remove(name: string, by: string): Promise<void> {
-    await this.#exclusively(async () => this.home.registry.putNamespace(name, this.previewRemoval(name), by))
+  async remove(name: string, author: Author): Promise<void> {
+    await this.#exclusively(async () => this.home.registry.putNamespace(name, this.previewRemoval(name), author))
   }
 
   /** Throws Problem when the namespace cannot be deleted. */
@@ -244,7 +248,7 @@ export class Namespaces {
       await this.#exclusively(async () => {
         const own = planFor(plan, lifeName(due), partitions)
         await log.deleteTopics([...(await namespaceTopicsOf(log, own)), ...Object.values(own.names)])
-        await registry.putNamespace(name, { state: 'Deleted', life, partitions, hostNames: [] }, 'registry')
+        await registry.putNamespace(name, { state: 'Deleted', life, partitions, hostNames: [] }, { by: 'registry' })
       })
       logger.info({ namespace: name }, 'the topics of the deleted namespace are gone')
     } catch (error) {

@@ -1,6 +1,7 @@
 /** The API as OpenAPI 3.1, made of the same schemas that requests are validated with. */
 import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { errorsToldMax } from './bulk-import.ts'
+import { changesQuery } from './changes-route.ts'
 import { explainSchema } from './explain-route.ts'
 import { historyQuery } from './history-routes.ts'
 import { clientToken, mqttPaths } from './openapi-mqtt.ts'
@@ -270,6 +271,26 @@ function historyPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function changesPaths(namespace: string): Readonly<Record<string, object>> {
+  return {
+    [`/namespaces/${namespace}/changes`]: {
+      get: {
+        operationId: 'readChanges',
+        tags: ['audit'],
+        'x-role': 'owner',
+        parameters: Object.entries(changesQuery).map(([name, { schema, about }]) => query(name, schema, about)),
+        responses: {
+          '200': {
+            description: 'A line of JSON for each change of a resource; the last line has end: true. A line with error says that it broke off there',
+            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
+          },
+          ...common,
+        },
+      },
+    },
+  }
+}
+
 function otherPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/clients:import`]: {
@@ -374,6 +395,7 @@ export function openApiDocument(namespace: string): object {
       ...subscriptionActionPaths(namespace),
       ...retainedPaths(namespace),
       ...historyPaths(namespace),
+      ...changesPaths(namespace),
       ...mqttPaths,
     },
     components: {

@@ -12,6 +12,7 @@ import { type Resource, type ResourceKind, readProperties } from '../model/regis
 import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RegistryEntry } from '../schemas/records.ts'
+import type { Author } from './callers.ts'
 import { type Change, type KeyedEvent, lifecycleEvents, namespaceEvent } from './lifecycle.ts'
 import { Problem } from './problem.ts'
 
@@ -25,7 +26,7 @@ export interface Command {
   readonly name: string
   /** A client's authentication name where the request gives one: two of the same name must not be decided together. */
   readonly authenticationName?: string | undefined
-  readonly by: string
+  readonly author: Author
   readonly decide: Decide
 }
 
@@ -136,13 +137,13 @@ export class Registry {
 
   /** What a change would do now; nothing is written. Throws Problem. */
   preview(command: Command): Outcome {
-    const { kind, name, by, decide } = command
+    const { kind, name, author, decide } = command
     const before = this.view.of(kind).get(name)
     const entry = decide(this.view, this.#options.clock.now())
     const properties = entry && readProperties(kind, name, entry.properties)
     if (!entry || !properties) return { before, after: undefined }
     const { etag, createdAt, updatedAt } = entry
-    return { before, after: { kind, name, properties, etag, createdAt, updatedAt, by, offset: -1 } }
+    return { before, after: { kind, name, properties, etag, createdAt, updatedAt, by: author.by, offset: -1 } }
   }
 
   /** Remembers for ever that something was done once. */
@@ -154,14 +155,14 @@ export class Registry {
   }
 
   /** In the home namespace: writes what the deployment knows of a namespace. Rejects with Problem. */
-  async putNamespace(name: string, properties: NamespaceRecord, by: string): Promise<void> {
+  async putNamespace(name: string, properties: NamespaceRecord, author: Author): Promise<void> {
     const { clock, topics, namespace } = this.#options
     const at = clock.now()
     const before = this.view.namespaces.get(name)
-    const entry = { kind: 'namespaces', name, properties: JSON.stringify(properties), etag: '', createdAt: at, updatedAt: at, by }
+    const entry = { kind: 'namespaces', name, properties: JSON.stringify(properties), etag: '', createdAt: at, updatedAt: at, by: author.by }
     try {
       const offset = await this.#appender.write(toRecord(topics.registry, `namespaces/${name}`, encodeRecord('RegistryEntry', entry), at))
-      const event = namespaceEvent({ name, before, after: properties, by, at, offset }, namespace)
+      const event = namespaceEvent({ name, before, after: properties, author, at, offset }, namespace)
       await Promise.all([this.follower.reached(offset), this.#appendEvent(event, at)])
     } catch (error) {
       throw this.#whyNot(error)
@@ -207,11 +208,11 @@ export class Registry {
   }
 
   #decide(waiting: Waiting, at: number): Decided | undefined {
-    const { kind, name, by, decide } = waiting.command
+    const { kind, name, author, decide } = waiting.command
     if (at >= waiting.deadline) return undefined // answered already
     try {
       const entry = decide(this.view, at)
-      return { waiting, before: this.view.of(kind).get(name), entry: entry ? { kind, name, by, ...entry } : undefined }
+      return { waiting, before: this.view.of(kind).get(name), entry: entry ? { kind, name, by: author.by, ...entry } : undefined }
     } catch (error) {
       waiting.reject(error)
       return undefined
@@ -219,10 +220,10 @@ export class Registry {
   }
 
   async #append({ waiting, before, entry }: Decided, at: number): Promise<void> {
-    const { kind, name, by } = waiting.command
+    const { kind, name, author } = waiting.command
     const value = entry ? encodeRecord('RegistryEntry', entry) : null
     const offset = await this.#appender.write(toRecord(this.#options.topics.registry, `${kind}/${name}`, value, at))
-    const change: Change = { kind, name, before, after: entry, by, at, offset }
+    const change: Change = { kind, name, before, after: entry, author, at, offset }
     await Promise.all([this.follower.reached(offset), this.#tell(change)])
     waiting.resolve({ before, after: entry && this.view.of(kind).get(name) })
   }

@@ -70,7 +70,7 @@ export function commandOf(request: FastifyRequest, { kind, name, properties, fou
     name,
     properties,
     limits: options.config,
-    by: request.caller.by,
+    author: request.author,
     warnings,
     found,
     ifMatch: request.headers['if-match'],
@@ -152,7 +152,7 @@ export function addResourceRoutes(api: FastifyInstance, kind: Exclude<ResourceKi
 
   api.delete(path, { config: writing }, async (request, reply) => {
     const { registry, name } = request.at
-    const asked = { kind, name: nameOf(request), by: request.caller.by, ifMatch: request.headers['if-match'] }
+    const asked = { kind, name: nameOf(request), author: request.author, ifMatch: request.headers['if-match'] }
     const { before } = registry.preview(deleteCommand({ ...asked, isDryRun: true }))
     if (isDryRun(request)) {
       return { dryRun: true, change: 'delete', ...(before ? representation(before, name) : {}) }

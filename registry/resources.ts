@@ -4,6 +4,7 @@ import { type EventSubscriptionProperties, shownEventSubscription, splitSubscrip
 import { allGroup, type Resource, type ResourceKind, type ResourceProperties } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { type NamespaceRouting, namespaceRouteName, routesOf } from '../model/routes.ts'
+import type { Author } from './callers.ts'
 import { baseOf } from './client-authentication-rules.ts'
 import { Problem } from './problem.ts'
 import type { Command } from './registry.ts'
@@ -36,7 +37,7 @@ export interface PutRequest extends Conditions {
   readonly name: string
   readonly properties: Readonly<Record<string, unknown>>
   readonly limits: RegistryLimits
-  readonly by: string
+  readonly author: Author
   /** Collects what is accepted but worth saying. */
   readonly warnings: string[]
   readonly found?: Found | undefined
@@ -44,12 +45,12 @@ export interface PutRequest extends Conditions {
 
 /** Writes a resource whole. */
 export function putCommand(request: PutRequest): Command {
-  const { kind, name, properties, limits, by, warnings, found } = request
+  const { kind, name, properties, limits, author, warnings, found } = request
   const { authenticationName } = properties
   return {
     kind,
     name,
-    by,
+    author,
     authenticationName: typeof authenticationName === 'string' ? authenticationName : undefined,
     decide(view, at) {
       const existing = view.of(kind).get(name)
@@ -62,11 +63,11 @@ export function putCommand(request: PutRequest): Command {
 }
 
 /** Pauses or resumes an event subscription, whatever else is written of it at the same time. */
-export function stateCommand(name: string, state: 'Active' | 'Paused', by: string): Command {
+export function stateCommand(name: string, state: 'Active' | 'Paused', author: Author): Command {
   return {
     kind: 'eventSubscriptions',
     name,
-    by,
+    author,
     decide(view, at) {
       const existing = view.eventSubscriptions.get(name)
       if (!existing) throw notFound('eventSubscriptions', name)
@@ -82,18 +83,18 @@ const newTag = (): string => `"${randomBytes(9).toString('base64url')}"`
 export interface DeleteRequest extends Conditions {
   readonly kind: ResourceKind
   readonly name: string
-  readonly by: string
+  readonly author: Author
   /** Only asks whether it may be. */
   readonly isDryRun?: boolean
 }
 
 /** Deletes a resource. */
 export function deleteCommand(request: DeleteRequest): Command {
-  const { kind, name, by, isDryRun = false } = request
+  const { kind, name, author, isDryRun = false } = request
   return {
     kind,
     name,
-    by,
+    author,
     decide(view) {
       const existing = view.of(kind).get(name)
       checkDelete(kind, name, view)

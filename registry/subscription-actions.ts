@@ -75,7 +75,7 @@ export function addSubscriptionActions(api: FastifyInstance): void {
     if (!subscription) throw notFound('eventSubscriptions', name)
     checkMode(subscription.properties, action)
     if (action === 'pause' || action === 'resume') {
-      const { after } = await registry.change(stateCommand(name, action === 'pause' ? 'Paused' : 'Active', request.caller.by))
+      const { after } = await registry.change(stateCommand(name, action === 'pause' ? 'Paused' : 'Active', request.author))
       return reply.header('etag', (after as Resource).etag).send(representation(after as Resource, namespace))
     }
     return askOwner(request, name, action, action === 'rewind' ? rewindQuery(request.body) : redriveQuery(request.body))

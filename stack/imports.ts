@@ -9,6 +9,7 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   mqtt: [],
   schemas: ['mqtt'],
   history: ['log', 'schemas', 'mqtt'],
+  audit: ['log', 'schemas', 'mqtt'],
   proto: ['mqtt', 'schemas'],
   log: ['schemas', 'mqtt'],
   model: ['log', 'schemas', 'mqtt'],
@@ -17,11 +18,11 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   events: ['access', 'model', 'schemas', 'mqtt'],
   // The three services never import one another: they meet in the log and in proto/.
   gateway: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
-  router: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
-  registry: ['history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
+  router: ['audit', 'history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
+  registry: ['audit', 'history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
   door: ['access', 'model', 'log', 'schemas', 'mqtt'],
   stack: ['access', 'model', 'log', 'schemas', 'mqtt'],
-  cli: ['history', 'access', 'model', 'log', 'schemas', 'mqtt'],
+  cli: ['audit', 'history', 'access', 'model', 'log', 'schemas', 'mqtt'],
 }
 
 /** Folders that anything may import. */

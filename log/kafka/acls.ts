@@ -63,7 +63,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.registry, ['Read', 'Write'], 'the resources'),
       topic(names.messages, ['Read'], 'the past, for who asks over HTTP'),
       topic(names.index, ['Read'], 'which of it to pass over'),
-      topic(names.lifecycle, ['Write'], 'what changed'),
+      topic(names.lifecycle, ['Read', 'Write'], 'what changed, and what was changed before'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
         'makes namespace topics, sets their retention, and deletes them on demand',

@@ -85,7 +85,7 @@ test('where a new route begins has to be known: without that it is a conflict, a
     ['routes', 'doors', kafka()],
     ['namespace', 'default', routing()],
   ] as const) {
-    const command = putCommand({ kind, name, properties, limits: readRegistryConfig({ API_KEY_FILE: 'key' }), by: 'test', found: {}, warnings: [] })
+    const command = putCommand({ kind, name, properties, limits: readRegistryConfig({ API_KEY_FILE: 'key' }), author: { by: 'test' }, found: {}, warnings: [] })
     expect(() => command.decide(api.registry.view, 0)).toThrow('ask again')
   }
 })

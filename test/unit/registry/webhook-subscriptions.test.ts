@@ -67,7 +67,7 @@ function deleteBeforeNext(): void {
   const change = registry.change.bind(registry)
   registry.change = async (command) => {
     registry.change = change
-    await change(deleteCommand({ kind: 'eventSubscriptions', name: 'doors/alarms', by: 'another' }))
+    await change(deleteCommand({ kind: 'eventSubscriptions', name: 'doors/alarms', author: { by: 'another' } }))
     return change(command)
   }
 }

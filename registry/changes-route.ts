@@ -1,0 +1,75 @@
+/** `GET /namespaces/{ns}/changes`: who changed which resource, when, from what to what, as lines of JSON. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { readChanges } from '../audit/changes.ts'
+import { resolvePlaces } from '../history/places.ts'
+import { fixed, parseBound } from '../history/replay-range.ts'
+import type { ApiOptions } from './api.ts'
+import { ndjson } from './import-route.ts'
+import type { ServedNamespace } from './namespaces.ts'
+import { Problem } from './problem.ts'
+import { badRequest } from './violations.ts'
+
+export const changesQuery = {
+  resource: { schema: { type: 'string' }, about: 'Only changes of this resource, as clients/pump, or of this kind, as clients' },
+  by: { schema: { type: 'string' }, about: 'Only what this principal changed: api-key, apiKeys/name or oidc/subject' },
+  from: { schema: { type: 'string', default: '-P7D' }, about: 'A time in UTC, a duration back from now (-PT1H), or positions in lifecycle (0:10,1:55)' },
+  to: { schema: { type: 'string' }, about: 'The same, not included; without it up to now' },
+} as const
+
+type Asked = Readonly<Partial<Record<keyof typeof changesQuery, string>>>
+
+function readQuery(query: Readonly<Record<string, unknown>>): Asked {
+  const violations = Object.entries(query).flatMap(([field, value]) => {
+    if (!Object.hasOwn(changesQuery, field)) return [{ field, rule: `is none of ${Object.keys(changesQuery).join(', ')}` }]
+    return typeof value === 'string' ? [] : [{ field, rule: 'may be given once' }]
+  })
+  if (violations.length > 0) throw badRequest(violations)
+  return query as Asked
+}
+
+function boundOf(field: 'from' | 'to', text: string, now: number): ReturnType<typeof fixed> {
+  const bound = parseBound(text)
+  if (typeof bound === 'string') throw badRequest([{ field, value: text, rule: `a place in the log; this one ${bound}` }])
+  return fixed(bound, now)
+}
+
+/** A line for each change; the last one says that it is the last. An error in the middle is a line too: what came before stands. */
+async function* linesOf({ history: { log, partitions }, lifecycleTopic: topic }: ServedNamespace, asked: Asked, isOver: () => boolean): AsyncGenerator<string> {
+  const now = Date.now()
+  const from = boundOf('from', asked.from ?? '-P7D', now)
+  const to = asked.to === undefined ? { kind: 'time' as const, at: Number.MAX_SAFE_INTEGER } : boundOf('to', asked.to, now)
+  try {
+    const reaches = (await resolvePlaces({ log, topic, filter: '#', partitions, from, to })).map(({ source, next, end }) => ({
+      source,
+      next,
+      end: end ?? next,
+    }))
+    for await (const { at, ...change } of readChanges({ log, topic, query: asked, reaches, isOver })) {
+      yield `${JSON.stringify({ time: new Date(at).toISOString(), ...change })}\n`
+    }
+    yield `${JSON.stringify({ end: true })}\n`
+  } catch (error) {
+    yield `${JSON.stringify({ error: (error as Error).message })}\n`
+  }
+}
+
+export function addChangesRoute(api: FastifyInstance, { config, onLimit }: ApiOptions): void {
+  let underWay = 0
+  // What API keys there are is told to owners alone, and this tells all changes.
+  api.get('/namespaces/:ns/changes', { config: { role: 'owner' } }, async (request, reply) => {
+    const asked = readQuery(request.query as Readonly<Record<string, unknown>>)
+    for (const field of ['from', 'to'] as const) if (asked[field] !== undefined) boundOf(field, asked[field], 0)
+    if (underWay >= config.HISTORY_STREAMS_MAX) {
+      onLimit('HISTORY_STREAMS_MAX')
+      throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of changes are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
+    }
+    underWay++
+    const stream: Readable = Readable.from(
+      linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded),
+      { highWaterMark: 1 },
+    )
+    stream.once('close', () => underWay--)
+    return reply.header('content-type', ndjson).send(stream)
+  })
+}
