@@ -1,6 +1,6 @@
 import kafkajs from 'kafkajs'
 import { readTopic } from '../wire/kafka-log.ts'
-import type { Cluster } from './cluster.ts'
+import type { NamespaceLog } from './log-state.ts'
 import { until } from './stack.ts'
 
 const atOnce = {
@@ -13,7 +13,7 @@ const atOnce = {
 }
 
 /** Makes Kafka compact topics at once; resolves when of each key that stands there now only the newest record is left. */
-export async function compact(cluster: Cluster, topics: readonly ('retained' | 'snapshots' | 'gateways')[]): Promise<void> {
+export async function compact(cluster: NamespaceLog, topics: readonly ('retained' | 'snapshots' | 'gateways')[]): Promise<void> {
   const kafka = new kafkajs.Kafka({ clientId: 'test', brokers: cluster.brokers.split(','), logLevel: kafkajs.logLevel.NOTHING })
   const [admin, producer] = [kafka.admin(), kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })]
   await Promise.all([admin.connect(), producer.connect()])

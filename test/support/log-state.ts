@@ -10,19 +10,22 @@ import type { AnyRecord, Records } from '../../schemas/records.ts'
 import { readTopic } from '../wire/kafka-log.ts'
 import type { Cluster } from './cluster.ts'
 
+/** Where the log of a namespace is: a cluster's, or that of a stack. */
+export type NamespaceLog = Pick<Cluster, 'brokers' | 'topics' | 'partitions'>
+
 interface Placed {
   readonly partition: number
   readonly offset: number
   readonly record: AnyRecord
 }
 
-async function read(cluster: Cluster, topic: 'messages' | 'sessions' | 'inbox'): Promise<readonly Placed[]> {
+async function read(cluster: NamespaceLog, topic: 'messages' | 'sessions' | 'inbox'): Promise<readonly Placed[]> {
   const records = await readTopic(cluster.brokers, cluster.topics[topic])
   return records.flatMap((each) => (each.record ? [each as Placed] : [])).sort((a, b) => a.partition - b.partition || a.offset - b.offset)
 }
 
 /** True once everything published is matched, delivered or noted, and the journals say so: nobody who takes a shard now does any of it again. */
-export async function isSettled(cluster: Cluster): Promise<boolean> {
+export async function isSettled(cluster: NamespaceLog): Promise<boolean> {
   const ends = new Map<number, number>()
   for (const { partition, offset } of await read(cluster, 'messages')) ends.set(partition, offset + 1)
   const positions = new Map<number, number>()
@@ -31,7 +34,7 @@ export async function isSettled(cluster: Cluster): Promise<boolean> {
 }
 
 /** The payload of the newest retained message of each topic; what was cleared is not there. */
-export async function retainedState(cluster: Cluster): Promise<Readonly<Record<string, string>>> {
+export async function retainedState(cluster: NamespaceLog): Promise<Readonly<Record<string, string>>> {
   const newest = new Map<string, string>()
   for (const { key, record } of (await readTopic(cluster.brokers, cluster.topics.retained)).sort((a, b) => a.offset - b.offset)) {
     const topic = key?.toString() ?? ''
@@ -42,7 +45,7 @@ export async function retainedState(cluster: Cluster): Promise<Readonly<Record<s
 }
 
 /** Sessions with their connections, subscriptions, wills and queues. Whether something may have been sent before is no state that a client sees. */
-export async function sessionsState(cluster: Cluster): Promise<Readonly<Record<string, object>>> {
+export async function sessionsState(cluster: NamespaceLog): Promise<Readonly<Record<string, object>>> {
   const state: Record<string, object> = {}
   const [sessions, inbox] = await Promise.all([read(cluster, 'sessions'), read(cluster, 'inbox')])
   for (let shard = 0; shard < cluster.partitions; shard++) {
@@ -71,7 +74,7 @@ export async function sessionsState(cluster: Cluster): Promise<Readonly<Record<s
 }
 
 /** The last snapshot of each shard: of the sessions in it those whose client id begins with `root`, and where it was taken. */
-export async function snapshotsState(cluster: Cluster, root: string): Promise<readonly object[]> {
+export async function snapshotsState(cluster: NamespaceLog, root: string): Promise<readonly object[]> {
   const log = new KafkaLog({ brokers: cluster.brokers.split(','), clientId: 'test', logger: pino({ level: 'silent' }) })
   try {
     const snapshots = await Promise.all(Array.from({ length: cluster.partitions }, (_, shard) => readSnapshot(log, cluster.topics.snapshots, shard)))
@@ -84,7 +87,7 @@ export async function snapshotsState(cluster: Cluster, root: string): Promise<re
 }
 
 /** Messages in the order of each partition, folded by their ids. */
-export async function messagesState(cluster: Cluster): Promise<readonly Records['Message'][]> {
+export async function messagesState(cluster: NamespaceLog): Promise<readonly Records['Message'][]> {
   const seen = new Set<string>()
   return (await read(cluster, 'messages')).flatMap(({ record }) => {
     if (record.name !== 'Message' || seen.has(record.value.messageId.toString('hex'))) return []

@@ -78,13 +78,17 @@ export interface Stack {
 const project = dirname(dirname(import.meta.dirname))
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Waits for a condition. Throws with `what` when the time is over. */
-export async function until<T>(what: string, timeoutMs: number, condition: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+/** Waits for a condition. Throws with `what`, as it is then, when the time is over. */
+export async function until<T>(
+  what: string | (() => string),
+  timeoutMs: number,
+  condition: () => Promise<T | undefined | false> | T | undefined | false,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     const value = await condition()
     if (value !== undefined && value !== false) return value
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`)
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs / 1000} s: ${typeof what === 'string' ? what : what()}`)
     await pause(50)
   }
 }

@@ -11,6 +11,9 @@ export class PeerClosed extends Error {
   }
 }
 
+/** How long a packet is waited for when nothing else is said: a bound for what never comes, and none on how slow a busy machine may be. */
+const patienceMs = 60_000
+
 export interface Endpoint {
   readonly host: string
   readonly port: number
@@ -110,7 +113,7 @@ export class Wire {
   }
 
   /** The next packet, whatever it is. */
-  async next(wanted = 'a packet', deadlineMs = 8_000): Promise<Received> {
+  async next(wanted = 'a packet', deadlineMs = patienceMs): Promise<Received> {
     await this.#until(wanted, deadlineMs, () => this.#received.length > 0 || this.#ended)
     const packet = this.#received.shift()
     if (!packet) throw new PeerClosed(wanted)
@@ -118,14 +121,14 @@ export class Wire {
   }
 
   /** The next packet, which must be of this type. */
-  async expect<T extends Received['type']>(type: T, deadlineMs = 8_000): Promise<Of<T>> {
+  async expect<T extends Received['type']>(type: T, deadlineMs = patienceMs): Promise<Of<T>> {
     const packet = await this.next(type, deadlineMs)
     if (packet.type !== type) throw new Error(`expected ${type}, got ${JSON.stringify(packet)}`)
     return packet as Of<T>
   }
 
   /** The next packet of this type; what comes before it stays pending in its order. */
-  async find<T extends Received['type']>(type: T, deadlineMs = 8_000): Promise<Of<T>> {
+  async find<T extends Received['type']>(type: T, deadlineMs = patienceMs): Promise<Of<T>> {
     const at = () => this.#received.findIndex((each) => each.type === type)
     await this.#until(type, deadlineMs, () => at() >= 0 || this.#ended)
     const [packet] = at() >= 0 ? this.#received.splice(at(), 1) : []
@@ -134,13 +137,13 @@ export class Wire {
   }
 
   /** Waits until so many packets are pending. */
-  async count(packets: number, deadlineMs = 8_000): Promise<void> {
+  async count(packets: number, deadlineMs = patienceMs): Promise<void> {
     await this.#until(`${packets} packets`, deadlineMs, () => this.#received.length >= packets || this.#ended)
     if (this.#received.length < packets) throw new PeerClosed(`${packets} packets`)
   }
 
   /** Waits for the server's end; gives the packets that came before it. */
-  async closed(deadlineMs = 8_000): Promise<readonly Received[]> {
+  async closed(deadlineMs = patienceMs): Promise<readonly Received[]> {
     await this.#until('close by the server', deadlineMs, () => this.#ended)
     return this.#received.splice(0)
   }
