@@ -18,6 +18,7 @@ COPY proto ./proto
 COPY log ./log
 COPY audit ./audit
 COPY history ./history
+COPY inquiry ./inquiry
 COPY model ./model
 COPY access ./access
 COPY events ./events

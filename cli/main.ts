@@ -13,6 +13,7 @@ import { addSubscriptionCommands } from './subscription-commands.ts'
 import { surroundings } from './surroundings.ts'
 import { addTailCommand } from './tail-command.ts'
 import { addTokenCommands } from './token-commands.ts'
+import { addWhatIfCommand } from './what-if-command.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string }
 
@@ -31,6 +32,7 @@ addTailCommand(program)
 addResourceCommands(program)
 addSubscriptionCommands(program)
 addLiveCommands(program)
+addWhatIfCommand(program)
 addPkiCommands(program)
 addTokenCommands(program)
 addAuditCommands(program)

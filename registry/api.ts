@@ -15,6 +15,7 @@ import { addImportRoute } from './import-route.ts'
 import { addNamespaceRoutes } from './namespace-routes.ts'
 import type { Namespaces, ServedNamespace } from './namespaces.ts'
 import { openApiDocument } from './openapi.ts'
+import { PastTurns } from './past-turns.ts'
 import { Problem, problemBody } from './problem.ts'
 import { addResourceRoutes } from './resource-routes.ts'
 import { addRetainedRoutes } from './retained-routes.ts'
@@ -23,6 +24,7 @@ import { addSessionRoutes } from './session-routes.ts'
 import { addSubscriptionActions } from './subscription-actions.ts'
 import { looksLikeToken } from './token-verifier.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
+import { addWhatIfRoute } from './what-if-route.ts'
 
 export interface ApiOptions {
   readonly namespaces: Namespaces
@@ -166,7 +168,9 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addSessionRoutes(api)
     addRetainedRoutes(api)
     addSubscriptionActions(api)
-    addHistoryRoutes(api, options)
+    const turns = new PastTurns(config.HISTORY_STREAMS_MAX, options.onLimit)
+    addHistoryRoutes(api, turns)
+    addWhatIfRoute(api, options, turns)
     addChangesRoute(api, options)
   })
   return app

@@ -8,10 +8,11 @@ import { LogIndex } from '../history/log-index.ts'
 import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
+import type { TopicNames } from '../log/topics.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
-import type { ApiOptions } from './api.ts'
 import { ndjson } from './import-route.ts'
-import { Problem } from './problem.ts'
+import type { PastTurns } from './past-turns.ts'
+import type { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
 
 /** The past of one namespace. */
@@ -22,6 +23,7 @@ export interface HistorySource {
   readonly partitions: number
   /** The topic `index`. */
   readonly indexTopic: string
+  readonly topics: TopicNames
 }
 
 export const historyQuery = {
@@ -117,19 +119,14 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
   }
 }
 
-export function addHistoryRoutes(api: FastifyInstance, { config, onLimit }: ApiOptions): void {
-  let underWay = 0
+export function addHistoryRoutes(api: FastifyInstance, turns: PastTurns): void {
   api.get('/namespaces/:ns/history', { config: { role: 'operator' } }, async (request, reply) => {
     const asked = readQuery(request, Date.now())
-    if (underWay >= config.HISTORY_STREAMS_MAX) {
-      onLimit('HISTORY_STREAMS_MAX')
-      throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of the past are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
-    }
-    underWay++
+    const done = turns.begin()
     // What HEAD asks for is answered when it begins.
     const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed || reply.raw.writableEnded)
     const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
-    stream.once('close', () => underWay--)
+    stream.once('close', done)
     return reply.header('content-type', ndjson).send(stream)
   })
 }

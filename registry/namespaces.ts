@@ -107,7 +107,7 @@ export class Namespaces {
       registry,
       routers: routersOf(name),
       eventTopics: new EventTopics(log, plan, kafkaTopics),
-      history: { log, topic: names.messages, partitions, indexTopic: names.index },
+      history: { log, topic: names.messages, partitions, indexTopic: names.index, topics: names },
       lifecycleTopic: names.lifecycle,
     }
   }

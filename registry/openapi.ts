@@ -9,6 +9,7 @@ import { topDefault, topMax } from './paging.ts'
 import { roleOf } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
 import { rewindSchema } from './subscription-actions.ts'
+import { whatIfSchema } from './what-if-route.ts'
 
 const singular: Readonly<Record<ResourceKind, string>> = {
   clients: 'Client',
@@ -291,6 +292,27 @@ function changesPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function whatIfPaths(namespace: string): Readonly<Record<string, object>> {
+  return {
+    [`/namespaces/${namespace}/history:whatIf`]: {
+      post: {
+        operationId: 'whatIf',
+        tags: ['history'],
+        'x-role': 'operator',
+        description: 'What proposed client groups, topic spaces, permission bindings and clients would have made of traffic that was. Nothing is written.',
+        requestBody: { required: true, content: json(whatIfSchema) },
+        responses: {
+          '200': {
+            description: 'Lines of JSON: progress while it goes on, and the report as the last one. A line with error says that it broke off',
+            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
+          },
+          ...common,
+        },
+      },
+    },
+  }
+}
+
 function otherPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/clients:import`]: {
@@ -396,6 +418,7 @@ export function openApiDocument(namespace: string): object {
       ...retainedPaths(namespace),
       ...historyPaths(namespace),
       ...changesPaths(namespace),
+      ...whatIfPaths(namespace),
       ...mqttPaths,
     },
     components: {

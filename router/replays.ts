@@ -7,12 +7,12 @@ import { resolvePlaces } from '../history/places.ts'
 import { type Bound, parseBound, withoutReplay } from '../history/replay-range.ts'
 import type { Append, Log } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
+import { deliveryTerms } from '../model/delivery-terms.ts'
 import type { Replay, ReplayPhase } from '../model/replay.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { ReplayEntry, Replayed, ReplayRequest } from '../schemas/records.ts'
-import { deliveryTerms } from './delivery-terms.ts'
 import type { ReplayTurns } from './replay-turns.ts'
 
 export interface ReplayLimits {

@@ -3,11 +3,11 @@
  * filters match it.
  */
 
+import { deliveryTerms } from '../model/delivery-terms.ts'
 import type { RetainedIndex, RetainedWalk } from '../model/retained-index.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { matches } from '../mqtt/topic.ts'
 import { peekMessage } from '../schemas/message-record.ts'
-import { deliveryTerms } from './delivery-terms.ts'
 import type { RetainedMessage } from './retained-store.ts'
 
 export interface RetainedDelivery {

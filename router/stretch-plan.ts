@@ -3,10 +3,10 @@
  * connection go straight to the gateways; what persistent sessions are owed goes into the inbox of their shards.
  */
 
+import { deliveryTerms, type Published } from '../model/delivery-terms.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
 import type { Attachment, Choice, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
-import { deliveryTerms, type Published } from './delivery-terms.ts'
 import type { Member } from './shared-group.ts'
 import type { Match, ReplayMatch } from './subscription-trie.ts'
 

@@ -4,9 +4,9 @@
  */
 
 import { withoutReplay } from '../history/replay-range.ts'
+import { FilterTree } from '../model/filter-tree.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { parseShared } from '../mqtt/topic.ts'
-import { FilterTree } from './filter-tree.ts'
 import { SharedGroup } from './shared-group.ts'
 
 /** A session and those of its subscriptions that match. */

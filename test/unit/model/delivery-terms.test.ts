@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import { deliveryTerms } from '../../../router/delivery-terms.ts'
-import { subscription } from '../model/session-records.ts'
-import { sessionOf } from './sessions.ts'
+import { deliveryTerms } from '../../../model/delivery-terms.ts'
+import { sessionOf } from '../router/sessions.ts'
+import { subscription } from './session-records.ts'
 
 const session = sessionOf('me')
 const message = { clientId: 'other', qos: 1, retain: true } as const

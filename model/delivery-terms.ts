@@ -1,4 +1,4 @@
-import type { Session, Subscription } from '../model/session.ts'
+import type { Session, Subscription } from './session.ts'
 
 /** What matching needs to know of a message. */
 export interface Published {
