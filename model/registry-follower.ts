@@ -11,6 +11,8 @@ export interface RegistryFollowerOptions {
   readonly clock: { now(): number }
   /** Called once when following cannot go on (its position is gone from the log): the view is dead, end the process. */
   readonly onFailed?: (error: unknown) => void
+  /** Called for each record before it is applied to the view: what was before it can be looked at. */
+  readonly onRecord?: (record: LogRecord, read: RegistryRecord, view: RegistryView) => void
 }
 
 /** Decodes a record of the topic. One that cannot be read counts as a tombstone: it grants nothing. */
@@ -35,6 +37,7 @@ export class RegistryFollower {
   readonly view = new RegistryView()
   readonly #clock: RegistryFollowerOptions['clock']
   readonly #follower: Follower
+  readonly #onRecord: RegistryFollowerOptions['onRecord']
   readonly #callbacks = new Set<(view: RegistryView) => void>()
   readonly #waiters = new Set<Waiter>()
   readonly #ended: Promise<void>
@@ -56,6 +59,7 @@ export class RegistryFollower {
   private constructor(options: RegistryFollowerOptions, follower: Follower) {
     this.#clock = options.clock
     this.#follower = follower
+    this.#onRecord = options.onRecord
     this.#ended = this.#run().catch((error: unknown) => {
       this.#fail(error)
       if (!this.#isClosing) options.onFailed?.(error)
@@ -98,7 +102,11 @@ export class RegistryFollower {
   }
 
   #apply(stretch: Stretch): void {
-    for (const record of stretch.records) this.view.apply(readRegistryRecord(record))
+    for (const record of stretch.records) {
+      const read = readRegistryRecord(record)
+      this.#onRecord?.(record, read, this.view)
+      this.view.apply(read)
+    }
     this.view.skipTo(stretch.nextOffset)
     if (stretch.nextOffset >= stretch.endOffset) this.#confirmedAt = this.#clock.now()
     if (stretch.records.length > 0) for (const callback of this.#callbacks) callback(this.view)

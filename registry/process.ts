@@ -128,6 +128,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
         writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
         requestsMax: config.REGISTRY_REQUESTS_MAX,
         onLimit,
+        onUntold: (error) => logger.error({ namespace: name, error }, 'a change could not be told of in the topic lifecycle'),
         onFailed: fail,
       })
       observeRegistry(metrics.begin(name), () => opened)

@@ -5,7 +5,6 @@
  * do not depend on each other, so that what queued up meanwhile goes as one group. That makes ten thousand clients a matter of seconds.
  */
 import { type Append, AppendError, type Appender, FencedError, type Log } from '../log/log.ts'
-import { partitionOf } from '../log/partitioner.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
@@ -13,7 +12,7 @@ import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RegistryEntry } from '../schemas/records.ts'
 import type { Author } from './callers.ts'
-import { type Change, type KeyedEvent, lifecycleEvents, namespaceEvent } from './lifecycle.ts'
+import { authorHeader, authorOf, ChangeTeller, toldMarker } from './change-teller.ts'
 import { Problem } from './problem.ts'
 
 /** What a change writes, decided against the view as it is then: an entry, or null to delete. Throws Problem to refuse. */
@@ -39,6 +38,8 @@ export interface RegistryOptions {
   readonly requestsMax: number
   /** Counts a limit that took effect. */
   readonly onLimit: (limit: 'REGISTRY_REQUESTS_MAX' | 'REGISTRY_WRITE_TIMEOUT') => void
+  /** Told of what keeps changes from being told of in `lifecycle`, each time. */
+  readonly onUntold?: (error: unknown) => void
   /** Called once when this process must end: another registry writes now, or the log cannot be followed. */
   readonly onFailed: (error: unknown) => void
 }
@@ -64,15 +65,27 @@ interface Decided {
 }
 
 const groupMax = 200
+/** A restart tells again of so many changes at most, and of none that was made this long before, ms. */
+const unmarkedMax = 1_000
+const markEveryMs = 5_000
+/** A stop waits so long for its last marker, ms: without it the next start tells some changes again. */
+const lastMarkMs = 1_000
+const tellAgainMs = 1_000
 const away = (detail: string, cause?: unknown) => new Problem(503, detail, { retryAfter: 2, cause })
 
 export class Registry {
   readonly #options: RegistryOptions
   readonly #appender: Appender
   readonly #lifecycle: Appender
-  readonly #lifecyclePartitions: number
+  readonly #teller: ChangeTeller
   readonly follower: RegistryFollower
   readonly #queue: Waiting[] = []
+  readonly #marking: NodeJS.Timeout
+  /** Records on their way, and the offset of the last that is known to stand. */
+  #writing = 0
+  #written: number
+  /** A write of which nothing is known may stand somewhere behind the last that is known to. */
+  #isUncertain = false
   #isRunning = false
   #isClosed = false
 
@@ -84,21 +97,33 @@ export class Registry {
     const at = clock.now()
     const fence = { kind: 'fence', name: 'writer', properties: '{}', etag: '', createdAt: at, updatedAt: at, by: 'registry' }
     const offset = await appender.write(toRecord(topics.registry, 'fence/writer', encodeRecord('RegistryEntry', fence), at))
-    const [follower, lifecycle, partitions] = await Promise.all([
-      RegistryFollower.start({ log, topic: topics.registry, clock, onFailed: options.onFailed }),
-      log.appender(),
-      log.partitions(topics.lifecycle),
-    ])
+    const [lifecycle, partitions] = await Promise.all([log.appender(), log.partitions(topics.lifecycle)])
+    const { namespace, onUntold: onTrouble = () => {} } = options
+    const teller = new ChangeTeller({ appender: lifecycle, topic: topics.lifecycle, partitions, namespace, retryMs: tellAgainMs, onTrouble })
+    const follower = await RegistryFollower.start({
+      log,
+      topic: topics.registry,
+      clock,
+      onFailed: options.onFailed,
+      onRecord: ({ timestamp, headers }, read, view) => teller.note({ ...read, at: timestamp, author: authorOf(headers) }, view),
+    })
     await follower.reached(offset)
-    return new Registry(options, appender, lifecycle, partitions, follower)
+    const registry = new Registry(options, appender, lifecycle, teller, follower, offset)
+    // What was before there was ever a marker has been told, or is not known to be owed.
+    if (!teller.isMarked) await registry.mark(toldMarker)
+    teller.begin(offset)
+    return registry
   }
 
-  private constructor(options: RegistryOptions, appender: Appender, lifecycle: Appender, lifecyclePartitions: number, follower: RegistryFollower) {
+  private constructor(options: RegistryOptions, appender: Appender, lifecycle: Appender, teller: ChangeTeller, follower: RegistryFollower, fence: number) {
     this.#options = options
     this.#appender = appender
     this.#lifecycle = lifecycle
-    this.#lifecyclePartitions = lifecyclePartitions
+    this.#teller = teller
     this.follower = follower
+    this.#written = fence
+    this.#marking = setInterval(() => void this.#markTold(1), markEveryMs)
+    this.#marking.unref()
   }
 
   get view(): RegistryView {
@@ -151,19 +176,17 @@ export class Registry {
     const at = this.#options.clock.now()
     const marker = { kind: 'marker', name, properties: '{}', etag: '', createdAt: at, updatedAt: at, by: 'registry' }
     const value = encodeRecord('RegistryEntry', marker)
-    await this.follower.reached(await this.#appender.write(toRecord(this.#options.topics.registry, `marker/${name}`, value, at)))
+    await this.follower.reached(await this.#write(toRecord(this.#options.topics.registry, `marker/${name}`, value, at)))
   }
 
   /** In the home namespace: writes what the deployment knows of a namespace. Rejects with Problem. */
   async putNamespace(name: string, properties: NamespaceRecord, author: Author): Promise<void> {
-    const { clock, topics, namespace } = this.#options
+    const { clock, topics } = this.#options
     const at = clock.now()
-    const before = this.view.namespaces.get(name)
     const entry = { kind: 'namespaces', name, properties: JSON.stringify(properties), etag: '', createdAt: at, updatedAt: at, by: author.by }
     try {
-      const offset = await this.#appender.write(toRecord(topics.registry, `namespaces/${name}`, encodeRecord('RegistryEntry', entry), at))
-      const event = namespaceEvent({ name, before, after: properties, author, at, offset }, namespace)
-      await Promise.all([this.follower.reached(offset), this.#appendEvent(event, at)])
+      const offset = await this.#write(toRecord(topics.registry, `namespaces/${name}`, encodeRecord('RegistryEntry', entry), at, author))
+      await Promise.all([this.follower.reached(offset), this.#teller.told(offset)])
     } catch (error) {
       throw this.#whyNot(error)
     }
@@ -171,14 +194,20 @@ export class Registry {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    clearInterval(this.#marking)
     for (const waiting of this.#queue.splice(0)) waiting.reject(away('the registry is stopping'))
+    await this.#markLast()
+    this.#teller.close()
     await Promise.all([this.follower.close(), this.#appender.close(), this.#lifecycle.close()])
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true
     try {
-      while (this.#queue.length > 0) await this.#carryOut(this.#takeGroup())
+      while (this.#queue.length > 0) {
+        await this.#carryOut(this.#takeGroup())
+        await this.#markTold(unmarkedMax)
+      }
     } finally {
       this.#isRunning = false
     }
@@ -222,19 +251,39 @@ export class Registry {
   async #append({ waiting, before, entry }: Decided, at: number): Promise<void> {
     const { kind, name, author } = waiting.command
     const value = entry ? encodeRecord('RegistryEntry', entry) : null
-    const offset = await this.#appender.write(toRecord(this.#options.topics.registry, `${kind}/${name}`, value, at))
-    const change: Change = { kind, name, before, after: entry, author, at, offset }
-    await Promise.all([this.follower.reached(offset), this.#tell(change)])
+    const offset = await this.#write(toRecord(this.#options.topics.registry, `${kind}/${name}`, value, at, author))
+    await Promise.all([this.follower.reached(offset), this.#teller.told(offset)])
     waiting.resolve({ before, after: entry && this.view.of(kind).get(name) })
   }
 
-  async #tell(change: Change): Promise<void> {
-    await Promise.all(lifecycleEvents(change, this.#options.namespace).map((event) => this.#appendEvent(event, change.at)))
+  async #write(record: Append): Promise<number> {
+    this.#writing++
+    try {
+      this.#written = await this.#appender.write(record)
+      this.#isUncertain = false
+      return this.#written
+    } catch (error) {
+      if (error instanceof AppendError && error.outcome === 'unknown') this.#isUncertain = true
+      throw error
+    } finally {
+      this.#writing--
+    }
   }
 
-  async #appendEvent({ key, event }: KeyedEvent, at: number): Promise<void> {
-    const record = toRecord(this.#options.topics.lifecycle, key, encodeRecord('LifecycleEvent', event), at)
-    await this.#lifecycle.write({ ...record, partition: partitionOf(key, this.#lifecyclePartitions) })
+  /** Writes that everything has been told, when it has and so many changes are not covered by an earlier marker. */
+  async #markTold(unmarked: number): Promise<void> {
+    const { unmarked: uncovered, position } = this.#teller
+    if (uncovered < unmarked || this.#writing > 0 || this.#isUncertain || position <= this.#written) return
+    await this.mark(toldMarker).catch(() => {}) // another time; who is fenced hears of it from its next change
+  }
+
+  async #markLast(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, lastMarkMs)
+    })
+    await Promise.race([this.#markTold(1), late])
+    clearTimeout(timer)
   }
 
   #whyNot(error: unknown): Problem {
@@ -249,6 +298,6 @@ export class Registry {
   }
 }
 
-function toRecord(topic: string, key: string, value: Buffer | null, timestamp: number): Append {
-  return { topic, partition: 0, key: Buffer.from(key), value, timestamp }
+function toRecord(topic: string, key: string, value: Buffer | null, timestamp: number, author?: Author): Append {
+  return { topic, partition: 0, key: Buffer.from(key), value, timestamp, ...(author && { headers: [authorHeader(author)] }) }
 }
