@@ -44,7 +44,7 @@ interface Placed {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  readonly key: Buffer | null
+  readonly key: string | null
 }
 
 const nameOf = ({ topic, partition, offset }: Placed): string => `${topic} ${partition} ${offset}`
@@ -54,7 +54,7 @@ function superseded(records: readonly Placed[]): string[] {
   const newest = new Map<string, Placed>()
   const old: string[] = []
   for (const record of [...records].sort((a, b) => a.offset - b.offset)) {
-    const key = `${record.topic} ${record.partition} ${record.key?.toString('hex')}`
+    const key = `${record.topic} ${record.partition} ${record.key}`
     const before = newest.get(key)
     if (before) old.push(nameOf(before))
     newest.set(key, record)

@@ -11,6 +11,11 @@ export interface FoundRecord {
   readonly headers: Readonly<Record<string, string>>
 }
 
+function found(partition: number, { offset, key, value, headers }: kafkajs.KafkaMessage): FoundRecord {
+  const text = Object.entries(headers ?? {}).map(([name, of]) => [name, String(Array.isArray(of) ? of.at(-1) : of)])
+  return { partition, offset: Number(offset), key: key?.toString() ?? null, value, headers: Object.fromEntries(text) }
+}
+
 /** Reads a topic from its beginning, as it grows, until it is enough. In the order of each partition. */
 export async function collectRecords(
   brokers: string,
@@ -29,15 +34,47 @@ export async function collectRecords(
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       consumer
         .run({
-          eachMessage: async ({ partition, message: { offset, key, value, headers } }) => {
-            const text = Object.entries(headers ?? {}).map(([name, of]) => [name, String(Array.isArray(of) ? of.at(-1) : of)])
-            records.push({ partition, offset: Number(offset), key: key?.toString() ?? null, value, headers: Object.fromEntries(text) })
+          eachMessage: async ({ partition, message }) => {
+            records.push(found(partition, message))
             if (!isEnough(records)) return
             clearTimeout(timer)
             resolve()
           },
         })
         .catch(reject)
+    })
+  } finally {
+    await consumer.disconnect()
+  }
+  return records
+}
+
+/** All that stands in a topic now, to its very end; by default as `read_committed` shows it. In the order of each partition. */
+export async function readAll(brokers: string, topic: string, { readUncommitted = false } = {}): Promise<readonly FoundRecord[]> {
+  const kafka = new kafkajs.Kafka({ clientId: 'analyst', brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  const ends = new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high, low }) => [partition, { high: Number(high), low: Number(low) }]))
+  await admin.disconnect()
+  const open = new Set([...ends].filter(([, { high, low }]) => high > low).map(([partition]) => partition))
+  const records: FoundRecord[] = []
+  if (open.size === 0) return records
+
+  const consumer = kafka.consumer({ groupId: `analyst-${randomBytes(6).toString('hex')}`, readUncommitted })
+  await consumer.connect()
+  try {
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${topic} could not be read to its end within 60 s; partitions ${[...open]} are left`)), 60_000)
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+      // Also for batches that end in control records: the position counts, not the records.
+      consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+        if (Number(payload.lastOffset) + 1 >= (ends.get(payload.partition)?.high ?? 0)) open.delete(payload.partition)
+        if (open.size > 0) return
+        clearTimeout(timer)
+        resolve()
+      })
+      consumer.run({ eachBatch: async ({ batch }) => void records.push(...batch.messages.map((message) => found(batch.partition, message))) }).catch(reject)
     })
   } finally {
     await consumer.disconnect()
