@@ -799,6 +799,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** The namespace's host names may be others. */
   hostNamesChanged(): void {
     this.#rejudging.changed()
+    this.metrics.events.keep(this.#options.registry.view.topics.keys())
   }
 
   #onRegistryChange(): void {
@@ -807,6 +808,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.config = withNamespace(this.#options.config, this.#options.registry.view.namespace?.properties)
     this.#mayComeFrom = addressRule(this.#options.registry.view.namespace?.properties)
     this.#rejudging.changed()
+    this.metrics.events.keep(this.#options.registry.view.topics.keys())
   }
 
   #lookAtKeys(): void {

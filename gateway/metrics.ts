@@ -2,6 +2,7 @@ import { Counter, Histogram, type Registry } from 'prom-client'
 import { countedElsewhere, levelElsewhere } from '../telemetry/counted.ts'
 import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
+import { EventMetrics } from './events/event-metrics.ts'
 import { OperationCounts } from './operation-counts.ts'
 import { type ThrottleType, throttleTypes } from './rates.ts'
 import { RefusalReason } from './refusal-reason.ts'
@@ -105,7 +106,7 @@ export class GatewayMetrics {
   readonly pauses: Counter
   /** At /mqtt/…, by what was asked and the status of the answer. */
   readonly httpRequests: Counter<'operation' | 'code'>
-  readonly eventsPublished: Counter
+  readonly events: EventMetrics
 
   constructor(registry: Registry, levels: () => GatewayLevels, now: () => number = Date.now) {
     const registers = [registry]
@@ -172,11 +173,7 @@ export class GatewayMetrics {
       labelNames: ['operation', 'code'],
       registers,
     })
-    this.eventsPublished = new Counter({
-      name: 'loggerhead_events_published_total',
-      help: 'CloudEvents published to namespace topics over HTTP, acknowledged once they were in the log',
-      registers,
-    })
+    this.events = new EventMetrics(registry)
     this.staleFrames = new Counter({ name: 'loggerhead_stale_frames_total', help: 'Frames of routers that have lost their shard', registers })
     const counter = (name: string, help: string, label: string, values: () => Iterable<readonly [string, number]>) =>
       countedElsewhere({ registry, name, help, labelNames: [label] }, () => [...values()].map(([value, count]) => [{ [label]: value }, count] as const))

@@ -1,11 +1,13 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { NamedSeries } from '../telemetry/named-series.ts'
 import { createPushMetrics } from './push/push-metrics.ts'
-import { SubscriptionSeries } from './push/subscription-series.ts'
+import { createPullMetrics } from './subscriptions/pull-metrics.ts'
 
 /** What a router counts. */
 export function createRouterMetrics(registry: Registry) {
   const registers = [registry]
   const push = createPushMetrics(registry)
+  const pull = createPullMetrics(registry)
   const deadLettered = new Counter({
     name: 'loggerhead_dead_lettered_events_total',
     help: 'Event Grid’s DeadLetteredCount: events that were given up and kept',
@@ -18,9 +20,27 @@ export function createRouterMetrics(registry: Registry) {
     labelNames: ['topic', 'event_subscription', 'drop_reason'],
     registers,
   })
+  const matchedEvents = new Counter({
+    name: 'loggerhead_matched_events_total',
+    help: 'Event Grid’s MatchedEventCount: events that the filters of a subscription let through',
+    labelNames: ['topic', 'event_subscription'],
+    registers,
+  })
+  const filteredEvents = new Counter({
+    name: 'loggerhead_filtered_events_total',
+    help: 'Events that the filters of a subscription did not let through',
+    labelNames: ['topic', 'event_subscription'],
+    registers,
+  })
   return {
     push,
-    series: new SubscriptionSeries([deadLettered, droppedEvents, ...push.bySubscription]),
+    pull,
+    matchedEvents,
+    filteredEvents,
+    series: new NamedSeries(
+      [deadLettered, droppedEvents, matchedEvents, filteredEvents, ...push.bySubscription, ...pull.bySubscription],
+      ({ topic, event_subscription }) => `${topic}/${event_subscription}`,
+    ),
     matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
     repeats: new Counter({ name: 'loggerhead_messages_repeated_total', help: 'Messages that were in the log already and were not matched again', registers }),
     delivered: new Counter({
@@ -55,8 +75,6 @@ export function createRouterMetrics(registry: Registry) {
       labelNames: ['limit'],
       registers,
     }),
-    eventsReceived: new Counter({ name: 'loggerhead_events_received_total', help: 'Events given to receivers of event subscriptions, each time', registers }),
-    eventsAcknowledged: new Counter({ name: 'loggerhead_events_acknowledged_total', help: 'Events that receivers acknowledged', registers }),
     deadLettered,
     droppedEvents,
     eventsLost: new Counter({

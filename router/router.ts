@@ -203,8 +203,11 @@ export class Router {
           else metrics.deadLettered.inc({ topic, event_subscription, dead_letter_reason: reasonLabel(reason) })
         },
         lost: (reason, count) => metrics.eventsLost.inc({ reason }, count),
-        delivered: (count) => metrics.eventsReceived.inc(count),
-        acknowledged: (count) => metrics.eventsAcknowledged.inc(count),
+        read({ matched, filtered }, { topic, name: event_subscription }) {
+          metrics.matchedEvents.inc({ topic, event_subscription }, matched)
+          metrics.filteredEvents.inc({ topic, event_subscription }, filtered)
+        },
+        received: (count, ms, { topic, name: event_subscription }) => metrics.pull.received({ topic, event_subscription }, count, ms),
         limitReached: (limit) => metrics.limitReached.inc({ limit }),
       },
       logger,
@@ -251,13 +254,14 @@ export class Router {
 
   /** Pull delivery over HTTP. */
   pullApi(options: Pick<PullApiOptions, 'others' | 'isOwnersKey'>): PullApi {
-    const { config, registry, now, logger } = this.#options
+    const { config, registry, now, logger, metrics } = this.#options
     return new PullApi({
       ...options,
       subscriptions: this.#subscriptions,
       registry,
       isProduction: config.profile === 'production',
       receivesMax: config.pullReceivesMax,
+      metrics: metrics.pull,
       onLimit: (limit) => this.#options.metrics.limitReached.inc({ limit }),
       onError: (error) => logger.error({ err: error }, 'a request of pull delivery failed'),
       now,

@@ -59,7 +59,11 @@ const code = (names: readonly string[]): string => names.map((name) => `\`${name
 /** Event Grid's name → ours. */
 export function eventGridTable(): string {
   const rows = (metrics: readonly EventGridMetric[]): string[] =>
-    metrics.map(({ eventGrid, name, labels, home, about }) => `| \`${eventGrid}\` | \`${name}\` | ${code(labels)} | ${home ?? 'not yet'} | ${cell(about)} |`)
+    metrics.map(({ eventGrid, name, labels, home, about }) =>
+      home === null
+        ? `| \`${eventGrid}\` | none | ${code(labels)} |  | ${cell(about)} |`
+        : `| \`${eventGrid}\` | \`${name}\` | ${code(labels)} | ${home} | ${cell(about)} |`,
+    )
   return ['| Event Grid | Loggerhead | labels | from | counts |', '| --- | --- | --- | --- | --- |', ...rows(mqttMetrics), ...rows(eventMetrics)].join('\n')
 }
 

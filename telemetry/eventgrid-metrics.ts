@@ -14,7 +14,7 @@ export interface EventGridMetric {
   readonly type: 'counter' | 'gauge' | 'histogram'
   /** Labels, besides `namespace`, which every metric of a namespace has. */
   readonly labels: readonly string[]
-  /** The service that has it; null: Loggerhead has nothing yet that it could count. */
+  /** The service that has it; null: it has no meaning here, and `about` says why. */
   readonly home: MetricHome | null
   /** What makes it move. */
   readonly about: string
@@ -118,20 +118,26 @@ const failed = ['error', 'error_type'] as const
 
 /** Metrics of namespace topics, pull and push delivery. */
 export const eventMetrics: readonly EventGridMetric[] = [
-  counter('SuccessfulPublishedEvents', 'successful_published_events', ofTopic, null, 'an event that is in the topic'),
-  counter('FailedPublishedEvents', 'failed_published_events', [...ofTopic, ...failed], null, 'an event that was refused'),
-  latency('PublishLatencyInMilliseconds', 'publish', ofTopic, null, 'from the request to its answer'),
-  counter('UnmatchedEventCount', 'unmatched_events', ofTopic, null, 'an event that no subscription’s filters let through'),
-  counter('MatchedEventCount', 'matched_events', ofSubscription, null, 'an event that the filters of a subscription let through'),
-  counter('SuccessfulReceivedEvents', 'successful_received_events', ofSubscription, null, 'an event given out by receive'),
-  counter('FailedReceivedEvents', 'failed_received_events', [...ofSubscription, ...failed], null, 'a receive that was refused'),
-  latency('ReceiveLatencyInMilliseconds', 'receive', ofSubscription, null, 'of receive, its wait time left out'),
-  counter('SuccessfulAcknowledgedEvents', 'successful_acknowledged_events', ofSubscription, null, 'an event that was acknowledged'),
-  counter('FailedAcknowledgedEvents', 'failed_acknowledged_events', [...ofSubscription, ...failed], null, 'a lock token that could not be'),
-  latency('AcknowledgeLatencyInMilliseconds', 'acknowledge', ofSubscription, null, 'of acknowledge'),
-  counter('SuccessfulReleasedEvents', 'successful_released_events', ofSubscription, null, 'an event that was released'),
-  counter('FailedReleasedEvents', 'failed_released_events', [...ofSubscription, ...failed], null, 'a lock token that could not be'),
-  latency('RejectLatencyInMilliseconds', 'reject', ofSubscription, null, 'of reject'),
+  counter('SuccessfulPublishedEvents', 'successful_published_events', ofTopic, 'gateway', 'an event that is in the topic'),
+  counter('FailedPublishedEvents', 'failed_published_events', [...ofTopic, ...failed], 'gateway', 'an event that was refused'),
+  latency('PublishLatencyInMilliseconds', 'publish', ofTopic, 'gateway', 'from the request to its answer'),
+  counter(
+    'UnmatchedEventCount',
+    'unmatched_events',
+    ofTopic,
+    null,
+    'each subscription reads the topic at its own pace and maybe in a router of its own: none knows whether another one takes an event. `loggerhead_filtered_events_total` has what each passed over',
+  ),
+  counter('MatchedEventCount', 'matched_events', ofSubscription, 'router', 'an event that the filters of a subscription let through'),
+  counter('SuccessfulReceivedEvents', 'successful_received_events', ofSubscription, 'router', 'an event given out by receive'),
+  counter('FailedReceivedEvents', 'failed_received_events', [...ofSubscription, ...failed], 'router', 'a receive that was refused'),
+  latency('ReceiveLatencyInMilliseconds', 'receive', ofSubscription, 'router', 'from there being events for a receiver to their locks being in the log'),
+  counter('SuccessfulAcknowledgedEvents', 'successful_acknowledged_events', ofSubscription, 'router', 'an event that was acknowledged'),
+  counter('FailedAcknowledgedEvents', 'failed_acknowledged_events', [...ofSubscription, ...failed], 'router', 'a lock token that could not be'),
+  latency('AcknowledgeLatencyInMilliseconds', 'acknowledge', ofSubscription, 'router', 'of acknowledge'),
+  counter('SuccessfulReleasedEvents', 'successful_released_events', ofSubscription, 'router', 'an event that was released'),
+  counter('FailedReleasedEvents', 'failed_released_events', [...ofSubscription, ...failed], 'router', 'a lock token that could not be'),
+  latency('RejectLatencyInMilliseconds', 'reject', ofSubscription, 'router', 'of reject'),
   counter('DeliverySuccessCount', 'delivery_successes', ofSubscription, 'router', 'an event that a webhook took'),
   counter('DeliveryAttemptFailCount', 'delivery_attempts_failed', [...ofSubscription, ...failed], 'router', 'an attempt that it did not'),
   latency('DestinationProcessingDurationInMs', 'destination_processing', ofSubscription, 'router', 'of a webhook’s answer'),

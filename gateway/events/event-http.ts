@@ -5,6 +5,7 @@ import type { Origin } from '../../access/request-origin.ts'
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import { eventBytesMax, PublishProblem, readPublish } from '../../events/publish-request.ts'
 import { AppendError } from '../../log/log.ts'
+import { failureOf } from '../../telemetry/event-failure.ts'
 import { contextHeaders } from '../../telemetry/trace-context.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type BodyLimits, BodyRefused, readBody } from '../http/body.ts'
@@ -17,6 +18,8 @@ export interface EventHttpOptions {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly budget: BodyLimits['budget']
+  /** Milliseconds; only differences count. */
+  now(): number
   /** How callers are judged now. */
   access(): EventAccess
 }
@@ -28,6 +31,14 @@ export interface AskedPublish {
   readonly origin: Origin
 }
 
+/** How far a request came. */
+interface Progress {
+  /** The caller may publish. */
+  isKnown: boolean
+  /** One as long as nobody knows. */
+  events: number
+}
+
 export class EventHttp {
   readonly #options: EventHttpOptions
 
@@ -36,22 +47,37 @@ export class EventHttp {
   }
 
   /** Answers once all events are in the log. Rejects with HttpProblem, or BodyRefused when the client has gone. */
-  async publish({ topic, request, response, origin }: AskedPublish): Promise<void> {
-    const { config, metrics, budget, access } = this.#options
+  async publish(asked: AskedPublish): Promise<void> {
+    const { publisher, metrics, now } = this.#options
+    const progress: Progress = { isKnown: false, events: 1 }
+    const begun = now()
+    try {
+      await this.#publish(asked, progress)
+      metrics.events.published(asked.topic, progress.events, now() - begun)
+    } catch (error) {
+      const status = error instanceof HttpProblem ? error.status : error instanceof BodyRefused ? 400 : 500
+      metrics.events.failed(publisher.hasTopic(asked.topic) ? asked.topic : '', progress.events, failureOf(status, progress.isKnown))
+      throw error
+    }
+    asked.response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': 2 }).end('{}')
+  }
+
+  async #publish({ topic, request, origin }: AskedPublish, progress: Progress): Promise<void> {
+    const { config, budget, access } = this.#options
     const refusal = refuseEventCaller({ authorization: request.headers.authorization, origin }, access())
     if (refusal) throw new HttpProblem(refusal.status, refusal.detail)
+    progress.isKnown = true
     this.#check(topic)
     const limits = { bytesMax: eventBytesMax, timeoutMs: config.HTTP_BODY_TIMEOUT, budget }
     const body = await readBody(request, limits).catch((error: unknown) => this.#refusedBody(error))
     try {
       const events = read(request, body.bytes)
+      progress.events = events.length
       this.#check(topic) // the registry may be another by now
       await this.#append(topic, events)
-      metrics.eventsPublished.inc(events.length)
     } finally {
       body.release()
     }
-    response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': 2 }).end('{}')
   }
 
   #check(topic: string): void {

@@ -62,6 +62,7 @@ export class NamespaceHttp {
       config: host.config,
       metrics: host.metrics,
       budget,
+      now: () => host.now(),
       access: () => ({ view: host.view, isOwnersKey, isProduction, now: host.now() }),
     })
   }

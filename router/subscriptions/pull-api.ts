@@ -8,8 +8,12 @@ import { refuseEventCaller } from '../../access/event-access.ts'
 import { originOf } from '../../access/request-origin.ts'
 import type { RegistryFollower } from '../../model/registry-follower.ts'
 import type { RouterAddress } from '../../proto/routers.ts'
+import { failureOf } from '../../telemetry/event-failure.ts'
+import type { PullMetrics, SubscriptionLabels } from './pull-metrics.ts'
 import {
+  findTarget,
   isPullPath,
+  type PullAction,
   PullProblem,
   type PullTarget,
   readLockTokens,
@@ -19,7 +23,7 @@ import {
   receiveAnswer,
   settledAnswer,
 } from './pull-request.ts'
-import type { Subscription } from './subscription.ts'
+import type { SettledTokens, Subscription } from './subscription.ts'
 import { SubscriptionClosed } from './subscription-closed.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
@@ -34,6 +38,7 @@ export interface PullApiOptions {
   readonly receivesMax: number
   /** How long another router may take to settle events, ms; 10 s unless it is given. */
   readonly handOnTimeoutMs?: number
+  readonly metrics: Pick<PullMetrics, 'settled' | 'failed'>
   onLimit(limit: 'PULL_RECEIVES_MAX'): void
   onError(error: unknown): void
   readonly now: () => number
@@ -47,6 +52,12 @@ const bodyTimeoutMs = 10_000
 const handOnTimesMs = { receive: 130_000, others: 10_000 }
 
 const unavailable = (message: string): PullProblem => new PullProblem(503, message)
+
+/** How far a request came. */
+interface Progress {
+  /** The caller may receive events. */
+  isKnown: boolean
+}
 
 export class PullApi {
   readonly #options: PullApiOptions
@@ -68,30 +79,29 @@ export class PullApi {
     const { onError, onLimit, receivesMax } = this.#options
     const gone = new AbortController()
     response.once('close', () => gone.abort())
+    const progress: Progress = { isKnown: false }
     this.#underWay++
     try {
       if (this.#underWay > receivesMax) {
         onLimit('PULL_RECEIVES_MAX')
         throw unavailable(`${receivesMax} requests are under way, which is the most (PULL_RECEIVES_MAX)`)
       }
-      await this.#answer(path, request, response, gone.signal)
+      await this.#answer(path, request, response, gone.signal, progress)
     } catch (error) {
-      if (response.destroyed) return
-      if (error instanceof PullProblem) sendProblem(response, error)
-      else if (error instanceof SubscriptionClosed) sendProblem(response, unavailable('the subscription has changed, or has another owner now; ask again'))
-      else {
-        onError(error)
-        sendProblem(response, unavailable('the log did not confirm; ask again'))
-      }
+      const problem = problemOf(error)
+      if (!problem) onError(error)
+      this.#countFailure(path, problem?.status ?? 503, progress)
+      if (!response.destroyed) sendProblem(response, problem ?? unavailable('the log did not confirm; ask again'))
     } finally {
       this.#underWay--
       request.resume()
     }
   }
 
-  async #answer(path: string, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+  async #answer(path: string, request: IncomingMessage, response: ServerResponse, signal: AbortSignal, progress: Progress): Promise<void> {
     const { subscriptions } = this.#options
     this.#authorize(request)
+    progress.isKnown = true
     const target = readTarget(path)
     if (request.method !== 'POST') throw new PullProblem(405, `${request.method} is not possible here; POST is`)
     const query = new URL(request.url ?? '/', 'http://router').searchParams
@@ -102,8 +112,31 @@ export class PullApi {
     if (!subscription || subscription.isExpired) throw new PullProblem(404, `there is no event subscription ${topic}/${name}`)
     if (!isQueue)
       throw new PullProblem(400, `the event subscription ${topic}/${name} is pushed to a webhook; events are received from those with the deliveryMode Queue`)
-    const answer = await act(target, subscription, query, request, signal)
+    const answer = await this.#act(target, subscription, query, request, signal)
     response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': answer.length, 'cache-control': 'no-store' }).end(answer)
+  }
+
+  async #act(target: PullTarget, subscription: Subscription, query: URLSearchParams, request: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
+    const { action } = target
+    if (action === 'receive') {
+      const { eventsMax, waitMs } = readReceive(query)
+      return receiveAnswer(await subscription.receive(eventsMax, waitMs, signal))
+    }
+    const { metrics, now } = this.#options
+    const labels = labelsOf(target)
+    const begun = now()
+    const settled = await settle(action, subscription, query, request)
+    metrics.settled(labels, action, settled.succeeded.length, now() - begun)
+    for (const { code } of settled.failed) metrics.failed(labels, action, { error: 'ClientError', error_type: code })
+    return settledAnswer(settled)
+  }
+
+  /** Of subscriptions that there are, at the router that answers: one that sends a request back to another does not. */
+  #countFailure(path: string, status: number, { isKnown }: Progress): void {
+    const { registry, metrics } = this.#options
+    const target = findTarget(path)
+    if (!target || status === 421 || !registry.view.eventSubscriptions.has(`${target.topic}/${target.subscription}`)) return
+    metrics.failed(labelsOf(target), target.action, failureOf(status, isKnown))
   }
 
   #authorize(request: IncomingMessage): void {
@@ -148,23 +181,32 @@ export class PullApi {
   }
 }
 
-async function act({ action }: PullTarget, subscription: Subscription, query: URLSearchParams, request: IncomingMessage, signal: AbortSignal): Promise<Buffer> {
-  if (action === 'receive') {
-    const { eventsMax, waitMs } = readReceive(query)
-    return receiveAnswer(await subscription.receive(eventsMax, waitMs, signal))
-  }
+async function settle(
+  action: Exclude<PullAction, 'receive'>,
+  subscription: Subscription,
+  query: URLSearchParams,
+  request: IncomingMessage,
+): Promise<SettledTokens> {
   const delayMs = action === 'release' ? readReleaseDelay(query) : 0
   const tokens = readLockTokens(await readBody(request))
   switch (action) {
     case 'acknowledge':
-      return settledAnswer(await subscription.acknowledge(tokens))
+      return subscription.acknowledge(tokens)
     case 'release':
-      return settledAnswer(await subscription.release(tokens, delayMs))
+      return subscription.release(tokens, delayMs)
     case 'reject':
-      return settledAnswer(await subscription.reject(tokens))
+      return subscription.reject(tokens)
     case 'renewLock':
-      return settledAnswer(await subscription.renew(tokens))
+      return subscription.renew(tokens)
   }
+}
+
+const labelsOf = ({ topic, subscription }: PullTarget): SubscriptionLabels => ({ topic, event_subscription: subscription })
+
+/** Undefined when nobody expected it. */
+function problemOf(error: unknown): PullProblem | undefined {
+  if (error instanceof PullProblem) return error
+  return error instanceof SubscriptionClosed ? unavailable('the subscription has changed, or has another owner now; ask again') : undefined
 }
 
 /** Rejects with PullProblem. */

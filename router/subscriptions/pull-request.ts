@@ -31,11 +31,16 @@ export const isPullPath = (path: string): boolean => /^\/topics\/[^/]+\/eventsub
 
 /** Throws PullProblem. As Azure does, case is not looked at in the fixed parts of paths. */
 export function readTarget(path: string): PullTarget {
+  const target = findTarget(path)
+  if (!target) throw new PullProblem(404, `there is nothing here; the actions of an event subscription are :${pullActions.join(', :')}`)
+  return target
+}
+
+/** Undefined where there is nothing. */
+export function findTarget(path: string): PullTarget | undefined {
   const [, topic, subscription, named] = targetPattern.exec(path) ?? []
   const action = pullActions.find((each) => each.toLowerCase() === named?.toLowerCase())
-  if (topic === undefined || subscription === undefined || action === undefined) {
-    throw new PullProblem(404, `there is nothing here; the actions of an event subscription are :${pullActions.join(', :')}`)
-  }
+  if (topic === undefined || subscription === undefined || action === undefined) return undefined
   return { topic: decode(topic), subscription: decode(subscription), action }
 }
 

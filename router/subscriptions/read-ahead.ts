@@ -25,6 +25,8 @@ export interface ReadAheadOptions {
   /** Events that the log did not hold any more, or that were none. */
   lost(reason: 'gone' | 'unreadable', count: number): void
   wants(event: CloudEvent): boolean
+  /** So many new events were wanted, and so many not. */
+  onRead(counts: { readonly matched: number; readonly filtered: number }): void
   /** The subscription takes no more events. */
   isExpired(): boolean
   /** Appends the changes in their order; resolves once all are in the log. */
@@ -138,13 +140,14 @@ export class ReadAhead {
 
   /** Reads one stretch of a partition; true when there is more. */
   async #readSome(partition: number, end: number): Promise<boolean> {
-    const { reader, ledger, bytesMax, lost, wants, isExpired, onFound } = this.#options
+    const { reader, ledger, bytesMax, lost, wants, isExpired, onFound, onRead } = this.#options
     const from = this.#readTo.get(partition) ?? ledger.position(partition)
     // Beyond the end either the end is an old one, or the topic is a new one.
     if (from === end || this.#aheadBytes >= bytesMax || this.#ahead.length >= aheadEventsMax || isExpired()) return false
     const reading = this.#reading
     let next: number
     let found: ReadEvent[] = []
+    let filtered = 0
     try {
       const stretch = await reader.read(partition, from)
       next = stretch.nextOffset
@@ -153,9 +156,11 @@ export class ReadAhead {
         if (record.offset < from) continue
         const read = this.#readEvent(record)
         if (!read) lost('unreadable', 1)
-        else if (!ledger.isPast(read) && wants(read.event)) {
-          found.push(read)
-          bytes += read.bytes
+        else if (!ledger.isPast(read)) {
+          if (wants(read.event)) {
+            found.push(read)
+            bytes += read.bytes
+          } else filtered++
         }
         if (bytes < bytesMax) continue
         next = record.offset + 1
@@ -175,6 +180,7 @@ export class ReadAhead {
     this.#ahead.push(...found)
     for (const { bytes } of found) this.#aheadBytes += bytes
     this.passRead()
+    if (found.length + filtered > 0) onRead({ matched: found.length, filtered })
     if (found.length > 0) onFound()
     return next < end && next > from
   }

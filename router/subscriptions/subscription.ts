@@ -51,13 +51,20 @@ export interface SubscriptionLimits {
   readonly aheadBytesMax: number
 }
 
+export interface SubscriptionName {
+  readonly topic: string
+  readonly name: string
+}
+
 export interface SubscriptionCounters {
   /** An event was given up; `dropped`: it is nowhere else. */
-  givenUp(reason: string, isDropped: boolean, of: { readonly topic: string; readonly name: string }): void
+  givenUp(reason: string, isDropped: boolean, of: SubscriptionName): void
   /** Events that the log did not hold any more, or that were none. */
   lost(reason: 'gone' | 'unreadable', count: number): void
-  delivered(count: number): void
-  acknowledged(count: number): void
+  /** Events read from the topic that the filters let through, and that they did not. */
+  read(counts: { readonly matched: number; readonly filtered: number }, of: SubscriptionName): void
+  /** Events that a receiver has, after so many ms. */
+  received(count: number, ms: number, of: SubscriptionName): void
   limitReached(limit: 'SUBSCRIPTION_UNSETTLED_MAX'): void
 }
 
@@ -110,6 +117,7 @@ export class Subscription {
       bytesMax: limits.aheadBytesMax,
       lost: (reason, count) => counters.lost(reason, count),
       wants: (event) => this.#wants(filteredEvent(event)),
+      onRead: (counts) => counters.read(counts, this),
       isExpired: () => this.isExpired,
       write,
       onFound: () => this.#wake(),
@@ -150,9 +158,10 @@ export class Subscription {
     const { now, counters } = this.#options
     const deadline = now() + waitMs
     for (;;) {
+      const begun = now()
       const received = await this.#give(eventsMax)
       if (received.length > 0) {
-        counters.delivered(received.length)
+        counters.received(received.length, now() - begun, this)
         return received
       }
       const left = deadline - now()
@@ -165,10 +174,7 @@ export class Subscription {
 
   /** The events are done with: gone for everybody. */
   acknowledge(tokens: readonly string[]): Promise<SettledTokens> {
-    return this.#settleTokens(tokens, (event) => {
-      this.#options.counters.acknowledged(1)
-      return this.ledger.settle(event)
-    })
+    return this.#settleTokens(tokens, (event) => this.ledger.settle(event))
   }
 
   /** The events may be received again after a while. */

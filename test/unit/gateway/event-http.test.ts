@@ -9,6 +9,7 @@ import { EventPublisher } from '../../../gateway/events/event-publisher.ts'
 import { ByteBudget } from '../../../gateway/http/byte-budget.ts'
 import { type HttpProblem, sendProblem } from '../../../gateway/http/http-problem.ts'
 import type { GatewayMetrics } from '../../../gateway/metrics.ts'
+import type { EventFailure } from '../../../telemetry/event-failure.ts'
 import { ApiHarness, ownersKey } from '../registry/harness.ts'
 
 const event = { specversion: '1.0', id: '1', source: '/doors', type: 'door.opened', subject: 'front', data: { open: true } }
@@ -16,7 +17,7 @@ const kafkaTopic = 'loggerhead.default.topic.doors'
 let api: ApiHarness
 let server: Server
 let reached: string[]
-let published: number
+let counted: string[]
 let pendingBytes: number | undefined
 
 async function serve(environment: Readonly<Record<string, string>> = {}): Promise<void> {
@@ -33,13 +34,13 @@ async function serve(environment: Readonly<Record<string, string>> = {}): Promis
     config: readGatewayConfig({ MQTTS_PORT: 'off', WSS_PORT: 'off', ...environment }),
     metrics: {
       reached: (limit: string) => reached.push(limit),
-      eventsPublished: {
-        inc: (by: number) => {
-          published += by
-        },
+      events: {
+        published: (topic: string, events: number) => counted.push(`${events} in ${topic}`),
+        failed: (topic: string, events: number, { error, error_type }: EventFailure) => counted.push(`${events} not in “${topic}”: ${error}, ${error_type}`),
       },
     } as unknown as GatewayMetrics,
     budget: new ByteBudget(() => 10_000_000),
+    now: () => performance.now(),
     access: () => ({ view: api.registry.view, isOwnersKey: keyChecker(ownersKey), isProduction: false, now: Date.now() }),
   })
   server = createServer((request, response) => {
@@ -52,7 +53,7 @@ async function serve(environment: Readonly<Record<string, string>> = {}): Promis
 
 beforeEach(async () => {
   reached = []
-  published = 0
+  counted = []
   pendingBytes = undefined
   api = await ApiHarness.open()
   await api.send('PUT', 'topics/doors', { body: { partitions: 1 } })
@@ -87,7 +88,7 @@ test('NT-04 what was published is in the topic before it is answered, in the Kaf
     ce_subject: 'front',
     'content-type': 'application/json',
   })
-  expect(published).toBe(1)
+  expect(counted).toEqual(['1 in doors'])
 })
 
 test('NT-04 no key is 401, a missing topic 410, a bad event 400 with its field, more than a MiB 403', async () => {
@@ -97,6 +98,12 @@ test('NT-04 no key is 401, a missing topic 410, a bad event 400 with its field, 
   expect(await publish({ ...event, type: '' })).toMatchObject({ status: 400, json: { field: 'type' } })
   expect((await publish({ ...event, data: 'x'.repeat(1_048_577) })).status).toBe(403)
   expect((await api.log.endOffsets(kafkaTopic)).get(0)).toBe(0)
+  expect(counted).toEqual([
+    '1 not in “doors”: AuthenticationError, Unauthorized',
+    '1 not in “”: ClientError, Gone', // a topic that there is none of makes no series
+    '1 not in “doors”: ClientError, BadRequest',
+    '1 not in “doors”: QuotaExceeded, Forbidden',
+  ])
 })
 
 test('NT-03 a key with the role reader may not publish, one with the role operator may', async () => {

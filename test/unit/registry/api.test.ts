@@ -209,7 +209,7 @@ test.each<[string, string, object, number, object]>([
   const answer = await send('PUT', rest, body)
   expect(answer.json).toMatchObject({ status, ...expected })
   expect(answer.headers['content-type']).toContain('application/problem+json')
-  expect(registry.view.position).toBe(2) // nothing but the fence and a new log's marker was written
+  expect(registry.view.position).toBe(2) // nothing but the fence and the marker of a new log was written
 })
 
 test('CL-02 authenticationName stays as it was, and is unique ignoring case', async () => {

@@ -10,6 +10,7 @@ let world: SubscriptionWorld
 const servers: Server[] = []
 let url: string
 let limits: string[]
+let counted: string[]
 
 async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
   const api = new PullApi({
@@ -19,6 +20,11 @@ async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
     isOwnersKey: keyChecker(ownersKey),
     isProduction: false,
     receivesMax: 100,
+    metrics: {
+      settled: (_labels, action, events) => counted.push(`${action} ${events}`),
+      failed: ({ topic, event_subscription }, action, { error, error_type }) =>
+        counted.push(`${action} of ${topic}/${event_subscription}: ${error}, ${error_type}`),
+    },
     onLimit: (limit) => limits.push(limit),
     onError: () => {},
     now: () => world.time,
@@ -34,6 +40,7 @@ async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
 
 beforeEach(async () => {
   limits = []
+  counted = []
   world = await SubscriptionWorld.open()
   await world.subscribe('alarms')
   url = await serve()
@@ -88,6 +95,15 @@ test('events are received, and acknowledged, released, renewed and rejected, in 
   })
   const again = (await ask('alarms:receive')).json.value
   expect((await ask('alarms:reject', { body: { lockTokens: [again[0].brokerProperties.lockToken] } })).status).toBe(200)
+  expect(counted).toEqual([
+    'renewLock 1',
+    'release 1',
+    'acknowledge 0',
+    'acknowledge of doors/alarms: ClientError, TokenLost',
+    'acknowledge of doors/alarms: ClientError, BadToken',
+    'reject 1',
+  ])
+  expect(world.counts).toMatchObject({ received: 2, matched: 1, filtered: 0 })
 })
 
 test.each([
@@ -120,6 +136,10 @@ test('NT-03 a key is needed, with the role operator', async () => {
     expect((await ask('alarms:receive', { authorization })).status).toBe(401)
   }
   expect((await ask('alarms:receive', { authorization: `SharedAccessKey ${reader}` })).status).toBe(403)
+  expect(counted).toEqual([
+    ...Array.from({ length: 4 }, () => 'receive of doors/alarms: AuthenticationError, Unauthorized'),
+    'receive of doors/alarms: AuthorizationError, Forbidden',
+  ])
   expect((await ask('alarms:receive', { authorization: `Bearer ${operator}` })).json.value).toHaveLength(1)
 })
 
@@ -130,6 +150,8 @@ test('what is not there is 404, another method 405, and a subscription that is p
   const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://hooks.example.com/' } }
   await world.api.send('PUT', 'topics/doors/eventSubscriptions/pushed', { body: { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } } } })
   expect((await ask('pushed:receive')).status).toBe(400)
+  // What nobody made has no series.
+  expect(counted).toEqual(['receive of doors/alarms: ClientError, MethodNotAllowed', 'receive of doors/pushed: ClientError, BadRequest'])
 })
 
 test('NT-07 a subscription that has expired is not there any more', async () => {
@@ -167,7 +189,9 @@ test('a router that does not own the subscription hands the request on to the on
   expect((await ask('alarms:acknowledge', { to: first, body: { lockTokens } })).json.succeededLockTokens).toEqual(lockTokens)
   expect((await ask('alarms:receive', { to: first, authorization: '' })).status).toBe(401)
   const alone = await serve({ subscriptions: stranger })
+  counted = []
   expect((await ask('alarms:receive', { to: alone })).status).toBe(503)
+  expect(counted).toEqual(['receive of doors/alarms: ServiceError, ServiceUnavailable'])
 })
 
 test('another router that hangs keeps nobody from settling events for long', async () => {

@@ -95,8 +95,8 @@ test('whatever reading one record throws, those behind it are received', async (
     counters: {
       givenUp: () => {},
       lost: (_reason, count) => unreadable.push(count),
-      delivered: () => {},
-      acknowledged: () => {},
+      read: () => {},
+      received: () => {},
       limitReached: () => {},
     },
     now: () => world.time,

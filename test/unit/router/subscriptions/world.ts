@@ -79,8 +79,11 @@ export class SubscriptionWorld {
       counters: {
         givenUp: (reason, isDropped) => count(`${isDropped ? 'dropped' : 'dead'}: ${reason}`),
         lost: (reason, by) => count(reason, by),
-        delivered: (by) => count('delivered', by),
-        acknowledged: (by) => count('acknowledged', by),
+        read: ({ matched, filtered }) => {
+          count('matched', matched)
+          count('filtered', filtered)
+        },
+        received: (by) => count('received', by),
         limitReached: (limit) => count(limit),
       },
       logger: silent,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { Registry } from 'prom-client'
-import { createRouterMetrics } from '../../../../router/metrics.ts'
+import { createRouterMetrics } from '../../../router/metrics.ts'
 
 test('series of subscriptions that are no more are shown no more, and all others are', async () => {
   const registry = new Registry()

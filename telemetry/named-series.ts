@@ -1,0 +1,32 @@
+/** Series of metrics by the name of something that operators make: those of what is no more are shown no more. */
+import type { Counter, Histogram } from 'prom-client'
+
+type Labels = Readonly<Record<string, string>>
+
+export class NamedSeries {
+  readonly #metrics: readonly (Counter<string> | Histogram<string>)[]
+  readonly #nameOf: (labels: Labels) => string
+  #known: ReadonlySet<string> = new Set()
+
+  /** `nameOf` says of a series' labels whose it is. */
+  constructor(metrics: readonly (Counter<string> | Histogram<string>)[], nameOf: (labels: Labels) => string) {
+    this.#metrics = metrics
+    this.#nameOf = nameOf
+  }
+
+  /** To be called when something was made or deleted, with the names of all that there are. */
+  async keep(names: Iterable<string>): Promise<void> {
+    const known = this.#known
+    const there = new Set(names)
+    this.#known = there
+    if ([...known].every((name) => there.has(name))) return
+    for (const metric of this.#metrics) {
+      const { values } = await metric.get()
+      for (const { labels } of values) {
+        const { le: _, ...own } = labels as Labels
+        // A series without a name is of nobody, and stays.
+        if (this.#nameOf(own) !== '' && !there.has(this.#nameOf(own))) metric.remove(own)
+      }
+    }
+  }
+}
