@@ -3,7 +3,19 @@ import { SettingError, type Settings, type Values } from '../settings/setting.ts
 import { parseDuration } from './duration.ts'
 import { type Log, TopicMismatch, type TopicSpec } from './log.ts'
 
-export const topicKinds = ['messages', 'index', 'sessions', 'inbox', 'snapshots', 'retained', 'deliveries', 'lifecycle', 'registry', 'gateways'] as const
+export const topicKinds = [
+  'messages',
+  'index',
+  'sessions',
+  'inbox',
+  'snapshots',
+  'checkpoints',
+  'retained',
+  'deliveries',
+  'lifecycle',
+  'registry',
+  'gateways',
+] as const
 export type TopicKind = (typeof topicKinds)[number]
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
@@ -35,17 +47,19 @@ export const topicSettings = {
   HISTORY_WINDOW: {
     kind: 'text',
     default: '7d',
-    about: 'How long messages and journals are kept: 7d, 12h, 90m, milliseconds, or ISO 8601 such as P7D. At least one hour.',
+    about:
+      'How long messages and journals are kept, and state of the past can be asked for: 7d, 12h, 90m, milliseconds, ISO 8601 such as P7D, or unlimited. At least one hour.',
   },
 } as const satisfies Settings
 
 const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 
-/** HISTORY_WINDOW in milliseconds. Throws SettingError. */
+/** HISTORY_WINDOW in milliseconds; Infinity when nothing is ever deleted. Throws SettingError. */
 export function historyWindowMs(text: string): number {
+  if (text === 'unlimited') return Number.POSITIVE_INFINITY
   const ms = parseDuration(text)
-  if (ms === null) throw new SettingError('HISTORY_WINDOW', `“${text}” is not a length of time such as 7d, 12h, 604800000 (ms) or P7D`)
+  if (ms === null) throw new SettingError('HISTORY_WINDOW', `“${text}” is not a length of time such as 7d, 12h, 604800000 (ms) or P7D, and not unlimited`)
   if (ms < hourMs || ms > 3650 * dayMs) throw new SettingError('HISTORY_WINDOW', `“${text}” is not between 1h and 3650d`)
   return ms
 }
@@ -85,16 +99,27 @@ export function planFor(plan: TopicPlan, namespace: string, partitions: number):
 /** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */
 export const messageBytesMax = 1_048_588
 
-function journal(plan: TopicPlan): Readonly<Record<string, string>> {
+/** How often the owner of a shard writes down its state for who asks about the past, ms. */
+export const checkpointEveryMs = ({ historyWindowMs }: Pick<TopicPlan, 'historyWindowMs'>): number => Math.min(6 * hourMs, historyWindowMs / 8)
+
+function keptFor(ms: number): Readonly<Record<string, string>> {
   return {
     'cleanup.policy': 'delete',
-    'retention.ms': String(plan.historyWindowMs),
+    'retention.ms': ms === Number.POSITIVE_INFINITY ? '-1' : String(ms),
     'retention.bytes': '-1',
     // Retention drops whole segments: rolled often enough that a window is not far exceeded.
-    'segment.ms': String(Math.min(dayMs, plan.historyWindowMs)),
+    'segment.ms': String(Math.min(dayMs, ms)),
     'segment.bytes': String(256 * 1024 * 1024),
   }
 }
+
+const journal = (plan: TopicPlan) => keptFor(plan.historyWindowMs)
+
+/**
+ * What state is folded from. Any moment of the window has a checkpoint before it whose journals are still there: one is written
+ * at least this often, but for the time that a shard is without an owner.
+ */
+const stateJournal = (plan: TopicPlan) => keptFor(plan.historyWindowMs + 2 * checkpointEveryMs(plan))
 
 const compacted: Readonly<Record<string, string>> = {
   'cleanup.policy': 'compact',
@@ -106,6 +131,16 @@ const compacted: Readonly<Record<string, string>> = {
   // A reader that was away for less than a day still sees what was deleted.
   'delete.retention.ms': String(dayMs),
 }
+
+/** Kafka's longest. */
+const everMs = '9223372036854775807'
+
+/** The past of what is compacted stands in the topic itself: nothing of the window is compacted. */
+const compactedLater = (plan: TopicPlan): Readonly<Record<string, string>> => ({
+  ...compacted,
+  'min.compaction.lag.ms': plan.historyWindowMs === Number.POSITIVE_INFINITY ? everMs : String(plan.historyWindowMs),
+  'max.compaction.lag.ms': plan.historyWindowMs === Number.POSITIVE_INFINITY ? everMs : String(plan.historyWindowMs + dayMs),
+})
 
 const safety = ({ replication }: TopicPlan) => ({
   'min.insync.replicas': replication >= 3 ? '2' : '1',
@@ -125,14 +160,15 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
   return [
     spec('messages', plan.partitions, journal(plan)),
     spec('index', plan.partitions, journal(plan)),
-    spec('sessions', plan.partitions, journal(plan)),
-    spec('inbox', plan.partitions, journal(plan)),
+    spec('sessions', plan.partitions, stateJournal(plan)),
+    spec('inbox', plan.partitions, stateJournal(plan)),
     spec('snapshots', plan.partitions, compacted),
+    spec('checkpoints', plan.partitions, stateJournal(plan)),
     // What was replaced a moment ago may be on its way to a subscriber that comes back.
     spec('retained', plan.partitions, { ...compacted, 'min.compaction.lag.ms': String(10 * 60_000) }),
     spec('deliveries', plan.partitions, compacted),
     spec('lifecycle', plan.partitions, journal(plan)),
-    spec('registry', 1, compacted),
+    spec('registry', 1, compactedLater(plan)),
     spec('gateways', 1, compacted),
   ]
 }
@@ -147,10 +183,10 @@ export function topicProblems(spec: TopicSpec, found: Readonly<Record<string, st
   if (found['cleanup.policy'] !== policy) problem('cleanup.policy', `it must be ${policy}`)
   const retention = spec.settings['retention.ms']
   if (policy === 'delete' && retention !== undefined) {
-    const actual = Number(found['retention.ms'])
-    if (actual !== -1 && !(actual >= Number(retention))) problem('retention.ms', `HISTORY_WINDOW needs at least ${retention}, or -1`)
+    if (isShorter(found, spec, 'retention.ms')) problem('retention.ms', `HISTORY_WINDOW needs ${retention === '-1' ? '-1' : `at least ${retention}, or -1`}`)
     if (found['retention.bytes'] !== undefined && found['retention.bytes'] !== '-1') problem('retention.bytes', 'it must be -1: journals are kept by time')
   }
+  if (isShorter(found, spec, 'min.compaction.lag.ms')) problem('min.compaction.lag.ms', `it must be at least ${spec.settings['min.compaction.lag.ms']}`)
   const bytes = spec.settings['max.message.bytes']
   if (bytes !== undefined && !(Number(found['max.message.bytes']) >= Number(bytes))) problem('max.message.bytes', `it must be at least ${bytes}`)
   if (profile === 'production') {
@@ -161,14 +197,45 @@ export function topicProblems(spec: TopicSpec, found: Readonly<Record<string, st
   return problems
 }
 
+/** Times that are kept: -1 is without end, what Kafka does not report is none. */
+function isShorter(found: Readonly<Record<string, string>>, { settings }: TopicSpec, setting: 'retention.ms' | 'min.compaction.lag.ms'): boolean {
+  const [wanted, actual] = [settings[setting], found[setting]]
+  if (wanted === undefined || actual === '-1') return false
+  return wanted === '-1' || !(Number(actual ?? 0) >= Number(wanted))
+}
+
+/** Settings that make the topic keep what it holds for as long as it should, where it keeps it for less; undefined when it does. */
+export function longerKept(spec: TopicSpec, found: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
+  if (found['cleanup.policy'] !== spec.settings['cleanup.policy']) return undefined
+  const { settings } = spec
+  if (isShorter(found, spec, 'retention.ms')) return { 'retention.ms': settings['retention.ms'] as string }
+  if (!isShorter(found, spec, 'min.compaction.lag.ms')) return undefined
+  const lag = settings['min.compaction.lag.ms'] as string
+  // Kafka takes no longest lag below the shortest.
+  return { 'min.compaction.lag.ms': lag, 'max.compaction.lag.ms': settings['max.compaction.lag.ms'] ?? lag }
+}
+
 /**
- * Makes what is missing (several processes may do so at once) and refuses topics that would lose what was acknowledged.
- * Throws TopicMismatch with every problem found.
+ * Makes what is missing (several processes may do so at once), has kept for longer what was kept for less than the history window,
+ * and refuses topics that would lose what was acknowledged. Nothing is ever made shorter. Throws TopicMismatch with every problem found.
  */
 export async function ensureTopics(log: Log, specs: readonly TopicSpec[], profile: Profile): Promise<void> {
   await log.createTopics(specs)
   const problems: string[] = []
-  for (const spec of specs) problems.push(...topicProblems(spec, await log.topicSettings(spec.name), profile))
+  for (const spec of specs) {
+    let found = await log.topicSettings(spec.name)
+    const longer = longerKept(spec, found)
+    if (longer) {
+      try {
+        await log.changeTopicSettings(spec.name, longer)
+        // Kafka tells of a change a moment later.
+        found = { ...found, ...longer }
+      } catch (error) {
+        problems.push(`${spec.name}: it cannot be changed by itself (${(error as Error).message})`)
+      }
+    }
+    problems.push(...topicProblems(spec, found, profile))
+  }
   if (problems.length > 0) throw new TopicMismatch(problems.join('\n'))
 }
 

@@ -64,7 +64,8 @@ export class RegistryView {
   readonly #authorities = new Map<string, CertificateAuthority>()
   /** Clients that have a password. */
   readonly #withPassword = new Set<Resource<'clients'>>()
-  readonly #markers = new Set<string>()
+  /** Properties by name. */
+  readonly #markers = new Map<string, string>()
   readonly #namespaces = new Map<string, NamespaceEntry>()
   #namespacesPosition = 0
 
@@ -166,13 +167,18 @@ export class RegistryView {
     return this.#markers.has(name)
   }
 
+  /** What such a record says, as JSON; undefined when there is none. */
+  markerProperties(name: string): string | undefined {
+    return this.#markers.get(name)
+  }
+
   /** Applies a record; one below the position was seen already and is ignored. */
   apply(record: RegistryRecord): void {
     if (record.offset < this.#position) return
     this.#position = record.offset + 1
     const { kind, name } = splitKey(record.key)
     if (kind === 'marker') {
-      if (record.entry) this.#markers.add(name)
+      if (record.entry) this.#markers.set(name, record.entry.properties)
       else this.#markers.delete(name)
       return
     }

@@ -124,6 +124,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
         log,
         topics: own.names,
         namespace: name,
+        historyWindowMs: own.historyWindowMs,
         clock: { now: Date.now },
         writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
         requestsMax: config.REGISTRY_REQUESTS_MAX,

@@ -5,6 +5,7 @@
  * do not depend on each other, so that what queued up meanwhile goes as one group. That makes ten thousand clients a matter of seconds.
  */
 import { type Append, AppendError, type Appender, FencedError, type Log } from '../log/log.ts'
+import { historyKept, historyKeptText, historyMarker, readHistoryKept } from '../model/history-kept.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
@@ -33,6 +34,8 @@ export interface RegistryOptions {
   readonly log: Log
   readonly topics: { readonly registry: string; readonly lifecycle: string }
   readonly namespace: string
+  /** How long the topic keeps every change, milliseconds; without it nobody can ask for its past. */
+  readonly historyWindowMs?: number
   readonly clock: { now(): number }
   readonly writeTimeoutMs: number
   readonly requestsMax: number
@@ -96,6 +99,7 @@ export class Registry {
     // Kafka refuses the older writer in a partition only once the newer has written there; then the end stands still.
     const at = clock.now()
     const fence = { kind: 'fence', name: 'writer', properties: '{}', etag: '', createdAt: at, updatedAt: at, by: 'registry' }
+    const isNew = ((await log.endOffsets(topics.registry)).get(0) ?? 0) === 0
     const offset = await appender.write(toRecord(topics.registry, 'fence/writer', encodeRecord('RegistryEntry', fence), at))
     const [lifecycle, partitions] = await Promise.all([log.appender(), log.partitions(topics.lifecycle)])
     const { namespace, onUntold: onTrouble = () => {} } = options
@@ -111,6 +115,7 @@ export class Registry {
     const registry = new Registry(options, appender, lifecycle, teller, follower, offset)
     // What was before there was ever a marker has been told, or is not known to be owed.
     if (!teller.isMarked) await registry.mark(toldMarker)
+    await registry.#noteHistory(isNew)
     teller.begin(offset)
     return registry
   }
@@ -172,11 +177,19 @@ export class Registry {
   }
 
   /** Remembers for ever that something was done once. */
-  async mark(name: string): Promise<void> {
+  async mark(name: string, properties = '{}'): Promise<void> {
     const at = this.#options.clock.now()
-    const marker = { kind: 'marker', name, properties: '{}', etag: '', createdAt: at, updatedAt: at, by: 'registry' }
+    const marker = { kind: 'marker', name, properties, etag: '', createdAt: at, updatedAt: at, by: 'registry' }
     const value = encodeRecord('RegistryEntry', marker)
     await this.follower.reached(await this.#write(toRecord(this.#options.topics.registry, `marker/${name}`, value, at)))
+  }
+
+  /** Who asks for the past is told from when on the topic holds all of it. */
+  async #noteHistory(isNew: boolean): Promise<void> {
+    const { historyWindowMs, clock } = this.#options
+    if (historyWindowMs === undefined) return
+    const kept = historyKept(readHistoryKept(this.view.markerProperties(historyMarker)), historyWindowMs, clock.now(), isNew)
+    if (kept) await this.mark(historyMarker, historyKeptText(kept))
   }
 
   /** In the home namespace: writes what the deployment knows of a namespace. Rejects with Problem. */

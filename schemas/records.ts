@@ -87,6 +87,27 @@ export interface Choice {
   readonly receiver: IndexReceiver
 }
 
+/** A shard's state at a moment of the past is complete (topic `checkpoints`, behind the SnapshotChunk records that hold it). */
+export interface CheckpointClosed {
+  readonly shard: number
+  readonly term: number
+  /** As in the chunks. */
+  readonly generation: number
+  readonly chunks: number
+  /** Offset in `checkpoints` of the first chunk, or of this record when there is none. */
+  readonly from: number
+  readonly at: number
+  /** It holds for moments from here on in `inbox`: what its state was ahead of `inboxOffset` stands before. */
+  readonly inboxFrom: number
+  /** A SnapshotClosed: where the folds stood. */
+  readonly snapshot: Buffer
+  /** Of the sessions without their queues, hexadecimal. */
+  readonly sessionsDigest: string
+  readonly registryPosition: number
+  /** Of the registry at that position, hexadecimal. */
+  readonly registryDigest: string
+}
+
 /** Members of shared subscriptions chosen for QoS ≥ 1 messages of a stretch, before any effect of the choice (topic `inbox`, own partition). */
 export interface Chosen {
   /** The shard whose owner writes this. */
@@ -662,6 +683,26 @@ export interface WillFired {
   readonly outcome: string
 }
 
+export interface RetainedNote {
+  readonly topic: string
+  /** Position in `messages` of what was retained, or of what cleared it. */
+  readonly offset: number
+  readonly isCleared: boolean
+  readonly receivedAt: number
+  readonly expiresAt: number | null
+  readonly qos: number
+  /** Bytes of the Message record. */
+  readonly size: number
+}
+
+/** What the owner of a shard has retained or cleared, in its order (topic `inbox`); in `checkpoints` all that was retained. */
+export interface RetainedChanged {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly entries: readonly RetainedNote[]
+}
+
 /** How far a route is with a shard's messages, and where its target stood then (topic `snapshots`, key: route/ and the route's name). */
 export interface RouteProgress {
   readonly shard: number
@@ -708,6 +749,7 @@ export interface UnsettledEvent {
 export interface Records {
   Acknowledged: Acknowledged
   Attached: Attached
+  CheckpointClosed: CheckpointClosed
   Chosen: Chosen
   Detached: Detached
   Dropped: Dropped
@@ -724,6 +766,7 @@ export interface Records {
   RegistryEntry: RegistryEntry
   Released: Released
   Replayed: Replayed
+  RetainedChanged: RetainedChanged
   Retained: Retained
   RouteProgress: RouteProgress
   SessionEnded: SessionEnded

@@ -8,7 +8,7 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   telemetry: [],
   mqtt: [],
   schemas: ['mqtt'],
-  history: ['log', 'schemas', 'mqtt'],
+  history: ['model', 'log', 'schemas', 'mqtt'],
   audit: ['log', 'schemas', 'mqtt'],
   proto: ['mqtt', 'schemas'],
   log: ['schemas', 'mqtt'],

@@ -48,6 +48,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.sessions, ['Read', 'Write'], 'folds sessions; ends them, and detaches the clients of lost gateways'),
       topic(names.inbox, ['Read', 'Write'], 'the journal of what is owed'),
       topic(names.snapshots, ['Read', 'Write'], "a shard's folded state"),
+      topic(names.checkpoints, ['Read', 'Write'], "a shard's state of the past, now and then"),
       topic(names.retained, ['Read', 'Write'], 'retained messages'),
       topic(names.deliveries, ['Read', 'Write'], 'what event subscriptions owe'),
       topic(names.lifecycle, ['Read', 'Write'], 'connected and disconnected; reads them for their event subscriptions'),
@@ -63,6 +64,9 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.registry, ['Read', 'Write'], 'the resources'),
       topic(names.messages, ['Read'], 'the past, for who asks over HTTP'),
       topic(names.index, ['Read'], 'which of it to pass over'),
+      topic(names.checkpoints, ['Read'], 'the state of the past, likewise'),
+      topic(names.sessions, ['Read'], 'what came after it'),
+      topic(names.inbox, ['Read'], 'what came after it'),
       topic(names.lifecycle, ['Read', 'Write'], 'what changed, and what was changed before'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
@@ -75,8 +79,8 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
         resource: 'Topic',
         name: namespace,
         pattern: 'prefixed',
-        operations: ['Create', 'Describe', 'DescribeConfigs'],
-        why: 'makes the topics; give it to whichever service is started first, or make them beforehand',
+        operations: ['Create', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
+        why: 'makes the topics, and has them kept for longer when HISTORY_WINDOW is; give it to whichever service is started first, or make them beforehand',
       },
     ],
     analyst: [

@@ -27,6 +27,7 @@ test('names are prefix, namespace and topic', () => {
     sessions: 'acme.plant-1.sessions',
     inbox: 'acme.plant-1.inbox',
     snapshots: 'acme.plant-1.snapshots',
+    checkpoints: 'acme.plant-1.checkpoints',
     retained: 'acme.plant-1.retained',
     deliveries: 'acme.plant-1.deliveries',
     index: 'acme.plant-1.index',
@@ -38,7 +39,19 @@ test('names are prefix, namespace and topic', () => {
 
 test('shards have the same number of partitions in every sharded topic; registry and gateways have one', () => {
   const partitions = Object.fromEntries(topicSpecs(plan({ KAFKA_PARTITIONS: '6' })).map(({ name, partitions }) => [name.split('.')[2], partitions]))
-  expect(partitions).toEqual({ messages: 6, index: 6, sessions: 6, inbox: 6, snapshots: 6, retained: 6, deliveries: 6, lifecycle: 6, registry: 1, gateways: 1 })
+  expect(partitions).toEqual({
+    messages: 6,
+    index: 6,
+    sessions: 6,
+    inbox: 6,
+    snapshots: 6,
+    checkpoints: 6,
+    retained: 6,
+    deliveries: 6,
+    lifecycle: 6,
+    registry: 1,
+    gateways: 1,
+  })
 })
 
 test('journals are kept for the history window, state is compacted', () => {
@@ -83,14 +96,39 @@ test('a longer retention, or none, is fine', () => {
   for (const retention of ['-1', '604800001']) expect(topicProblems(spec, { ...made(spec), 'retention.ms': retention }, 'development')).toEqual([])
 })
 
-test('topics are ensured again and again, and every problem is told at once', async () => {
+test('what state is folded from is kept for longer than messages, and nothing of the registry is compacted within the window', () => {
+  for (const kind of ['sessions', 'inbox', 'checkpoints'])
+    expect(specOf(kind, { HISTORY_WINDOW: '2d' }).settings['retention.ms']).toBe(String((48 + 12) * 3_600_000))
+  expect(specOf('registry', { HISTORY_WINDOW: '2d' }).settings).toMatchObject({ 'min.compaction.lag.ms': '172800000', 'max.compaction.lag.ms': '259200000' })
+})
+
+test('an unlimited history deletes and compacts nothing of it', () => {
+  for (const kind of ['messages', 'sessions', 'inbox', 'checkpoints', 'lifecycle']) {
+    expect(specOf(kind, { HISTORY_WINDOW: 'unlimited' }).settings).toMatchObject({ 'retention.ms': '-1', 'segment.ms': '86400000' })
+  }
+  expect(specOf('registry', { HISTORY_WINDOW: 'unlimited' }).settings['min.compaction.lag.ms']).toBe('9223372036854775807')
+})
+
+test('topics are ensured again and again; a longer window has them kept for longer, a shorter one changes nothing', async () => {
   const log = new MemoryLog()
   await ensureTopics(log, topicSpecs(plan()), 'development')
+  await ensureTopics(log, topicSpecs(plan({ HISTORY_WINDOW: '14d' })), 'development')
+  const settings = async (kind: string) => log.topicSettings(`loggerhead.default.${kind}`)
+  expect(await settings('messages')).toMatchObject({ 'retention.ms': '1209600000' })
+  expect(await settings('registry')).toMatchObject({ 'min.compaction.lag.ms': '1209600000' })
+  await ensureTopics(log, topicSpecs(plan({ HISTORY_WINDOW: '1d' })), 'development')
+  expect(await settings('messages')).toMatchObject({ 'retention.ms': '1209600000' })
+})
+
+test('a topic that may not be changed is refused with every problem at once', async () => {
+  const log = new MemoryLog()
   await ensureTopics(log, topicSpecs(plan()), 'development')
-  const longer = topicSpecs(plan({ HISTORY_WINDOW: '14d' }))
-  const refused = ensureTopics(log, longer, 'development')
+  log.changeTopicSettings = () => Promise.reject(new Error('not authorized'))
+  const refused = ensureTopics(log, topicSpecs(plan({ HISTORY_WINDOW: '14d' })), 'development')
   await expect(refused).rejects.toThrow(TopicMismatch)
-  await expect(refused).rejects.toThrow(/messages: retention\.ms.*sessions: retention\.ms.*inbox: retention\.ms.*lifecycle: retention\.ms/s)
+  await expect(refused).rejects.toThrow(
+    /messages: it cannot be changed by itself \(not authorized\).*sessions: retention\.ms.*inbox: retention\.ms.*lifecycle: retention\.ms/s,
+  )
 })
 
 test.each([

@@ -1,0 +1,117 @@
+/** The states of a shard that its owners wrote down, of which a moment of the past is folded on. */
+import type { Log, LogRecord } from '../log/log.ts'
+import { decodeRecord } from '../schemas/codec.ts'
+import type { CheckpointClosed, RetainedNote, SessionState, SnapshotClosed } from '../schemas/records.ts'
+
+export interface Checkpoint {
+  readonly closing: CheckpointClosed
+  /** Offset in `checkpoints` of its closing record. */
+  readonly offset: number
+  /** Where its folds stood. */
+  readonly closed: SnapshotClosed
+}
+
+export interface CheckpointContents {
+  /** As in the chunks: a long queue takes several in a row. */
+  readonly states: readonly SessionState[]
+  readonly retained: readonly RetainedNote[]
+}
+
+/** What a moment takes of the journals of a shard. */
+export interface Reach {
+  readonly at: number
+  readonly sessions: number
+  readonly inbox: number
+}
+
+/** The newest checkpoint that is not beyond the moment; undefined when there is none. */
+export async function checkpointFor(log: Log, topic: string, shard: number, reach: Reach): Promise<Checkpoint | undefined> {
+  const start = (await log.startOffsets(topic)).get(shard) ?? 0
+  // The clock of who wrote it may have been ahead of others: the offsets decide.
+  let at = ((await log.offsetsAt(topic, reach.at + 1)).get(shard) ?? 0) - 1
+  while (at >= start) {
+    const record = await recordAt(log, topic, shard, at)
+    if (!record) {
+      at--
+      continue
+    }
+    const { name, value } = decodeRecord(record.value)
+    if (name === 'CheckpointClosed') {
+      const checkpoint = checkpointOf(value, record.offset)
+      if (checkpoint.closed.sessionsOffset <= reach.sessions && value.inboxFrom <= reach.inbox) return checkpoint
+      at -= value.chunks + 1
+    } else at -= name === 'SnapshotChunk' ? value.chunk + 1 : 1
+  }
+  return undefined
+}
+
+/** The first checkpoint that stands; undefined when there is none. */
+export async function oldestCheckpoint(log: Log, topic: string, shard: number): Promise<Checkpoint | undefined> {
+  for await (const checkpoint of checkpointsFrom(log, topic, shard, (await log.startOffsets(topic)).get(shard) ?? 0)) return checkpoint
+  return undefined
+}
+
+/** Those that stand behind an offset of their topic, in their order. */
+export async function* checkpointsFrom(log: Log, topic: string, shard: number, from: number): AsyncGenerator<Checkpoint> {
+  const end = (await log.endOffsets(topic)).get(shard) ?? 0
+  let offset = from
+  while (offset < end) {
+    const stretch = await log.read(topic, shard, offset)
+    for (const { offset: at, value } of stretch.records) {
+      if (!value || at < offset) continue
+      const record = decodeRecord(value)
+      if (record.name === 'CheckpointClosed') yield checkpointOf(record.value, at)
+    }
+    if (stretch.nextOffset === offset) return
+    offset = stretch.nextOffset
+  }
+}
+
+/** All that it holds; undefined when a part is gone from the log. */
+export async function contentsOfCheckpoint(
+  log: Log,
+  topic: string,
+  shard: number,
+  { closing, offset: end }: Checkpoint,
+): Promise<CheckpointContents | undefined> {
+  const chunks = new Map<number, readonly Buffer[]>()
+  let offset = closing.from
+  if (offset < ((await log.startOffsets(topic)).get(shard) ?? 0)) return undefined
+  while (offset < end) {
+    const stretch = await log.read(topic, shard, offset)
+    for (const { offset: at, value } of stretch.records) {
+      if (!value || at >= end) continue
+      const record = decodeRecord(value)
+      if (record.name !== 'SnapshotChunk' || record.value.term !== closing.term || record.value.generation !== closing.generation) continue
+      // Copies: the fetched batch is far larger.
+      const parts = record.value.sessions.map((bytes) => Buffer.from(bytes))
+      chunks.set(record.value.chunk, parts)
+    }
+    if (stretch.nextOffset === offset) break
+    offset = stretch.nextOffset
+  }
+  const states: SessionState[] = []
+  const retained: RetainedNote[] = []
+  for (let chunk = 0; chunk < closing.chunks; chunk++) {
+    const parts = chunks.get(chunk)
+    if (!parts) return undefined
+    for (const bytes of parts) {
+      const { name, value } = decodeRecord(bytes)
+      if (name === 'SessionState') states.push(value)
+      else if (name === 'RetainedChanged') retained.push(...value.entries)
+    }
+  }
+  return { states, retained }
+}
+
+function checkpointOf(closing: CheckpointClosed, offset: number): Checkpoint {
+  const { name, value } = decodeRecord(closing.snapshot)
+  if (name !== 'SnapshotClosed') throw new Error(`a checkpoint of shard ${closing.shard} holds a ${name} instead of a SnapshotClosed`)
+  return { closing, offset, closed: value }
+}
+
+/** The record at exactly this offset. */
+async function recordAt(log: Log, topic: string, shard: number, offset: number): Promise<(LogRecord & { readonly value: Buffer }) | undefined> {
+  const found = (await log.read(topic, shard, offset, 1)).records.find((record) => record.offset === offset)
+  return found?.value ? { ...found, value: found.value } : undefined
+}
