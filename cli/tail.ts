@@ -4,7 +4,9 @@ import { Registry } from 'prom-client'
 import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import type { LogRecord } from '../log/log.ts'
-import { type TopicKind, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
+import { openSchemaIds } from '../log/schema-registry/schema-ids.ts'
+import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
+import { type TopicKind, type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
@@ -51,6 +53,17 @@ function lineOf({ partition, offset, timestamp, key, value }: LogRecord): object
   }
 }
 
+/** So that records in the wire format of a schema registry can be read; nothing is registered. */
+async function learnSchemaIds(environment: Surroundings['environment'], topics: TopicNames): Promise<void> {
+  const config = schemaRegistryConfig(readSettings(schemaRegistrySettings, environment))
+  const reading = config && { ...config, writesIds: false, registers: false, startTimeoutMs: Math.min(config.startTimeoutMs, 10_000) }
+  await openSchemaIds(reading, pino({ level: 'silent' }))
+    ?.learn(topics)
+    .catch((error: Error) => {
+      throw new Failure(error.message)
+    })
+}
+
 export interface TailOptions {
   readonly fromBeginning?: boolean
   readonly last: number
@@ -61,9 +74,11 @@ export interface TailOptions {
 /** Prints the records of a kind of topic until the options say enough. */
 export async function tail({ config, environment, format, print }: Surroundings, kind: string, options: TailOptions): Promise<void> {
   if (!(topicKinds as readonly string[]).includes(kind)) throw new Failure(`“${kind}” is not one of ${topicKinds.join(', ')}`)
-  const topic = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)[kind as TopicKind]
+  const topics = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
+  const topic = topics[kind as TopicKind]
   const log = openLog(environment)
   try {
+    await learnSchemaIds(environment, topics)
     const [start, end] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)]).catch((error: Error) => {
       throw new Failure(`the topic ${topic} cannot be read: ${error.message}`)
     })

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
+import { openSchemaIds, SchemaRegistryError } from '../log/schema-registry/schema-ids.ts'
+import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { type Profile, planTopics, topicSettings } from '../log/topics.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
@@ -57,14 +59,15 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop)
   // Without its supervisor the process is an orphan that would hold the ports: no farewell, the log tells the rest.
   process.on('disconnect', () => process.exit(1))
-  running = await startGateway({ config, plan, log, logger, metricsRegistry, version, tracing, onFailed: fail })
+  const schemaIds = openSchemaIds(schemaRegistryConfig(readSettings(schemaRegistrySettings, environment)), logger)
+  running = await startGateway({ config, plan, log, schemaIds, logger, metricsRegistry, version, tracing, onFailed: fail })
   if (stopping) return stop()
   logger.info({ ports: running.ports }, 'ready')
   process.send?.({ ready: true, ports: running.ports })
 }
 
 main().catch((error: unknown) => {
-  if (error instanceof SettingError || error instanceof ListenError) logger.fatal(error.message)
+  if (error instanceof SettingError || error instanceof ListenError || error instanceof SchemaRegistryError) logger.fatal(error.message)
   else logger.fatal({ err: error }, error instanceof Error ? error.message : 'the gateway could not start')
   process.exit(1)
 })

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Log } from '../log/log.ts'
+import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
@@ -20,6 +21,8 @@ export interface NamespaceGatewayOptions {
   readonly config: GatewayConfig
   readonly plan: TopicPlan
   readonly log: Log
+  /** Null without a schema registry. */
+  readonly schemaIds?: SchemaIds | null
   readonly logger: Logger
   readonly metricsRegistry: Registry
   readonly internalKey: Buffer | null
@@ -44,6 +47,7 @@ export interface NamespaceGateway {
 export async function openNamespaceGateway(options: NamespaceGatewayOptions): Promise<NamespaceGateway> {
   const { namespace, config, plan, log, clock } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
+  await options.schemaIds?.learn(plan.names)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
   const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
     await registry.close()

@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { keyChecker } from '../access/api-keys.ts'
 import type { Log } from '../log/log.ts'
+import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { planFor, type TopicPlan } from '../log/topics.ts'
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances } from '../model/namespace-instances.ts'
@@ -28,6 +29,8 @@ export interface GatewayProcessOptions {
   readonly config: GatewayConfig
   readonly plan: TopicPlan
   readonly log: Log
+  /** Null without a schema registry. */
+  readonly schemaIds?: SchemaIds | null
   readonly logger: Logger
   readonly metricsRegistry?: Registry
   readonly version: string
@@ -108,7 +111,17 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
   if (!routers) throw new SettingError('ROUTER_URLS', `“${config.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
   const ownersKey = readKey(config.API_KEY_FILE, 'API_KEY_FILE')
   const isOwnersKey = ownersKey === null ? () => false : keyChecker(ownersKey.toString())
-  const common = { config, log, internalKey, routers, isOwnersKey, version: options.version, clock, tracing: options.tracing ?? null }
+  const common = {
+    config,
+    log,
+    schemaIds: options.schemaIds ?? null,
+    internalKey,
+    routers,
+    isOwnersKey,
+    version: options.version,
+    clock,
+    tracing: options.tracing ?? null,
+  }
   const homeName = config.LOGGERHEAD_NAMESPACE
   const home = await openNamespaceGateway({
     ...common,

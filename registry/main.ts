@@ -1,7 +1,9 @@
 import { hostname } from 'node:os'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
-import { SettingError } from '../settings/setting.ts'
+import { openSchemaIds, SchemaRegistryError } from '../log/schema-registry/schema-ids.ts'
+import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
+import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { readRegistryConfig } from './config.ts'
 import { startRegistry } from './process.ts'
@@ -12,7 +14,7 @@ const logger = openLogger('registry', undefined, process.env)
 process.on('disconnect', () => process.exit(0))
 
 const fail = (message: string, error: unknown): never => {
-  logger.fatal({ error }, error instanceof SettingError ? error.message : message)
+  logger.fatal({ error }, error instanceof SettingError || error instanceof SchemaRegistryError ? error.message : message)
   process.exit(1)
 }
 
@@ -23,6 +25,7 @@ try {
     config,
     logger,
     openLog: (metrics) => new KafkaLog({ ...connection, clientId: `loggerhead-registry-${hostname()}`, logger, metrics }),
+    schemaIds: openSchemaIds(schemaRegistryConfig(readSettings(schemaRegistrySettings, process.env)), logger),
     onFailed: (error) => fail('the registry cannot go on', error),
   })
   const stop = (signal: string): void => {

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Registry as Metrics } from 'prom-client'
 import type { Log } from '../log/log.ts'
+import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
@@ -29,6 +30,8 @@ export interface RegistryProcessOptions {
   readonly logger: Logger
   /** Makes the log; its metrics go where the process's go. */
   readonly openLog: (metrics: Metrics) => Log
+  /** Null without a schema registry. */
+  readonly schemaIds?: SchemaIds | null
   /** Called once when this process must end and start anew. */
   readonly onFailed: (error: unknown) => void
 }
@@ -98,7 +101,7 @@ function addStatus(app: FastifyInstance, namespaces: Namespaces, log: Log, metri
 }
 
 /** Brings the registry up: topics, the fence, the view, the samples of the development profile, the API. */
-export async function startRegistry({ config, logger, openLog, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
+export async function startRegistry({ config, logger, openLog, schemaIds = null, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
   const metrics = new NamespaceMetrics()
   createProcessMetrics(metrics.process, 'registry', logger)
   const { requests, limits } = createMetrics(metrics.process)
@@ -120,6 +123,7 @@ export async function startRegistry({ config, logger, openLog, onFailed }: Regis
   try {
     const open = async (name: string, own: TopicPlan, fail: (error: unknown) => void): Promise<Registry> => {
       await ensureTopics(log, topicSpecs(own), profile)
+      await schemaIds?.learn(own.names)
       const opened = await Registry.start({
         log,
         topics: own.names,

@@ -5,6 +5,8 @@ import { keyChecker } from '../access/api-keys.ts'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
+import { openSchemaIds, SchemaRegistryError } from '../log/schema-registry/schema-ids.ts'
+import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { planFor, planTopics } from '../log/topics.ts'
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances } from '../model/namespace-instances.ts'
@@ -27,7 +29,7 @@ const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.
 process.on('disconnect', () => process.exit(0))
 
 function fail(error: unknown, message: string): never {
-  if (error instanceof SettingError || error instanceof TopicMismatch) logger.fatal(error.message)
+  if (error instanceof SettingError || error instanceof TopicMismatch || error instanceof SchemaRegistryError) logger.fatal(error.message)
   else logger.fatal({ err: error }, message)
   process.exit(1)
 }
@@ -55,7 +57,8 @@ async function run(): Promise<void> {
   if (!routers) throw new SettingError('ROUTER_URLS', `“${values.ROUTER_URLS}” is not a list of addresses such as router=http://127.0.0.1:7002`)
   const others = routers.filter(({ id }) => id !== config.routerId)
   const ownersKey = values.API_KEY_FILE === '' ? undefined : readFileSync(values.API_KEY_FILE, 'utf8').trim()
-  const common = { config, log, tls, key, tracing, clusters, others, isOwnersKey: ownersKey === undefined ? () => false : keyChecker(ownersKey) }
+  const schemaIds = openSchemaIds(schemaRegistryConfig(readSettings(schemaRegistrySettings, process.env)), logger)
+  const common = { config, log, schemaIds, tls, key, tracing, clusters, others, isOwnersKey: ownersKey === undefined ? () => false : keyChecker(ownersKey) }
   const home = await openNamespaceRouter({
     ...common,
     plan,

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { Log } from '../log/log.ts'
+import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
@@ -20,6 +21,8 @@ export interface NamespaceRouterOptions {
   /** What gateways know the namespace by; undefined for the home one. */
   readonly life?: string
   readonly log: Log
+  /** Null without a schema registry. */
+  readonly schemaIds: SchemaIds | null
   readonly logger: Logger
   readonly metricsRegistry: Registry
   readonly tls: DeliveryTls | undefined
@@ -47,6 +50,7 @@ export interface NamespaceRouter {
 export async function openNamespaceRouter(options: NamespaceRouterOptions): Promise<NamespaceRouter> {
   const { config, plan, life, log, logger, tls, key, onFailed } = options
   await ensureTopics(log, topicSpecs(plan), config.profile)
+  await options.schemaIds?.learn(plan.names)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed })
   const router = new Router({
     config: { ...config, partitions: plan.partitions },

@@ -5,7 +5,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import { limitInForce, type NamespaceLimits } from '../model/namespace-limits.ts'
 import { RetainedIndex } from '../model/retained-index.ts'
-import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
+import { decodeRecord, encodeRecord, inSingleObject } from '../schemas/codec.ts'
 import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
 
 export interface RetainedMessage {
@@ -122,17 +122,18 @@ export class RetainedStore {
    * Takes the newest retained message of a topic; an empty payload clears it [MQTT-3.3.1-6]. What a former owner has
    * seen to already is known by its position. Returns whether `done` will be called, once Kafka has it.
    */
-  take(topic: string, offset: number, value: Buffer, done: () => void): boolean {
+  take(topic: string, offset: number, published: Buffer, done: () => void): boolean {
     const { counters } = this.#options
     const limits = this.#options.limits()
     const known = this.index.get(topic)
     if (known && known.offset >= offset) return false
-    const { payload } = decodeMessage(value)
+    const { payload } = decodeMessage(published)
     if (payload.length === 0) {
       if (!known) return false
       this.#clear(topic, done)
       return true
     }
+    const value = inSingleObject(published)
     const hasRoom = (known || this.index.size < limits.messagesMax) && this.#hasRoom(topic, value.length)
     const reason = value.length > limits.messageBytesMax ? 'tooLarge' : hasRoom ? null : 'full'
     if (reason !== null) {

@@ -265,7 +265,8 @@ export class SourceShard {
     try {
       return peekMessage(value)
     } catch (error) {
-      this.#options.onUnreadable(offset, error as Error)
+      if (!(error instanceof RecordError)) throw error
+      this.#options.onUnreadable(offset, error)
       return undefined
     }
   }

@@ -7,9 +7,9 @@
 import type { Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { Session } from '../model/session.ts'
-import { encodeRecord, headerSize } from '../schemas/codec.ts'
-import { isRepeatable, messageIdSize, RepeatableKind, readRepeatableId, repeatableId } from '../schemas/message-id.ts'
-import { encodeMessage } from '../schemas/message-record.ts'
+import { encodeRecord } from '../schemas/codec.ts'
+import { isRepeatable, RepeatableKind, readRepeatableId, repeatableId } from '../schemas/message-id.ts'
+import { encodeMessage, messageIdOf } from '../schemas/message-record.ts'
 import type { Message, PendingWill, RecordName, Records } from '../schemas/records.ts'
 
 export interface WillPublisherOptions {
@@ -151,8 +151,8 @@ export class WillPublisher {
   }
 
   #forgetPublished(wills: Decided, value: Buffer): void {
-    const id = value.subarray(headerSize, headerSize + messageIdSize)
-    if (!isRepeatable(id) || readRepeatableId(id).kind !== RepeatableKind.Will) return
+    const id = messageIdOf(value)
+    if (id === undefined || !isRepeatable(id) || readRepeatableId(id).kind !== RepeatableKind.Will) return
     const key = id.toString('latin1')
     const will = wills.get(key)
     if (!will) return

@@ -1,17 +1,31 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import avro from 'avsc'
 import { headerOf, type Schema } from './fingerprint.ts'
-import { RecordError, UnknownSchema } from './record-error.ts'
+import { RecordError, UnknownSchema, UnknownSchemaId } from './record-error.ts'
 import type { AnyRecord, RecordName, Records } from './records.ts'
 import { type ShapeCheck, shapeCheckOf } from './shape-check.ts'
 
-/** Bytes before the body: the marker C3 01 and the schema's fingerprint (Avro single-object encoding). */
-export const headerSize = 10
+/** Bytes before the body in Avro's single-object encoding: the marker C3 01 and the schema's fingerprint. */
+const headerSize = 10
+/** Bytes before the body in the wire format of schema registries: 0 and the id of the schema, big-endian. */
+const idHeaderSize = 5
+
+/** What the records of a name begin with. */
+export interface Framing {
+  readonly name: RecordName
+  /** In single-object encoding. Not to be written to. */
+  readonly header: Buffer
+  /** What this process writes. Not to be written to. */
+  written: Buffer
+  /** Under which ids schema registries know the schema. */
+  readonly ids: Set<number>
+}
 
 interface Codec {
   readonly name: RecordName
   readonly schema: Schema
   readonly header: Buffer
+  readonly framing: Framing
   readonly type: avro.Type
   readonly checkShape: ShapeCheck
   /** From the schema the bytes were written with to the one of today, where they differ. */
@@ -21,6 +35,10 @@ interface Codec {
 const byName = new Map<string, Codec>()
 /** By the fingerprint's low half, which a number holds; the whole is compared after. */
 const byLowHalf = new Map<number, Codec>()
+/** By the id that the schema registry knows the schema by. */
+const byId = new Map<number, Codec>()
+/** Ids that are remembered: of a registry, a hundred versions of each of the schemas that go there. */
+export const schemaIdsMax = 1_000
 
 type SchemaFile = { readonly name: RecordName; readonly type: Schema }
 
@@ -32,14 +50,14 @@ function* schemasIn(folder: URL): Generator<SchemaFile> {
 const typeOf = (schema: SchemaFile): avro.Type =>
   avro.Type.forSchema(schema as avro.Schema, { wrapUnions: 'never', omitRecordMethods: true } as Parameters<typeof avro.Type.forSchema>[1])
 
+function codecFor(schema: SchemaFile): Codec {
+  const header = headerOf(schema)
+  const framing = { name: schema.name, header, written: header, ids: new Set<number>() }
+  return { name: schema.name, schema, header, framing, type: typeOf(schema), checkShape: shapeCheckOf(schema) }
+}
+
 for (const schema of schemasIn(new URL('./', import.meta.url))) {
-  const codec: Codec = {
-    name: schema.name,
-    schema,
-    header: headerOf(schema),
-    type: typeOf(schema),
-    checkShape: shapeCheckOf(schema),
-  }
+  const codec = codecFor(schema)
   byName.set(codec.name, codec)
   know(codec)
 }
@@ -47,7 +65,8 @@ for (const schema of schemasIn(new URL('./', import.meta.url))) {
 // What a log may still hold from before a schema got another field: read with the defaults of the new one, never written.
 for (const schema of schemasIn(new URL('./earlier/', import.meta.url))) {
   const { type } = codecOf(schema.name)
-  know({ name: schema.name, schema, header: headerOf(schema), type, checkShape: shapeCheckOf(schema), resolver: type.createResolver(typeOf(schema)) })
+  const earlier = codecFor(schema)
+  know({ ...earlier, type, resolver: type.createResolver(earlier.type) })
 }
 
 function know(codec: Codec): void {
@@ -63,9 +82,47 @@ export function schemaOf(name: RecordName): Schema {
 /** The names of all records, in the order of their files. */
 export const recordNames: readonly RecordName[] = [...byName.values()].map((codec) => codec.name)
 
-/** The ten bytes that every record of the name begins with. Not to be written to. */
+/** The ten bytes that every record of the name begins with in single-object encoding. Not to be written to. */
 export function recordHeader(name: RecordName): Buffer {
   return codecOf(name).header
+}
+
+/** How records of the name are framed, kept current. */
+export function framingOf(name: RecordName): Framing {
+  return codecOf(name).framing
+}
+
+/**
+ * Takes note of the id under which a schema registry has a schema, so that records with it can be read. Returns which of ours it is; undefined when it
+ * is none, today's or a former one. Throws RangeError for what is no id (1 to 2^31 - 1), for one that stands for another of ours already, and for too many.
+ */
+export function learnSchemaId(id: number, schema: Schema): { readonly name: RecordName; readonly isCurrent: boolean } | undefined {
+  if (!isId(id)) throw new RangeError(`${id} is not the id of a schema`)
+  const codec = codecWith(headerOf(schema))
+  if (codec === undefined) return undefined
+  const known = byId.get(id)
+  if (known !== undefined && known !== codec) throw new RangeError(`the id ${id} stands for ${known.name} and for ${codec.name}`)
+  if (known === undefined && byId.size >= schemaIdsMax) throw new RangeError(`more than ${schemaIdsMax} ids of schemas`)
+  byId.set(id, codec)
+  codec.framing.ids.add(id)
+  return { name: codec.name, isCurrent: byName.get(codec.name) === codec }
+}
+
+/** From now on records of the name are written in the wire format of schema registries, under the id. */
+export function writeUnderId(name: RecordName, id: number): void {
+  const { framing } = codecOf(name)
+  if (!framing.ids.has(id)) throw new RangeError(`the id ${id} does not stand for ${name}`)
+  const written = Buffer.alloc(idHeaderSize)
+  written.writeUInt32BE(id, 1)
+  framing.written = written
+}
+
+/**
+ * The record in single-object encoding, itself when it is: for what is kept inside other records, which must be readable without any registry. Throws like decodeRecord.
+ */
+export function inSingleObject(buffer: Buffer): Buffer {
+  if (buffer[0] !== 0) return buffer
+  return Buffer.concat([codecAt(buffer).header, buffer.subarray(idHeaderSize)])
 }
 
 function codecOf(name: RecordName): Codec {
@@ -79,32 +136,75 @@ const scratchKeptMax = 1 << 20
 
 /** A record's bytes, in a buffer of its own. A value that its schema does not allow is a programmer's error and throws; longs reach from -2^52 to 2^52. */
 export function encodeRecord<N extends RecordName>(name: N, value: Records[N]): Buffer {
-  const codec = codecOf(name)
-  let end = codec.type.encode(value, scratch, headerSize)
+  const { type, framing } = codecOf(name)
+  const { written } = framing
+  let end = type.encode(value, scratch, written.length)
   if (end < 0) {
     // avsc says how many bytes were missing.
     scratch = Buffer.allocUnsafeSlow(scratch.length - end)
-    end = codec.type.encode(value, scratch, headerSize)
+    end = type.encode(value, scratch, written.length)
   }
-  codec.header.copy(scratch)
+  written.copy(scratch)
   const bytes = Buffer.from(scratch.subarray(0, end))
   if (scratch.length > scratchKeptMax) scratch = Buffer.allocUnsafeSlow(scratchKeptMax)
   return bytes
 }
 
-/** Any record of ours, told apart by its fingerprint. Throws UnknownSchema for another's, RecordError for damaged bytes. */
+/**
+ * Any record of ours, told apart by its fingerprint or by the id that a schema registry knows its schema by. Throws UnknownSchema for another's,
+ * UnknownSchemaId for an id that nobody has told this process, RecordError for damaged bytes.
+ */
 export function decodeRecord(buffer: Buffer): AnyRecord {
-  checkMarker(buffer)
-  const codec = byLowHalf.get(buffer.readUInt32LE(2))
-  if (codec === undefined || codec.header.readUInt32LE(6) !== buffer.readUInt32LE(6)) throw new UnknownSchema(fingerprintAt(buffer))
-  const end = codec.checkShape(buffer, headerSize)
+  const codec = codecAt(buffer)
+  const start = bodyStart(buffer)
+  const end = codec.checkShape(buffer, start)
   if (end !== buffer.length) throw new RecordError(`${buffer.length - end} bytes follow a ${codec.name} record`)
   try {
     // records.ts and the schemas agree: a test holds them together.
-    return { name: codec.name, value: codec.type.fromBuffer(buffer.subarray(headerSize), codec.resolver) } as AnyRecord
+    return { name: codec.name, value: codec.type.fromBuffer(buffer.subarray(start), codec.resolver) } as AnyRecord
   } catch (cause) {
     throw new RecordError(`a ${codec.name} record cannot be decoded`, { cause })
   }
+}
+
+/** Bytes before the body of a record whose first bytes have been looked at. */
+function bodyStart(buffer: Buffer): number {
+  return buffer[0] === 0 ? idHeaderSize : headerSize
+}
+
+function codecAt(buffer: Buffer): Codec {
+  if (buffer[0] === 0) return codecOfId(buffer)
+  checkMarker(buffer)
+  const codec = codecWith(buffer)
+  if (codec === undefined) throw new UnknownSchema(fingerprintAt(buffer))
+  return codec
+}
+
+/** By a header in single-object encoding. */
+function codecWith(buffer: Buffer): Codec | undefined {
+  const codec = byLowHalf.get(buffer.readUInt32LE(2))
+  return codec?.header.readUInt32LE(6) === buffer.readUInt32LE(6) ? codec : undefined
+}
+
+function codecOfId(buffer: Buffer): Codec {
+  if (buffer.length < idHeaderSize) throw new RecordError('the value ends inside the id of its schema')
+  const id = buffer.readUInt32BE(1)
+  const codec = byId.get(id)
+  if (codec !== undefined) return codec
+  if (!isId(id)) throw new RecordError(`the value begins like one with the id of its schema, and ${id} is none`)
+  throw new UnknownSchemaId(id)
+}
+
+function isId(id: number): boolean {
+  return Number.isInteger(id) && id >= 1 && id <= 0x7fff_ffff
+}
+
+/** Where the body of a record of the name as it is today begins, whichever way it is framed. Throws UnknownSchemaId, RecordError for anything else. */
+export function startOfBody(buffer: Buffer, { name, header }: Framing): number {
+  if (buffer[0] === 0) {
+    if (codecOfId(buffer) === byName.get(name)) return idHeaderSize
+  } else if (buffer.length >= headerSize && header.compare(buffer, 0, headerSize) === 0) return headerSize
+  throw new RecordError(`the value does not begin like a ${name} but with ${buffer.toString('hex', 0, headerSize)}`)
 }
 
 /** The fingerprint of a record as 16 hex digits. Throws RecordError when the bytes are not in single-object encoding. */

@@ -1,7 +1,7 @@
 import { Bytes } from '../mqtt/bytes.ts'
 import type { ProtocolVersion, PublishPacket, UserProperties } from '../mqtt/packet.ts'
 import type { EncodedPublish } from '../mqtt/publish-writer.ts'
-import { headerSize, recordHeader } from './codec.ts'
+import { framingOf, startOfBody } from './codec.ts'
 import { RecordError } from './record-error.ts'
 import type { Message, UserProperty } from './records.ts'
 
@@ -9,7 +9,7 @@ import type { Message, UserProperty } from './records.ts'
  * The Message record by hand, for the hot path: the same bytes as the generic codec (message.avsc is the contract, a
  * differential test holds both together), several times cheaper.
  *
- *   C3 01 fingerprint · messageId fixed16 · clientId string · session long · receivedAt long · topic string · qos int
+ *   C3 01 fingerprint, or 0 and a schema registry's id · messageId fixed16 · clientId string · session long · receivedAt long · topic string · qos int
  *   · retain boolean · messageExpiryInterval null|long · authenticationName string · gateway string · protocolVersion int
  *   · payloadFormatIndicator null|int · contentType null|string · responseTopic null|string · correlationData null|bytes
  *   · userProperties array of (name string, value string) · payload bytes
@@ -26,9 +26,9 @@ export interface Accepted {
   readonly protocolVersion: number
 }
 
-const header = recordHeader('Message')
-const headerLow = header.readUInt32LE(2)
-const headerHigh = header.readUInt32LE(6)
+const framing = framingOf('Message')
+const headerLow = framing.header.readUInt32LE(2)
+const headerHigh = framing.header.readUInt32LE(6)
 const messageIdSize = 16
 const longMax = 2 ** 52
 
@@ -117,7 +117,8 @@ function putOrigin(target: Buffer, origin: Accepted, topic: string, qos: number,
   if (messageId.length !== messageIdSize) throw new RangeError(`a message id has ${messageIdSize} bytes, not ${messageId.length}`)
   let at = 0
   // A loop is cheaper than a call for so few bytes.
-  for (let index = 0; index < headerSize; index++) target[at++] = header[index]!
+  const { written } = framing
+  for (let index = 0; index < written.length; index++) target[at++] = written[index]!
   for (let index = 0; index < messageIdSize; index++) target[at++] = messageId[index]!
   at = putString(target, at, origin.clientId)
   at = putLong(target, at, origin.session)
@@ -277,6 +278,17 @@ export function peekMessage(value: Buffer): MessageView {
   return new MessageView(value)
 }
 
+/** The id of a message's record, a view into it; undefined for what is none. Throws UnknownSchemaId. */
+export function messageIdOf(value: Buffer): Buffer | undefined {
+  try {
+    const start = beginReading(value)
+    return value.length < start + messageIdSize ? undefined : value.subarray(start, start + messageIdSize)
+  } catch (error) {
+    if (error instanceof RecordError) return undefined
+    throw error
+  }
+}
+
 /** The whole record. Buffers are views into the value. Throws RecordError for anything but a whole Message. */
 export function decodeMessage(value: Buffer): Message {
   position = beginReading(value)
@@ -376,11 +388,9 @@ let position = 0
 let bytesStart = 0
 
 function beginReading(value: Buffer): number {
-  if (value.length < headerSize) throw truncated()
-  if (value[0] !== 0xc3 || value[1] !== 0x01 || value.readUInt32LE(2) !== headerLow || value.readUInt32LE(6) !== headerHigh) {
-    throw new RecordError(`the value does not begin like a Message but with ${value.toString('hex', 0, headerSize)}`)
-  }
-  return headerSize
+  // The one way by hand; whatever begins otherwise is looked at in full.
+  if (value.length >= 10 && value[0] === 0xc3 && value[1] === 0x01 && value.readUInt32LE(2) === headerLow && value.readUInt32LE(6) === headerHigh) return 10
+  return startOfBody(value, framing)
 }
 
 function readLong(value: Buffer): number {

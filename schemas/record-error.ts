@@ -16,3 +16,16 @@ export class UnknownSchema extends RecordError {
     this.fingerprint = fingerprint
   }
 }
+
+/**
+ * A record in the wire format of schema registries under an id that this process was not told. No RecordError: nothing is wrong with the record, and
+ * whoever passed it over would lose it.
+ */
+export class UnknownSchemaId extends Error {
+  readonly id: number
+  constructor(id: number) {
+    super(`a record's schema has the id ${id}, which no schema registry has told this process: SCHEMA_REGISTRY_URL must name the one that its writer used`)
+    this.name = 'UnknownSchemaId'
+    this.id = id
+  }
+}

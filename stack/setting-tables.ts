@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { topicSettings } from '../log/topics.ts'
 import { readSettings, type Setting, type Settings } from '../settings/setting.ts'
 import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
@@ -10,7 +11,7 @@ export const processes = ['stack', 'gateway', 'router', 'registry', 'door'] as c
 export type ProcessName = (typeof processes)[number]
 
 /** What every service that uses the log reads as well. */
-const logTables: Settings = { ...kafkaSettings, ...topicSettings }
+const logTables: Settings = { ...kafkaSettings, ...topicSettings, ...schemaRegistrySettings }
 const usesLog: ReadonlySet<ProcessName> = new Set(['gateway', 'router', 'registry'])
 
 function isSetting(value: unknown): value is Setting {

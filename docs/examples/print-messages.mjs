@@ -18,10 +18,14 @@ const { GROUP = `print-messages-${process.pid}-${Date.now()}`, COUNT = '0' } = p
 
 const Message = avro.Type.forSchema(JSON.parse(readFileSync(SCHEMA, 'utf8')))
 
-/** Avro single-object encoding: C3 01, eight bytes that name the schema (CRC-64-AVRO, little-endian), then the body. */
+/**
+ * Avro single-object encoding: C3 01, eight bytes that name the schema (CRC-64-AVRO, little-endian), then the body. Of a
+ * deployment with a schema registry: 0, four bytes with the id that it has for the schema, then the body.
+ */
 function decode(value) {
-  if (value[0] !== 0xc3 || value[1] !== 0x01) throw new Error('not in Avro single-object encoding')
-  return Message.fromBuffer(value.subarray(10))
+  if (value[0] === 0xc3 && value[1] === 0x01) return Message.fromBuffer(value.subarray(10))
+  if (value[0] === 0x00) return Message.fromBuffer(value.subarray(5))
+  throw new Error('neither in Avro single-object encoding nor in a schema registry’s')
 }
 
 /** Payloads are any bytes: text where they are UTF-8, base64 otherwise. */

@@ -26,10 +26,15 @@ with open(schema_file, encoding="utf-8") as file:
 
 
 def decode(value):
-    """Avro single-object encoding: C3 01, eight bytes that name the schema (CRC-64-AVRO, little-endian), then the body."""
-    if value[:2] != b"\xc3\x01":
-        raise ValueError("not in Avro single-object encoding")
-    return schemaless_reader(io.BytesIO(value[10:]), schema)
+    """Avro single-object encoding: C3 01, eight bytes that name the schema (CRC-64-AVRO, little-endian), then the body.
+
+    Of a deployment with a schema registry: 0, four bytes with the id that it has for the schema, then the body.
+    """
+    if value[:2] == b"\xc3\x01":
+        return schemaless_reader(io.BytesIO(value[10:]), schema)
+    if value[:1] == b"\x00":
+        return schemaless_reader(io.BytesIO(value[5:]), schema)
+    raise ValueError("neither in Avro single-object encoding nor in a schema registry's")
 
 
 def readable(payload):

@@ -44,7 +44,8 @@ export interface KafkaConnection {
   readonly sessionTimeoutMs: number
 }
 
-function readText(variable: string, file: string): string {
+/** The text of a file that a setting names. Throws SettingError. */
+export function readText(variable: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {

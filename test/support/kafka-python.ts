@@ -8,11 +8,15 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const project = dirname(dirname(import.meta.dirname))
 
-/** The wheels that print_messages.py says to install, in a folder that later runs find again; or why there are none. */
-export async function kafkaPython(): Promise<{ readonly program: string } | { readonly missing: string }> {
+/** The wheels that an example says to install, in a folder that later runs find again; or why there are none. */
+export async function kafkaPython(example = 'print_messages.py'): Promise<{ readonly program: string } | { readonly missing: string }> {
   const found = await run('python3', ['--version']).catch(() => null)
   if (found === null) return { missing: 'no python3 on this machine' }
-  const install = /^ {4}pip install (.+)$/m.exec(readFileSync(join(project, 'docs/examples/print_messages.py'), 'utf8'))?.[1]?.split(' ') ?? []
+  const install =
+    /^ {4}pip install (.+)$/m
+      .exec(readFileSync(join(project, 'docs/examples', example), 'utf8'))?.[1]
+      ?.replaceAll("'", '')
+      .split(' ') ?? []
   const identity = createHash('sha256').update(`${found.stdout}${install.join()}`).digest('hex').slice(0, 12)
   const folder = join(tmpdir(), `loggerhead-python-${process.getuid?.() ?? 0}-${identity}`)
   const program = join(folder, 'bin/python')

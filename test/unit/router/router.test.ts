@@ -414,6 +414,19 @@ describe('another router', () => {
     expect(router.failures).toEqual([])
   })
 
+  test('ends at a message under an id that no schema registry has told it, and does not pass it over; damaged ones it passes over', async () => {
+    const { router } = await given()
+    const appender = await new MemoryLog(world.store).appender()
+    const key = Buffer.from('t')
+    const publish = (value: Buffer): Promise<number> => appender.write({ topic: world.topics.messages, partition: 0, key, value, timestamp: world.now() })
+    await publish(Buffer.from('damaged'))
+    await world.pass(3_000)
+    expect(router.failures).toEqual([])
+    await publish(Buffer.from([0, 0, 0, 0, 9, 1, 2, 3]))
+    await world.until(() => router.failures.length > 0, 'it ends')
+    expect(router.failures).toEqual([expect.objectContaining({ name: 'UnknownSchemaId', id: 9 })])
+  })
+
   test('takes a shard again that another one took while its event subscriptions were still being read', async () => {
     const { router } = await given()
     const { log } = router
