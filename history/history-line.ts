@@ -17,11 +17,11 @@ function payloadOf(payload: Buffer): { readonly payload: string } | { readonly p
   }
 }
 
-function originOf({ clientId, authenticationName, gateway }: Message): object {
+function originOf({ clientId, authenticationName, gateway }: Message) {
   return { clientId, authenticationName, gateway }
 }
 
-function propertiesOf(message: Message): object {
+function propertiesOf(message: Message) {
   const { messageExpiryInterval, payloadFormatIndicator, contentType, responseTopic, correlationData, userProperties } = message
   return {
     ...(messageExpiryInterval === null ? {} : { messageExpiryInterval }),
@@ -33,14 +33,70 @@ function propertiesOf(message: Message): object {
   }
 }
 
+/** A line as a reader of it has it: what a message does not have is not there. */
+export interface HistoryLine {
+  /** `partition:offset`. */
+  readonly position: string
+  /** 32 hexadecimal digits: the same in every repeated append of one publish. */
+  readonly messageId: string
+  /** ISO 8601, in UTC. */
+  readonly receivedAt: string
+  readonly topic: string
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly clientId: string
+  readonly authenticationName: string
+  readonly gateway: string
+  readonly protocolVersion: number
+  /** Seconds, as published. */
+  readonly messageExpiryInterval?: number
+  readonly payloadFormatIndicator?: number
+  readonly contentType?: string
+  readonly responseTopic?: string
+  readonly correlationDataBase64?: string
+  readonly userProperties?: Message['userProperties']
+  readonly payload?: string
+  /** Of a payload that is no UTF-8. */
+  readonly payloadBase64?: string
+  readonly cursor: string
+}
+
+/** The payload as it was published. */
+export const payloadOfLine = ({ payload, payloadBase64 }: HistoryLine): Buffer =>
+  payloadBase64 === undefined ? Buffer.from(payload ?? '') : Buffer.from(payloadBase64, 'base64')
+
+/** The message that a line tells of; of which of its publisher's sessions it came it does not tell. */
+export function messageOfLine(line: HistoryLine): Message {
+  return {
+    messageId: Buffer.from(line.messageId, 'hex'),
+    clientId: line.clientId,
+    session: 0,
+    receivedAt: Date.parse(line.receivedAt),
+    topic: line.topic,
+    qos: line.qos,
+    retain: line.retain,
+    messageExpiryInterval: line.messageExpiryInterval ?? null,
+    authenticationName: line.authenticationName,
+    gateway: line.gateway,
+    protocolVersion: line.protocolVersion,
+    payloadFormatIndicator: line.payloadFormatIndicator ?? null,
+    contentType: line.contentType ?? null,
+    responseTopic: line.responseTopic ?? null,
+    correlationData: line.correlationDataBase64 === undefined ? null : Buffer.from(line.correlationDataBase64, 'base64'),
+    userProperties: line.userProperties ?? [],
+    payload: payloadOfLine(line),
+  }
+}
+
 /** `cursor`: where to go on behind this message. */
-export function historyLine({ source, record }: Found, cursor: string): object {
+export function historyLine({ source, record }: Found, cursor: string): HistoryLine {
   const message = decodeMessage(record.value)
   return {
     position: `${source}:${record.offset}`,
+    messageId: message.messageId.toString('hex'),
     receivedAt: new Date(message.receivedAt).toISOString(),
     topic: message.topic,
-    qos: message.qos,
+    qos: message.qos as 0 | 1 | 2,
     retain: message.retain,
     ...originOf(message),
     protocolVersion: message.protocolVersion,

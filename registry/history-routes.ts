@@ -6,7 +6,7 @@ import { type HistoryFormat, historyEvent, historyFormats, historyLine } from '.
 import { HistoryReader } from '../history/history-reader.ts'
 import { LogIndex } from '../history/log-index.ts'
 import { resolvePlaces } from '../history/places.ts'
-import { fixed, parseBound } from '../history/replay-range.ts'
+import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
@@ -36,9 +36,15 @@ export const historyQuery = {
   client: { schema: { type: 'string' }, about: 'Only what this MQTT client id has published' },
   limit: { schema: { type: 'integer', minimum: 1 }, about: 'Most messages' },
   format: { schema: { enum: historyFormats, default: 'json' }, about: 'json, or a CloudEvent on each line' },
+  progress: {
+    schema: { enum: ['true', 'false'], default: 'false' },
+    about: 'With true the first line, and one now and then while nothing matches, has progress: true and a cursor; the first also to, where it ends',
+  },
 } as const
 
 const readBytes = 512 * 1024
+/** Reads without a match after which somebody who wants to know is told how far it is. */
+const quietReads = 8
 const limitMax = 1_000_000_000
 
 interface Asked {
@@ -46,6 +52,7 @@ interface Asked {
   readonly client: string | null
   readonly limit: number
   readonly format: HistoryFormat
+  readonly withProgress: boolean
   readonly from: ReturnType<typeof fixed>
   readonly to: ReturnType<typeof fixed>
 }
@@ -70,6 +77,8 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   if (problem) throw wrong('topicFilter', filter, `a topic filter; this one ${problem}`)
   const format = text('format') ?? 'json'
   if (!historyFormats.some((known) => known === format)) throw wrong('format', format, historyFormats.join(' or '))
+  const progress = text('progress') ?? 'false'
+  if (progress !== 'true' && progress !== 'false') throw wrong('progress', progress, 'true or false')
   const limitText = text('limit')
   const limit = limitText === undefined ? limitMax : Number(limitText)
   if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) throw wrong('limit', limitText as string, `a whole number from 1 to ${limitMax}`)
@@ -79,6 +88,7 @@ function readQuery(request: FastifyRequest, now: number): Asked {
     client: text('client') ?? null,
     limit,
     format: format as HistoryFormat,
+    withProgress: progress === 'true',
     from: bound('from', text('from') ?? '-PT1H'),
     // What is published from now on is not the past: the log's ends are where it stops.
     to: to === undefined ? { kind: 'time', at: Number.MAX_SAFE_INTEGER } : bound('to', to),
@@ -98,7 +108,12 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
   const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
   const cursor = new Cursor(places)
   let left = asked.limit
+  let quiet = 0
   let text = ''
+  if (asked.withProgress) {
+    const to = positionsText(places.map((place) => [place.source, place.end as number]))
+    yield `${JSON.stringify({ progress: true, cursor: cursor.text, to })}\n`
+  }
   try {
     while (!reader.isThere && left > 0) {
       if (isOver()) return
@@ -110,6 +125,11 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
         text += `${JSON.stringify(format === 'json' ? historyLine(each, cursor.text) : historyEvent(each, cursor.text, namespace))}\n`
       }
       for (const place of reader.places) cursor.move(place.source, place.next)
+      quiet = text === '' ? quiet + 1 : 0
+      if (asked.withProgress && quiet >= quietReads) {
+        quiet = 0
+        text = `${JSON.stringify({ progress: true, cursor: cursor.text })}\n`
+      }
       if (text !== '') yield text
     }
     yield `${JSON.stringify({ end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}) })}\n`

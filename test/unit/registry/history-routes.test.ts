@@ -81,6 +81,7 @@ test('what was published is told a line each, with where it stands and when, by 
   expect(all).toEqual([
     {
       position: `${source}:0`,
+      messageId: '0'.repeat(32),
       receivedAt: '2026-01-31T12:00:00.000Z',
       topic: 'a/1',
       qos: 1,
@@ -131,6 +132,20 @@ test('whoever stops at a line goes on behind it with its cursor, and misses noth
   expect(payloads(await lines({ topicFilter: 'a/+', from: (limited.at(-1) as Line).cursor }))).toHaveLength(170)
 })
 
+test('who asks for it is told at the beginning from where to where it goes, and while nothing matches how far it is', async () => {
+  await publish(...Array.from({ length: 40 }, (_, i) => message('a', String(i), { clientId: i === 39 ? 'last' : 'pump' })))
+  const source = partitionOf('a', partitions)
+  const { read } = api.log
+  api.log.read = (topic, partition, offset) => read.call(api.log, topic, partition, offset, 1)
+  const all = await lines({ from, topicFilter: 'a', client: 'last', progress: 'true' })
+  expect(all[0]).toEqual({ progress: true, cursor: `${source}:0`, to: `${source}:40` })
+  const told = all.slice(1, -2)
+  expect(told.length).toBeGreaterThan(1)
+  for (const each of told) expect(each).toEqual({ progress: true, cursor: expect.any(String) })
+  expect(payloads(await lines({ from: (told.at(-1) as Line).cursor, topicFilter: 'a', client: 'last' }))).toEqual(['39'])
+  expect(all.slice(-2)).toEqual([expect.objectContaining({ payload: '39' }), { end: true, cursor: `${source}:40` }])
+})
+
 test('time, publisher and filter bound what is told', async () => {
   await publish(...Array.from({ length: 20 }, (_, i) => message('a', String(i), { receivedAt: start + i * 1_000, clientId: i % 2 === 0 ? 'even' : 'odd' })))
   const at = (second: number): string => new Date(start + second * 1_000).toISOString()
@@ -149,6 +164,7 @@ test.each([
   [{ limit: '0' }, 'limit'],
   [{ limit: 'many' }, 'limit'],
   [{ format: 'xml' }, 'format'],
+  [{ progress: 'yes' }, 'progress'],
   [{ fromm: '-PT1H' }, 'fromm'],
 ] as [Record<string, string>, string][])('%j is refused and named', async (query, field) => {
   const answer = await ask(query)
