@@ -16,6 +16,8 @@ const publishWindow = 60
 
 let stack: Stack
 let root: string
+/** When everything was recorded: whatever is published live comes later. */
+let recordedUntil: string
 const url = (): string => `mqtt://127.0.0.1:${stack.ports.mqtt}`
 const topicOf = (i: number): string => `${root}/${i % devices}/${Math.floor(i / devices) % sensors}`
 
@@ -25,6 +27,9 @@ beforeAll(async () => {
   const publishers = await Promise.all(Array.from({ length: 4 }, () => JsClient.connect(url(), { protocolVersion: 5 })))
   await Promise.all(publishers.map((publisher, at) => publishAll(publisher, at, recorded, publishers.length)))
   for (const each of publishers) await each.end()
+  const end = Date.now() + 1
+  recordedUntil = new Date(end).toISOString()
+  await until('the next millisecond', 10_000, () => Date.now() > end)
 }, 900_000)
 
 afterAll(async () => {
@@ -79,20 +84,53 @@ function figures(messages: readonly Arrived[], expected: number): object {
 }
 const whole = { gaps: 0, repeats: 0, disordered: 0 }
 
-test('one topic, one device over all its topics, and everything: nothing is missing, nothing comes twice, each topic is in order', async () => {
-  const to = new Date(Date.now() + 60_000).toISOString()
-  const ofTopic = await replay(`$replay/-PT1H..${to}/${root}/7/3`)
-  expect(figures(ofTopic, Math.ceil((recorded - 3 * devices - 7) / (devices * sensors)))).toEqual(whole)
-  const ofDevice = await replay(`${root}/7/#`, { userProperties: { 'replay-from': '-PT1H', 'replay-to': to } })
-  expect(figures(ofDevice, Math.ceil((recorded - 7) / devices))).toEqual(whole)
-  for (const qos of [0, 1] as const) {
-    const began = performance.now()
-    const all = await replay(`$replay/-PT1H..${to}/${root}/#`, { qos })
-    process.stderr.write(
-      `replay of ${recorded} messages on ${devices * sensors} topics at QoS ${qos}: ${Math.round(recorded / ((performance.now() - began) / 1000))} messages/s\n`,
-    )
-    expect(figures(all, recorded)).toEqual(whole)
+/** Messages a second of each live publisher, and how many there are. */
+const livePublishers = 4
+const livePerSecond = 50
+
+/** Publishes on the recorded topics while `during` runs, before the eyes of a subscriber of its own. Resolves to what is missing there and what came twice. */
+async function besideLive(during: () => Promise<void>): Promise<object> {
+  const subscriber = await JsClient.connect(url(), { protocolVersion: 5 })
+  await subscriber.client.subscribeAsync(`${root}/#`, { qos: 1 })
+  const publishers = await Promise.all(Array.from({ length: livePublishers }, () => JsClient.connect(url(), { protocolVersion: 5 })))
+  const acknowledged: string[] = []
+  const sending: Promise<unknown>[] = []
+  let sent = 0
+  const timer = setInterval(() => {
+    for (const { client } of publishers) {
+      const text = `live ${sent}`
+      sending.push(client.publishAsync(topicOf(sent++), text, { qos: 1 }).then(() => acknowledged.push(text)))
+    }
+  }, 1_000 / livePerSecond)
+  try {
+    await during()
+  } finally {
+    clearInterval(timer)
   }
+  await Promise.all(sending)
+  await subscriber.until('every live message', () => subscriber.arrived.length >= acknowledged.length, 60_000)
+  for (const each of [subscriber, ...publishers]) await each.end()
+  const came = new Set(subscriber.arrived.map(({ payload }) => String(payload)))
+  return { gaps: acknowledged.filter((text) => !came.has(text)).length, repeats: subscriber.arrived.length - came.size }
+}
+
+test('one topic, one device over all its topics, and everything, beside live publishers: nothing is missing, nothing comes twice, each topic is in order', async () => {
+  const to = recordedUntil
+  const live = await besideLive(async () => {
+    const ofTopic = await replay(`$replay/-PT2H..${to}/${root}/7/3`)
+    expect(figures(ofTopic, Math.ceil((recorded - 3 * devices - 7) / (devices * sensors)))).toEqual(whole)
+    const ofDevice = await replay(`${root}/7/#`, { userProperties: { 'replay-from': '-PT2H', 'replay-to': to } })
+    expect(figures(ofDevice, Math.ceil((recorded - 7) / devices))).toEqual(whole)
+    for (const qos of [0, 1] as const) {
+      const began = performance.now()
+      const all = await replay(`$replay/-PT2H..${to}/${root}/#`, { qos })
+      process.stderr.write(
+        `replay of ${recorded} messages on ${devices * sensors} topics at QoS ${qos}: ${Math.round(recorded / ((performance.now() - began) / 1000))} messages/s\n`,
+      )
+      expect(figures(all, recorded)).toEqual(whole)
+    }
+  })
+  expect(live).toEqual({ gaps: 0, repeats: 0 })
 }, 1_800_000)
 
 test('with publishers at full speed a replay joins what they publish: nothing is missing and nothing comes twice, round after round', async () => {
@@ -149,7 +187,7 @@ test('a persistent session goes on with its replay where it was, on another conn
   const options = { protocolVersion: 5, clientId, clean: false, properties: { receiveMaximum: 20, sessionExpiryInterval: 300 } } as const
   const got = new Set<string>()
   let first = await JsClient.connect(url(), options)
-  await first.client.subscribeAsync(`$replay/-PT1H..${new Date(Date.now() + 1_000).toISOString()}/${root}/3/#`, { qos: 1 })
+  await first.client.subscribeAsync(`$replay/-PT2H..${recordedUntil}/${root}/3/#`, { qos: 1 })
   const expected = Math.ceil((recorded - 3) / devices)
   for (;;) {
     await first.until('some of it', () => first.arrived.length >= Math.min(100, expected / 4) || first.arrived.some(isMarker), 60_000)
@@ -234,9 +272,9 @@ test('the past over HTTP goes on where it was left, and tells what MQTT clients 
       .split('\n')
       .map((line) => JSON.parse(line))
   }
-  const first = await read({ topicFilter: `${root}/5/#`, from: '-PT2H', limit: '100' })
+  const first = await read({ topicFilter: `${root}/5/#`, from: '-PT2H', to: recordedUntil, limit: '100' })
   expect(first).toHaveLength(101)
-  const rest = await read({ topicFilter: `${root}/5/#`, from: first[99]?.cursor as string })
+  const rest = await read({ topicFilter: `${root}/5/#`, from: first[99]?.cursor as string, to: recordedUntil })
   const expected = Math.ceil((recorded - 5) / devices)
   const texts = [...first, ...rest].flatMap(({ payload }) => payload ?? [])
   expect([texts.length, new Set(texts).size]).toEqual([expected, expected])
