@@ -27,6 +27,17 @@ const reasonOf = (error: unknown): string => {
   return cause?.code ?? cause?.message ?? message
 }
 
+/** Whole lines only: what follows the last one is the beginning of one that did not come. */
+async function* linesOf(answer: Response): AsyncGenerator<readonly Json[]> {
+  let rest = ''
+  const decoder = new TextDecoder()
+  for await (const chunk of answer.body ?? []) {
+    const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    if (lines.length > 0) yield lines.map((line) => JSON.parse(line) as Json)
+  }
+}
+
 export class ApiClient {
   readonly #config: CliConfig
 
@@ -88,16 +99,19 @@ export class ApiClient {
     return this.#lines(`${path}?${new URLSearchParams(given)}`, { method: 'GET' })
   }
 
+  /** The same in pieces, as the answer comes in them: for who has to know what came together. Throws Refused, and what breaks the answer off. */
+  pieces(path: string, signal: AbortSignal): AsyncGenerator<readonly Json[]> {
+    return this.#pieces(path, { method: 'GET', signal })
+  }
+
   async *#lines(path: string, request: RequestInit): AsyncGenerator<Json> {
+    for await (const lines of this.#pieces(path, request)) yield* lines
+  }
+
+  async *#pieces(path: string, request: RequestInit): AsyncGenerator<readonly Json[]> {
     const answer = await this.#fetch(path, request)
     if (answer.status >= 400) throw new Refused(`${request.method} ${path.split('?', 1)[0]}`, { status: answer.status, body: (await answer.json()) as Json })
-    let rest = ''
-    const decoder = new TextDecoder()
-    for await (const chunk of answer.body ?? []) {
-      const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) yield JSON.parse(line) as Json
-    }
+    yield* linesOf(answer)
   }
 
   async #fetch(path: string, request: RequestInit): Promise<Response> {

@@ -6,7 +6,7 @@ import { connect as connectTls, type PeerCertificate } from 'node:tls'
 import mqtt from 'mqtt'
 import { topicNames, topicSettings } from '../log/topics.ts'
 import { readSettings } from '../settings/setting.ts'
-import { refusal } from './mqtt-commands.ts'
+import { refusal } from './mqtt-connection.ts'
 import type { Surroundings } from './surroundings.ts'
 import { openLog } from './tail.ts'
 

@@ -8,6 +8,7 @@ import { addLiveCommands } from './live-commands.ts'
 import { addMqttCommands } from './mqtt-commands.ts'
 import { table } from './output.ts'
 import { addPkiCommands } from './pki-commands.ts'
+import { addReplayCommand } from './replay-command.ts'
 import { addResourceCommands } from './resource-commands.ts'
 import { addSubscriptionCommands } from './subscription-commands.ts'
 import { surroundings } from './surroundings.ts'
@@ -29,6 +30,7 @@ const program = new Command('loggerhead')
 
 addMqttCommands(program)
 addTailCommand(program)
+addReplayCommand(program)
 addResourceCommands(program)
 addSubscriptionCommands(program)
 addLiveCommands(program)

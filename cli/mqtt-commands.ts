@@ -1,84 +1,28 @@
 /** `loggerhead pub` and `loggerhead sub`: an MQTT client at hand. */
-import { readFileSync } from 'node:fs'
 import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import type { IClientOptions, MqttClient } from 'mqtt'
-import { reasonCodeOf, reasonName } from '../mqtt/reason-code.ts'
+import type { MqttClient } from 'mqtt'
+import { reasonName } from '../mqtt/reason-code.ts'
 import { Failure } from './failure.ts'
+import { type ConnectionOptions, connect, refusal, withConnectionOptions } from './mqtt-connection.ts'
 import { showNext } from './output.ts'
 import { readable } from './payload.ts'
 import { surroundings, wholeNumber } from './surroundings.ts'
 
-interface ConnectionOptions {
-  readonly mqttUrl?: string
-  readonly clientId?: string
-  readonly ca?: string
-  readonly cert?: string
-  readonly key?: string
-  readonly username?: string
-  readonly v3?: boolean
-}
+type ClientOptions = ConnectionOptions & { readonly mqttUrl?: string }
 
-function withConnectionOptions(command: Command): Command {
-  return command
-    .option('--mqtt-url <url>', 'where to connect: mqtt://, mqtts://, ws:// or wss:// (LOGGERHEAD_MQTT_URL)')
-    .option('-i, --client-id <id>', 'client id; any by default')
-    .option('--ca <file>', 'PEM file of the CA that signed the server’s certificate')
-    .option('--cert <file>', 'PEM file of the certificate to show')
-    .option('--key <file>', 'PEM file of its key')
-    .option('-u, --username <name>', 'user name: the client’s authentication name')
-    .option('--v3', 'MQTT 3.1.1 instead of 5')
-}
-
-function readPem(option: string, file: string | undefined): Buffer | undefined {
-  if (file === undefined) return undefined
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new Failure(`${option}: cannot read “${file}”: ${(error as Error).message}`)
-  }
-}
-
-/** Why the broker said no, in words. */
-export function refusal(error: Error & { readonly code?: unknown }): string {
-  const { code } = error
-  if (typeof code !== 'number') return error.message || String(code)
-  // MQTT 3.1.1 has its own few.
-  const known = code > 0 && code < 0x80 ? (reasonCodeOf(code) ?? code) : code
-  return `${reasonName(known)} (0x${code.toString(16).padStart(2, '0')})`
-}
-
-async function connect(url: string, options: ConnectionOptions): Promise<MqttClient> {
-  const [ca, cert, key] = [readPem('--ca', options.ca), readPem('--cert', options.cert), readPem('--key', options.key)]
-  const settings: IClientOptions = {
-    protocolVersion: options.v3 ? 4 : 5,
-    clientId: options.clientId ?? `loggerhead-cli-${process.pid}-${Date.now().toString(36)}`,
-    reconnectPeriod: 0,
-    connectTimeout: 10_000,
-    ...(/^wss?:/.test(url) && URL.canParse(url) && new URL(url).pathname === '/' ? { path: '/mqtt' } : {}),
-    ...(ca ? { ca } : {}),
-    ...(cert ? { cert } : {}),
-    ...(key ? { key } : {}),
-    ...(options.username === undefined ? {} : { username: options.username }),
-  }
-  // Loaded only when it is needed: most commands speak HTTP.
-  const { default: mqtt } = await import('mqtt')
-  try {
-    return await mqtt.connectAsync(url, settings, false)
-  } catch (error) {
-    throw new Failure(`${url} does not let this client in: ${refusal(error as Error)}`, { cause: error })
-  }
-}
+const withClientOptions = (command: Command): Command =>
+  withConnectionOptions(command.option('--mqtt-url <url>', 'where to connect: mqtt://, mqtts://, ws:// or wss:// (LOGGERHEAD_MQTT_URL)'))
 
 export function addMqttCommands(program: Command): void {
-  withConnectionOptions(program.command('pub').description('publish a message'))
+  withClientOptions(program.command('pub').description('publish a message'))
     .requiredOption('-t, --topic <topic>', 'topic name')
     .option('-m, --message <text>', 'payload; without it, standard input')
     .option('-q, --qos <level>', 'QoS', wholeNumber('--qos', 0, 2), 1)
     .option('-r, --retain', 'keep it as the topic’s retained message')
     .action(
       async (
-        options: ConnectionOptions & { readonly topic: string; readonly message?: string; readonly qos: 0 | 1 | 2; readonly retain?: boolean },
+        options: ClientOptions & { readonly topic: string; readonly message?: string; readonly qos: 0 | 1 | 2; readonly retain?: boolean },
         command: Command,
       ) => {
         const { config, note } = surroundings(command)
@@ -93,14 +37,14 @@ export function addMqttCommands(program: Command): void {
       },
     )
 
-  withConnectionOptions(program.command('sub').description('print messages as they come'))
+  withClientOptions(program.command('sub').description('print messages as they come'))
     .requiredOption('-t, --topic <filter...>', 'topic filter')
     .option('-q, --qos <level>', 'QoS', wholeNumber('--qos', 0, 2), 1)
     .option('-C, --count <n>', 'end after so many messages', wholeNumber('--count', 1, 1_000_000_000))
     .option('-W, --wait <seconds>', 'end with an error after so many seconds', wholeNumber('--wait', 1, 86_400))
     .action(
       async (
-        options: ConnectionOptions & { readonly topic: readonly string[]; readonly qos: 0 | 1 | 2; readonly count?: number; readonly wait?: number },
+        options: ClientOptions & { readonly topic: readonly string[]; readonly qos: 0 | 1 | 2; readonly count?: number; readonly wait?: number },
         command: Command,
       ) => {
         const { config, format, print, note } = surroundings(command)

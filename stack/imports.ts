@@ -23,7 +23,7 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   registry: ['audit', 'inquiry', 'history', 'events', 'outgoing', 'access', 'model', 'log', 'proto', 'schemas', 'mqtt'],
   door: ['access', 'model', 'log', 'schemas', 'mqtt'],
   stack: ['access', 'model', 'log', 'schemas', 'mqtt'],
-  cli: ['audit', 'history', 'access', 'model', 'log', 'schemas', 'mqtt'],
+  cli: ['audit', 'history', 'events', 'access', 'model', 'log', 'schemas', 'mqtt'],
 }
 
 /** Folders that anything may import. */
