@@ -32,6 +32,8 @@ export interface Rules {
   maySubscribe(principal: Principal, filter: string): Decision
   /** Whether what was published on the filter's topics before may be sent. The filter is a plain topic filter. */
   mayReplay(principal: Principal, filter: string): Decision
+  /** Whether a group that the principal is in asks for receipts of what it is sent. */
+  wantsReceipts(principal: Principal): boolean
   /** Names of the groups the principal is in. */
   groupsOf(principal: Principal): readonly string[]
 }
@@ -134,6 +136,8 @@ class CompiledRules implements Rules {
   readonly position: number
   readonly #groups: ReadonlyMap<string, Predicate>
   readonly #rules: readonly Rule[]
+  /** Groups whose members’ deliveries are noted. */
+  readonly #receipted: readonly string[]
   readonly #roles: readonly RoleGroup[]
   readonly #anonymousExists: boolean
   /** The namespace keeps every topic that starts with `$` (M5-23). */
@@ -146,6 +150,7 @@ class CompiledRules implements Rules {
     this.position = view.rulesPosition
     this.#groups = readGroups(view)
     this.#rules = readRules(view)
+    this.#receipted = [...view.clientGroups.values()].filter(({ properties }) => properties.deliveryReceipts).map(({ name }) => name)
     this.#roles = readRoles(view).map(({ group }) => group)
     this.#anonymousExists = view.clientGroups.has(anonymousGroup)
     this.#dollarIsReserved = rulesInForce(view.namespace?.properties.limits).dollarTopicsRefused
@@ -190,6 +195,12 @@ class CompiledRules implements Rules {
     if (principal.kind === 'operator') return operators
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     return access[what].covers(asked) ?? (what === 'subscribe' ? notSubscriber : notReplayer)
+  }
+
+  wantsReceipts(principal: Principal): boolean {
+    if (this.#receipted.length === 0 || principal.kind === 'internal') return false
+    const groups = this.groupsOf(principal)
+    return this.#receipted.some((group) => groups.includes(group))
   }
 
   groupsOf(principal: Principal): readonly string[] {

@@ -11,6 +11,7 @@ import type { FailedConnects } from './failed-connects.ts'
 import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
+import type { ConnectionReceipts } from './receipts.ts'
 import type { Refusal } from './refusals.ts'
 import type { SubscribeHost } from './subscribing.ts'
 import type { Takeovers } from './takeovers.ts'
@@ -22,6 +23,9 @@ export interface ConnectionHost extends PublishHost, SubscribeHost, Authenticati
   readonly takeovers: Takeovers
   /** By client id: connections whose CONNECT waits because of takeovers. */
   readonly waiting: Map<string, Connection>
+  /** Whether a group of the client asks for receipts of its deliveries. */
+  wantsReceipts(principal: Principal): boolean
+  receiptsOf(clientId: string): ConnectionReceipts
   now(): number
   /** Bytes have come: before they are taken it is seen to that the process was not paused meanwhile. */
   lookForPause(): void

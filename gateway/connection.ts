@@ -232,8 +232,15 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     const phase = this.#phase
     if (phase.is !== 'open') return 1
     if (isAnother) phase.publishing.forgetDecisions()
+    this.#noteReceipts(phase)
     this.#host.setDeadline(this, this.#nextLook(this.#host.now()))
     return 1 + (isAnother || session.rulesPosition !== this.#host.rulesPosition ? this.#rejudgeFilters(phase) : 0)
+  }
+
+  /** What becomes of its deliveries is noted while its groups ask for that. */
+  #noteReceipts({ delivering, session }: Open): void {
+    if (!this.#host.wantsReceipts(session.principal)) delivering.receipts = null
+    else delivering.receipts ??= this.#host.receiptsOf(session.client.clientId)
   }
 
   /**
@@ -315,6 +322,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
       rates,
     }
     this.#phase = open
+    this.#noteReceipts(open)
     host.metrics.connects.inc({ result: 'accepted' })
     const now = host.now()
     host.metrics.operations.connected(client.protocol, now - since)

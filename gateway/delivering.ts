@@ -10,6 +10,7 @@ import type { Outgoing } from './outgoing.ts'
 import type { Output } from './output.ts'
 import type { Client } from './protocol.ts'
 import type { ClientRates } from './rates.ts'
+import type { ConnectionReceipts } from './receipts.ts'
 import { type AliasUse, TopicAliases } from './topic-aliases.ts'
 
 /** What delivering needs of its connection. */
@@ -37,6 +38,8 @@ interface Throttled {
   readonly receiver: Receiver
   readonly packetId: number
 }
+
+type DropReason = 'expired' | 'tooLarge' | 'slow' | 'throttled'
 
 /** Retained messages go out while no more than this waits for the network, bytes: above it a socket tells when it has taken all. */
 const retainedWaitingMax = 64 * 1024
@@ -66,6 +69,8 @@ export class Delivering {
   /** Messages at QoS 1 or 2 wait for the rate: none at QoS 0 takes what it gives before they are looked at again. */
   #waitsForRate = false
   #spans: DeliverySpans | null = null
+  /** Where none are asked for, null. */
+  receipts: ConnectionReceipts | null = null
 
   constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, rates: ClientRates, isTransient: boolean) {
     this.#rates = rates
@@ -181,6 +186,7 @@ export class Delivering {
   #done(packetId: number, qos: 1 | 2, nowMs: number): void {
     this.#metrics.deliveries[qos]++
     this.#spans?.acknowledged(packetId)
+    this.receipts?.acknowledged(packetId)
     const number = this.#owed?.acknowledge(packetId) ?? null
     if (number !== null) this.#owner.onDone(number, AckOutcome.acknowledged)
     else if (this.#direct?.acknowledge(packetId)) {
@@ -197,17 +203,33 @@ export class Delivering {
   }
 
   #deliverAtMostOnce(message: Outgoing, receiver: Receiver, nowMs: number): void {
-    const dropped = this.#metrics.deliveriesDropped
-    if (message.isExpired(nowMs)) dropped.expired++
-    else if (this.#isTooLarge(message, receiver, nowMs)) dropped.tooLarge++
-    else if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
-      dropped.slow++
-      this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
-    } else if ((this.#waitsForRate && this.#hasWaiting) || this.#rates.sendWaitMs() > 0) dropped.throttled++
-    else {
+    const reason = this.#whyNotOnce(message, receiver, nowMs)
+    if (reason === null) {
       this.#metrics.deliveries[0]++
       this.#send(message, receiver, 0, nowMs)
+      return
     }
+    if (reason === 'slow') this.#metrics.reached('OUTBOUND_QUEUE_BYTES_MAX')
+    this.#drop(message, receiver, reason)
+  }
+
+  /** Why a message at QoS 0 is not sent. */
+  #whyNotOnce(message: Outgoing, receiver: Receiver, nowMs: number): DropReason | null {
+    if (message.isExpired(nowMs)) return 'expired'
+    if (this.#isTooLarge(message, receiver, nowMs)) return 'tooLarge'
+    if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) return 'slow'
+    return (this.#waitsForRate && this.#hasWaiting) || this.#rates.sendWaitMs() > 0 ? 'throttled' : null
+  }
+
+  #drop(message: Outgoing, receiver: Receiver, reason: DropReason): void {
+    this.#metrics.deliveriesDropped[reason]++
+    this.receipts?.dropped(message, receiver, reason)
+  }
+
+  /** The client takes too little for what it is sent. */
+  #overflow(message: Outgoing, receiver: Receiver, limit: LimitName): void {
+    this.receipts?.dropped(message, receiver, limit)
+    this.#owner.onOverflow(limit)
   }
 
   /** A numbered message at QoS 0, as replays have them: it goes out as the network takes it, and is done with that. */
@@ -240,7 +262,7 @@ export class Delivering {
       return
     }
     if (this.#throttled.length > 0 || this.#mustWait()) {
-      if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
+      if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) this.#overflow(message, receiver, 'OUTBOUND_OWED_BYTES_MAX')
       else {
         this.#throttled.push({ message, receiver, packetId })
         this.#throttledBytes += message.size
@@ -265,12 +287,12 @@ export class Delivering {
     const outcome = isExpired ? AckOutcome.expired : this.#isTooLarge(message, receiver, nowMs) ? AckOutcome.tooLarge : null
     if (outcome !== null) {
       this.#owed?.drop(receiver.number)
-      this.#metrics.deliveriesDropped[outcome === AckOutcome.expired ? 'expired' : 'tooLarge']++
+      this.#drop(message, receiver, outcome === AckOutcome.expired ? 'expired' : 'tooLarge')
       this.#owner.onDone(receiver.number, outcome)
       return
     }
     if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) {
-      this.#owner.onOverflow('OUTBOUND_OWED_BYTES_MAX')
+      this.#overflow(message, receiver, 'OUTBOUND_OWED_BYTES_MAX')
       return
     }
     this.#send(message, receiver, packetId, nowMs)
@@ -285,7 +307,7 @@ export class Delivering {
       bytesMax: this.#config.OUTBOUND_QUEUE_BYTES_MAX,
     })
     if (this.#isOver(message, this.#config.OUTBOUND_QUEUE_BYTES_MAX)) {
-      this.#owner.onOverflow('OUTBOUND_QUEUE_BYTES_MAX')
+      this.#overflow(message, receiver, 'OUTBOUND_QUEUE_BYTES_MAX')
       return
     }
     const packetId = this.#mustWait() ? null : this.#direct.take(receiver.qos === 2 ? 2 : 1)
@@ -296,7 +318,7 @@ export class Delivering {
     if (this.#direct.inflight >= this.#config.INFLIGHT_MAX) this.#metrics.reached('INFLIGHT_MAX')
     // Numbered ones are within the client's Receive Maximum: their shard's owner sees to that.
     const full = this.#direct.wait({ message, receiver }, receiver.number >= 0)
-    if (full) this.#owner.onOverflow(full)
+    if (full) this.#overflow(message, receiver, full)
   }
 
   /** Sends what the window and the rates let through. */
@@ -327,7 +349,7 @@ export class Delivering {
   #discards(message: Outgoing, receiver: Receiver, nowMs: number): boolean {
     const reason = message.isExpired(nowMs) ? 'expired' : this.#isTooLarge(message, receiver, nowMs) ? 'tooLarge' : null
     if (reason === null) return false
-    this.#metrics.deliveriesDropped[reason]++
+    this.#drop(message, receiver, reason)
     if (receiver.number >= 0) {
       this.#lent?.drop(receiver.number)
       this.#owner.onDone(receiver.number, AckOutcome[reason])
@@ -375,6 +397,7 @@ export class Delivering {
       this.#spans ??= new DeliverySpans(this.#client.clientId)
       this.#spans.sent(message.trace, receiver, packetId)
     }
+    this.receipts?.sent(message, receiver, packetId)
     this.#owner.onOutput()
   }
 }

@@ -41,6 +41,7 @@ import type { Client, Permission, Readiness } from './protocol.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
+import { ConnectionReceipts, Receipts } from './receipts.ts'
 import { RefusalReason } from './refusal-reason.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
 import { Rejudging } from './rejudging.ts'
@@ -61,7 +62,7 @@ export interface GatewayOptions {
   readonly log: Log
   readonly registry: RegistrySource
   /** Names of the topics this gateway writes. */
-  readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string; readonly lifecycle: string }
+  readonly topics: { readonly messages: string; readonly sessions: string; readonly gateways: string; readonly lifecycle: string; readonly receipts: string }
   /** As events name it. */
   readonly namespace: string
   /** That lead to it, as they are now: audiences of its tokens. */
@@ -102,6 +103,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly #audit: Audit
+  readonly #receipts: Receipts
   readonly takeovers: Takeovers
   readonly waiting = new Map<string, Connection>()
   readonly links: RouterLinks
@@ -200,6 +202,15 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       gateway: this.id,
       now: () => this.now(),
       refusalsMax: () => this.config.REFUSALS_TOLD_MAX,
+      isLogFull: () => this.logIsFull,
+      append: (record, done) => appender.append(record, done),
+      metrics: this.metrics,
+    })
+    this.#receipts = new Receipts({
+      topic: options.topics.receipts,
+      gateway: this.id,
+      now: () => this.now(),
+      waitingMax: () => this.config.RECEIPTS_WAITING_MAX,
       isLogFull: () => this.logIsFull,
       append: (record, done) => appender.append(record, done),
       metrics: this.metrics,
@@ -311,6 +322,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#flush()
     const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
     this.#audit.close()
+    this.#receipts.flush()
     const farewell = async (): Promise<void> => {
       await this.#appender.flush()
       if (this.#incarnation !== null) await this.#announce(address, this.#incarnation)
@@ -643,6 +655,14 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   refused(connection: Connection, refusal: Omit<Refusal, 'remoteAddress' | 'transport'>): void {
     const { remoteAddress, kind } = connection.transport
     this.audit({ ...refusal, remoteAddress, transport: kind })
+  }
+
+  wantsReceipts(principal: Principal): boolean {
+    return this.#rules.wantsReceipts(principal)
+  }
+
+  receiptsOf(clientId: string): ConnectionReceipts {
+    return new ConnectionReceipts(this.#receipts, partitionOf(Buffer.from(clientId), this.#options.partitions), clientId)
   }
 
   audit(refusal: Refusal): void {

@@ -85,6 +85,8 @@ export class GatewayMetrics {
   ipRefused = 0
   /** Refusals that are in the log, and those that it did not take. */
   readonly #audits = { written: 0, lost: 0 }
+  /** Receipts of deliveries that are in the log, and those that are not. */
+  readonly #receipts = { written: 0, lost: 0 }
   /** Control packets, of every type. */
   packetsIn = 0
   packetsOut = 0
@@ -190,6 +192,7 @@ export class GatewayMetrics {
     counter('loggerhead_ip_refused_total', 'Connections refused for their address', 'reason', () => [['inboundIpRules', this.ipRefused]])
     counter('loggerhead_refusals_total', 'What was refused: each has one reason (docs/operating.md)', 'reason', () => this.#refused)
     counter('loggerhead_audit_records_total', 'Records of what was refused', 'outcome', () => Object.entries(this.#audits))
+    counter('loggerhead_receipts_total', 'Receipts of deliveries', 'outcome', () => Object.entries(this.#receipts))
     counter('loggerhead_packets_total', 'Control packets of MQTT', 'direction', () => [
       ['in', this.packetsIn],
       ['out', this.packetsOut],
@@ -216,6 +219,10 @@ export class GatewayMetrics {
 
   audited(outcome: 'written' | 'lost'): void {
     this.#audits[outcome]++
+  }
+
+  receipts(outcome: 'written' | 'lost', count: number): void {
+    this.#receipts[outcome] += count
   }
 
   /** Counts a rate that took effect. */

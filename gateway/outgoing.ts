@@ -38,8 +38,8 @@ export class Outgoing {
   /** As it was published: its buffers are those of `#message`. */
   readonly #published: Message
   /** Where it stands in `messages`; -1 where that is not known. */
-  readonly #partition: number
-  readonly #offset: number
+  readonly partition: number
+  readonly offset: number
   #told: Outgoing | null = null
   readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
   #forms: Form[] = []
@@ -51,8 +51,8 @@ export class Outgoing {
     this.trace = trace
     this.#marks = marks
     this.#isPast = isPast
-    this.#partition = partition
-    this.#offset = offset
+    this.partition = partition
+    this.offset = offset
     this.topic = message.topic
     // The interval says how long a message is news: who asked for the past has it all.
     this.expiresAt = message.messageExpiryInterval === null || isPast ? null : message.receivedAt + message.messageExpiryInterval * 1000
@@ -68,8 +68,20 @@ export class Outgoing {
 
   /** The same for receivers that are told where it comes from. */
   get told(): Outgoing {
-    this.#told ??= new Outgoing(this.#published, this.trace, [...this.#marks, ...provenanceMarks(this.#published, this.#partition, this.#offset)], this.#isPast)
+    this.#told ??= new Outgoing(
+      this.#published,
+      this.trace,
+      [...this.#marks, ...provenanceMarks(this.#published, this.partition, this.offset)],
+      this.#isPast,
+      this.partition,
+      this.offset,
+    )
     return this.#told
+  }
+
+  /** Of the publish. */
+  get messageId(): Buffer {
+    return this.#published.messageId
   }
 
   isExpired(nowMs: number): boolean {

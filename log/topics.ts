@@ -12,6 +12,7 @@ export const topicKinds = [
   'checkpoints',
   'retained',
   'deliveries',
+  'receipts',
   'lifecycle',
   'registry',
   'gateways',
@@ -167,6 +168,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     // What was replaced a moment ago may be on its way to a subscriber that comes back.
     spec('retained', plan.partitions, { ...compacted, 'min.compaction.lag.ms': String(10 * 60_000) }),
     spec('deliveries', plan.partitions, compacted),
+    spec('receipts', plan.partitions, journal(plan)),
     spec('lifecycle', plan.partitions, journal(plan)),
     spec('registry', 1, compactedLater(plan)),
     spec('gateways', 1, compacted),

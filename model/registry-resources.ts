@@ -52,6 +52,8 @@ export interface ClientProperties {
 
 export interface ClientGroupProperties {
   readonly query: string
+  /** What becomes of messages for its members is noted (topic `receipts`). */
+  readonly deliveryReceipts?: true
   readonly description?: string
 }
 
@@ -227,7 +229,7 @@ const readers: { readonly [K in ResourceKind]: (json: Json, name: string) => Res
     }
   },
   clientGroups(json) {
-    return { query: text(json.query) ? json.query : '', ...described(json) }
+    return { query: text(json.query) ? json.query : '', ...(json.deliveryReceipts === true ? { deliveryReceipts: true } : {}), ...described(json) }
   },
   topicSpaces(json) {
     return texts(json.topicTemplates) ? { topicTemplates: json.topicTemplates, ...described(json) } : undefined

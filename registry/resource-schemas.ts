@@ -127,7 +127,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
     },
     ['clientCertificateAuthentication'],
   ),
-  clientGroups: object({ query: { type: 'string' }, description }),
+  clientGroups: object({ query: { type: 'string' }, deliveryReceipts: { type: 'boolean' }, description }),
   topicSpaces: object({ topicTemplates: { type: 'array', items: { type: 'string' }, minItems: 1 }, description }, ['topicTemplates']),
   permissionBindings: object(
     {

@@ -745,12 +745,42 @@ export interface UnsettledEvent {
   readonly lastResult: string | null
 }
 
+/** What became of one message at a client's connection. */
+export interface Receipt {
+  readonly clientId: string
+  /** As in the Message record. */
+  readonly messageId: Buffer
+  /** Partition of `messages`; -1 where the message was delivered as a retained one. */
+  readonly source: number
+  /** In that partition; -1 likewise. */
+  readonly offset: number
+  /** Of the delivery. */
+  readonly qos: number
+  /** sent (written to the connection), acknowledged (PUBACK or PUBCOMP) or dropped. */
+  readonly outcome: string
+  /** Why it was dropped; empty otherwise. */
+  readonly reason: string
+  readonly at: number
+}
+
+/** What became of messages at the connections of clients of one shard (topic `receipts`), where that is to be noted. */
+export interface DeliveryReceipts {
+  /** Of the clients. */
+  readonly shard: number
+  /** Id of the gateway that writes this. */
+  readonly gateway: string
+  /** Receipts of the shard that found no room since the record before: what became of their messages is not told. */
+  readonly lost: number
+  readonly receipts: readonly Receipt[]
+}
+
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
   Acknowledged: Acknowledged
   Attached: Attached
   CheckpointClosed: CheckpointClosed
   Chosen: Chosen
+  DeliveryReceipts: DeliveryReceipts
   Detached: Detached
   Dropped: Dropped
   GatewayUp: GatewayUp

@@ -84,6 +84,16 @@ export const sessionSettings = {
     outcome: 'the next CONNECT with the client id waits for its CONNACK, as TAKEOVER_INTERVAL says',
     metric: reached('TAKEOVER_BURST'),
   },
+  RECEIPTS_WAITING_MAX: {
+    kind: 'number',
+    default: 20_000,
+    min: 100,
+    max: 10_000_000,
+    unit: 'receipts',
+    about: 'Receipts of deliveries that a gateway has gathered for the log, or that it waits for the log to take',
+    outcome: 'further ones are lost and counted, in the next record too; deliveries go on',
+    metric: reached('RECEIPTS_WAITING_MAX'),
+  },
   TAKEOVER_INTERVAL: {
     kind: 'number',
     default: 10_000,

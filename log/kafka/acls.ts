@@ -39,6 +39,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
       topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
       topic(names.lifecycle, ['Write'], 'what it refused'),
+      topic(names.receipts, ['Write'], 'what became of deliveries, where that is to be noted'),
       eventTopics(['Write'], 'events published over HTTP'),
     ],
     router: [
@@ -67,6 +68,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.checkpoints, ['Read'], 'the state of the past, likewise'),
       topic(names.sessions, ['Read'], 'what came after it'),
       topic(names.inbox, ['Read'], 'what came after it'),
+      topic(names.receipts, ['Read'], 'what became of deliveries'),
       topic(names.lifecycle, ['Read', 'Write'], 'what changed, and what was changed before'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
@@ -86,6 +88,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
     analyst: [
       topic(names.messages, ['Read'], 'every accepted PUBLISH'),
       topic(names.lifecycle, ['Read'], 'who was connected when, what changed, what was refused'),
+      topic(names.receipts, ['Read'], 'what became of deliveries'),
       { resource: 'Group', name: 'analytics', pattern: 'prefixed', operations: ['Read'], why: 'groups of its own' },
     ],
   }
