@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { SettingError } from '../settings/setting.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import { addCompletion } from './completion.ts'
+import { addExplainDeliveryCommand } from './explain-delivery-command.ts'
 import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
 import { addMqttCommands } from './mqtt-commands.ts'
@@ -35,6 +36,7 @@ addResourceCommands(program)
 addSubscriptionCommands(program)
 addLiveCommands(program)
 addWhatIfCommand(program)
+addExplainDeliveryCommand(program)
 addPkiCommands(program)
 addTokenCommands(program)
 addAuditCommands(program)

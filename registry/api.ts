@@ -9,6 +9,7 @@ import { type Author, type Caller, checkRole, findCaller } from './callers.ts'
 import { addChangesRoute } from './changes-route.ts'
 import type { RegistryConfig } from './config.ts'
 import type { AskWebhook } from './event-resources.ts'
+import { addExplainDeliveryRoute } from './explain-delivery-route.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import { addImportRoute } from './import-route.ts'
@@ -171,6 +172,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     const turns = new PastTurns(config.HISTORY_STREAMS_MAX, options.onLimit)
     addHistoryRoutes(api, turns)
     addWhatIfRoute(api, options, turns)
+    addExplainDeliveryRoute(api, turns)
     addChangesRoute(api, options)
   })
   return app

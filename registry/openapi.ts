@@ -2,6 +2,7 @@
 import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { errorsToldMax } from './bulk-import.ts'
 import { changesQuery } from './changes-route.ts'
+import { explainDeliverySchema } from './explain-delivery-route.ts'
 import { explainSchema } from './explain-route.ts'
 import { historyQuery } from './history-routes.ts'
 import { clientToken, mqttPaths } from './openapi-mqtt.ts'
@@ -292,8 +293,24 @@ function changesPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
-function whatIfPaths(namespace: string): Readonly<Record<string, object>> {
+function inquiryPaths(namespace: string): Readonly<Record<string, object>> {
   return {
+    [`/namespaces/${namespace}/history:explainDelivery`]: {
+      post: {
+        operationId: 'explainDelivery',
+        tags: ['history'],
+        'x-role': 'operator',
+        description: 'What became of one message for one client, why, and which records of the log prove it.',
+        requestBody: { required: true, content: json(explainDeliverySchema) },
+        responses: {
+          '200': {
+            description: 'Lines of JSON: progress while it goes on, and the answer as the last one. A line with error says why there is none',
+            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
+          },
+          ...common,
+        },
+      },
+    },
     [`/namespaces/${namespace}/history:whatIf`]: {
       post: {
         operationId: 'whatIf',
@@ -418,7 +435,7 @@ export function openApiDocument(namespace: string): object {
       ...retainedPaths(namespace),
       ...historyPaths(namespace),
       ...changesPaths(namespace),
-      ...whatIfPaths(namespace),
+      ...inquiryPaths(namespace),
       ...mqttPaths,
     },
     components: {

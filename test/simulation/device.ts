@@ -46,6 +46,10 @@ export class Device {
     return [...this.#due.keys()]
   }
 
+  hasReceived(text: string): boolean {
+    return this.#texts.has(text)
+  }
+
   get isOpen(): boolean {
     return this.connection?.phase === 'open'
   }

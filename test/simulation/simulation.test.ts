@@ -3,256 +3,31 @@
  * with SIM_SEED=<seed>; SIM_RUNS and SIM_STEPS make it longer.
  */
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
-import { Device } from './device.ts'
+import { Simulation } from './course.ts'
 import { foldAll, foldFromSnapshot } from './folds.ts'
-import { Random } from './random.ts'
-import type { SimGateway } from './sim-gateway.ts'
-import { Workers } from './workers.ts'
-import { freezeTime, type RouterProcess, World } from './world.ts'
+import { freezeTime, type World } from './world.ts'
 
-const topics = ['a/x', 'a/y', 'b/x', 'b/y', 'c']
-const filters = ['#', 'a/+', '+/x', 'b/#', 'c', 'a/x', '+/y']
 const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
 const runs = Number(process.env.SIM_RUNS ?? (isLong ? 200 : 12))
 const steps = Number(process.env.SIM_STEPS ?? 250)
 const firstSeed = !process.env.SIM_SEED ? Math.floor(Date.now() / 1000) % 1_000_000 : Number(process.env.SIM_SEED)
 const seeds = !process.env.SIM_SEED ? Array.from({ length: runs }, (_, i) => firstSeed + i * 7919) : [firstSeed]
 
-let world: World
+let world: World | undefined
 
 beforeEach(() => freezeTime())
 afterEach(() => {
-  world.end()
+  world?.end()
   jest.useRealTimers()
 })
-
-class Simulation {
-  readonly random: Random
-  readonly devices: Device[]
-  readonly workers: Workers
-  readonly gateways: SimGateway[] = []
-  /** Alive or starting. */
-  readonly routers: ReturnType<World['launchRouter']>[] = []
-  readonly stale: RouterProcess[] = []
-  readonly failures: Error[] = []
-  readonly story: string[] = []
-
-  tell(what: string): void {
-    this.story.push(what)
-    if (process.env.SIM_TRACE) process.stderr.write(`-- ${what}\n`)
-  }
-
-  readonly #published = new Map<string, number>()
-  #acknowledged = 0
-  #routerNumber = 0
-
-  constructor(seed: number) {
-    this.random = new Random(seed)
-    this.workers = new Workers(this.random)
-    this.devices = Array.from({ length: 7 }, (_, i) => new Device(`${i < 5 ? 'device' : 'guest'}-${i}`, i < 5, this.random))
-  }
-
-  get acknowledged(): number {
-    return this.#acknowledged
-  }
-
-  async start(): Promise<void> {
-    world = await new World({
-      partitions: 3,
-      random: this.random.next,
-      environment: { SNAPSHOT_RECORDS: '100', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' },
-    }).start()
-    for (const id of ['gw-0', 'gw-1']) this.gateways.push(await world.startGateway(id))
-    this.launch()
-  }
-
-  launch(): void {
-    const launched = world.launchRouter(`router-${this.#routerNumber++}`)
-    launched.ready.catch((error: Error) => this.failures.push(error))
-    this.routers.push(launched)
-  }
-
-  /** A step's deed, by chance. */
-  async step(): Promise<void> {
-    const deed = this.random.weighted<() => void | Promise<void>>([
-      [40, () => this.publish()],
-      [12, () => this.connect()],
-      [8, () => this.workers.connect(this.random.pick(this.gateways))],
-      [4, () => this.workers.disconnect()],
-      [6, () => this.disconnect()],
-      [8, () => this.subscribe()],
-      [2, () => this.unsubscribe()],
-      [4, () => this.cut()],
-      [2, () => this.crashGateway()],
-      [2, () => this.freeze()],
-      [3, () => this.killRouter()],
-      [2, () => this.secondRouter()],
-      [2, () => this.stopRouter()],
-      [1, () => this.turnStale()],
-      [2, () => this.logAway()],
-      [2, () => this.retire()],
-      [8, () => world.pass(this.random.below(1_500))],
-    ])
-    await deed()
-    await world.turns(this.random.below(12))
-    this.look()
-  }
-
-  look(): void {
-    for (const device of this.devices) device.checkPresent()
-    this.workers.work()
-    for (const { process } of this.routers) for (const error of process?.failures ?? []) this.failures.push(error)
-    // A router that gave up is restarted, as its supervisor would.
-    if (this.failures.length > 0) throw this.failures[0]
-  }
-
-  publish(): void {
-    const gateway = this.random.pick(this.gateways)
-    for (let left = 1 + this.random.below(6); left > 0; left--) {
-      const topic = this.random.pick(topics)
-      const number = this.#published.get(topic) ?? 0
-      this.#published.set(topic, number + 1)
-      const text = `${topic} ${number}`
-      const qos = this.random.chance(0.15) ? 0 : 1
-      const due = qos === 0 ? [] : [...this.devices.map((device) => device.expect(topic, text)), this.workers.expect(text)]
-      void gateway.publish(topic, text, { qos }).then(() => {
-        this.#acknowledged++
-        for (const isDue of due) isDue()
-      })
-    }
-  }
-
-  connect(): void {
-    const device = this.random.pick(this.devices)
-    // Now and then while it is connected: a takeover.
-    if (device.connection && !this.random.chance(0.3)) return
-    device.connect(this.random.pick(this.gateways))
-    this.tell(`${device.clientId} connects`)
-  }
-
-  disconnect(): void {
-    this.random.pick(this.devices).connection?.close('ConnectionLost')
-  }
-
-  subscribe(): void {
-    const device = this.random.pick(this.devices)
-    void device.subscribe(this.random.pick(filters))
-  }
-
-  unsubscribe(): void {
-    const device = this.random.pick(this.devices)
-    const [filter] = device.filters
-    if (filter !== undefined) void device.unsubscribe(filter)
-  }
-
-  cut(): void {
-    this.random.pick(this.gateways).cut()
-    this.tell('a link is cut')
-  }
-
-  async crashGateway(): Promise<void> {
-    const at = this.random.below(this.gateways.length)
-    const gateway = this.gateways[at] as SimGateway
-    gateway.crash()
-    this.tell(`${gateway.id} crashes`)
-    await world.pass(this.random.pick([0, 300, 3_000]))
-    this.gateways[at] = await world.startGateway(gateway.id)
-  }
-
-  async freeze(): Promise<void> {
-    const gateway = this.random.pick(this.gateways)
-    gateway.isFrozen = true
-    this.tell(`${gateway.id} hangs`)
-    this.publish()
-    await world.pass(this.random.pick([200, 2_500, 6_000, 10_000]))
-    gateway.thaw()
-  }
-
-  killRouter(): void {
-    const router = this.routers.splice(this.random.below(this.routers.length), 1)[0]
-    router?.kill()
-    this.tell(`${router?.process?.id} is killed`)
-    if (this.routers.length === 0) this.launch()
-  }
-
-  secondRouter(): void {
-    if (this.routers.length < 2) this.launch()
-  }
-
-  async stopRouter(): Promise<void> {
-    const at = this.random.below(this.routers.length)
-    const router = this.routers[at]
-    if (!router?.process || !router.isReady) return
-    this.routers.splice(at, 1)
-    this.tell(`${router.process.id} stops`)
-    await router.process.stop()
-    if (this.routers.length === 0) this.launch()
-  }
-
-  /** The group takes a router's shards away, and it does not know. */
-  async turnStale(): Promise<void> {
-    const router = this.routers[0]
-    if (!router?.process) return
-    this.routers.shift()
-    this.stale.push(router.process)
-    this.tell(`${router.process.id} is stale`)
-    const { log } = router.process
-    await log.expel()
-    setTimeout(() => void log.hear(), this.random.below(4_000))
-    if (this.routers.length === 0) this.launch()
-  }
-
-  /** What a shard's last snapshot covers leaves the journals; nobody who starts is in the middle of reading them. */
-  retire(): void {
-    if (this.routers.some(({ isReady }) => !isReady)) return
-    for (let shard = 0; shard < world.partitions; shard++) {
-      const closed = world.records('snapshots', shard).findLast(({ record }) => record.name === 'SnapshotClosed')?.record
-      if (closed?.name !== 'SnapshotClosed') continue
-      world.retire('sessions', shard, closed.value.sessionsOffset)
-      world.retire('inbox', shard, closed.value.inboxOffset)
-    }
-  }
-
-  async logAway(): Promise<void> {
-    world.store.setAway(true)
-    this.publish()
-    await world.turns(this.random.below(20))
-    await world.pass(this.random.below(500))
-    world.store.setAway(false)
-  }
-
-  /** All is well again: every device is there and takes what it is owed. */
-  async settle(): Promise<void> {
-    for (const router of this.stale) router.kill()
-    await world.turns(50)
-    for (const device of this.devices) device.isDiligent = true
-    this.workers.isDiligent = true
-    let tries = 0
-    await world.until(
-      () => {
-        this.look()
-        if (tries++ % 20 === 0) for (const device of this.devices) if (!device.connection) device.connect(this.random.pick(this.gateways))
-        for (const device of this.devices) if (device.isOpen) device.catchUp()
-        if (tries % 20 === 1 && !this.workers.isWhole) this.workers.connect(this.random.pick(this.gateways))
-        return this.devices.every((device) => device.isOpen && device.due === 0) && this.workers.due === 0
-      },
-      'all that was acknowledged arrives',
-      60_000,
-    )
-    // Nothing comes that has come.
-    await world.pass(3_000)
-  }
-
-  get mistakes(): string[] {
-    return this.devices.flatMap((device) => device.mistakes.map((mistake) => `${device.clientId}: ${mistake}`))
-  }
-}
 
 test.each(seeds)(
   'SIM_SEED=%d: what is acknowledged arrives, in order, repeats marked, and the journals tell one story',
   async (seed) => {
     const simulation = new Simulation(seed)
     await simulation.start()
+    const { world: all } = simulation
+    world = all
     try {
       for (let i = 0; i < steps; i++) {
         await simulation.step()
@@ -269,10 +44,10 @@ test.each(seeds)(
     expect(simulation.mistakes).toEqual([])
     expect(simulation.acknowledged).toBeGreaterThan(100)
     for (const router of [...simulation.routers]) if (router.process) await router.process.stop()
-    for (let shard = 0; shard < world.partitions; shard++) {
-      const whole = foldAll(world, shard, simulation.random)
-      expect(foldAll(world, shard, simulation.random)).toEqual(whole)
-      expect(await foldFromSnapshot(world, shard)).toEqual(whole)
+    for (let shard = 0; shard < all.partitions; shard++) {
+      const whole = foldAll(all, shard, simulation.random)
+      expect(foldAll(all, shard, simulation.random)).toEqual(whole)
+      expect(await foldFromSnapshot(all, shard)).toEqual(whole)
     }
   },
   120_000,

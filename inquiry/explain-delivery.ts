@@ -1,0 +1,254 @@
+/**
+ * Why a client got a message, or did not: the message's place in the log is gone back to, and what is known there is put together. All of it is read; nothing is
+ * asked of gateways or routers, which may have been others then.
+ */
+import { type Explanation, explain } from '../access/explain.ts'
+import type { Log } from '../log/log.ts'
+import { partitionOf } from '../log/partitioner.ts'
+import type { TopicNames } from '../log/topics.ts'
+import type { Published } from '../model/delivery-terms.ts'
+import type { RegistryView } from '../model/registry-view.ts'
+import { matches } from '../mqtt/topic.ts'
+import { decodeMessage } from '../schemas/message-record.ts'
+import type { Message } from '../schemas/records.ts'
+import { type Base, ClientLife, innerFilter, noBase } from './client-life.ts'
+import { type DeliveryAnswer, deliveryAnswer, type RefusedFilter } from './delivery-answer.ts'
+import { matchVerdict } from './match-verdict.ts'
+import { MatchWindow } from './match-window.ts'
+import { QueueTrace } from './queue-trace.ts'
+import type { ReceiptTold } from './receipts.ts'
+import { type Place, recordsOf } from './records.ts'
+
+export interface ExplainDeliveryOptions {
+  readonly log: Log
+  readonly topics: Pick<TopicNames, 'messages' | 'sessions' | 'inbox' | 'lifecycle' | 'receipts'>
+  readonly partitions: number
+  readonly registry: RegistryView
+  readonly clientId: string
+  /** partition:offset in `messages`, or a message id in hexadecimal digits. */
+  readonly message: MessageName
+  /** Called with the bytes of each fetch; what it throws ends the work. */
+  onRead(bytes: number): void
+}
+
+export type MessageName =
+  | { readonly kind: 'position'; readonly partition: number; readonly offset: number }
+  /** Looked for in all of `messages`. */
+  | { readonly kind: 'id'; readonly id: Buffer }
+
+/** The message that a text names; undefined when it names none. */
+export function messageNamed(text: string): MessageName | undefined {
+  const position = /^(\d{1,4}):(\d{1,16})$/.exec(text)
+  if (position) return { kind: 'position', partition: Number(position[1]), offset: Number(position[2]) }
+  return /^[0-9a-f]{32}$/i.test(text) ? { kind: 'id', id: Buffer.from(text, 'hex') } : undefined
+}
+
+/** There is no such message, or none any more. */
+export class NoSuchMessage extends Error {
+  constructor(why: string) {
+    super(why)
+    this.name = 'NoSuchMessage'
+  }
+}
+
+/** Gateways' and routers' clocks may differ by this much, ms. */
+const clocksApartMs = 60_000
+const refusalsMax = 100
+const receiptsMax = 1_000
+const notAuthorized = 0x87
+
+/** Rejects with NoSuchMessage. */
+export async function explainDelivery(options: ExplainDeliveryOptions): Promise<DeliveryAnswer> {
+  const { log, topics, partitions, registry, clientId, onRead } = options
+  const { place, message } = await findMessage(options)
+  const shard = partitionOf(Buffer.from(clientId), partitions)
+  const since = place.at - clocksApartMs
+  const [sessionsAt, sessionsSince, sessionsEnds, inboxSince, inboxEnds] = await Promise.all([
+    log.offsetsAt(topics.sessions, place.at),
+    log.startOffsets(topics.sessions),
+    log.endOffsets(topics.sessions),
+    log.offsetsAt(topics.inbox, since),
+    log.endOffsets(topics.inbox),
+  ])
+  const endOf = (ends: ReadonlyMap<number, number>, partition: number): number => ends.get(partition) ?? 0
+
+  const window = new MatchWindow(place.partition, place.offset, message.messageId)
+  for await (const each of recordsOf(
+    log,
+    topics.inbox,
+    place.partition,
+    { from: endOf(inboxSince, place.partition), to: endOf(inboxEnds, place.partition) },
+    onRead,
+  )) {
+    window.apply(each)
+    if (window.done) break
+  }
+
+  const base: Base = noBase
+  const life = new ClientLife(clientId, shard, base)
+  const trace = await traceOf(options, place, shard, base, inboxEnds, life, {
+    from: endOf(sessionsSince, shard),
+    to: endOf(sessionsEnds, shard),
+  })
+  const earliest = Math.min(endOf(sessionsAt, shard), trace.matchedWith?.sessionsOffset ?? Number.POSITIVE_INFINITY)
+  const latest = trace.matchedWith?.sessionsOffset ?? window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard)
+  const then = await sessionsThen(options, shard, base, trace.matchedWith ? latest : Math.min(earliest, latest), latest, endOf(sessionsSince, shard))
+  const published: Published = { clientId: message.clientId, qos: message.qos as 0 | 1 | 2, retain: message.retain, receivedAt: message.receivedAt }
+  const { receipts, hasReceipts } = await receiptsOf(options, shard, place, message)
+  const authenticationName = then[1]?.session.authenticationName ?? clientId
+  return deliveryAnswer({
+    clientId,
+    place,
+    message,
+    life,
+    then,
+    verdicts: [matchVerdict(then[0], message.topic, published), matchVerdict(then[1], message.topic, published)],
+    window,
+    trace,
+    receipts,
+    hasReceipts,
+    refused: await refusedFilters(options, authenticationName, place, message.topic),
+    permission: permissionOf(registry, authenticationName, message.topic),
+  })
+}
+
+const permissionOf = (registry: RegistryView, name: string, topic: string): Explanation => explain(registry, name, 'subscribe', topic)
+
+/** The whole life of the client, and what its queues say of the message. */
+async function traceOf(
+  { log, topics, partitions, clientId, onRead }: ExplainDeliveryOptions,
+  place: Place,
+  shard: number,
+  base: Base,
+  inboxEnds: ReadonlyMap<number, number>,
+  life: ClientLife,
+  sessions: { readonly from: number; readonly to: number },
+): Promise<QueueTrace> {
+  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.closed?.sessionsOffset ?? sessions.from, to: sessions.to }, onRead))
+    life.apply(each)
+  // Those that were over before it was published are owed nothing of it.
+  const candidates = life.lives.filter(({ until }) => until === null || until.at >= place.at - clocksApartMs)
+  const trace = new QueueTrace(
+    clientId,
+    shard,
+    partitions,
+    candidates.map(({ id }) => id),
+    { source: place.partition, offset: place.offset },
+    base,
+  )
+  const starts = await log.startOffsets(topics.inbox)
+  const from = base.closed?.inboxOffset ?? starts.get(shard) ?? 0
+  for await (const each of recordsOf(log, topics.inbox, shard, { from, to: inboxEnds.get(shard) ?? 0 }, onRead)) trace.apply(each)
+  return trace
+}
+
+/** The session at two positions of its journal. */
+async function sessionsThen(
+  { log, topics, clientId, onRead }: ExplainDeliveryOptions,
+  shard: number,
+  base: Base,
+  earliest: number,
+  latest: number,
+  start: number,
+): Promise<readonly [ReturnType<ClientLife['now']>, ReturnType<ClientLife['now']>]> {
+  const life = new ClientLife(clientId, shard, base)
+  let early: ReturnType<ClientLife['now']> | undefined
+  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.closed?.sessionsOffset ?? start, to: latest }, onRead)) {
+    if (each.place.offset >= earliest) early ??= life.now() ?? null
+    life.apply(each)
+  }
+  const late = life.now()
+  return [early === undefined ? late : early, late]
+}
+
+async function findMessage({
+  log,
+  topics,
+  partitions,
+  message,
+  onRead,
+}: ExplainDeliveryOptions): Promise<{ readonly place: Place; readonly message: Message }> {
+  const [starts, ends] = await Promise.all([log.startOffsets(topics.messages), log.endOffsets(topics.messages)])
+  const sources = message.kind === 'position' ? [message.partition] : Array.from({ length: partitions }, (_, source) => source)
+  for (const partition of sources) {
+    const start = starts.get(partition)
+    const end = ends.get(partition)
+    if (start === undefined || end === undefined) throw new NoSuchMessage(`there is no partition ${partition}; there are ${partitions}`)
+    if (message.kind === 'position' && message.offset < start) throw new NoSuchMessage(`the log begins at ${partition}:${start}: what stood before is gone`)
+    if (message.kind === 'position' && message.offset >= end) throw new NoSuchMessage(`the log ends before ${partition}:${end}`)
+    const range = message.kind === 'position' ? { from: message.offset, to: message.offset + 1 } : { from: start, to: end }
+    for await (const { offset, value, timestamp } of valuesOf(log, topics.messages, partition, range, onRead)) {
+      const found = decodeMessage(value)
+      if (message.kind === 'id' && !found.messageId.equals(message.id)) continue
+      const { messageId, payload, correlationData, ...rest } = found
+      // Copies: the fetched batch is far larger.
+      const kept = { ...rest, messageId: Buffer.from(messageId), payload: Buffer.alloc(0), correlationData: null }
+      return { place: { topic: topics.messages, partition, offset, at: timestamp }, message: kept }
+    }
+  }
+  throw new NoSuchMessage(message.kind === 'id' ? 'no message in the log has this id' : 'no message stands at this position')
+}
+
+async function* valuesOf(
+  log: Log,
+  topic: string,
+  partition: number,
+  { from, to }: { readonly from: number; readonly to: number },
+  onRead: (bytes: number) => void,
+): AsyncGenerator<{ readonly offset: number; readonly value: Buffer; readonly timestamp: number }> {
+  for (let next = from; next < to; ) {
+    const stretch = await log.read(topic, partition, next)
+    for (const { offset, value, timestamp } of stretch.records) {
+      if (value) onRead(value.length)
+      if (value && offset >= next && offset < to) yield { offset, value, timestamp }
+    }
+    if (stretch.nextOffset <= next) return
+    next = stretch.nextOffset
+  }
+}
+
+async function receiptsOf(
+  { log, topics, clientId, onRead }: ExplainDeliveryOptions,
+  shard: number,
+  place: Place,
+  { messageId }: Message,
+): Promise<{ readonly receipts: readonly ReceiptTold[]; readonly hasReceipts: boolean }> {
+  const [from, ends] = await Promise.all([log.offsetsAt(topics.receipts, place.at - clocksApartMs), log.endOffsets(topics.receipts)])
+  const receipts: ReceiptTold[] = []
+  let hasReceipts = false
+  for await (const { place: at, record } of recordsOf(log, topics.receipts, shard, { from: from.get(shard) ?? 0, to: ends.get(shard) ?? 0 }, onRead)) {
+    if (record.name !== 'DeliveryReceipts') continue
+    for (const receipt of record.value.receipts) {
+      if (receipt.clientId !== clientId) continue
+      if (Math.abs(receipt.at - place.at) <= clocksApartMs) hasReceipts = true
+      if (!receipt.messageId.equals(messageId)) continue
+      const { outcome, reason, qos } = receipt
+      receipts.push({ outcome, reason, qos, place: { ...at, at: receipt.at } })
+      if (receipts.length > receiptsMax) receipts.shift()
+    }
+  }
+  return { receipts, hasReceipts }
+}
+
+/** SUBSCRIBEs of the name that were refused before the message, for filters on its topic. */
+async function refusedFilters(
+  { log, topics, onRead }: ExplainDeliveryOptions,
+  authenticationName: string,
+  place: Place,
+  topic: string,
+): Promise<readonly RefusedFilter[]> {
+  const count = await log.partitions(topics.lifecycle)
+  const partition = partitionOf(Buffer.from(authenticationName), count)
+  const [starts, before] = await Promise.all([log.startOffsets(topics.lifecycle), log.offsetsAt(topics.lifecycle, place.at + 1)])
+  const refused: RefusedFilter[] = []
+  const range = { from: starts.get(partition) ?? 0, to: before.get(partition) ?? 0 }
+  for await (const { place: at, record } of recordsOf(log, topics.lifecycle, partition, range, onRead)) {
+    if (record.name !== 'LifecycleEvent' || record.value.type !== 'Loggerhead.SubscribeRefused') continue
+    const told = JSON.parse(record.value.data) as Readonly<Record<string, unknown>>
+    if (told.clientAuthenticationName !== authenticationName || told.reasonCode !== notAuthorized || typeof told.topic !== 'string') continue
+    if (!matches(innerFilter(told.topic), topic)) continue
+    refused.push({ filter: told.topic, place: at })
+    if (refused.length > refusalsMax) refused.shift()
+  }
+  return refused
+}

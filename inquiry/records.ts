@@ -1,0 +1,60 @@
+/** The records of one partition, decoded, from one offset up to another. What cannot be read is passed over, as by every fold. */
+import { type Log, OffsetOutOfRange } from '../log/log.ts'
+import { decodeRecord } from '../schemas/codec.ts'
+import { RecordError } from '../schemas/record-error.ts'
+import type { AnyRecord } from '../schemas/records.ts'
+
+/** Where something stands that proves what is said. */
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** Milliseconds since the epoch, as the writer gave it. */
+  readonly at: number
+}
+
+export interface PlacedRecord {
+  readonly place: Place
+  readonly record: AnyRecord
+}
+
+/** Of what retention has removed nothing is told. `onRead` is called with the bytes of each fetch. */
+export async function* recordsOf(
+  log: Log,
+  topic: string,
+  partition: number,
+  range: { readonly from: number; readonly to: number },
+  onRead: (bytes: number) => void = () => {},
+): AsyncGenerator<PlacedRecord> {
+  for (let next = range.from; next < range.to; ) {
+    let stretch: Awaited<ReturnType<Log['read']>>
+    try {
+      stretch = await log.read(topic, partition, next)
+    } catch (error) {
+      if (!(error instanceof OffsetOutOfRange)) throw error
+      const start = (await log.startOffsets(topic)).get(partition) ?? 0
+      if (start <= next) return
+      next = start
+      continue
+    }
+    let bytes = 0
+    for (const { offset, value, timestamp } of stretch.records) {
+      bytes += value?.length ?? 0
+      if (!value || offset < next || offset >= range.to) continue
+      const record = readable(value)
+      if (record) yield { place: { topic, partition, offset, at: timestamp }, record }
+    }
+    onRead(bytes)
+    if (stretch.nextOffset <= next) return
+    next = stretch.nextOffset
+  }
+}
+
+function readable(value: Buffer): AnyRecord | undefined {
+  try {
+    return decodeRecord(value)
+  } catch (error) {
+    if (error instanceof RecordError) return undefined
+    throw error
+  }
+}

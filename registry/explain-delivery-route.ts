@@ -1,0 +1,73 @@
+/** `POST /namespaces/{ns}/history:explainDelivery`: what became of one message for one client, and which records prove it. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { explainDelivery, messageNamed, NoSuchMessage } from '../inquiry/explain-delivery.ts'
+import { ndjson } from './import-route.ts'
+import type { PastTurns } from './past-turns.ts'
+import { badRequest } from './violations.ts'
+
+export const explainDeliverySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    client: { type: 'string', minLength: 1, maxLength: 65_535, description: 'The MQTT client id' },
+    message: { type: 'string', minLength: 1, maxLength: 64, description: 'Its position in the log, partition:offset, or its id, 32 hexadecimal digits' },
+  },
+  required: ['client', 'message'],
+} as const
+
+interface Asked {
+  readonly client: string
+  readonly message: string
+}
+
+/** Nobody waits for the answer any more. */
+class Unasked extends Error {}
+
+const progressMs = 1_000
+
+export function addExplainDeliveryRoute(api: FastifyInstance, turns: PastTurns): void {
+  api.post<{ Body: Asked }>(
+    '/namespaces/:ns/history::explainDelivery',
+    { config: { role: 'operator' }, schema: { body: explainDeliverySchema } },
+    async (request, reply) => {
+      const message = messageNamed(request.body.message)
+      if (!message) throw badRequest([{ field: 'message', value: request.body.message, rule: 'partition:offset, or 32 hexadecimal digits' }])
+      const { log, topics, partitions } = request.at.history
+      const done = turns.begin()
+      let bytes = 0
+      const onRead = (read: number): void => {
+        if (stream.destroyed || reply.raw.writableEnded) throw new Unasked()
+        bytes += read
+      }
+      const answer = explainDelivery({ log, topics, partitions, registry: request.at.registry.view, clientId: request.body.client, message, onRead })
+      const stream: Readable = Readable.from(
+        linesOf(answer, () => bytes),
+        { highWaterMark: 1 },
+      )
+      stream.once('close', done)
+      return reply.header('content-type', ndjson).send(stream)
+    },
+  )
+}
+
+/** Lines of JSON: how much was read while it goes on, then the answer, or an error. */
+async function* linesOf(answer: Promise<object>, bytesRead: () => number): AsyncGenerator<string> {
+  const line = answer.then(
+    (value) => `${JSON.stringify(value)}\n`,
+    (error: Error) => `${JSON.stringify({ error: error.message, ...(error instanceof NoSuchMessage ? { noSuchMessage: true } : {}) })}\n`,
+  )
+  for (;;) {
+    let timer: NodeJS.Timeout | undefined
+    const pause = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), progressMs)
+    })
+    const done = await Promise.race([line, pause])
+    clearTimeout(timer)
+    if (done !== null) {
+      yield done
+      return
+    }
+    yield `${JSON.stringify({ progress: { bytes: bytesRead() } })}\n`
+  }
+}
