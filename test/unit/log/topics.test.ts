@@ -49,7 +49,7 @@ test('shards have the same number of partitions in every sharded topic; registry
     checkpoints: 6,
     retained: 6,
     deliveries: 6,
-      receipts: 6,
+    receipts: 6,
     lifecycle: 6,
     registry: 1,
     gateways: 1,
