@@ -18,12 +18,12 @@ export function deliveryText(answer: Json): string {
   const list = <T>(name: string): readonly T[] => (answer[name] as readonly T[] | undefined) ?? []
   const about = ({ filter, qos, since, until }: Shown): string =>
     [`  ${filter} at QoS ${qos}`, ...(since ? [`since ${since.at}`] : []), ...(until ? [`until ${until.at}`] : [])].join(', ')
-  const { allowed, reason: why } = (permission ?? {}) as { readonly allowed?: boolean; readonly reason?: string }
+  const { allowed, reason: why, asOf } = (permission ?? {}) as { readonly allowed?: boolean; readonly reason?: string; readonly asOf?: string }
   return [
     `${String(outcome)}: ${String(meaning)}${reason === undefined ? '' : ` (${String(reason)})`}`,
     `  client ${String(client)}, message ${String(message.position)} on ${String(message.topic)} at QoS ${String(message.qos)}, published by ${String(message.publisher)} at ${String(message.publishedAt)}`,
     ...list<string>('reasons').map((each) => `  ${each}`),
-    ...(permission === undefined ? [] : [`  ${allowed ? 'it may subscribe to the topic now' : 'it may not subscribe to the topic now'}: ${why}`]),
+    ...(permission === undefined ? [] : [`  ${asOf === 'now' ? 'now' : 'then'} it ${allowed ? 'may' : 'may not'} subscribe to the topic: ${why}`]),
     ...section('subscriptions on the topic', list<Shown>('subscriptions').map(about)),
     ...section('subscriptions that nearly match', list<Shown>('nearest').map(about)),
     ...section(

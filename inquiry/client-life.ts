@@ -14,8 +14,6 @@ export interface Base {
   readonly states: readonly SessionState[]
 }
 
-export const noBase: Base = { closed: null, states: [] }
-
 /** A subscription for as long as it was there. */
 export interface Span {
   readonly session: number

@@ -69,10 +69,18 @@ export interface DeliveryAnswer {
   readonly subscriptions: readonly ShownSubscription[]
   /** That were there then and nearly match. */
   readonly nearest: readonly ShownSubscription[]
-  /** Whether the client may subscribe to the topic, by the registry as it is now. */
-  readonly permission?: Pick<Explanation, 'allowed' | 'reason'>
+  /** Whether the client may subscribe to the topic, where no subscription was there. */
+  readonly permission?: Permission
   readonly evidence: readonly Evidence[]
 }
+
+/** By the registry as of the message; as it is now, where that is not known any more. */
+export interface Permission extends Pick<Explanation, 'allowed' | 'reason'> {
+  readonly asOf: 'then' | 'now'
+}
+
+/** Whether it is a subscription that was missing. */
+export const isMissing = (outcome: DeliveryOutcome): boolean => outcome === 'noSubscription' || outcome === 'noSession'
 
 /** A SUBSCRIBE of the client that was refused before, for a filter that matches. */
 export interface RefusedFilter {
@@ -94,7 +102,8 @@ export interface Known {
   /** Receipts of the client were written around then: what has none was not sent. */
   readonly hasReceipts: boolean
   readonly refused: readonly RefusedFilter[]
-  readonly permission: Explanation
+  /** False: the journals begin after the client may have been there, and nothing tells how it was. */
+  readonly isWhole: boolean
 }
 
 interface Conclusion {
@@ -106,11 +115,10 @@ interface Conclusion {
 const shownMax = 10
 
 export function deliveryAnswer(known: Known): DeliveryAnswer {
-  const { clientId, place, message, life, then, trace, window, receipts, permission, refused } = known
+  const { clientId, place, message, life, then, trace, window, receipts, refused } = known
   const conclusion = conclude(known)
   const { outcome } = conclusion
   const matching = life.spans.filter(({ subscription }) => isOnTopic(subscription, message.topic)).slice(-shownMax)
-  const isMissing = outcome === 'noSubscription' || outcome === 'noSession'
   const nearly = outcome === 'noSubscription' && then[1] ? nearest(then[1].subscriptions.values(), message.topic, shownMax) : []
   return {
     client: clientId,
@@ -126,7 +134,7 @@ export function deliveryAnswer(known: Known): DeliveryAnswer {
     },
     outcome,
     meaning: deliveryOutcomes[outcome],
-    reasons: [...(conclusion.reasons ?? []), ...(isMissing ? whyMissing(known) : [])],
+    reasons: [...(conclusion.reasons ?? []), ...(isMissing(outcome) ? whyMissing(known) : [])],
     ...(conclusion.reason === undefined ? {} : { reason: conclusion.reason }),
     subscriptions: matching.map(({ subscription: { filter, qos, noLocal }, since, until }) => ({
       filter,
@@ -136,7 +144,6 @@ export function deliveryAnswer(known: Known): DeliveryAnswer {
       ...(until ? { until: evidence('no longer', until) } : {}),
     })),
     nearest: nearly.map(({ filter, qos }) => ({ filter, qos })),
-    ...(isMissing ? { permission: { allowed: permission.allowed, reason: permission.reason } } : {}),
     evidence: [
       evidence('published', place),
       ...refused.slice(-shownMax).map((each) => evidence(`a SUBSCRIBE to ${each.filter} was refused`, each.place)),
@@ -222,6 +229,9 @@ function ofMatching(known: Known): Conclusion {
   if (!isDone) return { outcome: 'notMatched' }
   if (early.kind !== late.kind) {
     return { outcome: 'unclear', reasons: [`by the earliest moment it is: ${outcomeOf(early)}; by the latest: ${outcomeOf(late)}`] }
+  }
+  if (!known.isWhole && isMissing(verdictOutcomes[late.kind])) {
+    return { outcome: 'unclear', reasons: ['the journals that are kept begin after the message’s time or shortly before: what was there then is not known'] }
   }
   const chosen = window.choices.filter(({ receiver }) => receiver.clientId !== clientId)
   switch (late.kind) {

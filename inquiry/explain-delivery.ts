@@ -3,6 +3,8 @@
  * asked of gateways or routers, which may have been others then.
  */
 import { type Explanation, explain } from '../access/explain.ts'
+import { BeforeHistory } from '../history/before-history.ts'
+import { registryAt } from '../history/past-registry.ts'
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
@@ -11,22 +13,25 @@ import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import type { Message } from '../schemas/records.ts'
-import { type Base, ClientLife, innerFilter, noBase } from './client-life.ts'
-import { type DeliveryAnswer, deliveryAnswer, type RefusedFilter } from './delivery-answer.ts'
+import { ClientLife, innerFilter } from './client-life.ts'
+import { type DeliveryAnswer, deliveryAnswer, isMissing, type Known, type Permission, type RefusedFilter } from './delivery-answer.ts'
 import { matchVerdict } from './match-verdict.ts'
 import { MatchWindow } from './match-window.ts'
+import { type PastBase, pastBase } from './past-base.ts'
 import { QueueTrace } from './queue-trace.ts'
 import type { ReceiptTold } from './receipts.ts'
 import { type Place, recordsOf } from './records.ts'
 
 export interface ExplainDeliveryOptions {
   readonly log: Log
-  readonly topics: Pick<TopicNames, 'messages' | 'sessions' | 'inbox' | 'lifecycle' | 'receipts'>
+  readonly topics: Pick<TopicNames, 'messages' | 'sessions' | 'inbox' | 'checkpoints' | 'lifecycle' | 'receipts' | 'registry'>
   readonly partitions: number
+  /** As it is now: asked where the log does not hold what it was then. */
   readonly registry: RegistryView
   readonly clientId: string
   /** partition:offset in `messages`, or a message id in hexadecimal digits. */
   readonly message: MessageName
+  now(): number
   /** Called with the bytes of each fetch; what it throws ends the work. */
   onRead(bytes: number): void
 }
@@ -59,13 +64,13 @@ const notAuthorized = 0x87
 
 /** Rejects with NoSuchMessage. */
 export async function explainDelivery(options: ExplainDeliveryOptions): Promise<DeliveryAnswer> {
-  const { log, topics, partitions, registry, clientId, onRead } = options
+  const { log, topics, partitions, clientId, onRead } = options
   const { place, message } = await findMessage(options)
   const shard = partitionOf(Buffer.from(clientId), partitions)
   const since = place.at - clocksApartMs
   const [sessionsAt, sessionsSince, sessionsEnds, inboxSince, inboxEnds] = await Promise.all([
     log.offsetsAt(topics.sessions, place.at),
-    log.startOffsets(topics.sessions),
+    log.offsetsAt(topics.sessions, since),
     log.endOffsets(topics.sessions),
     log.offsetsAt(topics.inbox, since),
     log.endOffsets(topics.inbox),
@@ -84,19 +89,17 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
     if (window.done) break
   }
 
-  const base: Base = noBase
+  const reach = { at: since, sessions: endOf(sessionsSince, shard), inbox: endOf(inboxSince, shard) }
+  const base = await pastBase(log, topics, shard, clientId, reach)
   const life = new ClientLife(clientId, shard, base)
-  const trace = await traceOf(options, place, shard, base, inboxEnds, life, {
-    from: endOf(sessionsSince, shard),
-    to: endOf(sessionsEnds, shard),
-  })
+  const trace = await traceOf(options, place, shard, base, life, { sessions: endOf(sessionsEnds, shard), inbox: endOf(inboxEnds, shard) })
   const earliest = Math.min(endOf(sessionsAt, shard), trace.matchedWith?.sessionsOffset ?? Number.POSITIVE_INFINITY)
   const latest = trace.matchedWith?.sessionsOffset ?? window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard)
-  const then = await sessionsThen(options, shard, base, trace.matchedWith ? latest : Math.min(earliest, latest), latest, endOf(sessionsSince, shard))
+  const then = await sessionsThen(options, shard, base, trace.matchedWith ? latest : Math.min(earliest, latest), latest)
   const published: Published = { clientId: message.clientId, qos: message.qos as 0 | 1 | 2, retain: message.retain, receivedAt: message.receivedAt }
   const { receipts, hasReceipts } = await receiptsOf(options, shard, place, message)
   const authenticationName = then[1]?.session.authenticationName ?? clientId
-  return deliveryAnswer({
+  const known: Known = {
     clientId,
     place,
     message,
@@ -108,24 +111,40 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
     receipts,
     hasReceipts,
     refused: await refusedFilters(options, authenticationName, place, message.topic),
-    permission: permissionOf(registry, authenticationName, message.topic),
-  })
+    isWhole: base.isWhole,
+  }
+  const answer = deliveryAnswer(known)
+  return isMissing(answer.outcome) ? { ...answer, permission: await permissionThen(options, authenticationName, place, message.topic) } : answer
 }
 
-const permissionOf = (registry: RegistryView, name: string, topic: string): Explanation => explain(registry, name, 'subscribe', topic)
+/** Whether the name may subscribe to the topic, by the registry as of the message; by that of now, where the log does not hold what it was. */
+async function permissionThen({ log, topics, registry, now }: ExplainDeliveryOptions, name: string, place: Place, topic: string): Promise<Permission> {
+  const of = (view: RegistryView): Pick<Explanation, 'allowed' | 'reason'> => {
+    const { allowed, reason } = explain(view, name, 'subscribe', topic)
+    return { allowed, reason }
+  }
+  try {
+    const position = (await log.offsetsAt(topics.registry, place.at)).get(0) ?? 0
+    // Nothing has changed since: no second registry has to be read.
+    if (position >= registry.position) return { asOf: 'then', ...of(registry) }
+    const { view } = await registryAt(log, topics.registry, { at: place.at, registry: position }, now())
+    return { asOf: 'then', ...of(view) }
+  } catch (error) {
+    if (!(error instanceof BeforeHistory)) throw error
+    return { asOf: 'now', ...of(registry) }
+  }
+}
 
 /** The whole life of the client, and what its queues say of the message. */
 async function traceOf(
   { log, topics, partitions, clientId, onRead }: ExplainDeliveryOptions,
   place: Place,
   shard: number,
-  base: Base,
-  inboxEnds: ReadonlyMap<number, number>,
+  base: PastBase,
   life: ClientLife,
-  sessions: { readonly from: number; readonly to: number },
+  ends: { readonly sessions: number; readonly inbox: number },
 ): Promise<QueueTrace> {
-  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.closed?.sessionsOffset ?? sessions.from, to: sessions.to }, onRead))
-    life.apply(each)
+  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.sessionsFrom, to: ends.sessions }, onRead)) life.apply(each)
   // Those that were over before it was published are owed nothing of it.
   const candidates = life.lives.filter(({ until }) => until === null || until.at >= place.at - clocksApartMs)
   const trace = new QueueTrace(
@@ -136,9 +155,7 @@ async function traceOf(
     { source: place.partition, offset: place.offset },
     base,
   )
-  const starts = await log.startOffsets(topics.inbox)
-  const from = base.closed?.inboxOffset ?? starts.get(shard) ?? 0
-  for await (const each of recordsOf(log, topics.inbox, shard, { from, to: inboxEnds.get(shard) ?? 0 }, onRead)) trace.apply(each)
+  for await (const each of recordsOf(log, topics.inbox, shard, { from: base.inboxFrom, to: ends.inbox }, onRead)) trace.apply(each)
   return trace
 }
 
@@ -146,14 +163,13 @@ async function traceOf(
 async function sessionsThen(
   { log, topics, clientId, onRead }: ExplainDeliveryOptions,
   shard: number,
-  base: Base,
+  base: PastBase,
   earliest: number,
   latest: number,
-  start: number,
 ): Promise<readonly [ReturnType<ClientLife['now']>, ReturnType<ClientLife['now']>]> {
   const life = new ClientLife(clientId, shard, base)
   let early: ReturnType<ClientLife['now']> | undefined
-  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.closed?.sessionsOffset ?? start, to: latest }, onRead)) {
+  for await (const each of recordsOf(log, topics.sessions, shard, { from: base.sessionsFrom, to: latest }, onRead)) {
     if (each.place.offset >= earliest) early ??= life.now() ?? null
     life.apply(each)
   }

@@ -40,7 +40,16 @@ export function addExplainDeliveryRoute(api: FastifyInstance, turns: PastTurns):
         if (stream.destroyed || reply.raw.writableEnded) throw new Unasked()
         bytes += read
       }
-      const answer = explainDelivery({ log, topics, partitions, registry: request.at.registry.view, clientId: request.body.client, message, onRead })
+      const answer = explainDelivery({
+        log,
+        topics,
+        partitions,
+        registry: request.at.registry.view,
+        clientId: request.body.client,
+        message,
+        now: Date.now,
+        onRead,
+      })
       const stream: Readable = Readable.from(
         linesOf(answer, () => bytes),
         { highWaterMark: 1 },

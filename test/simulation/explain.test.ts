@@ -47,7 +47,15 @@ test.each(seeds)(
       const device = random.pick(simulation.devices)
       const { partition, offset, message } = random.pick(messages)
       let answer: Awaited<ReturnType<typeof explainDelivery>> | undefined
-      const options = { log, topics: world.topics, partitions: world.partitions, registry: new RegistryView(), clientId: device.clientId, onRead: () => {} }
+      const options = {
+        log,
+        topics: world.topics,
+        partitions: world.partitions,
+        registry: new RegistryView(),
+        clientId: device.clientId,
+        now: world.now,
+        onRead: () => {},
+      }
       const asking = explainDelivery({ ...options, message: { kind: 'position', partition, offset } }).then((given) => {
         answer = given
       })
