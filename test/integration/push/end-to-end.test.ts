@@ -1,11 +1,21 @@
 /** Push delivery in a whole stack: from a namespace topic to a webhook in another process, and to the dead letters. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { collapse } from '../../../events/lifecycle-collapse.ts'
+import { lifecycleTypes } from '../../../events/lifecycle-event.ts'
+import { findFreePorts } from '../../../stack/ports.ts'
 import { EventPublisher } from '../../support/event-publisher.ts'
 import { type Stack, startStack, until } from '../../support/stack.ts'
 import { type ReceivedRequest, WebhookReceiver } from '../../support/webhook-receiver.ts'
+import { readRecords } from '../../wire/kafka-log.ts'
+
+const project = join(import.meta.dirname, '../../..')
 
 let stack: Stack
 let receiver: WebhookReceiver
@@ -123,3 +133,172 @@ test('PU-12, PU-13, PU-14: what is refused becomes a dead letter in the folder, 
   await arrived('/mended', 'd1')
   await remove('dead')
 })
+
+const connect = (clientId: string): Promise<MqttClient> =>
+  connectAsync(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { clientId, reconnectPeriod: 0, protocolVersion: 5 })
+const clientAt = (name: string): string => `/namespaces/default/clients/${name}`
+const putClient = async (name: string, attributes: object): Promise<void> => {
+  expect((await stack.api('PUT', clientAt(name), { attributes, clientCertificateAuthentication: {} })).status).toBeLessThan(300)
+}
+
+interface Lifecycle {
+  readonly id: string
+  readonly type: string
+  readonly subject: string
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+test('LC-01 to LC-05, LC-07, PU-01: a webhook on $lifecycle gets the four kinds as Event Grid writes them, quick changes of a client as one', async () => {
+  const subscription = '/namespaces/default/topics/$lifecycle/eventSubscriptions/clients'
+  expect((await stack.api('PUT', subscription, push('/lifecycle'))).status).toBe(201)
+
+  await putClient('lamp', { floor: 1 })
+  await putClient('lamp', { floor: 2 })
+  await putClient('lamp', { floor: 3 })
+  await putClient('brief', {})
+  expect((await stack.api('DELETE', clientAt('brief'))).status).toBe(204)
+  await (await connect('leaves')).endAsync()
+  const lost = await connect('vanishes')
+  lost.stream.destroy()
+  const first = await connect('taken-over')
+  const gone = new Promise<void>((resolve) => first.once('close', () => resolve()))
+  const second = await connect('taken-over')
+  await gone
+  await second.endAsync()
+
+  const arrivedNow = async (): Promise<readonly Lifecycle[]> => (await postsTo('/lifecycle')).flatMap(({ events }) => events as unknown as readonly Lifecycle[])
+  const ofSession = (all: readonly Lifecycle[], clientId: string) =>
+    all
+      .filter(({ data }) => data.clientSessionName === clientId)
+      .map(({ type, data }) => [type.split('.').at(-1), data.sequenceNumber, data.disconnectionReason])
+  const ofClient = (all: readonly Lifecycle[], name: string) => all.filter(({ subject }) => subject === `clients/${name}`)
+  const all = await until('all of it at the webhook', 60_000, async () => {
+    const found = await arrivedNow()
+    const areSessionsThere = ['leaves', 'vanishes', 'taken-over'].every((id) => ofSession(found, id).length === (id === 'taken-over' ? 4 : 2))
+    const areClientsThere = ofClient(found, 'lamp').some(({ data }) => JSON.stringify(data.attributes) === '{"floor":3}') && ofClient(found, 'brief').length > 0
+    return areSessionsThere && areClientsThere ? found : undefined
+  })
+  const connected = 'MQTTClientSessionConnected'
+  const disconnected = 'MQTTClientSessionDisconnected'
+  expect(ofSession(all, 'leaves')).toEqual([
+    [connected, 1, undefined],
+    [disconnected, 1, 'ClientInitiatedDisconnect'],
+  ])
+  expect(ofSession(all, 'vanishes')).toEqual([
+    [connected, 1, undefined],
+    [disconnected, 1, 'ConnectionLost'],
+  ])
+  expect(ofSession(all, 'taken-over')).toEqual(
+    expect.arrayContaining([
+      [connected, 1, undefined],
+      [disconnected, 1, 'SessionTakenOver'],
+      [connected, 2, undefined],
+      [disconnected, 2, 'ClientInitiatedDisconnect'],
+    ]),
+  )
+  const session = all.find(({ data }) => data.disconnectionReason === 'ConnectionLost')
+  expect(session).toEqual({
+    specversion: '1.0',
+    id: expect.any(String),
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    type: 'Microsoft.EventGrid.MQTTClientSessionDisconnected',
+    source: '/namespaces/default',
+    subject: expect.stringMatching(/^clients\/[^/]+\/sessions\/vanishes$/),
+    data: {
+      namespaceName: 'default',
+      clientAuthenticationName: expect.any(String),
+      clientSessionName: 'vanishes',
+      sequenceNumber: 1,
+      disconnectionReason: 'ConnectionLost',
+    },
+  })
+  // How many there are hangs on how quick the changes were: the fold that the unit tests hold says it of their times in the log.
+  const inLog = (await readRecords(stack.brokers, `${stack.prefix}.default.lifecycle`, 'LifecycleEvent')).map(({ value }) => ({ event: value }))
+  for (const name of ['lamp', 'brief']) {
+    const told = collapse(
+      inLog.filter(({ event }) => event.subject === `clients/${name}` && lifecycleTypes.has(event.type)),
+      Number.POSITIVE_INFINITY,
+    ).told
+    expect([name, ofClient(all, name).map(({ type }) => type)]).toEqual([name, told.map(({ event }) => event.type)])
+  }
+  expect(ofClient(all, 'lamp').at(-1)?.data).toEqual({
+    createdOn: expect.any(String),
+    updatedOn: expect.any(String),
+    namespaceName: 'default',
+    clientName: 'lamp',
+    clientAuthenticationName: 'lamp',
+    state: 'Enabled',
+    attributes: { floor: 3 },
+  })
+  expect(ofClient(all, 'brief').at(-1)).toMatchObject({
+    type: 'Microsoft.EventGrid.MQTTClientDeleted',
+    data: { namespaceName: 'default', clientName: 'brief', clientAuthenticationName: 'brief' },
+  })
+  expect((await stack.api('DELETE', subscription)).status).toBe(204)
+}, 120_000)
+
+/** The commands of a page, to be run in a folder where `.data` is the stack's. */
+async function commandsOf(page: string): Promise<{ readonly commands: readonly string[]; readonly folder: string }> {
+  const text = readFileSync(join(project, 'docs', page), 'utf8').replaceAll('http://127.0.0.1:8080', stack.url)
+  const commands = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, command]) => command as string)
+  const folder = await mkdtemp(join(tmpdir(), 'loggerhead-page-'))
+  await symlink(stack.folder, join(folder, '.data'))
+  await symlink(join(project, 'docs'), join(folder, 'docs'))
+  return { commands, folder }
+}
+
+/** Runs what does not end by itself until it has said enough. */
+function inBackground(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  environment: NodeJS.ProcessEnv = {},
+): { readonly child: ChildProcess; said(): string } {
+  let said = ''
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] })
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (said += text))
+  return { child, said: () => said }
+}
+const npx = `npx() { shift; exec '${process.execPath}' '${join(project, 'cli/loggerhead.mjs')}' "$@"; }`
+
+test('the commands of docs/push.md work as they stand', async () => {
+  const { commands, folder: here } = await commandsOf('push.md')
+  expect(commands).toHaveLength(3)
+  const [receive = '', ...others] = commands
+  const [port = 0] = await findFreePorts(1)
+  const webhook = inBackground('bash', ['-euc', receive], here, { PORT: String(port) })
+  try {
+    await until('the webhook listens', 30_000, () => webhook.said().includes('listening'))
+    const run = (script: string) => promisify(execFile)('bash', ['-euc', script.replaceAll('127.0.0.1:9000', `127.0.0.1:${port}`)], { cwd: here })
+    const [make = '', act = ''] = others
+    expect((await run(make)).stdout).toContain('"deliveryMode":"Push"')
+    const alerts = new EventPublisher(stack.brokers, `${stack.prefix}.default.topic.alerts`)
+    await alerts.publish([{ id: 'a', key: 'front', data: { smoke: true } }])
+    await alerts.close()
+    await until('the receiver prints the event', 30_000, () => webhook.said().includes('test.event front {"smoke":true}'))
+    const { stdout } = await run(`${make}\n${act}`)
+    expect(stdout).toContain('"redriven":0')
+  } finally {
+    webhook.child.kill('SIGKILL')
+    await rm(here, { recursive: true })
+  }
+}, 90_000)
+
+test('the commands of docs/lifecycle-events.md work as they stand', async () => {
+  const { commands, folder: here } = await commandsOf('lifecycle-events.md')
+  expect(commands).toHaveLength(2)
+  const [tail = '', receive = ''] = commands
+  const tailing = inBackground('bash', ['-euc', `${npx}\n${tail}`], here, { LOGGERHEAD_PREFIX: stack.prefix, KAFKA_BROKERS: stack.brokers })
+  const receiving = inBackground('bash', ['-euc', receive], here)
+  try {
+    // Whoever begins to listen hears of what happens after that.
+    await until('both have heard that somebody left', 90_000, async () => {
+      await (await connect('passes-by')).endAsync()
+      return tailing.said().includes('passes-by') && /"value":\[.*passes-by/.test(receiving.said())
+    })
+  } finally {
+    tailing.child.kill('SIGKILL')
+    receiving.child.kill('SIGKILL')
+    await rm(here, { recursive: true })
+  }
+}, 120_000)
