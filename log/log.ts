@@ -40,6 +40,8 @@ export interface Stretch {
   readonly nextOffset: number
   /** The first offset not yet readable when this was fetched (the high watermark). */
   readonly endOffset: number
+  /** Records that were left out, by who asked for `passOverUnreadable`; missing when there are none. */
+  readonly passedOver?: number
 }
 
 /** Called once per appended record, in append order per partition: the record's offset, or why it is not in the log. */
@@ -96,7 +98,12 @@ export interface AppenderOptions {
   readonly pauseMsMax?: number
 }
 
-export interface FollowOptions {
+export interface ReadOptions {
+  /** Leaves out compressed batches that cannot be read or become too large, which are an error otherwise: for topics that others write to. */
+  readonly passOverUnreadable?: boolean
+}
+
+export interface FollowOptions extends ReadOptions {
   readonly topic: string
   /** Where to start in each partition, by partition number. */
   readonly from: ReadonlyMap<number, number>
@@ -151,11 +158,6 @@ export interface LogHealth {
   readonly unreachableMs: number
   /** The last error's message, when not reachable. */
   readonly reason?: string
-}
-
-export interface ReadOptions {
-  /** Leaves out batches that others have compressed in a way this reader does not know, which are an error otherwise. */
-  readonly passOverUnreadable?: boolean
 }
 
 export interface Log {

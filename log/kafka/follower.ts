@@ -217,7 +217,7 @@ export class KafkaFollower implements Follower {
 
   /** One long poll. False when a partition has to be asked elsewhere or later. */
   async #fetch(poll: Poll, cursors: readonly Cursor[]): Promise<boolean> {
-    const { cluster, purpose, topic, metrics } = this.#options
+    const { cluster, purpose, topic, metrics, passOverUnreadable } = this.#options
     const link = await cluster.usableLink(poll.node, purpose)
     // The answer is filled in the order asked: each partition is first in its turn.
     const first = poll.turn++ % cursors.length
@@ -250,7 +250,7 @@ export class KafkaFollower implements Follower {
       }
       let stretch: Stretch
       try {
-        stretch = toStretch(topic, part, cursor.offset)
+        stretch = toStretch(topic, part, cursor.offset, passOverUnreadable)
         cursor.damaged = 0
       } catch (error) {
         if (!(error instanceof BatchError) || ++cursor.damaged >= damagedMax) throw error

@@ -7,10 +7,10 @@
  *   record: length VARINT · attributes INT8 · timestampDelta VARLONG · offsetDelta VARINT · key · value (VARINT length, -1 is null)
  *           headers: count VARINT · [name · value], lengths as above; a name is never null
  */
-import { gunzipSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
 import { type LogRecord, noHeaders, type RecordHeader } from '../log.ts'
 import { readInt64, writeInt64 } from './bytes.ts'
+import { inflate } from './compression.ts'
 
 /** Bytes before the first record. */
 export const batchOverhead = 61
@@ -216,29 +216,30 @@ class RecordReader {
   }
 }
 
-/** Bounds what a compressed batch may become. */
-const inflatedBytesMax = 64 * 1024 * 1024
-
-const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
-
-function inflate(compression: number, body: Buffer, where: string): Buffer {
-  if (compression !== 1) {
-    throw new BatchError(`${where} is compressed with ${compressions[compression] ?? compression}; this reader knows none and gzip`)
-  }
+/** Throws BatchError. */
+function inflated(compression: number, body: Buffer, where: string): Buffer {
   try {
-    return gunzipSync(body, { maxOutputLength: inflatedBytesMax })
+    return inflate(compression, body)
   } catch (error) {
     throw new BatchError(`${where} cannot be inflated`, { cause: error })
   }
 }
 
+/** A record set as far as it was read. */
+export interface ReadSet {
+  /** After the last whole batch, or where reading began when there is none. */
+  readonly nextOffset: number
+  /** Records in batches that were passed over. */
+  readonly passedOver: number
+}
+
 /**
  * Reads the batches in a fetched record set into `records`, leaving out what stands before `from`, and control records.
- * Returns where to go on: after the last whole batch, or `from` when there is none. A cut-off last batch is left for the next fetch.
- * `passOverUnreadable` leaves out batches of a compression that is not known here, too.
+ * A cut-off last batch is left for the next fetch. `passOverUnreadable` leaves out compressed batches that cannot be inflated, too.
  */
-export function readBatches(set: Buffer, topic: string, partition: number, from: number, records: LogRecord[], passOverUnreadable = false): number {
+export function readBatches(set: Buffer, topic: string, partition: number, from: number, records: LogRecord[], passOverUnreadable = false): ReadSet {
   let nextOffset = from
+  let passedOver = 0
   let at = 0
   while (at + batchOverhead <= set.length) {
     const baseOffset = readInt64(set, at)
@@ -252,13 +253,22 @@ export function readBatches(set: Buffer, topic: string, partition: number, from:
     const attributes = set.readInt16BE(at + 21)
     if (afterBatch > nextOffset) {
       const isControl = (attributes & 0x20) !== 0
-      const isPassedOver = isControl || (passOverUnreadable && (attributes & 0x07) > 1)
-      if (!isPassedOver) readRecords(set, at, end, attributes, baseOffset, where, partition, nextOffset, records)
+      if (!isControl) {
+        const known = records.length
+        try {
+          readRecords(set, at, end, attributes, baseOffset, where, partition, nextOffset, records)
+        } catch (error) {
+          const isCompressed = (attributes & 0x07) !== 0
+          if (!passOverUnreadable || !isCompressed) throw error
+          records.length = known
+          passedOver += Math.max(0, set.readInt32BE(at + 57))
+        }
+      }
       nextOffset = afterBatch
     }
     at = end
   }
-  return nextOffset
+  return { nextOffset, passedOver }
 }
 
 function readRecords(
@@ -277,7 +287,7 @@ function readRecords(
   const baseTimestamp = readInt64(set, at + 27)
   const maxTimestamp = readInt64(set, at + 35)
   const count = set.readInt32BE(at + 57)
-  const body = compression === 0 ? set : inflate(compression, set.subarray(at + batchOverhead, end), where)
+  const body = compression === 0 ? set : inflated(compression, set.subarray(at + batchOverhead, end), where)
   const bodyEnd = compression === 0 ? end : body.length
   const reader = new RecordReader(body, compression === 0 ? at + batchOverhead : 0)
   for (let i = 0; i < count; i++) {

@@ -133,8 +133,8 @@ export function readFetchResponse(payload: Buffer): { readonly errorCode: number
 /** The answer for one partition as a stretch from the position that was asked. Throws BatchError. */
 export function toStretch(topic: string, fetched: FetchedPartition, from: number, passOverUnreadable = false): Stretch {
   const records: LogRecord[] = []
-  const nextOffset = readBatches(fetched.records, topic, fetched.partition, from, records, passOverUnreadable)
-  return { topic, partition: fetched.partition, records, nextOffset, endOffset: fetched.highWatermark }
+  const { nextOffset, passedOver } = readBatches(fetched.records, topic, fetched.partition, from, records, passOverUnreadable)
+  return { topic, partition: fetched.partition, records, nextOffset, endOffset: fetched.highWatermark, ...(passedOver > 0 && { passedOver }) }
 }
 
 export const listOffsetsApi = { apiKey: 2, apiName: 'ListOffsets', apiVersion: 3 } as const

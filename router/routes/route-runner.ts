@@ -144,7 +144,6 @@ const closeMs = 1_000
 const recordOverhead = 200
 /** A position that moved over messages the route does not want is journaled this often, ms: they are only read again. */
 const idleJournalMs = 10_000
-const readableCompressions = new Set([undefined, 'producer', 'uncompressed', 'gzip'])
 
 export class RouteRunner {
   readonly route: Route
@@ -302,13 +301,6 @@ export class RouteRunner {
   /** From here on nobody else writes for this route and shard, and what was written is known. */
   async #takeOver(appender: Appender, partitions: number): Promise<void> {
     const { topic, log } = this.#options.destination
-    // A broker that compresses anew hides our records from us. Who may not read the settings has to know.
-    const settings = await log.topicSettings(topic).catch(() => ({}) as Readonly<Record<string, string>>)
-    const compression = settings['compression.type']
-    if (!readableCompressions.has(compression))
-      throw new DeadEnd('UnsuitableTarget', `${topic} has compression.type ${compression}: it must be producer, uncompressed or gzip to be read back`)
-    // Closed meanwhile, it has nothing more to tell: a runner that came after it may have told more already.
-    if (this.#isClosed) return
     await appender.fence(topic, [...new Array(partitions).keys()])
     const [starts, ends] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
     if (this.#isClosed) return

@@ -151,6 +151,7 @@ export class ReadAhead {
     try {
       const stretch = await reader.read(partition, from)
       next = stretch.nextOffset
+      if (stretch.passedOver !== undefined) lost('unreadable', stretch.passedOver)
       let bytes = this.#aheadBytes
       for (const record of stretch.records) {
         if (record.offset < from) continue

@@ -16,6 +16,8 @@ export interface TopicReaderOptions {
 }
 
 const againMs = 1_000
+/** What somebody wrote that cannot be read holds up no subscription. */
+const othersWriteHere = { passOverUnreadable: true } as const
 
 /** The events of a topic, as its subscriptions read them. */
 export interface EventReader {
@@ -72,7 +74,7 @@ export class TopicReader implements EventReader {
     if (newest && first !== undefined && offset >= first && offset < newest.nextOffset) {
       return { ...newest, records: newest.records.filter((record) => record.offset >= offset) }
     }
-    return this.#options.log.read(this.#options.topic, partition, offset, bytesMax)
+    return this.#options.log.read(this.#options.topic, partition, offset, bytesMax, othersWriteHere)
   }
 
   /** In the Kafka protocol binding. */
@@ -109,7 +111,7 @@ export class TopicReader implements EventReader {
     this.#newest.clear()
     for (const [partition, end] of ends) this.#ends.set(partition, end)
     this.#tell()
-    this.#follower = await log.follow({ topic, from: ends, maxBytes: fetchBytesMax })
+    this.#follower = await log.follow({ topic, from: ends, maxBytes: fetchBytesMax, ...othersWriteHere })
     if (this.#closing.signal.aborted) await this.#follower.close()
     for await (const stretch of this.#follower.stretches()) {
       const { partition, records, endOffset, nextOffset } = stretch

@@ -451,6 +451,25 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     expect(await log.topicSettings(name)).toMatchObject({ 'max.message.bytes': '123456' })
   })
 
+  test('what brokers compress is read back as it was written, in every way that they know', async () => {
+    const { log } = await withTopic()
+    for (const compression of ['gzip', 'snappy', 'lz4', 'zstd']) {
+      const name = `contract-${randomBytes(6).toString('hex')}`
+      await log.createTopics([{ name, partitions: 1, replication: 1, settings: { 'compression.type': compression } }])
+      const appender = await log.appender()
+      const written = Array.from({ length: 50 }, (_, i) => ({ timestamp: i, key: Buffer.from(`key ${i}`), value: Buffer.from(`value ${i} `.repeat(i * 40)) }))
+      await Promise.all(written.map((record) => appender.write({ topic: name, partition: 0, ...record })))
+      const found: LogRecord[] = []
+      for (let at = 0; at < written.length; ) {
+        const stretch = await log.read(name, 0, at)
+        found.push(...stretch.records)
+        at = stretch.nextOffset
+      }
+      expect([compression, seen(found)]).toEqual([compression, written.map(({ timestamp, key, value }, i) => [i, timestamp, text(key), text(value)])])
+      await log.deleteTopics([name])
+    }
+  })
+
   test('offsets are committed for a group that nobody joins', async () => {
     const { log, topic } = await withTopic()
     for (const offset of [3, 4]) {

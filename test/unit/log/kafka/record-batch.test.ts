@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module'
-import { gzipSync } from 'node:zlib'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect, test } from '@jest/globals'
 import { crc32c } from '@node-rs/crc32'
 import fc from 'fast-check'
+import { compressFrameSync } from 'lz4-napi'
+import { compressSync as compressSnappy } from 'snappy'
 import { BatchError, BatchWriter, batchOverhead, readBatches } from '../../../../log/kafka/record-batch.ts'
 import { type LogRecord, noHeaders, type RecordHeader } from '../../../../log/log.ts'
 
@@ -52,7 +54,7 @@ function at(batch: Buffer, baseOffset: number): Buffer {
 
 function read(set: Buffer, from = 0): { readonly next: number; readonly records: LogRecord[] } {
   const records: LogRecord[] = []
-  return { next: readBatches(set, 'topic', 3, from, records), records }
+  return { next: readBatches(set, 'topic', 3, from, records).nextOffset, records }
 }
 
 const bytes = fc.oneof(
@@ -242,12 +244,30 @@ test('damage with a true checksum ends in BatchError, never in a loop or a recor
   )
 })
 
-test('a compression we do not know is named, or passed over by who asks for that', () => {
-  const zstd = patched(write(some(1)), (batch) => batch.writeInt16BE(4, 21))
-  expect(() => read(zstd)).toThrow('zstd')
-  const records: LogRecord[] = []
-  expect(readBatches(Buffer.concat([zstd, at(write(some(1)), 1)]), 'topic', 3, 0, records, true)).toBe(2)
-  expect(records.map(({ offset }) => offset)).toEqual([1])
+/** A batch whose records are compressed, as a producer writes it. */
+function compressed(number: number, compress: (records: Buffer) => Buffer, batch = write(some(3))): Buffer {
+  const whole = Buffer.concat([batch.subarray(0, batchOverhead), compress(batch.subarray(batchOverhead))])
+  whole.writeInt32BE(whole.length - 12, 8)
+  return patched(whole, (copy) => copy.writeInt16BE(number, 21))
+}
+
+test.each([
+  ['gzip', 1, gzipSync],
+  ['snappy', 2, (records: Buffer) => compressSnappy(records)],
+  ['lz4', 3, (records: Buffer) => compressFrameSync(records)],
+  ['zstd', 4, (records: Buffer) => zstdCompressSync(records)],
+] as const)('a batch that others have compressed with %s is read', (_, number, compress) => {
+  expect(read(compressed(number, compress))).toEqual(read(write(some(3))))
+})
+
+test('a compressed batch that cannot be read is named, or passed over and counted by who asks for that', () => {
+  for (const number of [1, 2, 3, 4, 5, 7]) {
+    const damaged = compressed(number, () => Buffer.from('this is neither'))
+    expect(() => read(damaged)).toThrow('batch at 0 cannot be inflated')
+    const records: LogRecord[] = []
+    expect(readBatches(Buffer.concat([damaged, at(write(some(1)), 3)]), 'topic', 3, 0, records, true)).toEqual({ nextOffset: 4, passedOver: 3 })
+    expect(records.map(({ offset }) => offset)).toEqual([3])
+  }
 })
 
 test('a gzipped batch that swells beyond all bounds is refused', () => {

@@ -9,7 +9,7 @@ test('a runner that is closed while it takes its target over tells no progress: 
   await log.createTopics(['messages', 'target'].map((name) => ({ name, partitions: 1, replication: 1, settings: {} })))
   const others = await log.appender()
   await others.write({ topic: 'target', partition: 0, key: null, value: Buffer.from('of somebody else'), timestamp: 0 })
-  for (const held of ['topicSettings', 'startOffsets', 'read'] as const) {
+  for (const held of ['topicExists', 'startOffsets', 'read'] as const) {
     const isReached = Promise.withResolvers<void>()
     const isReleased = Promise.withResolvers<void>()
     const slow = new Proxy<Log>(log, {

@@ -470,14 +470,6 @@ test('a message of which no record can be made is counted as Rejected and passed
   expect(owner.status()).toMatchObject([{ state: 'Running', routed: 2, failed: 2 }])
 })
 
-test('a topic that compresses anew is no target: what stands there could not be read back', async () => {
-  const { own, of } = await world({ settings: { 'compression.type': 'zstd' } })
-  const owner = await own()
-  owner.refresh(of(route()), 2)
-  await until(() => owner.status()[0]?.error === 'UnsuitableTarget')
-  expect(owner.status()[0]?.detail).toContain('compression.type zstd')
-})
-
 test('a route that is changed goes on with what it has not done; one that is deleted ends, and its progress with it', async () => {
   const { log, publish, payloads, own, of, makeTarget } = await world({ partitions: 1 })
   await makeTarget('elsewhere')
