@@ -34,7 +34,9 @@ async function* linesOf(answer: Response): AsyncGenerator<readonly Json[]> {
   for await (const chunk of answer.body ?? []) {
     const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
-    if (lines.length > 0) yield lines.map((line) => JSON.parse(line) as Json)
+    // An empty one only says that there is nothing yet.
+    const told = lines.filter((line) => line !== '')
+    if (told.length > 0) yield told.map((line) => JSON.parse(line) as Json)
   }
 }
 

@@ -6,6 +6,7 @@ import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import type { ApiOptions } from './api.ts'
 import { ndjson } from './import-route.ts'
+import { keptAlive } from './kept-alive.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
@@ -65,10 +66,7 @@ export function addChangesRoute(api: FastifyInstance, { config, onLimit }: ApiOp
       throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of changes are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
     }
     underWay++
-    const stream: Readable = Readable.from(
-      linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded),
-      { highWaterMark: 1 },
-    )
+    const stream: Readable = Readable.from(keptAlive(linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded)), { highWaterMark: 1 })
     stream.once('close', () => underWay--)
     return reply.header('content-type', ndjson).send(stream)
   })

@@ -11,6 +11,7 @@ import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
 import { ndjson } from './import-route.ts'
+import { keptAlive } from './kept-alive.ts'
 import type { PastTurns } from './past-turns.ts'
 import type { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
@@ -145,7 +146,7 @@ export function addHistoryRoutes(api: FastifyInstance, turns: PastTurns): void {
     const done = turns.begin()
     // What HEAD asks for is answered when it begins.
     const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed || reply.raw.writableEnded)
-    const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
+    const stream: Readable = Readable.from(keptAlive(lines), { highWaterMark: 1 })
     stream.once('close', done)
     return reply.header('content-type', ndjson).send(stream)
   })
