@@ -5,6 +5,12 @@ import { Failure } from './failure.ts'
 import { showNext } from './output.ts'
 import { surroundings } from './surroundings.ts'
 
+export interface VerifyCommandOptions {
+  readonly key: readonly string[]
+  readonly expect?: string
+  readonly topic?: readonly string[]
+}
+
 interface ChangesOptions {
   readonly resource?: string
   readonly by?: string
@@ -40,5 +46,25 @@ export function addAuditCommands(program: Command): void {
         else print(format === 'table' ? changeLine(line) : showNext(format, line))
       }
       if (!isWhole) throw new Failure('the answer broke off before its end')
+    })
+  const kafka = '\nKAFKA_BROKERS (127.0.0.1:9092) and the other KAFKA_… settings say where Kafka is, LOGGERHEAD_PREFIX how topic names begin.'
+  audit
+    .command('verify')
+    .description('read the log beside its signed checkpoints and say where it is not what it was; exit code 2 when it is not')
+    .requiredOption('--key <file...>', 'PEM files with the public keys that are believed')
+    .option('--expect <file>', 'checkpoints that “audit head” printed once: they must be there still')
+    .option('--topic <kind...>', 'only these: messages, lifecycle, sessions, inbox (all that have chains)')
+    .addHelpText('after', kafka)
+    .action(async (options: VerifyCommandOptions, command: Command) => {
+      const { verify } = await import('./audit-verify.ts')
+      await verify(surroundings(command), options)
+    })
+  audit
+    .command('head')
+    .description('the last checkpoint of each shard, a line each, to be kept where whoever could change the log cannot reach')
+    .addHelpText('after', kafka)
+    .action(async (_options: object, command: Command) => {
+      const { head } = await import('./audit-verify.ts')
+      await head(surroundings(command))
     })
 }

@@ -14,6 +14,7 @@ export const topicKinds = [
   'deliveries',
   'receipts',
   'lifecycle',
+  'audit',
   'registry',
   'gateways',
 ] as const
@@ -51,6 +52,11 @@ export const topicSettings = {
     about:
       'How long messages and journals are kept, and state of the past can be asked for: 7d, 12h, 90m, milliseconds, ISO 8601 such as P7D, or unlimited. At least one hour.',
   },
+  AUDIT_WINDOW: {
+    kind: 'text',
+    default: '',
+    about: 'How long checkpoints of the audit chains are kept, as HISTORY_WINDOW and not below it; empty: two days longer than HISTORY_WINDOW.',
+  },
 } as const satisfies Settings
 
 const hourMs = 3_600_000
@@ -65,12 +71,24 @@ export function historyWindowMs(text: string): number {
   return ms
 }
 
+/** AUDIT_WINDOW in milliseconds. Throws SettingError. */
+export function auditWindowMs(text: string, historyMs: number): number {
+  // What retention leaves of a log is older than its window by the age of a segment: it is to be provable from its first record on.
+  if (text === '') return historyMs + 2 * dayMs
+  if (text === 'unlimited') return Number.POSITIVE_INFINITY
+  const ms = parseDuration(text)
+  if (ms === null) throw new SettingError('AUDIT_WINDOW', `“${text}” is not a length of time such as 30d, 12h, 604800000 (ms) or P30D, and not unlimited`)
+  if (ms < historyMs || ms > 3660 * dayMs) throw new SettingError('AUDIT_WINDOW', `“${text}” is not between HISTORY_WINDOW and 3660d`)
+  return ms
+}
+
 export interface TopicPlan {
   readonly prefix: string
   readonly names: TopicNames
   readonly partitions: number
   readonly replication: number
   readonly historyWindowMs: number
+  readonly auditWindowMs: number
 }
 
 /** The plan a process's settings describe. */
@@ -83,12 +101,14 @@ export function planTopics(values: Values<typeof topicSettings>, namespace: stri
   if (profile === 'production' && replication < 3) {
     throw new SettingError('KAFKA_REPLICATION', `${replication} is below 3, the least the production profile allows`)
   }
+  const windowMs = historyWindowMs(values.HISTORY_WINDOW)
   return {
     prefix,
     names: topicNames(prefix, namespace),
     partitions: values.KAFKA_PARTITIONS,
     replication,
-    historyWindowMs: historyWindowMs(values.HISTORY_WINDOW),
+    historyWindowMs: windowMs,
+    auditWindowMs: auditWindowMs(values.AUDIT_WINDOW, windowMs),
   }
 }
 
@@ -170,6 +190,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     spec('deliveries', plan.partitions, compacted),
     spec('receipts', plan.partitions, journal(plan)),
     spec('lifecycle', plan.partitions, journal(plan)),
+    spec('audit', plan.partitions, keptFor(plan.auditWindowMs)),
     spec('registry', 1, compactedLater(plan)),
     spec('gateways', 1, compacted),
   ]

@@ -7,6 +7,7 @@ import { retainedSettings } from '../model/retained-settings.ts'
 import type { OutgoingPolicy } from '../outgoing/outgoing-policy.ts'
 import { outgoingSettings, readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
 import { readSettings, SettingError, type Settings } from '../settings/setting.ts'
+import { type AuditConfig, chainedKinds, readAuditConfig } from './audit-config.ts'
 import { type PushConfig, pushSettings, readPushConfig } from './push/push-settings.ts'
 
 const MiB = 1024 * 1024
@@ -273,6 +274,17 @@ export const routerSettings = {
     outcome: 'replays pause in turn until the average holds',
     metric: 'loggerhead_replayed_messages_total',
   },
+  AUDIT_CHAIN: {
+    kind: 'text',
+    default: 'off',
+    about: `Topics that have chains of hashes with signed checkpoints, separated by commas: ${chainedKinds.join(', ')}; off for none. Needs AUDIT_KEY`,
+  },
+  AUDIT_KEY: {
+    kind: 'text',
+    default: '',
+    about:
+      'PEM file with the Ed25519 private key that signs checkpoints. A key that is to be replaced stands behind the new one, and names it in its last checkpoint',
+  },
   SNAPSHOT_RECORDS: {
     kind: 'number',
     default: 50_000,
@@ -319,6 +331,8 @@ export interface RouterConfig {
   /** Messages a second. */
   readonly replayRate: number
   readonly replayRouterRate: number
+  /** Undefined: there are no chains. */
+  readonly audit: AuditConfig | undefined
 }
 
 /** Reads the router's settings. Throws SettingError naming the variable. */
@@ -364,6 +378,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     replayWindowMessages: values.REPLAY_WINDOW_MESSAGES,
     replayRate: values.REPLAY_RATE_MAX,
     replayRouterRate: values.ROUTER_REPLAY_RATE_MAX,
+    audit: readAuditConfig(values),
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

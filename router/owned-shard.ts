@@ -20,6 +20,7 @@ import { RetainedRequests, type RetainedRequestsOptions } from './retained-reque
 import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
+import { ShardAudit, type ShardAuditOptions } from './shard-audit.ts'
 import { readShelved, type Snapshot, writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
 import { deliveriesFenceKey } from './subscriptions/subscriptions.ts'
@@ -53,6 +54,8 @@ export interface OwnedShardOptions {
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble' | 'tracing'>
   readonly replays: Pick<ReplaysOptions, 'turns' | 'limits' | 'counters' | 'roomOf' | 'remember' | 'onFailure'>
+  /** Undefined: the shard has no chains. */
+  readonly audit: Omit<ShardAuditOptions, 'shard' | 'term' | 'log' | 'topic' | 'appender' | 'now'> | undefined
   /** Records of a block of the index; 0 writes none. */
   readonly indexRecords: number
   readonly now: () => number
@@ -74,6 +77,7 @@ export class OwnedShard {
   readonly client: ClientShard
   readonly source: SourceShard
   readonly routes: ShardRoutes
+  readonly audit: ShardAudit | undefined
   readonly #options: OwnedShardOptions
   readonly #inbox: InboxFold
   readonly #lifecycle: LifecycleWriter
@@ -280,6 +284,7 @@ export class OwnedShard {
       onRefused,
       onProgress: () => {},
     })
+    this.audit = options.audit && new ShardAudit({ ...options.audit, shard, term, log, topic: topics.audit, appender: state.fenced, now })
     this.routes = new ShardRoutes({
       ...options.routes,
       shard,
@@ -321,6 +326,7 @@ export class OwnedShard {
     this.client.tick()
     this.#index.flush()
     this.#retained.tick()
+    this.audit?.tick()
   }
 
   /** What the predecessor may not have seen to. It may have matched messages beyond its progress, so that none counts as still to come. */
@@ -466,6 +472,7 @@ export class OwnedShard {
     this.#replays.close()
     this.#requests.close()
     this.#retained.close()
+    this.audit?.close()
     await this.routes.close()
     // Queues are folded by the owner only.
     for (const session of (this.#options.tail.folds[this.shard] as SessionFold).sessions.values()) session.resetQueue()

@@ -558,6 +558,22 @@ export class Router {
           remember: (source, records) => this.#payloads.remember(source, records),
           onFailure: (error) => logger.warn({ err: error, shard }, 'a replay could not be read; trying on'),
         },
+        audit: config.audit && {
+          covered: config.audit.kinds.map((kind) => topics[kind]),
+          keys: config.audit.keys,
+          counters: {
+            hashed: (topic, records) => metrics.auditRecords.inc({ topic }, records),
+            checkpoint: () => metrics.auditCheckpoints.inc(),
+            gone: (topic, records) => {
+              logger.warn({ shard, topic, records }, 'records were removed by retention before they were in the audit chain')
+              metrics.auditGone.inc({ topic }, records)
+            },
+          },
+          onTrouble: (error) => {
+            logger.warn({ err: error, shard }, 'the audit chain cannot go on; trying on')
+            metrics.auditTroubles.inc()
+          },
+        },
         indexRecords: config.indexRecords,
         registryPosition: () => registry.view.position,
         onRefused: (error) => this.#fail(error),
@@ -635,6 +651,7 @@ export class Router {
       const from = owned.source.taken
       owned.source.take(stretch)
       owned.routes.offer(from, stretch)
+      owned.audit?.offer(from, stretch)
     }
   }
 

@@ -774,10 +774,19 @@ export interface DeliveryReceipts {
   readonly receipts: readonly Receipt[]
 }
 
+/** Where the chains of hashes over a shard's topics stand (topic `audit`). */
+export interface AuditCheckpoint {
+  /** JSON in UTF-8: exactly these bytes are signed. */
+  readonly statement: Buffer
+  /** Ed25519, by the key that the statement names. */
+  readonly signature: Buffer
+}
+
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
   Acknowledged: Acknowledged
   Attached: Attached
+  AuditCheckpoint: AuditCheckpoint
   CheckpointClosed: CheckpointClosed
   Chosen: Chosen
   DeliveryReceipts: DeliveryReceipts

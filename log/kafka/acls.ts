@@ -53,6 +53,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.retained, ['Read', 'Write'], 'retained messages'),
       topic(names.deliveries, ['Read', 'Write'], 'what event subscriptions owe'),
       topic(names.lifecycle, ['Read', 'Write'], 'connected and disconnected; reads them for their event subscriptions'),
+      topic(names.audit, ['Read', 'Write'], 'checkpoints of the chains of hashes'),
       topic(names.registry, ['Read'], 'its view of permissions'),
       topic(names.gateways, ['Read'], 'where gateways listen'),
       eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),
@@ -89,6 +90,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.messages, ['Read'], 'every accepted PUBLISH'),
       topic(names.lifecycle, ['Read'], 'who was connected when, what changed, what was refused'),
       topic(names.receipts, ['Read'], 'what became of deliveries'),
+      topic(names.audit, ['Read'], 'that none of it was changed; sessions and inbox too where they have chains'),
       { resource: 'Group', name: 'analytics', pattern: 'prefixed', operations: ['Read'], why: 'groups of its own' },
     ],
   }

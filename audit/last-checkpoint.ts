@@ -1,0 +1,43 @@
+/** The newest checkpoint of a shard, found from the end of its partition of `audit`. */
+import type { Log } from '../log/log.ts'
+import { decodeRecord } from '../schemas/codec.ts'
+import { RecordError } from '../schemas/record-error.ts'
+import { isSigned, type ReadCheckpoint, readStatement, type SignedStatement, StatementError } from './checkpoint.ts'
+
+const readBytes = 512 * 1024
+
+/** A checkpoint, and the record that it stands in. */
+export interface FoundCheckpoint {
+  readonly checkpoint: ReadCheckpoint
+  readonly signed: SignedStatement
+}
+
+/** The last checkpoint of a shard; undefined when there is none. */
+export async function readLastCheckpoint(log: Log, topic: string, shard: number): Promise<FoundCheckpoint | undefined> {
+  const start = (await log.startOffsets(topic)).get(shard) ?? 0
+  const end = (await log.endOffsets(topic)).get(shard) ?? 0
+  // Control records may stand behind it.
+  for (let back = 8; ; back *= 4) {
+    const from = Math.max(start, end - back)
+    let last: FoundCheckpoint | undefined
+    for (let offset = from; offset < end; ) {
+      const stretch = await log.read(topic, shard, offset, readBytes)
+      for (const { value } of stretch.records) last = (value && checkpointIn(value)) ?? last
+      if (stretch.nextOffset === offset) break
+      offset = stretch.nextOffset
+    }
+    if (last || from === start) return last
+  }
+}
+
+function checkpointIn(value: Buffer): FoundCheckpoint | undefined {
+  try {
+    const record = decodeRecord(value)
+    if (record.name !== 'AuditCheckpoint') return undefined
+    const checkpoint = readStatement(record.value.statement)
+    return isSigned(record.value, checkpoint.key) ? { checkpoint, signed: record.value } : undefined
+  } catch (error) {
+    if (error instanceof RecordError || error instanceof StatementError) return undefined
+    throw error
+  }
+}

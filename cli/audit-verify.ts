@@ -1,0 +1,124 @@
+/** `loggerhead audit verify` and `head`: read Kafka themselves and need no service. */
+import { isSigned, publicBytes, type ReadCheckpoint, readStatement, StatementError } from '../audit/checkpoint.ts'
+import { KeyError, readPublicKeys } from '../audit/keys.ts'
+import { readLastCheckpoint } from '../audit/last-checkpoint.ts'
+import { type Finding, type Proven, type VerifyReport, verifyLog } from '../audit/verify.ts'
+import type { Log } from '../log/log.ts'
+import { type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
+import { readSettings } from '../settings/setting.ts'
+import type { VerifyCommandOptions } from './audit-commands.ts'
+import { Failure } from './failure.ts'
+import { readText } from './input.ts'
+import { table } from './output.ts'
+import type { Surroundings } from './surroundings.ts'
+import { openLog } from './tail.ts'
+
+async function withLog<T>({ config, environment }: Surroundings, work: (log: Log, names: TopicNames) => Promise<T>): Promise<T> {
+  const names = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
+  const log = openLog(environment)
+  try {
+    return await work(log, names)
+  } finally {
+    await log.close()
+  }
+}
+
+async function readKeys(files: readonly string[]): Promise<readonly Buffer[]> {
+  const keys: Buffer[] = []
+  for (const file of files) {
+    try {
+      keys.push(...readPublicKeys(await readText(file)).map(publicBytes))
+    } catch (error) {
+      throw error instanceof KeyError ? new Failure(`--key: the file “${file}” ${error.message}`) : error
+    }
+  }
+  return keys
+}
+
+/** The lines of `audit head`. Throws Failure for one that is none. */
+export function readExpected(text: string): readonly ReadCheckpoint[] {
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  return lines.map((line, index) => {
+    try {
+      const { statement, signature } = JSON.parse(line) as { readonly statement: string; readonly signature: string }
+      const signed = { statement: Buffer.from(statement), signature: Buffer.from(signature, 'base64') }
+      const checkpoint = readStatement(signed.statement)
+      if (!isSigned(signed, checkpoint.key)) throw new StatementError('its signature is wrong')
+      return checkpoint
+    } catch (error) {
+      throw new Failure(`--expect: line ${index + 1} is no checkpoint that “audit head” has printed: ${(error as Error).message}`)
+    }
+  })
+}
+
+const columns = [
+  { title: 'TOPIC', of: ({ topic }: Proven) => topic },
+  { title: 'PARTITION', of: ({ partition }: Proven) => partition },
+  { title: 'PROVEN FROM', of: ({ from }: Proven) => from },
+  { title: 'TO', of: ({ to }: Proven) => to },
+  { title: 'RECORDS', of: ({ records }: Proven) => records },
+  { title: 'WAITING', of: ({ waiting }: Proven) => waiting },
+]
+
+/** A report as text. */
+export function reportText({ proven, findings, more, checkpoints }: VerifyReport): string {
+  const where = ({ topic, partition, from, to }: Finding): string => `${topic}[${partition}]${from === undefined ? '' : ` ${from} to ${to}`}`
+  return [
+    table(proven, columns),
+    ...findings.map((finding) => `✗ ${finding.kind}: ${where(finding)}: ${finding.detail}`),
+    ...(more > 0 ? [`✗ and ${more} more`] : []),
+    findings.length === 0 ? `${checkpoints} checkpoints; nothing was changed, removed or inserted` : `${checkpoints} checkpoints; the log is not what it was`,
+  ].join('\n')
+}
+
+/** Prints what was found; the exit code is 2 when the log is not what it was. */
+export async function verify(around: Surroundings, { key, expect, topic = [] }: VerifyCommandOptions): Promise<void> {
+  const trusted = await readKeys(key)
+  const expected = expect === undefined ? [] : readExpected(await readText(expect))
+  const report = await withLog(around, async (log, names) => {
+    const kinds = topic.map((named) => {
+      const kind = topicKinds.find((known) => known === named)
+      if (!kind) throw new Failure(`--topic: “${named}” is none of messages, lifecycle, sessions, inbox`)
+      return names[kind]
+    })
+    if (!(await log.topicExists(names.audit))) throw new Failure(`there is no topic ${names.audit}`)
+    return verifyLog({
+      log,
+      topic: names.audit,
+      trusted,
+      expected,
+      ...(kinds.length > 0 ? { topics: new Set(kinds) } : {}),
+      now: Date.now(),
+      onProgress: progressTo(around),
+    })
+  })
+  if (around.format === 'table') around.print(reportText(report))
+  else around.show(report)
+  if (!report.ok) process.exitCode = 2
+}
+
+const progressMs = 1_000
+
+/** A line a second at most. */
+function progressTo({
+  note,
+}: Surroundings): (progress: { readonly partition: number; readonly partitions: number; readonly checkpoints: number; readonly records: number }) => void {
+  let toldAt = Date.now()
+  return ({ partition, partitions, checkpoints, records }) => {
+    if (Date.now() - toldAt < progressMs) return
+    toldAt = Date.now()
+    note(`partition ${partition + 1} of ${partitions}: ${checkpoints} checkpoints, ${records} records`)
+  }
+}
+
+/** Prints the last checkpoint of each shard. */
+export async function head(around: Surroundings): Promise<void> {
+  await withLog(around, async (log, { audit }) => {
+    for (let shard = 0; shard < (await log.partitions(audit)); shard++) {
+      const found = await readLastCheckpoint(log, audit, shard)
+      if (!found) throw new Failure(`shard ${shard} has no checkpoint`)
+      const { statement, signature } = found.signed
+      around.print(JSON.stringify({ statement: statement.toString(), signature: signature.toString('base64') }))
+    }
+  })
+}
