@@ -68,7 +68,14 @@ export class World {
   async start(): Promise<this> {
     const log = new ProcessLog(this.store)
     await log.createTopics(
-      topicSpecs({ prefix: 'loggerhead', names: this.topics, partitions: this.partitions, replication: 1, historyWindowMs: 7 * 24 * 3_600_000, auditWindowMs: 9 * 24 * 3_600_000 }),
+      topicSpecs({
+        prefix: 'loggerhead',
+        names: this.topics,
+        partitions: this.partitions,
+        replication: 1,
+        historyWindowMs: 7 * 24 * 3_600_000,
+        auditWindowMs: 9 * 24 * 3_600_000,
+      }),
     )
     await this.register('clientGroups', '$anonymous', { query: 'true' })
     await this.register('topicSpaces', 'all', { topicTemplates: ['#'] })

@@ -33,6 +33,7 @@ test('names are prefix, namespace and topic', () => {
     receipts: 'acme.plant-1.receipts',
     index: 'acme.plant-1.index',
     lifecycle: 'acme.plant-1.lifecycle',
+    audit: 'acme.plant-1.audit',
     registry: 'acme.plant-1.registry',
     gateways: 'acme.plant-1.gateways',
   })
@@ -51,6 +52,7 @@ test('shards have the same number of partitions in every sharded topic; registry
     deliveries: 6,
     receipts: 6,
     lifecycle: 6,
+    audit: 6,
     registry: 1,
     gateways: 1,
   })
@@ -59,6 +61,8 @@ test('shards have the same number of partitions in every sharded topic; registry
 test('journals are kept for the history window, state is compacted', () => {
   expect(specOf('messages', { HISTORY_WINDOW: '2d' }).settings).toMatchObject({ 'cleanup.policy': 'delete', 'retention.ms': '172800000' })
   expect(specOf('registry').settings).toMatchObject({ 'cleanup.policy': 'compact' })
+  expect(specOf('audit', { HISTORY_WINDOW: '2d' }).settings).toMatchObject({ 'cleanup.policy': 'delete', 'retention.ms': String(4 * 86_400_000) })
+  expect(specOf('audit', { AUDIT_WINDOW: '30d' }).settings).toMatchObject({ 'retention.ms': String(30 * 86_400_000) })
   expect(specOf('registry').settings).not.toHaveProperty('retention.ms')
 })
 
@@ -156,5 +160,6 @@ test.each([
 
 test('a history window that is no length of time, or too short, names the variable', () => {
   expect(historyWindowMs('PT1H')).toBe(3_600_000)
+  for (const text of ['soon', '6d', '4000d']) expect(() => plan({ AUDIT_WINDOW: text })).toThrow(/^AUDIT_WINDOW: “/)
   for (const text of ['soon', '59m', '4000d']) expect(() => historyWindowMs(text)).toThrow(/^HISTORY_WINDOW: “/)
 })
