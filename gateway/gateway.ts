@@ -77,6 +77,8 @@ export interface GatewayOptions {
   readonly metricsRegistry: Registry
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
+  /** Gaps up to this long are a busy event loop, longer ones pauses of the process, ms; 2,000 when not given. */
+  readonly pauseMsMax?: number
 }
 
 /** Chains of clients that were let in, kept for resumed TLS sessions. */
@@ -87,8 +89,8 @@ const tickMs = 250
 const drainTickMs = 20
 /** Connections and their filters judged again in one turn of the event loop after a registry change. */
 const rejudgedPerTurn = 200
-/** A busy event loop, and no client comes back elsewhere so soon; longer gaps are pauses of the process, ms. */
-export const pauseMsMax = 2_000
+/** No client comes back elsewhere so soon, ms. */
+export const usualPauseMsMax = 2_000
 /** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
 const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
 /** Attached records of unknown outcome that are remembered. */
@@ -122,7 +124,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   #connectionNumber = 0
   /** Everybody on a socket. */
   readonly #sockets = new Set<Connection>()
-  readonly #pauses = new PauseWatch(pauseMsMax, Date.now())
+  readonly #pauses: PauseWatch
   /** Shards whose owners have not said since a pause which connections are over. */
   readonly #doubtful = new Set<number>()
   /** Sockets that were opened while the process was paused come in before the event loop has turned once. */
@@ -165,6 +167,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.tracing = options.tracing ?? null
     this.#appender = appender
     this.#startedAt = this.now()
+    this.#pauses = new PauseWatch(options.pauseMsMax ?? usualPauseMsMax, Date.now())
     this.deadlines = new Deadlines(this.#startedAt)
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())

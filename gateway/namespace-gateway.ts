@@ -11,7 +11,7 @@ import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
 import { ended } from './disconnection.ts'
 import { EventPublisher } from './events/event-publisher.ts'
-import { Gateway, pauseMsMax } from './gateway.ts'
+import { Gateway, usualPauseMsMax } from './gateway.ts'
 import { NamespaceHttp } from './http/namespace-http.ts'
 
 export interface NamespaceGatewayOptions {
@@ -29,6 +29,8 @@ export interface NamespaceGatewayOptions {
   readonly version: string
   readonly clock: { now(): number }
   readonly tracing?: Tracing | null
+  /** As a gateway takes it. */
+  readonly pauseMsMax?: number
   /** The routers as they are asked over HTTP, and who shows the key of the HTTP API’s owner. */
   readonly routers: readonly RouterAddress[]
   isOwnersKey(given: string): boolean
@@ -45,7 +47,7 @@ export interface NamespaceGateway {
 
 /** Reads the registry and makes the gateway; it has not begun. */
 export async function openNamespaceGateway(options: NamespaceGatewayOptions): Promise<NamespaceGateway> {
-  const { namespace, config, plan, log, clock } = options
+  const { namespace, config, plan, log, clock, pauseMsMax = usualPauseMsMax } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
   await options.schemaIds?.learn(plan.names)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })

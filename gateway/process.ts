@@ -37,6 +37,8 @@ export interface GatewayProcessOptions {
   readonly clock?: { now(): number }
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
+  /** As a gateway takes it. */
+  readonly pauseMsMax?: number
   /** The registry can no longer be followed, or the like: the process has to end. */
   onFailed(error: unknown): void
 }
@@ -121,6 +123,7 @@ export async function startGateway(options: GatewayProcessOptions): Promise<Gate
     version: options.version,
     clock,
     tracing: options.tracing ?? null,
+    ...(options.pauseMsMax !== undefined && { pauseMsMax: options.pauseMsMax }),
   }
   const homeName = config.LOGGERHEAD_NAMESPACE
   const home = await openNamespaceGateway({

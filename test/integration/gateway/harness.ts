@@ -89,7 +89,12 @@ const off = { MQTT_PORT: '0', MQTTS_PORT: 'off', WS_PORT: 'off', WSS_PORT: 'off'
 
 export async function startHarness(
   environment: Environment = {},
-  options: { readonly registry?: Readonly<Record<string, object | null>>; readonly router?: boolean } = {},
+  options: {
+    readonly registry?: Readonly<Record<string, object | null>>
+    readonly router?: boolean
+    /** A minute when not given: a machine that is busy with other tests is no paused process. */
+    readonly pauseMsMax?: number
+  } = {},
 ): Promise<Harness> {
   const log = new HeldLog()
   const all = { ...off, KAFKA_PARTITIONS: '2', ...environment }
@@ -106,6 +111,7 @@ export async function startHarness(
     logger: pino({ level: process.env.LOG_LEVEL || 'silent' }),
     metricsRegistry: metrics,
     version: 'test',
+    pauseMsMax: options.pauseMsMax ?? 60_000,
     onFailed: (error) => {
       throw error
     },

@@ -13,7 +13,8 @@ afterEach(async () => {
 
 /** What the pause itself makes late is not what these tests are about. */
 async function start(environment: Environment = {}): Promise<Harness> {
-  harness = await startHarness({ REGISTRY_STALE: '60000', REGISTRY_LOST: '60000', SHARD_SILENCE: '60000', ...environment })
+  const late = { REGISTRY_STALE: '60000', REGISTRY_LOST: '60000', SHARD_SILENCE: '60000', CONNECT_TIMEOUT: '60000' }
+  harness = await startHarness({ ...late, ...environment }, { pauseMsMax: 10_000 })
   return harness
 }
 
@@ -22,7 +23,7 @@ const publish = (payload: string, packetId: number) =>
 
 function pause(): void {
   const now = Date.now.bind(Date)
-  jest.spyOn(Date, 'now').mockImplementation(() => now() + 3000)
+  jest.spyOn(Date, 'now').mockImplementation(() => now() + 15_000)
 }
 
 /** The gateway has taken all that the router sent before. */
