@@ -6,5 +6,5 @@ export default {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
   modulePathIgnorePatterns: ['<rootDir>/\\.data', '<rootDir>/\\.kafka'],
-  testTimeout: 30_000,
+  testTimeout: 180_000,
 }

@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   authority?.remove()
   await stack?.stop()
-}, 60_000)
+})
 
 const url = () => `mqtts://localhost:${stack.ports.mqtts}`
 
@@ -330,7 +330,7 @@ installed(title('no secret is written down'), () => {
 
     const logs = join(stack.folder, 'logs')
     const written = [stack.output(), ...readdirSync(logs).map((file) => readFileSync(join(logs, file), 'utf8'))]
-    const events = await until('the refusals are in lifecycle', 10_000, async () => {
+    const events = await until('the refusals are in lifecycle', 60_000, async () => {
       const texts = (await readTopic(stack.brokers, `${stack.prefix}.default.lifecycle`)).map(({ record }) => JSON.stringify(record))
       return texts.some((text) => text.includes('Loggerhead.ConnectRefused') && text.includes('locked')) ? texts : undefined
     })
@@ -352,7 +352,7 @@ describe('the development profile', () => {
     expect(JSON.stringify(listed.body)).toContain('$anonymous')
     const client = await JsClient.connect(plain(), { protocolVersion: 5 })
     await remove(stack, 'clientGroups/$anonymous')
-    await client.closed(10_000)
+    await client.closed()
     expect(client.closeCode).toBe(notAuthorized)
     expect(await JsClient.attempt(plain(), { protocolVersion: 5 })).toBe(notAuthorized)
     expect(await JsClient.attempt(plain(), { protocolVersion: 4 })).toBe(5)

@@ -32,7 +32,7 @@ const subscribe = (name: string, queue: object = {}, more: object = {}, topic = 
 /** Receives until there are as many; the router may hear of a subscription a moment after it was made. */
 async function receive(subscription: string, count: number, topic = 'doors'): Promise<readonly ReceiveDetails<unknown>[]> {
   const all: ReceiveDetails<unknown>[] = []
-  await until(`${count} events of ${subscription}`, 30_000, async () => {
+  await until(`${count} events of ${subscription}`, 60_000, async () => {
     const answer = await receiver(subscription, topic)
       .receiveEvents({ maxEvents: count - all.length, maxWaitTime: 10 })
       .catch((error: { readonly statusCode?: number }) => {
@@ -49,7 +49,7 @@ const ids = (received: readonly ReceiveDetails<unknown>[]) => received.map(({ ev
 
 /** The gateway may hear of a topic a moment after it was made. */
 async function send(events: CloudEvent<unknown> | CloudEvent<unknown>[]): Promise<void> {
-  await until('the topic is known', 30_000, () =>
+  await until('the topic is known', 60_000, () =>
     sender()
       .sendEvents(events as CloudEvent<unknown>)
       .then(
@@ -109,7 +109,7 @@ test('a lock is renewed, a released event comes again, and a rejected one is a d
   const second = await receive('strict', 1)
   expect(second[0]?.brokerProperties.deliveryCount).toBe(2)
   expect((await receiver('strict').rejectEvents(tokens(second))).succeededLockTokens).toEqual(tokens(second))
-  const dead = await until('a dead letter', 30_000, async () => {
+  const dead = await until('a dead letter', 60_000, async () => {
     const authorization = `SharedAccessKey ${stack.apiKey}`
     const answer = await fetch(`${stack.url}/topics/dead/eventsubscriptions/letters:receive?maxWaitTime=10`, { method: 'POST', headers: { authorization } })
     return ((await answer.json()) as { readonly value: readonly { readonly event: object }[] }).value[0]?.event

@@ -161,7 +161,7 @@ afterAll(async () => {
   for (const edge of edges.values()) await edge.remove()
   authority?.remove()
   await stack?.stop()
-}, 60_000)
+})
 
 const five = { protocolVersion: 5 } as const
 const here = (options = {}): Promise<JsClient> => JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { ...five, ...options })

@@ -156,7 +156,7 @@ const why = 'missing' in snake ? ` (skipped: ${snake.missing})` : ''
 withKafka(`consumer examples${brokers === undefined ? ' (skipped: KAFKA_BROKERS is not set)' : ''}`, () => {
   test('print-messages.mjs prints every publish but the health checks, with its user properties in order, and stops after COUNT', async () => {
     expect(await lines(process.execPath, ['docs/examples/print-messages.mjs'], messages.length)).toEqual(printed)
-  }, 60_000)
+  })
 
   withPython(
     `print_messages.py prints the same${why}`,

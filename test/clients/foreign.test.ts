@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(async () => {
   authority?.remove()
   await stack?.stop()
-}, 60_000)
+})
 
 describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
   /** Into a pipe mosquitto_sub does not say when it has subscribed: publishes until it has got one and ended. */

@@ -23,7 +23,7 @@ afterAll(async () => {
   await client?.client.endAsync(true)
   await stack?.stop()
   rmSync(folder, { recursive: true })
-}, 60_000)
+})
 
 const fresh = () => `sample/${randomBytes(4).toString('hex')}`
 const encoded = encodeURIComponent
@@ -66,7 +66,7 @@ test('RE-06 RE-07 what MQTT retains is read over HTTP, from whichever router hol
     await client.client.publishAsync(topic, `of ${topic}`, { qos: 1, retain: true, properties: { contentType: 'text/plain', messageExpiryInterval: 3600 } })
   const get = (topic: string) => fetch(`${stack.url}/mqtt/retainedMessages/message?topic=${encoded(topic)}`)
   // PUBACK waits for the log, not for the store.
-  for (const topic of topics) await until(`${topic} is retained`, 10_000, async () => (await get(topic)).status === 200)
+  for (const topic of topics) await until(`${topic} is retained`, 60_000, async () => (await get(topic)).status === 200)
   const one = await get(topics[3] as string)
   expect([await one.text(), one.headers.get('content-type'), one.headers.get('x-ms-mqtt-topic'), one.headers.get('x-ms-mqtt-size')]).toEqual([
     `of ${topics[3]}`,
@@ -87,7 +87,7 @@ test('RE-06 RE-07 what MQTT retains is read over HTTP, from whichever router hol
   expect(seen).toEqual(topics)
   const clear = await fetch(`${stack.url}/mqtt/messages?topic=${encoded(topics[3] as string)}&retain=1`, { method: 'POST' })
   expect(clear.status).toBe(204)
-  await until('it is cleared', 10_000, async () => (await get(topics[3] as string)).status === 404)
+  await until('it is cleared', 60_000, async () => (await get(topics[3] as string)).status === 404)
 })
 
 test('HP-04 the front door hands answers on as they are: 403 for the broker’s own topics, 400 with the field, 413 for what no packet may be', async () => {
@@ -118,7 +118,7 @@ test('the commands of docs/http.md work as they stand', async () => {
   // The answer to a publish waits for the log, not for what is retained of it.
   await until(
     'it is retained',
-    30_000,
+    60_000,
     async () => (await fetch(`${stack.url}/mqtt/retainedMessages/message?topic=${encoded('sample/room/4 b')}`)).status === 200,
   )
   const read = await run([first.split('\n', 1)[0] as string, ...commands.slice(reading)])
@@ -131,4 +131,4 @@ test('the commands of docs/http.md work as they stand', async () => {
     responseTopic: 'sample/answers',
     correlationData: Buffer.from('42'),
   })
-}, 60_000)
+})

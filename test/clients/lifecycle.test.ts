@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stack?.stop()
-}, 60_000)
+})
 
 interface Event {
   readonly type: string
@@ -53,7 +53,7 @@ const of = (all: readonly Event[], clientId: string) =>
 const attach = (clientId: string, rest: Parameters<typeof connectPacket>[1] = {}) => RawClient.attached(stack.ports.mqtt, connectPacket(clientId, rest))
 /** After a restart, or once a rule is gone. */
 async function anybodyGetsIn(): Promise<void> {
-  const visitor = await until('anybody gets in', 30_000, () => attach('visitor').catch(() => undefined))
+  const visitor = await until('anybody gets in', 60_000, () => attach('visitor').catch(() => undefined))
   visitor.destroy()
 }
 const registered = async (name: string): Promise<RawClient> => {
@@ -249,7 +249,7 @@ test('LC-01 LC-02 LC-05 connections are numbered in their order, connect and dis
   // One that is written again by the next router is the same event.
   const told = of(await events(), 'numbered')
   expect([...new Map(told.map((event) => [JSON.stringify(event), event])).values()]).toEqual(expected)
-}, 90_000)
+})
 
 test('LC-01 LC-07 an event subscription of $lifecycle is received from like any other: CloudEvents, quick changes of a client as one', async () => {
   const deliveryConfiguration = { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 60 } }

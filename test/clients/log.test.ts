@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stack?.stop()
   rmSync(clusters, { force: true })
-}, 60_000)
+})
 
 const connect = (clientId: string, options: object = {}) =>
   JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { clientId, protocolVersion: 5, ...options })
@@ -92,7 +92,7 @@ async function eventsOf(matches: (subject: string) => boolean): Promise<Event[]>
 /** Waits until the events say it; life cycle events follow by themselves. */
 async function awaitEvents(matches: (subject: string) => boolean, count: number): Promise<Event[]> {
   let last: Event[] = []
-  await until(`${count} life cycle events`, 30_000, async () => {
+  await until(`${count} life cycle events`, 60_000, async () => {
     last = await eventsOf(matches)
     return last.length >= count
   }).catch((error: Error) => {
@@ -146,7 +146,7 @@ describe('routes', () => {
     await old.client.publishAsync(`${root}/a`, '{"celsius":50}', { qos: 1 })
     await old.client.publishAsync('elsewhere/a', '{"celsius":60}', { qos: 1 })
     await old.end()
-  }, 60_000)
+  })
 
   test('RT-01 RT-06 a namespace topic gets events in binary mode that the cloudevents SDK reads, in order and with their enrichments', async () => {
     const records = await collectRecords(stack.brokers, namespaceTopic(), (found) => found.length === 4)
@@ -217,7 +217,7 @@ describe('routes', () => {
       ['{"celsius":21.5}', '{"celsius":31.5}', '{"celsius":40}', '{"celsius":50}'].map((payload) => ['thermometer', payload]),
     )
     expect(records[0]?.headers).toMatchObject({ mqtt_topic: `${root}/a`, mqtt_qos: '1', mqtt_authentication_name: 'thermometer', mqtt_user_property_unit: 'K' })
-    await until('the route runs', 30_000, async () => (await state()).state === 'Running')
+    await until('the route runs', 60_000, async () => (await state()).state === 'Running')
     expect(await ask('metrics')).toMatch(/loggerhead_mqtt_successful_routed_messages_total(\{[^}]*\})? [1-9]/)
   }, 120_000)
 
@@ -231,7 +231,7 @@ describe('routes', () => {
     expect(cloudEvent(record as FoundRecord)).toMatchObject({ subject: 'anything/at/all', source: 'default' })
     expect(record?.headers.loggerhead_route).toMatch(/^\$namespace@/)
     await stack.api('PUT', '/namespaces/default', { topicSpacesConfiguration: {} })
-  }, 60_000)
+  })
 })
 
 describe('life cycle events', () => {

@@ -35,7 +35,7 @@ export class JsClient {
 
   /** Rejects with the CONNACK's code in the message when it is refused. */
   static async connect(url: string, options: IClientOptions = {}): Promise<JsClient> {
-    const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 15_000, ...options })
+    const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 60_000, ...options })
     const made = new JsClient(client)
     await new Promise<void>((resolve, reject) => {
       client.once('connect', () => resolve())
@@ -74,7 +74,7 @@ export class JsClient {
     for (const each of wake) each()
   }
 
-  async until(what: string, condition: () => boolean, deadlineMs = 15_000): Promise<void> {
+  async until(what: string, condition: () => boolean, deadlineMs = 60_000): Promise<void> {
     const deadline = performance.now() + deadlineMs
     while (!condition()) {
       const left = deadline - performance.now()
@@ -90,22 +90,23 @@ export class JsClient {
   }
 
   /** The next message that arrived and was not taken yet. */
-  async next(deadlineMs = 15_000): Promise<Arrived> {
+  async next(deadlineMs = 60_000): Promise<Arrived> {
     await this.until('a message', () => this.arrived.length > 0, deadlineMs)
     return this.arrived.shift() as Arrived
   }
 
-  async closed(deadlineMs = 15_000): Promise<void> {
+  async closed(deadlineMs = 60_000): Promise<void> {
     await this.until('the end of the connection', () => this.#closed, deadlineMs)
   }
 
   /** How the broker takes a QoS 1 publish: acknowledged, refused with a code, or the connection ends. */
-  async publish(topic: string, payload: string | Buffer, deadlineMs = 15_000): Promise<Outcome> {
+  async publish(topic: string, payload: string | Buffer): Promise<Outcome> {
+    if (this.#closed) return this.#closeCode ?? 0
     const answer = this.client.publishAsync(topic, payload, { qos: 1 }).then(
       (): Outcome => 'done',
       (error: { code?: unknown }): Outcome => Number(error.code) || 0,
     )
-    const ended = this.closed(deadlineMs).then((): Outcome => this.#closeCode ?? 0)
+    const ended = new Promise<Outcome>((resolve) => this.client.once('close', () => resolve(this.#closeCode ?? 0)))
     return Promise.race([answer, ended])
   }
 

@@ -29,7 +29,7 @@ describe('live operation', () => {
   afterAll(async () => {
     await stack?.stop()
     login.close()
-  }, 60_000)
+  })
 
   const connect = (clientId: string) =>
     JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
@@ -38,7 +38,7 @@ describe('live operation', () => {
   const properties = async (clientId: string): Promise<any> => ((await session(clientId)).body as { properties: unknown }).properties
 
   async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + 15_000
+    const deadline = performance.now() + 60_000
     while (!(await condition())) {
       if (performance.now() > deadline) throw new Error(`${what}: not within 15 s`)
       await new Promise((resolve) => setTimeout(resolve, 50))
@@ -65,7 +65,7 @@ describe('live operation', () => {
     await until('its queue grows', async () => (await properties(ids[3]!)).queue?.messages === 5)
     expect(await properties(ids[3]!)).toMatchObject({ connected: false, queue: { messages: 5, bytes: expect.any(Number) } })
     await Promise.all([publisher, ...clients].map((client) => client.end()))
-  }, 60_000)
+  })
 
   test('disconnect ends the connection with 0x98 and leaves the session; delete ends the session', async () => {
     for (const clientId of ['op-a', 'op-b', 'op-c', 'op:d/e']) {
@@ -84,7 +84,7 @@ describe('live operation', () => {
       expect((await session(clientId)).status).toBe(404)
       expect((await stack.api('DELETE', path)).status).toBe(404)
     }
-  }, 60_000)
+  })
 
   test('retained messages of every shard are listed and looked at; what is cleared, by the API or by a client, is gone', async () => {
     const publisher = await connect('op-retainer')
@@ -109,7 +109,7 @@ describe('live operation', () => {
     await publisher.client.publishAsync('op/retained/4', '', { qos: 1, retain: true })
     await until('it is cleared', async () => (await list())?.length === topics.length - 2)
     await publisher.end()
-  }, 60_000)
+  })
 
   test('a token of the OIDC issuer is taken through the front door with its role', async () => {
     const as = async (token: string, method: string, path: string) =>
@@ -120,7 +120,7 @@ describe('live operation', () => {
     const client = await connect('op-token')
     expect(await as(operator, 'POST', '/sessions/op-token:disconnect')).toBe(204)
     await client.closed()
-  }, 60_000)
+  })
 
   test('the API tells of itself, takes an import through the front door beyond its bound of a body, and explains', async () => {
     expect((await (await fetch(`${stack.url}/openapi.json`)).json()) as object).toMatchObject({ openapi: '3.1.0' })
@@ -136,5 +136,5 @@ describe('live operation', () => {
     expect(JSON.parse((await answer.text()).trimEnd().split('\n').at(-1)!)).toEqual({ done: true, lines: 5000, created: 5000, updated: 0, failed: 0 })
     const asked = { client: 'imported-7', action: 'publish', topic: 'sample/x' }
     expect((await stack.api('POST', '/namespaces/default:explain', asked)).body).toMatchObject({ allowed: true, binding: 'samples-pub', template: 'sample/#' })
-  }, 60_000)
+  })
 })

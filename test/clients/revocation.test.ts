@@ -22,7 +22,7 @@ beforeAll(async () => {
 }, 180_000)
 afterAll(async () => {
   await stack?.stop()
-}, 60_000)
+})
 
 interface Authority {
   readonly commonName: string

@@ -28,7 +28,7 @@ afterAll(async () => {
   for (const each of wires) each.destroy()
   authority?.remove()
   await stack?.stop()
-}, 60_000)
+})
 
 /** Sets the namespace's settings. */
 async function narrow(properties: object): Promise<void> {
@@ -51,7 +51,7 @@ async function connect(
   wires.push(wire)
   const properties: mqtt.Properties = version === 5 ? [[mqtt.Property.sessionExpiryInterval, 300]] : []
   wire.send(mqtt.connect({ version, clientId, clean, properties, ...(username !== undefined && { username }) }))
-  return { wire, connack: await wire.expect('connack', 15_000) }
+  return { wire, connack: await wire.expect('connack') }
 }
 
 async function leave(wire: Wire): Promise<void> {
@@ -114,7 +114,7 @@ installed(title('registered clients'), () => {
     const noUserName = { username: undefined }
     // The gateway hears of the change through the log: the second without a user name is refused then.
     expect(await attempt(name, pair, { clientId: `${name}-0`, ...noUserName })).toBe('done')
-    const refused = await until('the number is in force', 15_000, async () => {
+    const refused = await until('the number is in force', 60_000, async () => {
       const outcome = await attempt(name, pair, { clientId: `${name}-1`, clean: true, properties: { sessionExpiryInterval: 0 }, ...noUserName })
       return outcome !== 'done' && outcome
     })
@@ -127,7 +127,7 @@ installed(title('registered clients'), () => {
     await remove(stack, `sessions/${name}-0`)
     expect(await attempt(name, pair, { clientId: `${name}-2` })).toBe('done')
     await narrow({})
-  }, 60_000)
+  })
 })
 
 test('an offline queue above the namespace’s limit ends its session, or loses its oldest where the namespace says so [SE-07]', async () => {
@@ -145,7 +145,7 @@ test('an offline queue above the namespace’s limit ends its session, or loses 
       publisher.send(mqtt.publish({ version: 5, topic: `${id}/t`, payload, qos: 1, id: i }))
       await publisher.find('puback')
     }
-    const settled = await until('the queue is within its limit', 15_000, async () => {
+    const settled = await until('the queue is within its limit', 60_000, async () => {
       const { status, body } = await stack.api('GET', `/namespaces/default/sessions/${id}`)
       if (status === 404) return { queue: undefined }
       const { queue } = (body as { properties: { queue?: { messages: number; bytes: number } } }).properties
@@ -161,7 +161,7 @@ test('an offline queue above the namespace’s limit ends its session, or loses 
   const kept = await queued({ preset: 'open', sessionQueueMessages: 3, sessionQueueFull: 'dropOldest' })
   expect(kept).toMatchObject({ present: true, queue: { messages: 3, inFlight: 0, oldestAt: expect.any(String) }, texts: ['4', '5', '6'] })
   await narrow({})
-}, 60_000)
+})
 
 test('a subscription that Kafka refuses is answered with 0x83, in 3.1.1 with 0x80, and the connection goes on', async () => {
   const kafka = new kafkajs.Kafka({ clientId: 'operator', brokers: [stack.brokers], logLevel: kafkajs.logLevel.NOTHING })

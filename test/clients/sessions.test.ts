@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const each of wires) each.destroy()
   await stack?.stop()
-}, 60_000)
+})
 
 async function connect(
   gateway: 0 | 1,
@@ -32,7 +32,7 @@ async function connect(
   wires.push(wire)
   const properties: mqtt.Properties = [[mqtt.Property.sessionExpiryInterval, options.expiry ?? 300]]
   wire.send(mqtt.connect({ version: 5, clientId, clean: options.clean ?? false, properties }))
-  const connack = await wire.expect('connack', 15_000)
+  const connack = await wire.expect('connack')
   expect(connack.code).toBe(0)
   return { wire, present: connack.sessionPresent }
 }
@@ -50,7 +50,7 @@ async function publish(wire: Wire, topic: string, payload: string): Promise<void
 }
 
 async function receive(wire: Wire): Promise<mqtt.Delivery> {
-  const delivery = await wire.find('publish', 15_000)
+  const delivery = await wire.find('publish')
   wire.send(mqtt.puback(delivery.id))
   return delivery
 }
@@ -138,7 +138,7 @@ describe('a session and two gateways', () => {
   test('an expired session is gone at both gateways', async () => {
     const id = fresh()
     await leave((await connect(0, id, { clean: true, expiry: 1 })).wire)
-    await until('the session has expired', 20_000, async () => {
+    await until('the session has expired', 60_000, async () => {
       await new Promise((resolve) => setTimeout(resolve, 1_500)) // longer than the expiry: each look begins it anew
       const { wire, present } = await connect(1, id, { expiry: 1 })
       await leave(wire)
@@ -150,19 +150,19 @@ describe('a session and two gateways', () => {
 describe('QoS 2 and two gateways', () => {
   async function exactlyOnce(wire: Wire, topic: string, payload: string, id: number, dup = false): Promise<void> {
     wire.send(mqtt.publish({ version: 5, topic, payload, qos: 2, id, dup }))
-    expect(await wire.find('pubrec', 15_000)).toMatchObject({ id, code: 0 })
+    expect(await wire.find('pubrec')).toMatchObject({ id, code: 0 })
     wire.send(mqtt.pubrel(id))
-    expect(await wire.find('pubcomp', 15_000)).toMatchObject({ id, code: 0 })
+    expect(await wire.find('pubcomp')).toMatchObject({ id, code: 0 })
   }
 
   /** Payloads up to a marker, each seen through to PUBCOMP. */
   async function upTo(wire: Wire, marker: string): Promise<string[]> {
     const got: string[] = []
     while (got.at(-1) !== marker) {
-      const delivery = await wire.find('publish', 15_000)
+      const delivery = await wire.find('publish')
       got.push(delivery.payload.toString())
       wire.send(mqtt.pubrec(delivery.id))
-      await wire.find('pubrel', 15_000)
+      await wire.find('pubrel')
       wire.send(mqtt.pubcomp(delivery.id))
     }
     return got
@@ -207,7 +207,7 @@ describe('QoS 2 and two gateways', () => {
     } finally {
       process.kill(pid, 'SIGCONT')
     }
-    await stopped.wire.closed(30_000)
+    await stopped.wire.closed()
     await exactlyOnce(second, `${id}/t`, 'marker', 1)
     expect(await upTo(subscriber, 'marker')).toEqual(['x', 'marker'])
     expect(new Set(await idsOf(`${id}/t`)).size).toBe(2)
@@ -220,7 +220,7 @@ describe('/healthz', () => {
     const { pid } = await stack.process(name)
     process.kill(pid, 'SIGSTOP')
     try {
-      const health = await until('503', 40_000, async () => {
+      const health = await until('503', 60_000, async () => {
         const now = await stack.health().catch(() => undefined)
         return now?.status === 503 && now
       })

@@ -34,7 +34,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await broker?.stop()
-}, 60_000)
+})
 
 for (const [section, cases] of sections) {
   for (const version of [4, 5] as const) {

@@ -131,17 +131,15 @@ export const connectCases: readonly Case[] = [
       const since = performance.now()
       const wire = await t.session({ keepAlive: 1 })
       await t.refused(wire, [0x8d])
-      const waited = performance.now() - since
-      expect(waited).toBeGreaterThan(1_400)
-      expect(waited).toBeLessThan(4_000)
+      expect(performance.now() - since).toBeGreaterThan(1_400)
     },
   },
   {
     clause: 'MQTT-3.12.4-1',
     title: 'PINGREQ is answered and keeps the connection open',
     async run(t) {
-      const wire = await t.session({ keepAlive: 1 })
-      for (let i = 0; i < 3; i++) {
+      const wire = await t.session({ keepAlive: 2 })
+      for (let i = 0; i < 4; i++) {
         await t.roundTrip(wire)
         await new Promise((resolve) => setTimeout(resolve, 900)) // the time that passes is what is tested
       }
@@ -341,9 +339,9 @@ export const connectCases: readonly Case[] = [
       const topic = t.topic('big')
       const around = mqtt.publish({ version: 5, topic, payload: '', qos: 1, id: 1 }).length + 3
       wire.send(mqtt.publish({ version: 5, topic, payload: Buffer.alloc(Number(maximum) - around, 120), qos: 1, id: 1 }))
-      expect(await wire.expect('puback', 15_000)).toMatchObject({ id: 1, code: 0 })
+      expect(await wire.expect('puback')).toMatchObject({ id: 1, code: 0 })
       wire.send(mqtt.publish({ version: 5, topic, payload: Buffer.alloc(Number(maximum), 120), qos: 1, id: 2 }))
-      await t.refused(wire, [0x95], 15_000)
+      await t.refused(wire, [0x95])
     },
   },
   {

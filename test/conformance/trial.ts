@@ -110,8 +110,8 @@ export class Trial {
   }
 
   /** The next delivery, acknowledged. */
-  async receive(wire: Wire, deadlineMs = 8_000): Promise<mqtt.Delivery> {
-    const delivery = await wire.find('publish', deadlineMs)
+  async receive(wire: Wire): Promise<mqtt.Delivery> {
+    const delivery = await wire.find('publish')
     if (delivery.qos === 1) wire.send(mqtt.puback(delivery.id))
     return delivery
   }
@@ -146,8 +146,8 @@ export class Trial {
    * The server must end the connection. In MQTT 5 it may name a reason first, in CONNACK or DISCONNECT: then it must be
    * one of these (our own always does), and in 3.1.1 only a CONNACK may.
    */
-  async refused(wire: Wire, reasons: readonly number[], deadlineMs = 8_000): Promise<void> {
-    const last = (await wire.closed(deadlineMs)).filter((each) => each.type === 'disconnect' || (each.type === 'connack' && each.code !== 0))
+  async refused(wire: Wire, reasons: readonly number[]): Promise<void> {
+    const last = (await wire.closed()).filter((each) => each.type === 'disconnect' || (each.type === 'connack' && each.code !== 0))
     if (last.length === 0 && this.isOwn && this.version === 5) throw new Error('closed without a reason')
     for (const each of last) {
       if ('code' in each && !reasons.includes(each.code))

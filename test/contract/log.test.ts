@@ -60,7 +60,7 @@ async function take(follower: Follower, isEnough: (stretches: readonly Stretch[]
 
 const recordsOf = (stretches: readonly Stretch[]): LogRecord[] => stretches.flatMap(({ records }) => records)
 
-async function until(isTrue: () => boolean | Promise<boolean>, deadlineMs = 10_000): Promise<void> {
+async function until(isTrue: () => boolean | Promise<boolean>, deadlineMs = 60_000): Promise<void> {
   const end = Date.now() + deadlineMs
   while (!(await isTrue())) {
     if (Date.now() > end) throw new Error('the condition did not come true in time')

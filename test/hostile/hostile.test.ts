@@ -25,7 +25,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stack?.stop()
-}, 60_000)
+})
 
 const endpoint = () => ({ host: '127.0.0.1', port: stack.ports.mqtt })
 const services = () => Object.fromEntries(Object.entries(pids).filter(([name]) => name !== 'kafka'))
@@ -102,7 +102,7 @@ describe('half-open connections', () => {
   test('are closed when the time for CONNECT is over', async () => {
     const wires = await Promise.all(Array.from({ length: 20 }, () => Wire.open(endpoint(), 5)))
     for (const [i, wire] of wires.entries()) if (i % 2 === 0) wire.send(mqtt.connect({ version: 5, clientId: 'half' }).subarray(0, 5))
-    await Promise.all(wires.map((wire) => wire.closed(12_000)))
+    await Promise.all(wires.map((wire) => wire.closed()))
   })
 })
 
@@ -142,7 +142,7 @@ describe('a slow subscriber', () => {
     expect(await again.expect('connack')).toMatchObject({ code: 0, sessionPresent: true })
     const seen: number[] = []
     while (seen.length < 300) {
-      const delivery = await again.find('publish', 20_000)
+      const delivery = await again.find('publish')
       again.send(mqtt.puback(delivery.id))
       seen.push(delivery.payload.length)
     }
@@ -183,6 +183,6 @@ describe('a limit of a connection', () => {
     bystander.send(mqtt.pingreq)
     await bystander.expect('pingresp')
     bystander.destroy()
-    await until('healthy', 20_000, async () => (await stack.health()).status === 200)
+    await until('healthy', 60_000, async () => (await stack.health()).status === 200)
   })
 })

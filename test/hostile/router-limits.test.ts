@@ -16,7 +16,7 @@ function withLimits(limits: Readonly<Record<string, number>>): void {
   afterAll(async () => {
     for (const each of wires.splice(0)) each.destroy()
     await stack?.stop()
-  }, 60_000)
+  })
 }
 
 async function connect(
@@ -29,7 +29,7 @@ async function connect(
   const properties: [number, number][] = [[mqtt.Property.sessionExpiryInterval, options.expiry ?? 0]]
   if (options.receiveMaximum !== undefined) properties.push([mqtt.Property.receiveMaximum, options.receiveMaximum])
   wire.send(mqtt.connect({ version: 5, clientId, clean: options.clean ?? true, properties }))
-  const connack = await wire.expect('connack', 20_000)
+  const connack = await wire.expect('connack')
   expect(connack.code).toBe(0)
   return { wire, present: connack.sessionPresent }
 }
@@ -47,7 +47,7 @@ async function publish(wire: Wire, topic: string, count: number, bytes: number):
   const window = 8
   let acknowledged = 0
   const next = async () => {
-    expect(await wire.find('puback', 30_000)).toMatchObject({ code: expect.any(Number) })
+    expect(await wire.find('puback')).toMatchObject({ code: expect.any(Number) })
     acknowledged++
   }
   for (let i = 0; i < count; i++) {
@@ -60,7 +60,7 @@ async function publish(wire: Wire, topic: string, count: number, bytes: number):
 async function receive(wire: Wire, count: number): Promise<number[]> {
   const got: number[] = []
   while (got.length < count) {
-    const delivery = await wire.find('publish', 30_000).catch((error: Error) => {
+    const delivery = await wire.find('publish').catch((error: Error) => {
       throw new Error(`${error.message} after ${got.length} of ${count}; ${JSON.stringify(wire.pending)}`)
     })
     if (delivery.qos === 1) wire.send(mqtt.puback(delivery.id))
@@ -95,22 +95,22 @@ describe('SESSION_QUEUE_BYTES_MAX, GATEWAY_SEND_BYTES_MAX and ROUTER_OUTSTANDING
     const { wire: publisher } = await connect(1, 'filler')
     await publish(publisher, 'overflow/first', 5, 50_000)
     await publish(publisher, 'overflow/second', 60, 50_000)
-    await until('the session is ended', 20_000, async () => (await metric('loggerhead_mqtt_dropped_sessions_total', 'SessionOverflow')) > 0)
+    await until('the session is ended', 60_000, async () => (await metric('loggerhead_mqtt_dropped_sessions_total', 'SessionOverflow')) > 0)
     expect((await connect(1, 'overflowing', { clean: false, expiry: 300 })).present).toBe(false)
     const again = await connect(1, 'modest', { clean: false, expiry: 300 })
     expect(again.present).toBe(true)
     expect(await receive(again.wire, 5)).toEqual([0, 1, 2, 3, 4])
-  }, 60_000)
+  })
 
   test('a connected client whose session ends for that is told 0x97', async () => {
     const { wire } = await connect(0, 'idle', { expiry: 300, receiveMaximum: 1 })
     await subscribe(wire, 'idle/t')
     const { wire: publisher } = await connect(1, 'filler-2')
     await publish(publisher, 'idle/t', 60, 50_000)
-    const before = await wire.closed(20_000)
+    const before = await wire.closed()
     expect(before.at(-1)).toMatchObject({ type: 'disconnect', code: 0x97 })
     expect((await connect(0, 'idle', { clean: false })).present).toBe(false)
-  }, 60_000)
+  })
 
   test('what is sent and matched at once is held back, and nothing is lost', async () => {
     const away = await connect(0, 'patient', { expiry: 300 })
@@ -142,7 +142,7 @@ describe('SESSION_QUEUE_BYTES_MAX, GATEWAY_SEND_BYTES_MAX and ROUTER_OUTSTANDING
     expect(await receive(wire, count)).toEqual(expected)
     // Per shard, and one stretch may be above it.
     expect(highest).toBeLessThan(4 * (outstandingMax + 2 * 65_536))
-  }, 60_000)
+  })
 })
 
 describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
@@ -169,13 +169,13 @@ describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
         expect(await receive(quick, 1)).toEqual([i])
       }
       process.stderr.write(`beside a gateway that does not move, ${count} messages took ${Math.round(performance.now() - since)} ms\n`)
-      await until('the full queue is counted', 20_000, async () => (await metric('loggerhead_deliveries_dropped_total', 'gatewayQueueFull')) > 0)
-      await until('the link is closed', 20_000, async () => (await metric('loggerhead_gateway_links_closed_total')) > closedBefore)
+      await until('the full queue is counted', 60_000, async () => (await metric('loggerhead_deliveries_dropped_total', 'gatewayQueueFull')) > 0)
+      await until('the link is closed', 60_000, async () => (await metric('loggerhead_gateway_links_closed_total')) > closedBefore)
     } finally {
       process.kill(pid, 'SIGCONT')
     }
     // It missed a QoS 1 message that nothing keeps for it: it must know. (0x97, or 0x8e when its session was over before the gateway heard of it.)
-    const last = (await stuck.closed(60_000)).at(-1)
+    const last = (await stuck.closed()).at(-1)
     expect(last?.type === 'disconnect' ? [0x97, 0x8e].includes(last.code) : last).toBe(true)
     await until('a client of that gateway is served again', 60_000, async () => {
       // When it notices that it was paused, it closes for a moment what may have been opened meanwhile.

@@ -38,7 +38,7 @@ describe('one of each', () => {
 
   afterAll(async () => {
     await stack?.stop()
-  }, 60_000)
+  })
 
   for (const name of ['gateway', 'router', 'kafka']) {
     test(
@@ -89,14 +89,14 @@ describe('one of each', () => {
         const pid = await stack.kill('kafka', signal)
         // The first is on its way to Kafka; when the second is answered the registry has not been confirmed for long.
         wire.send(mqtt.subscribe(5, 11, [[`${root}/first`, 1]]))
-        const first = await wire.find('suback', 15_000)
+        const first = await wire.find('suback')
         wire.send(
           mqtt.subscribe(5, 12, [
             [`${root}/second`, 1],
             [`${root}/held`, 1],
           ]),
         )
-        const second = await wire.find('suback', 15_000)
+        const second = await wire.find('suback')
         if (signal === 'SIGSTOP') {
           expect([first.codes, second.codes]).toEqual([[0x83], [0x83, 0x83]])
           process.kill(pid, 'SIGCONT')
@@ -136,7 +136,7 @@ describe('two gateways and two routers', () => {
 
   afterAll(async () => {
     await stack?.stop()
-  }, 60_000)
+  })
 
   test(
     'nothing acknowledged is lost or out of order when one of two gateways, then one of two routers is killed',

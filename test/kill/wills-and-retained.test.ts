@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stack?.stop()
-}, 60_000)
+})
 
 const run = Math.random().toString(36).slice(2, 8)
 

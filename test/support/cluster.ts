@@ -99,13 +99,13 @@ export class Member {
   }
 
   async status<T>(): Promise<T> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/status`, { signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/status`, { signal: AbortSignal.timeout(30_000) })
     return (await response.json()) as T
   }
 
   /** Sum of the samples of a metric whose labels contain the text. */
   async metric(name: string, label = ''): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/metrics`, { signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/metrics`, { signal: AbortSignal.timeout(30_000) })
     let sum = 0
     for (const line of (await response.text()).split('\n')) {
       if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) if (line.includes(label)) sum += Number(line.slice(line.lastIndexOf(' ')))
@@ -250,7 +250,7 @@ export class Cluster {
 
 export async function subscribe(wire: Wire, filter: string, qos = 1): Promise<void> {
   wire.send(mqtt.subscribe(wire.version, 1, [[filter, qos]]))
-  const { codes } = await wire.find('suback', 30_000)
+  const { codes } = await wire.find('suback')
   if (codes[0] !== qos) throw new Error(`SUBACK ${codes} for ${filter}`)
 }
 
@@ -261,12 +261,12 @@ export async function publish(wire: Wire, topic: string, payload: string, option
   lastId = (lastId % 60_000) + 1
   wire.send(mqtt.publish({ version: wire.version, topic, payload, qos, retain, id: lastId }))
   if (qos === 1) {
-    await wire.find('puback', 30_000)
+    await wire.find('puback')
     return
   }
-  await wire.find('pubrec', 30_000)
+  await wire.find('pubrec')
   wire.send(mqtt.pubrel(lastId))
-  await wire.find('pubcomp', 30_000)
+  await wire.find('pubcomp')
 }
 
 /** What a wire was given and acknowledged, by `receive`. */

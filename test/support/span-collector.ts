@@ -76,7 +76,7 @@ export class SpanCollector {
   /** Waits until so many spans of the trace have come. */
   trace(traceId: string, count: number): Promise<readonly CollectedSpan[]> {
     const found = (): CollectedSpan[] => this.spans.filter((span) => span.traceId === traceId)
-    return until(`${count} spans of ${traceId}`, 20_000, () => found().length >= count && found()).catch((error: Error) => {
+    return until(`${count} spans of ${traceId}`, 60_000, () => found().length >= count && found()).catch((error: Error) => {
       throw new Error(`${error.message}; there are ${JSON.stringify(found().map(({ name }) => name))} and of other traces ${this.spans.length}`)
     })
   }

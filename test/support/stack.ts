@@ -149,7 +149,7 @@ class RunningStack implements Stack {
   }
 
   async process(name: string): Promise<StackProcess> {
-    return until(`a process ${name} in processes.json`, 30_000, async () => (await this.processes())[name])
+    return until(`a process ${name} in processes.json`, 60_000, async () => (await this.processes())[name])
   }
 
   async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<number> {
@@ -158,7 +158,7 @@ class RunningStack implements Stack {
     return pid
   }
 
-  async restarted(name: string, pid: number, timeoutMs = 30_000): Promise<StackProcess> {
+  async restarted(name: string, pid: number, timeoutMs = 60_000): Promise<StackProcess> {
     return until(`${name} restarted`, timeoutMs, async () => {
       const now = (await this.processes())[name]
       return now !== undefined && now.pid !== pid && now
@@ -166,7 +166,7 @@ class RunningStack implements Stack {
   }
 
   async health(): Promise<{ readonly status: number; readonly body: string }> {
-    const response = await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(15_000) })
+    const response = await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(60_000) })
     return { status: response.status, body: await response.text() }
   }
 

@@ -57,7 +57,7 @@ export class Mosquitto {
       `listener ${endpoint.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\n`,
     )
     const mosquitto = new Mosquitto(endpoint, folder)
-    await listening(endpoint, 10_000)
+    await listening(endpoint, 60_000)
     return mosquitto
   }
 
@@ -73,7 +73,7 @@ export class Mosquitto {
     this.#process.kill('SIGKILL')
     await once(this.#process, 'exit')
     this.#process = this.#spawn()
-    await listening(this.endpoint, 10_000)
+    await listening(this.endpoint, 60_000)
   }
 
   async stop(): Promise<void> {

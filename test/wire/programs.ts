@@ -39,7 +39,7 @@ export class Program {
   ) {
     this.#name = [command, ...args].join(' ')
     this.#child = spawn(command, args, { env: options.env ?? process.env })
-    this.#timer = setTimeout(() => this.#child.kill('SIGKILL'), options.deadlineMs ?? 30_000)
+    this.#timer = setTimeout(() => this.#child.kill('SIGKILL'), options.deadlineMs ?? 120_000)
     const notify = () => {
       const wake = this.#wake
       this.#wake = []
@@ -68,7 +68,7 @@ export class Program {
   }
 
   /** Waits until it has printed this, on either stream. */
-  async printed(text: string | RegExp, deadlineMs = 20_000): Promise<string> {
+  async printed(text: string | RegExp, deadlineMs = 60_000): Promise<string> {
     const deadline = performance.now() + deadlineMs
     const found = () => (typeof text === 'string' ? this.#all.includes(text) : text.test(this.#all))
     while (!found()) {

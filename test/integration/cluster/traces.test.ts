@@ -41,7 +41,7 @@ withKafka('a message that is traced', () => {
       got.push({ payload: payload.toString(), properties })
     })
     await client.subscribeAsync(filter, { qos })
-    return (count) => until(`${count} messages for ${clientId}`, 20_000, () => got.length >= count && got)
+    return (count) => until(`${count} messages for ${clientId}`, 60_000, () => got.length >= count && got)
   }
   const publish = (client: MqttClient, topic: string, userProperties: Record<string, string | string[]>, qos: 0 | 1 | 2 = 1) =>
     client.publishAsync(topic, 'x', { qos, ...(Object.keys(userProperties).length > 0 && { properties: { userProperties } }) })
@@ -55,7 +55,7 @@ withKafka('a message that is traced', () => {
     for (const client of clients) client.end(true)
     await cluster?.stop()
     collector?.close()
-  }, 60_000)
+  })
 
   test('goes on in its publisher’s trace: publish, match, and a deliver for each subscriber, each the child of the one before', async () => {
     const [far, near] = await Promise.all([subscriber(1, 'far', 'traced/one', 1), subscriber(0, 'near', 'traced/one', 0)])
@@ -92,7 +92,7 @@ withKafka('a message that is traced', () => {
     ]
     expect((await far(1))[0]?.properties).toEqual(expected)
     expect((await near(1))[0]?.properties).toEqual(expected)
-  }, 60_000)
+  })
 
   test('begins a trace where its publisher has none, and subscribers are told of it', async () => {
     const got = await subscriber(1, 'told', 'traced/begun', 2)
@@ -108,7 +108,7 @@ withKafka('a message that is traced', () => {
       ['publish', ''],
     ])
     expect(spans.find(({ name }) => name === 'match')?.spanId).toBe(parent)
-  }, 60_000)
+  })
 
   test('a subscriber of MQTT 3.1.1 gets what it always got', async () => {
     const client = await connect(1, 'old', 4)
@@ -119,7 +119,7 @@ withKafka('a message that is traced', () => {
     await publish(await connect(0, 'to-old'), 'traced/old', { traceparent: `00-${traceId}-${parentSpan}-01` })
     await collector.trace(traceId, 3)
     expect(payloads).toEqual(['x'])
-  }, 60_000)
+  })
 
   test('is not traced when its publisher says that nobody records the trace', async () => {
     const got = await subscriber(1, 'unrecorded', 'traced/no', 1)
@@ -130,7 +130,7 @@ withKafka('a message that is traced', () => {
     await collector.trace(after, 3)
     expect(collector.spans.filter(({ traceId }) => traceId === no)).toEqual([])
     expect((await got(2))[0]?.properties).toEqual([['traceparent', `00-${no}-${parentSpan}-00`]])
-  }, 60_000)
+  })
 
   test('a traceparent that is none is ignored, given on as it came, and counted', async () => {
     const got = await subscriber(1, 'malformed', 'traced/malformed', 1)
@@ -145,7 +145,7 @@ withKafka('a message that is traced', () => {
     for (const [i, traceparent] of malformed.entries()) expect(messages[i]?.properties[0]).toEqual(['traceparent', traceparent])
     // A trace of its own begins instead.
     expect(messages[0]?.properties[1]?.[1]).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
-  }, 60_000)
+  })
 
   test('TRACE_SPANS_WAITING_MAX: a collector that is away costs spans, which are counted, and no message', async () => {
     const { prefix } = cluster
@@ -154,6 +154,6 @@ withKafka('a message that is traced', () => {
     await cluster.untilServed()
     const publisher = await connect(1, 'without-collector')
     await Promise.all(Array.from({ length: 50 }, () => publish(publisher, 'traced/lost', {})))
-    await until('spans are dropped', 20_000, async () => (await gateway(1).metric('loggerhead_trace_spans_total', 'outcome="dropped"')) >= 45)
-  }, 60_000)
+    await until('spans are dropped', 60_000, async () => (await gateway(1).metric('loggerhead_trace_spans_total', 'outcome="dropped"')) >= 45)
+  })
 })

@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster?.stop()
-}, 60_000)
+})
 
 beforeEach(async () => {
   await cluster.whole()
@@ -66,7 +66,7 @@ describe('SUBACK means subscribed: what is published after it arrives', () => {
       const got = await Promise.all([kept, transient].map(({ wire }) => receive(wire, expected.length)))
       for (const each of got) expect([...each].sort()).toEqual([...expected].sort())
       await trouble
-    }, 90_000)
+    })
   }
 })
 
@@ -80,7 +80,7 @@ test('SE-04: a client that hops between gateways keeps its session, and the olde
   const taken: { readonly payload: string; readonly dup: boolean }[] = []
   const take = async (wire: Wire, count: number): Promise<void> => {
     for (let i = 0; i < count; i++) {
-      const { payload, dup, id } = await wire.find('publish', 30_000)
+      const { payload, dup, id } = await wire.find('publish')
       taken.push({ payload: payload.toString(), dup })
       wire.send(mqtt.puback(id))
     }
@@ -98,7 +98,7 @@ test('SE-04: a client that hops between gateways keeps its session, and the olde
   expect(firsts.map(({ payload }) => payload)).toEqual(sent)
   // Acknowledged or not when the connection was taken: what comes again says so [MQTT-3.3.1-1].
   expect(taken.filter((each) => !firsts.includes(each) && !each.dup)).toEqual([])
-}, 60_000)
+})
 
 test('a session goes on at the other gateway where it was: DUP, PUBREL under its packet id, then what came meanwhile [MQTT-4.4.0-1]', async () => {
   const clientId = `${root}/resumed`
@@ -120,7 +120,7 @@ test('a session goes on at the other gateway where it was: DUP, PUBREL under its
   second.send(mqtt.puback(again.id), mqtt.pubcomp(two.id))
   const next = await second.find('publish')
   expect([next.payload.toString(), next.dup]).toEqual(['three', false])
-}, 60_000)
+})
 
 test('members of a shared subscription at different gateways share, and the messages of one whose gateway dies go to the other', async () => {
   const filter = `$share/workers/${root}/#`
@@ -132,7 +132,7 @@ test('members of a shared subscription at different gateways share, and the mess
   for (const [i, payload] of sent.entries()) await publish(publisher, `${root}/${i}`, payload)
   await until(
     'all are given',
-    30_000,
+    60_000,
     () => [stays, dies].reduce((sum, wire) => sum + wire.pending.filter(({ type }) => type === 'publish').length, 0) === sent.length,
   )
   const given = (wire: Wire) => wire.pending.flatMap((each) => (each.type === 'publish' ? [each.payload.toString()] : []))
@@ -143,7 +143,7 @@ test('members of a shared subscription at different gateways share, and the mess
   await gateway(1).end()
   await gateway(1).start()
   expect((await receive(stays, lost.length)).sort()).toEqual(lost.sort())
-}, 60_000)
+})
 
 test('wills come once when gateway and router die together, and none of a client that is back at the other gateway in time [MQTT-3.1.3-9]', async () => {
   const { wire: mourner } = await cluster.connect(0, { clientId: `${root}/mourner`, expiry: 3_600 })
@@ -164,7 +164,7 @@ test('wills come once when gateway and router die together, and none of a client
   const { wire } = await cluster.connect(1, { clientId: `${root}/end` })
   await publish(wire, `${root}/wills`, 'end')
   expect(await receive(mourner, 1)).toEqual(['end'])
-}, 90_000)
+})
 
 test('clients that a stopping gateway moves off go on at the other, and their wills are sent unless they are back within the delay [MQTT-3.1.2-8]', async () => {
   const { wire: mourner } = await cluster.connect(0, { clientId: `${root}/mourner`, expiry: 3_600 })
@@ -182,7 +182,7 @@ test('clients that a stopping gateway moves off go on at the other, and their wi
   for (const delay of [0, 3_000]) expect((await cluster.connect(0, { clientId: `${root}/delay-${delay}`, clean: false, expiry: 3_600 })).present).toBe(true)
   expect(await receive(mourner, 1)).toEqual(['after 0'])
   expect((await sessionsState(cluster))[`${root}/delay-3000`]).toMatchObject({ wills: [] })
-}, 60_000)
+})
 
 test('what is retained through one gateway comes through the other, once, whichever router dies meanwhile', async () => {
   const [first, second] = (await Promise.all([0, 1].map((at) => cluster.connect(at, { clientId: `${root}/publisher-${at}` })))).map(({ wire }) => wire) as [
@@ -194,7 +194,7 @@ test('what is retained through one gateway comes through the other, once, whiche
   for (const topic of all) await publish(second, topic, `new ${topic}`, { retain: true })
   await publish(first, all[0] as string, '', { retain: true })
   // Else the successor would match the last of them again, with the subscription that comes now (decision 0002).
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   const { wire: subscriber } = await cluster.connect(1, { clientId: `${root}/subscriber`, expiry: 3_600 })
   const dying = router(1).end()
   await subscribe(subscriber, `${root}/#`)
@@ -203,13 +203,13 @@ test('what is retained through one gateway comes through the other, once, whiche
   await dying
   await publish(second, `${root}/end`, 'end')
   expect(await receive(subscriber, 1)).toEqual(['end'])
-}, 90_000)
+})
 
 test('a router that is stopped leaves its shards to the other at once, not when its session would have ended', async () => {
   await router(1).end('SIGTERM')
   // Longer than anybody here waits.
   await router(1).start({ KAFKA_SESSION_TIMEOUT_MS: '300000' })
-  await until('it has shards', 30_000, async () => (await cluster.shardsOf(router(1))).length > 0)
+  await until('it has shards', 60_000, async () => (await cluster.shardsOf(router(1))).length > 0)
   await router(1).end('SIGTERM')
-  await until('the other has them all', 30_000, async () => (await cluster.shardsOf(router(0))).length === cluster.partitions)
+  await until('the other has them all', 60_000, async () => (await cluster.shardsOf(router(0))).length === cluster.partitions)
 }, 120_000)

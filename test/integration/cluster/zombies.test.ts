@@ -39,7 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster?.stop()
   await kafkaWire?.close()
-}, 60_000)
+})
 
 beforeEach(async () => {
   await cluster.whole()
@@ -149,21 +149,21 @@ for (const isLost of [true, false]) {
       ...(isLost ? ['the will'] : []),
     ]
     expect((await receive(watcher, expected.length)).sort()).toEqual(expected.sort())
-    if (isLost) await until('the gateway counts as lost', 30_000, async () => (await lostGateways()) >= lost + 2)
-    else await until('it will not have heard a router for too long', 30_000, () => performance.now() - pausedAt > shardSilenceMs)
-    const jobAgain = await laborer.find('publish', 30_000)
+    if (isLost) await until('the gateway counts as lost', 60_000, async () => (await lostGateways()) >= lost + 2)
+    else await until('it will not have heard a router for too long', 60_000, () => performance.now() - pausedAt > shardSilenceMs)
+    const jobAgain = await laborer.find('publish')
     expect(jobAgain.payload.toString()).toBe('the job')
-    await until('all is journaled', 30_000, () => isSettled(cluster))
+    await until('all is journaled', 60_000, () => isSettled(cluster))
     const before = await state()
 
     zombie.resume()
-    await until('the gateway is itself again', 30_000, async () => {
+    await until('the gateway is itself again', 60_000, async () => {
       const { attached, shardsWithoutRouter } = await zombie.status<{ attached: number; shardsWithoutRouter: number[] }>()
       // Who did not go elsewhere is still there, unless it was given up.
       return attached === (isLost ? 0 : 1) && shardsWithoutRouter.length === 0
     })
     await publish(watcher, `other/${root}`, 'the routers have seen all before this')
-    await until('all is journaled', 30_000, () => isSettled(cluster))
+    await until('all is journaled', 60_000, () => isSettled(cluster))
     expect(await state()).toEqual(before)
 
     // And nobody notices: connections stand, and every flow goes on.
@@ -201,21 +201,21 @@ test('a gateway whose publish was on its way to Kafka, and got lost there while 
     return { cut: true }
   }
   old.send(mqtt.publish({ version: 5, topic: `${root}/t`, payload: 'late', qos: 1, id: 7, retain: true }))
-  await until('the gateway is paused in the middle of its request', 30_000, () => kafkaWire.cuts > 0)
+  await until('the gateway is paused in the middle of its request', 60_000, () => kafkaWire.cuts > 0)
   kafkaWire.judge = () => ({})
   const pausedAt = performance.now()
   const { wire: young } = await cluster.connect(0, { clientId: `${root}/client`, ...kept })
   await publish(young, `${root}/t`, 'late', { retain: true })
   await publish(young, `${root}/t`, 'newest', { retain: true })
-  await until('it was no busy moment', 30_000, () => performance.now() - pausedAt > 2_500)
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('it was no busy moment', 60_000, () => performance.now() - pausedAt > 2_500)
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   const before = await state()
   zombie.resume()
-  await until('the gateway is itself again', 30_000, async () => (await zombie.status<{ shardsWithoutRouter: number[] }>()).shardsWithoutRouter.length === 0)
+  await until('the gateway is itself again', 60_000, async () => (await zombie.status<{ shardsWithoutRouter: number[] }>()).shardsWithoutRouter.length === 0)
   // Its next record on the topic stands behind whatever it had been about to send.
   const { wire: other } = await cluster.connect(1, { clientId: `${root}/other` })
   await publish(other, cluster.inShard(cluster.shardOf(`${root}/t`), `other/${root}`), 'behind it')
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   const { sessions, ...rest } = await state()
   const { sessions: sessionsBefore, ...restBefore } = before
   expect(rest).toEqual(restBefore)
@@ -241,12 +241,12 @@ test('a router whose shards are another’s', async () => {
   await publish(publisher.wire, topic, 'first', { retain: true })
   for (const { wire } of [keeps, ends]) expect(await receive(wire, 1)).toEqual(['first'])
   // Else the heir would send what is retained to these new subscriptions once more.
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   await publish(publisher.wire, topic, 'unacknowledged')
   const [pending] = await Promise.all([keeps.wire.find('publish'), receive(ends.wire, 1)])
 
   dead.destroy()
-  await until('its connection is over for the zombie', 30_000, async () => {
+  await until('its connection is over for the zombie', 60_000, async () => {
     const sessions = await sessionsState(cluster)
     return (sessions[inIt('dead')] as { wills: object[] } | undefined)?.wills.length === 1
   })
@@ -258,20 +258,20 @@ test('a router whose shards are another’s', async () => {
   await publish(publisher.wire, topic, 'third', { qos: 2, retain: true })
   await subscribe(ends.wire, inIt('further'))
   keeps.wire.send(mqtt.puback(pending.id))
-  await until('its shards are the other’s', 30_000, async () => (await cluster.shardsOf(heir)).length === cluster.partitions)
+  await until('its shards are the other’s', 60_000, async () => (await cluster.shardsOf(heir)).length === cluster.partitions)
   for (const { wire } of [keeps, ends]) expect((await receive(wire, 4)).sort()).toEqual(['second', 'the will', 'the will', 'third'])
   await publish(publisher.wire, wills, 'after the wills', { retain: true })
   for (const { wire } of [keeps, ends]) expect(await receive(wire, 1)).toEqual(['after the wills'])
   // Past the time after which it will hold every gateway for lost.
-  await until('every lease is over', 30_000, () => performance.now() - pausedAt > gatewayLostMs)
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('every lease is over', 60_000, () => performance.now() - pausedAt > gatewayLostMs)
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   const before = await state()
 
   zombie.resume()
-  await until('it is a member again', 30_000, async () => (await cluster.shardsOf(zombie)).length > 0)
+  await until('it is a member again', 60_000, async () => (await cluster.shardsOf(zombie)).length > 0)
   await cluster.untilServed()
   await publish(publisher.wire, `other/${root}`, 'all have seen all before this')
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   expect(await state()).toEqual(before)
   for (const { wire } of [publisher, keeps, ends, mortal]) expect(wire.isClosed).toBe(false)
   for (const last of [topic, wills]) await publish(publisher.wire, last, 'last')
@@ -299,7 +299,7 @@ test('a client that another holds the session of', async () => {
   const again = await young.find('publish')
   await publish(young, `${root}/t`, 'newest', { retain: true })
   expect(await receive(watcher, 1)).toEqual(['newest'])
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   const before = await state()
   old.send(
     mqtt.puback(owed.id),
@@ -310,10 +310,10 @@ test('a client that another holds the session of', async () => {
   old.resume()
   await old.closed()
   await publish(young, `other/${root}`, 'all have seen all before this')
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   expect(await state()).toEqual(before)
   expect([again.payload.toString(), again.dup, young.isClosed]).toEqual(['owed', true, false])
-}, 60_000)
+})
 
 test('[MQTT-3.1.2-22] a client process that was stopped past its keep alive, and whose session went on elsewhere', async () => {
   const { wire: watcher } = await cluster.connect(1, { clientId: `${root}/watcher`, ...kept })
@@ -347,19 +347,19 @@ test('[MQTT-3.1.2-22] a client process that was stopped past its keep alive, and
     expect(again.map(({ payload, dup }) => `${payload} ${dup}`).sort()).toEqual(['exact true', 'owed true'])
     await publish(young, `${root}/t`, 'newest', { retain: true })
     expect(await receive(watcher, 1)).toEqual(['newest'])
-    await until('all is journaled', 30_000, () => isSettled(cluster))
+    await until('all is journaled', 60_000, () => isSettled(cluster))
     const before = await state()
     client.goOn()
     await old.closed()
     await publish(young, `other/${root}`, 'all have seen all before this')
-    await until('all is journaled', 30_000, () => isSettled(cluster))
+    await until('all is journaled', 60_000, () => isSettled(cluster))
     expect(await state()).toEqual(before)
     expect(young.isClosed).toBe(false)
     survivors.push(clientId)
   } finally {
     client.end()
   }
-}, 60_000)
+})
 
 test('and all of it is the same after every compacted topic was compacted, and after a start from what is left', async () => {
   const { wire } = await cluster.connect(0, { clientId: `${root}/publisher` })
@@ -368,7 +368,7 @@ test('and all of it is the same after every compacted topic was compacted, and a
   await publish(wire, topics[0] as string, '', { retain: true })
   wire.send(mqtt.disconnect(5))
   await wire.closed()
-  await until('all is journaled', 30_000, () => isSettled(cluster))
+  await until('all is journaled', 60_000, () => isSettled(cluster))
   root = 'zombies/'
   // A snapshot is a shard's whole: of a router that stops in good order there is one.
   await Promise.all(cluster.routers.map((router) => router.end('SIGTERM')))

@@ -113,7 +113,7 @@ export function slowRequest(
 }
 
 /** Asks again until it holds. */
-export async function until(holds: () => boolean | Promise<boolean>, deadlineMs = 5000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, deadlineMs = 60_000): Promise<void> {
   const end = Date.now() + deadlineMs
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`did not come to hold in ${deadlineMs} ms: ${holds}`)

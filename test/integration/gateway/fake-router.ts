@@ -72,7 +72,7 @@ export class FakeRouter {
   }
 
   /** Resolves when the condition holds; looked at whenever something arrives. */
-  async until(condition: () => boolean, deadlineMs = 10_000): Promise<void> {
+  async until(condition: () => boolean, deadlineMs = 60_000): Promise<void> {
     const deadline = Date.now() + deadlineMs
     while (!condition()) {
       if (Date.now() > deadline) throw new Error('the condition did not come true in time')

@@ -134,7 +134,7 @@ export async function startHarness(
     await ensureTopics(log, topicSpecs(own), 'development')
     await putResources(log, own.names.registry, registry)
     await putResources(log, plan.names.registry, { [`namespaces/${name}`]: { state: 'Active', life: 1, partitions: 1, hostNames } })
-    const deadline = Date.now() + 10_000
+    const deadline = Date.now() + 60_000
     while (!running.gatewayOf(name)) {
       if (Date.now() > deadline) throw new Error(`the gateway does not serve ${name}`)
       await new Promise((resolve) => setTimeout(resolve, 10))

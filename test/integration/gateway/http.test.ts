@@ -171,7 +171,7 @@ test('HP-03 HP-04: who shows nothing, a token of somebody else, an old one or no
       }
     return found
   }
-  await until('the refusal is a record', 10_000, async () => (await told()).length > 0)
+  await until('the refusal is a record', 60_000, async () => (await told()).length > 0)
   const [record = ''] = await told()
   expect(record).toMatch(/^Loggerhead\.ConnectRefused .*"transport":"http"/)
   expect(record).not.toContain('secret')
@@ -183,11 +183,11 @@ test('HP-03: a token that was good counts no more once the namespace does not be
   const status = async () => (await post(running, 'own/device-1/a', bearer(token))).status
   expect(await status()).toBe(204)
   await running.put({ 'clients/device-1': { authenticationName: 'device-1', state: 'Disabled' } })
-  await until('the client is disabled', 10_000, async () => (await status()) === 401)
+  await until('the client is disabled', 60_000, async () => (await status()) === 401)
   await running.put({ 'clients/device-1': null })
-  await until('the client is gone', 10_000, async () => (await status()) === 204)
+  await until('the client is gone', 60_000, async () => (await status()) === 204)
   await running.put({ 'namespace/default': believing({ tokenIssuer: 'https://other.example.com' }) })
-  await until('the issuer is another', 10_000, async () => (await status()) === 401)
+  await until('the issuer is another', 60_000, async () => (await status()) === 401)
 })
 
 test('HP-03: an API key with the role operator publishes in its own name wherever clients may; a reader does not, and nobody where the broker writes', async () => {
@@ -281,12 +281,12 @@ test('HTTP_BODIES_BYTES_MAX: bodies without room are answered 503, and there is 
   const running = await start({ HTTP_BODIES_BYTES_MAX: '1048576', MAXIMUM_PACKET_SIZE: '524288' })
   const held = [slowly(running, publishing('t')), slowly(running, publishing('t'))]
   for (const { sent } of held) sent.write('x'.repeat(520_000))
-  await until('both are held', 10_000, async () => (await post(running, 't', { body: Buffer.alloc(500_000) })).status === 503)
+  await until('both are held', 60_000, async () => (await post(running, 't', { body: Buffer.alloc(500_000) })).status === 503)
   expect(await running.reached('HTTP_BODIES_BYTES_MAX')).toBeGreaterThanOrEqual(1)
   held[0]?.sent.end()
   expect(await held[0]?.answered).toBe(204)
   held[1]?.sent.destroy()
-  await until('there is room', 10_000, async () => (await post(running, 't', { body: Buffer.alloc(500_000) })).status === 204)
+  await until('there is room', 60_000, async () => (await post(running, 't', { body: Buffer.alloc(500_000) })).status === 204)
   expect(await running.metric('loggerhead_http_requests_total', { code: '499' })).toBe(1)
 })
 
@@ -295,16 +295,16 @@ test('HTTP_REQUESTS_MAX and RECEIVE_MAXIMUM: one too many at a time is answered 
   const held = [slowly(running, publishing('t')), slowly(running, publishing('t'))]
   for (const { sent } of held) sent.write('x')
   const answer = () => post(running, 't')
-  await until('two are under way', 10_000, async () => (await answer()).status === 429)
+  await until('two are under way', 60_000, async () => (await answer()).status === 429)
   expect((await answer()).headers.get('retry-after')).toBe('1')
   expect(await running.reached('RECEIVE_MAXIMUM')).toBeGreaterThanOrEqual(1)
   const third = slowly(running, publishing('t'))
-  await until('the third is answered', 10_000, async () => (await third.answered) === 429)
+  await until('the third is answered', 60_000, async () => (await third.answered) === 429)
   await running.put({ 'apiKeys/app': { role: 'operator', hash: hashed('lh_operator') } })
-  await until('the key is known', 10_000, async () => (await post(running, 't', bearer('lh_operator'))).status === 204)
+  await until('the key is known', 60_000, async () => (await post(running, 't', bearer('lh_operator'))).status === 204)
   const other = slowly(running, publishing('t'), { authorization: 'Bearer lh_operator' })
   other.sent.write('x')
-  await until('three are under way', 10_000, async () => (await answer()).status === 503)
+  await until('three are under way', 60_000, async () => (await answer()).status === 503)
   expect(await running.reached('HTTP_REQUESTS_MAX')).toBeGreaterThanOrEqual(1)
   for (const { sent, answered } of [...held, other]) {
     sent.end()
@@ -344,9 +344,9 @@ test('HTTP_TOKENS_REMEMBERED_MAX: a token that had to make room is verified agai
 test('a gateway without a current registry, or that is being stopped, takes nothing over HTTP', async () => {
   const running = await start({ REGISTRY_STALE: '300' })
   running.holdRegistry(true)
-  await until('the registry is stale', 10_000, async () => (await post(running, 't')).status === 503)
+  await until('the registry is stale', 60_000, async () => (await post(running, 't')).status === 503)
   running.holdRegistry(false)
-  await until('it is current again', 10_000, async () => (await post(running, 't')).status === 204)
+  await until('it is current again', 60_000, async () => (await post(running, 't')).status === 204)
 })
 
 /** A router's HTTP, as far as retained messages go. */

@@ -76,7 +76,7 @@ export class RawClient {
     await this.until(() => this.isClosed, deadlineMs)
   }
 
-  async until(condition: () => boolean, deadlineMs = 10_000): Promise<void> {
+  async until(condition: () => boolean, deadlineMs = 60_000): Promise<void> {
     if (condition()) return
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -36,7 +36,7 @@ async function open(address: string, options: object = {}) {
     socket.once('unexpected-response', (_request, response) => reject(new Error(`HTTP ${response.statusCode}`)))
   })
   const next = async (type: Packet['type'], count = 1): Promise<Packet> => {
-    const deadline = Date.now() + 5000
+    const deadline = Date.now() + 60_000
     for (;;) {
       const found = packets.filter((packet) => packet.type === type)[count - 1]
       if (found) return found

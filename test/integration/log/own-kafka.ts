@@ -130,7 +130,7 @@ export class OwnKafka {
 }
 
 /** Waits for a condition, and fails with its name. */
-export async function until(what: string, isTrue: () => boolean, deadlineMs = 30_000): Promise<void> {
+export async function until(what: string, isTrue: () => boolean, deadlineMs = 60_000): Promise<void> {
   const end = Date.now() + deadlineMs
   while (!isTrue()) {
     if (Date.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`)

@@ -33,7 +33,7 @@ afterAll(async () => {
   await stack?.stop()
   await receiver?.stop()
   await rm(folder, { recursive: true })
-}, 60_000)
+})
 
 const at = (name: string): string => `/namespaces/default/topics/doors/eventSubscriptions/${name}`
 const push = (path: string, more: object = {}, policy: object = {}) => ({
@@ -49,7 +49,7 @@ const postsTo = async (path: string): Promise<readonly ReceivedRequest[]> =>
   (await receiver.received()).filter((request) => request.method === 'POST' && request.path === path)
 const idsAt = async (path: string): Promise<readonly unknown[]> => (await postsTo(path)).flatMap(({ events }) => events.map(({ id }) => id))
 const arrived = (path: string, ...ids: readonly string[]) =>
-  until(`${ids.join(', ')} at ${path}`, 30_000, async () => {
+  until(`${ids.join(', ')} at ${path}`, 60_000, async () => {
     const there = await idsAt(path)
     return ids.every((id) => there.includes(id))
   })
@@ -101,7 +101,7 @@ test('rewind: a subscription goes back to a time or an offset, and sends what ca
   await publish('c1', 'c2')
   await arrived('/rewound', 'c1', 'c2')
   expect((await stack.api('POST', `${at('rewound')}:rewind`, { time: since })).status).toBe(200)
-  await until('c1 and c2 again', 30_000, async () => (await idsAt('/rewound')).length === 4)
+  await until('c1 and c2 again', 60_000, async () => (await idsAt('/rewound')).length === 4)
   expect(await idsAt('/rewound')).toEqual(['c1', 'c2', 'c1', 'c2'])
   await remove('rewound')
 })
@@ -113,7 +113,7 @@ test('PU-12, PU-13, PU-14: what is refused becomes a dead letter in the folder, 
   const policy = { deadLetterDestinationWithResourceIdentity: deadLetters }
   await put('dead', push('/status/400', { deliveryAttributeMappings: [secret, plain] }, policy))
   await publish('d1')
-  const files = await until('a dead letter', 30_000, async () => {
+  const files = await until('a dead letter', 60_000, async () => {
     const found = await readdir(folder, { recursive: true, withFileTypes: true })
     const named = found.filter((entry) => entry.isFile() && entry.name.endsWith('.json'))
     return named.length > 0 && named

@@ -55,7 +55,7 @@ async function subscribe(name: string, path: string): Promise<Subscription> {
 const idsAt = async (path: string): Promise<readonly unknown[]> =>
   (await receiver.received()).filter((request) => request.method === 'POST' && request.path === path).flatMap(({ events }) => events.map(({ id }) => id))
 async function arrived(path: string, ...ids: readonly string[]): Promise<void> {
-  for (const end = Date.now() + 10_000; (await idsAt(path)).length < ids.length; ) if (Date.now() > end) throw new Error(`not at ${path}: ${ids}`)
+  for (const end = Date.now() + 60_000; (await idsAt(path)).length < ids.length; ) if (Date.now() > end) throw new Error(`not at ${path}: ${ids}`)
   expect(await idsAt(path)).toEqual(ids)
 }
 

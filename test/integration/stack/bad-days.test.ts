@@ -20,7 +20,7 @@ test('without a network a first start says that the npm packages could not be fe
   expect(status).toBe(1)
   expect(stderr).toContain('The npm packages of package-lock.json could not be fetched.')
   expect(stderr).toContain('The npm registry cannot be reached (ECONNREFUSED): is there a network?')
-}, 60_000)
+})
 
 test('and that Kafka could not, with Maven’s reason, leaving nothing half fetched', async () => {
   const maven = join(work, 'mvn')
@@ -59,7 +59,7 @@ afterAll(async () => {
   await stack?.stop()
   if (missing === undefined) execFileSync('umount', [disk])
   rmSync(work, { recursive: true, force: true })
-}, 60_000)
+})
 
 const testWithDisk = missing === undefined ? test : test.skip
 testWithDisk(
@@ -69,8 +69,8 @@ testWithDisk(
     const before = await running.processes()
     const fill = join(disk, 'fill')
     spawnSync('dd', ['if=/dev/zero', `of=${fill}`, 'bs=1M'], { stdio: 'ignore' })
-    await until('the disk is named', 20_000, () => /the disk that holds \S+ is full/.test(running.output()))
-    await until('/healthz says 503', 30_000, async () => (await running.health()).status === 503)
+    await until('the disk is named', 60_000, () => /the disk that holds \S+ is full/.test(running.output()))
+    await until('/healthz says 503', 60_000, async () => (await running.health()).status === 503)
     rmSync(fill)
     await running.untilHealthy(60_000)
     const after = await running.processes()

@@ -122,7 +122,7 @@ described(`docker-compose.yml’s cluster${missing ? ` [skipped: ${missing}]` : 
     }
     guard.close()
     rmSync(work, { recursive: true, force: true })
-  }, 90_000)
+  })
 
   test('two gateways, two routers and three brokers bring a message from one gateway to the other, and go on without a broker', async () => {
     const subscriber = await connectAsync(`mqtt://${addressOf('gateway-2')}:1883`, { clientId: 'there', protocolVersion: 5 })
@@ -132,11 +132,11 @@ described(`docker-compose.yml’s cluster${missing ? ` [skipped: ${missing}]` : 
     subscriber.on('message', (_topic, payload) => heard.push(payload.toString()))
     await subscriber.subscribeAsync('sample/#', { qos: 1 })
     await publisher.publishAsync('sample/topic1', 'before', { qos: 1 })
-    await until('the message is on the other side', 20_000, () => heard.includes('before'))
+    await until('the message is on the other side', 60_000, () => heard.includes('before'))
     process.kill(running.get('kafka-3')?.process?.pid ?? 0, 'SIGKILL')
     for (let k = 0; k < 20; k++) await publisher.publishAsync(`sample/topic${k}`, `after ${k}`, { qos: 1 })
-    await until('every message is on the other side', 30_000, () => Array.from({ length: 20 }, (_, k) => `after ${k}`).every((text) => heard.includes(text)))
-  }, 90_000)
+    await until('every message is on the other side', 60_000, () => Array.from({ length: 20 }, (_, k) => `after ${k}`).every((text) => heard.includes(text)))
+  })
 
   test('/healthz says that everything is kept three times', async () => {
     expect(await (await fetch(`${url}/healthz`)).text()).toContain('replicated: 3 copies')
@@ -162,5 +162,5 @@ described(`docker-compose.yml’s cluster${missing ? ` [skipped: ${missing}]` : 
       })
     expect(await attempt('grpc-certificates', 'client')).toBe('answered')
     expect(await attempt('certificates', 'client')).not.toBe('answered')
-  }, 20_000)
+  })
 })

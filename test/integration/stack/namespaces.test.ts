@@ -57,7 +57,7 @@ withKafka('two namespaces of one deployment', () => {
 
   /** As connect, when a change of the registry is not everywhere yet. */
   async function connectSoon(to: Name, clientId: string): Promise<JsClient> {
-    return until(`${to} lets ${clientId} in`, 30_000, () => connect(to, clientId).catch(() => undefined))
+    return until(`${to} lets ${clientId} in`, 60_000, () => connect(to, clientId).catch(() => undefined))
   }
 
   beforeAll(async () => {
@@ -74,7 +74,7 @@ withKafka('two namespaces of one deployment', () => {
   afterAll(async () => {
     await log?.close()
     await stack?.stop()
-  }, 60_000)
+  })
 
   test('the requests of docs/namespaces.md make a namespace that lets the sample client in', async () => {
     const page = readFileSync(join(import.meta.dirname, '../../../docs/namespaces.md'), 'utf8')
@@ -92,7 +92,7 @@ withKafka('two namespaces of one deployment', () => {
       ca: readFileSync(ca),
       rejectUnauthorized: false,
     }
-    const client = await until('the sample client is let in', 30_000, () => JsClient.connect(url(), sample).catch(() => undefined))
+    const client = await until('the sample client is let in', 60_000, () => JsClient.connect(url(), sample).catch(() => undefined))
     expect(await client.publish('line/1', 'hello')).toBe('done')
     await client.end()
     const loggerhead = async (...args: readonly string[]) => {
@@ -144,8 +144,8 @@ withKafka('two namespaces of one deployment', () => {
         .split('\n')
         .filter((line) => line.includes('made the signature'))
     // The log file is written by the supervisor, a little later.
-    await until('the log says so for factory', 10_000, () => lines().some((line) => line.includes('"namespace":"factory"')))
-    await until('the log says so for the home namespace', 10_000, () => lines().some((line) => !line.includes('"namespace":')))
+    await until('the log says so for factory', 60_000, () => lines().some((line) => line.includes('"namespace":"factory"')))
+    await until('the log says so for the home namespace', 60_000, () => lines().some((line) => !line.includes('"namespace":')))
   })
 
   test('a session of the same name waits in each with its own messages, through the death of gateway and router', async () => {
@@ -180,7 +180,7 @@ withKafka('two namespaces of one deployment', () => {
     await Promise.all(Array.from({ length: 60 }, (_, i) => publisher.client.publishAsync('heap/1', `${i}`, { qos: 1 })))
     await publisher.end()
     const isThere = async (name: Name) => (await stack.api('GET', `/namespaces/${name}/sessions/hoarder`)).status
-    await until('the full session is over', 20_000, async () => (await isThere('factory')) === 404)
+    await until('the full session is over', 60_000, async () => (await isThere('factory')) === 404)
     expect(await isThere('default')).toBe(200)
   })
 
@@ -193,9 +193,9 @@ withKafka('two namespaces of one deployment', () => {
       }
       return namespaces?.broken?.ok
     }
-    await until('the router serves it', 30_000, async () => (await state()) === true)
+    await until('the router serves it', 60_000, async () => (await state()) === true)
     await log.deleteTopics(['messages', 'sessions', 'inbox'].map((topic) => `${stack.prefix}.broken.${topic}`))
-    await until('it is told', 30_000, async () => (await state()) === false)
+    await until('it is told', 60_000, async () => (await state()) === false)
     const [subscriber, publisher] = [await connect('factory', 'subscriber'), await connect('factory', 'publisher')]
     await subscriber.client.subscribeAsync('on/#', { qos: 1 })
     for (let i = 0; i < 20; i++) {
@@ -204,7 +204,7 @@ withKafka('two namespaces of one deployment', () => {
     }
     for (const each of [subscriber, publisher]) await each.end()
     expect((await stack.api('DELETE', '/namespaces/broken')).status).toBe(204)
-    await until('the router has let go of it', 30_000, async () => (await state()) === undefined)
+    await until('the router has let go of it', 60_000, async () => (await state()) === undefined)
     expect((await stack.process('router')).pid).toBe(pid)
     expect((await stack.health()).status).toBe(200)
   }, 120_000)
@@ -218,7 +218,7 @@ withKafka('two namespaces of one deployment', () => {
     await until('its topics are gone', 60_000, async () => !(await log.topicExists(`${stack.prefix}.factory.messages`)))
     await until(
       'it is made again',
-      30_000,
+      60_000,
       async () => (await stack.api('PUT', '/namespaces/factory', { partitions: 1, ...withHosts(hosts.factory) })).status === 201,
     )
     const listed = (await stack.api('GET', '/namespaces/factory/clients')).body as { readonly value: readonly unknown[] }

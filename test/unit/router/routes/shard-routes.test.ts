@@ -32,7 +32,7 @@ afterEach(async () => {
 })
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 8_000; !(await isTrue()); ) {
+  for (const end = Date.now() + 60_000; !(await isTrue()); ) {
     if (Date.now() > end) throw new Error('the condition did not come true in time')
     await new Promise((resolve) => setTimeout(resolve, 2))
   }

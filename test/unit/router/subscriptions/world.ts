@@ -148,7 +148,7 @@ async function* toStream<T>(items: readonly T[]): AsyncGenerator<T> {
 }
 
 export async function until<T>(what: () => T | Promise<T>, isEnough: (value: T) => boolean): Promise<T> {
-  const end = Date.now() + 5_000
+  const end = Date.now() + 60_000
   for (;;) {
     const value = await what()
     if (isEnough(value)) return value
