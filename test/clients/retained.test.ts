@@ -36,8 +36,9 @@ for (const version of ['mqttv311', 'mqttv5']) {
     const mourner = await JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { protocolVersion: 5 })
     await mourner.client.subscribeAsync(topic, { qos: 1 })
     const will = ['--will-topic', topic, '--will-payload', 'gone', '--will-qos', '1', '--will-retain']
-    const mortal = new Program('mosquitto_sub', [...to(version), '-d', '-t', `${topic}/x`, ...will])
-    await mortal.printed('received SUBACK')
+    await mourner.client.publishAsync(`${topic}/x`, 'it is in', { qos: 1, retain: true })
+    const mortal = new Program('mosquitto_sub', [...to(version), '-t', `${topic}/x`, ...will])
+    await mortal.printed('it is in')
     mortal.kill('SIGKILL')
     await mortal.ended
     await mourner.until('the will', () => mourner.arrived.length > 0)
