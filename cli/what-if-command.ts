@@ -42,6 +42,7 @@ export function whatIfText(report: Json): string {
   const isEmpty = report.from === undefined
   return [
     isEmpty ? 'nothing was published in that time' : `published from ${String(report.from)} to ${String(report.to)}`,
+    ...(report.deliveriesUnknown === undefined ? [] : [`deliveries are not judged: ${String(report.deliveriesUnknown)}`]),
     ...(report.gone === undefined ? [] : [`${String(report.gone)} messages were removed by retention while this was read`]),
     '',
     `${number(publishes, 'judged')} publishes, ${number(deliveries, 'judged')} deliveries`,
@@ -66,6 +67,7 @@ interface Options {
   readonly prune?: boolean
   readonly from?: string
   readonly to?: string
+  readonly then?: boolean
   readonly topicFilter?: string
   readonly top: number
 }
@@ -78,6 +80,7 @@ export function addWhatIfCommand(program: Command): void {
     .option('--prune', 'as if what is not in the files were deleted, of the kinds that are in them')
     .option('--from <place>', 'a time in UTC, a duration back from now, or positions (-PT1H)')
     .option('--to <place>', 'the same, not included (now)')
+    .option('--then', 'hold the files against the registry as it was where the stretch begins, not as it is now')
     .option('-t, --topic-filter <filter>', 'only messages on topics that match (#)')
     .option('--top <n>', 'clients and topics shown of each count', wholeNumber('--top', 1, 1_000), 20)
     .addHelpText('after', '\nThe exit code is 0 when nothing would be refused that was let through, and 2 otherwise.')
@@ -96,7 +99,7 @@ export function addWhatIfCommand(program: Command): void {
         return { kind: kind.kind, name, properties: body.properties ?? body }
       })
       const { from, to, topicFilter, top } = options
-      const body = JSON.stringify({ proposed, from, to, topicFilter, top })
+      const body = JSON.stringify({ proposed, from, to, topicFilter, top, registry: options.then ? 'then' : 'now' })
       let last: Json = {}
       for await (const line of api.stream(`${api.path('history')}:whatIf`, new Blob([body]).stream(), 'application/json')) {
         const { progress } = line as { readonly progress?: { readonly messages: number; readonly at: string } }

@@ -1,13 +1,14 @@
 /** Who had subscribed to what, as it was at a moment and moved on with the messages behind it: the sessions' journals, by the fold of the broker. */
 import type { SessionIdentity } from '../access/principal.ts'
+import { BeforeHistory } from '../history/before-history.ts'
 import type { Moment } from '../history/moment.ts'
-import { shardsAt } from '../history/past-shard.ts'
+import { type PastTopics, shardsAt } from '../history/past-shard.ts'
 import type { Log } from '../log/log.ts'
-import type { TopicNames } from '../log/topics.ts'
+import { partitionOf } from '../log/partitioner.ts'
 import { deliveryTerms, type Published } from '../model/delivery-terms.ts'
 import { FilterTree } from '../model/filter-tree.ts'
 import type { Session, Subscription } from '../model/session.ts'
-import type { SessionChange, SessionFold } from '../model/session-fold.ts'
+import { type SessionChange, SessionFold } from '../model/session-fold.ts'
 import { parseShared } from '../mqtt/topic.ts'
 import { type PlacedRecord, recordsOf } from './records.ts'
 
@@ -40,11 +41,11 @@ export class SessionsThen {
   #nextAt = 0
 
   /** The sessions of a namespace as they were. Rejects with BeforeHistory where the log does not hold that any more. */
-  static async at(log: Log, topics: Pick<TopicNames, 'sessions' | 'inbox' | 'checkpoints'>, partitions: number, moment: Moment): Promise<SessionsThen> {
-    const [shards, ends] = await Promise.all([shardsAt({ log, topics, shards: partitions, moment }), log.endOffsets(topics.sessions)])
-    const journals = shards.map(({ shard, sessions }) => ({
-      fold: sessions,
-      records: recordsOf(log, topics.sessions, shard, { from: sessions.position, to: ends.get(shard) ?? 0 }),
+  static async at(log: Log, topics: PastTopics, partitions: number, moment: Moment): Promise<SessionsThen> {
+    const [folds, ends] = await Promise.all([foldsAt(log, topics, partitions, moment), log.endOffsets(topics.sessions)])
+    const journals = folds.map((fold) => ({
+      fold,
+      records: recordsOf(log, topics.sessions, fold.shard, { from: fold.position, to: ends.get(fold.shard) ?? 0 }),
       next: undefined,
     }))
     return await new SessionsThen(journals).#begin()
@@ -70,11 +71,8 @@ export class SessionsThen {
 
   /** Of the session that the client id had; undefined when there was none, or another. */
   identityOf(clientId: string, id: number): SessionIdentity | undefined {
-    for (const { fold } of this.#journals) {
-      const session = fold.sessions.get(clientId)
-      if (session) return session.id === id ? session : undefined
-    }
-    return undefined
+    const session = this.#journals[partitionOf(Buffer.from(clientId), this.#journals.length)]?.fold.sessions.get(clientId)
+    return session?.id === id ? session : undefined
   }
 
   /** Who is sent the message: a copy for each session, and one for each shared subscription. */
@@ -146,6 +144,21 @@ export class SessionsThen {
     this.#groups.delete(filter)
     this.#shared.delete(shared.filter, members)
   }
+}
+
+/** From what owners of the shards wrote down; from their beginning, where the journals still have it. */
+async function foldsAt(log: Log, topics: PastTopics, partitions: number, moment: Moment): Promise<readonly SessionFold[]> {
+  try {
+    return (await shardsAt({ log, topics, shards: partitions, moment })).map(({ sessions }) => sessions)
+  } catch (error) {
+    if (!(error instanceof BeforeHistory) || [...(await log.startOffsets(topics.sessions)).values()].some((start) => start > 0)) throw error
+  }
+  const folds = Array.from({ length: partitions }, (_, shard) => new SessionFold(shard))
+  for (const fold of folds) {
+    const range = { from: 0, to: moment.sessions.get(fold.shard) ?? 0 }
+    for await (const { place, record } of recordsOf(log, topics.sessions, fold.shard, range)) fold.apply(place.offset, record)
+  }
+  return folds
 }
 
 /** As in matching: what is for a connection is delivered where there is one. */

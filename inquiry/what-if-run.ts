@@ -1,45 +1,40 @@
 /** Reads a stretch of the log for `what-if`: what was published, who was sent it, and what was refused. The registry asks; no gateway or router is. */
 
 import { internalClientIdPrefix, internalName, type SessionIdentity, trusts, vouchers } from '../access/principal.ts'
+import { BeforeHistory } from '../history/before-history.ts'
 import { type Found, HistoryReader } from '../history/history-reader.ts'
+import { type Moment, momentOf } from '../history/moment.ts'
+import { registryAt } from '../history/past-registry.ts'
 import { resolvePlaces } from '../history/places.ts'
 import type { fixed } from '../history/replay-range.ts'
 import { type Log, OffsetOutOfRange } from '../log/log.ts'
+import type { TopicNames } from '../log/topics.ts'
+import { ProposedRegistry, type ProposedResource } from '../model/proposed-registry.ts'
 import { anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { LifecycleEvent } from '../schemas/records.ts'
+import { SessionsThen } from './sessions-then.ts'
 import { type ToldRefusal, WhatIf, type WhatIfReport } from './what-if.ts'
 
 type FixedBound = ReturnType<typeof fixed>
 
-/** Who was there and had subscribed to what, as the log tells it, moving on with the messages. */
-export interface SessionsThen {
-  /** Applies what was in the log by then, milliseconds since the epoch. */
-  advance(untilMs: number): Promise<void>
-  /** Of the session that the client id had; undefined when there was none, or another. */
-  identityOf(clientId: string, session: number): SessionIdentity | undefined
-  /** Who is sent the message, and by which filters. */
-  receiversOf(message: {
-    readonly topic: string
-    readonly clientId: string
-  }): Iterable<{ readonly identity: SessionIdentity; readonly filters: readonly string[] }>
-}
-
 export interface WhatIfRunOptions {
   readonly log: Log
-  readonly topics: { readonly messages: string; readonly lifecycle: string }
+  readonly topics: TopicNames
   readonly partitions: number
-  readonly before: RegistryView
-  readonly after: RegistryView
+  /** As it is now. */
+  readonly registry: RegistryView
+  /** The proposal is held against the registry as it is now, or as it was where the stretch begins. */
+  readonly asOf: 'now' | 'then'
+  readonly proposed: readonly ProposedResource[]
   readonly from: FixedBound
   readonly to: FixedBound
   readonly topicFilter: string
   /** Pairs of client and topic shown of each count. */
   readonly top: number
-  readonly sessions: SessionsThen | null
   /** Nobody reads the answer any more. */
   isOver(): boolean
 }
@@ -54,6 +49,8 @@ export interface WhatIfAnswer extends WhatIfReport {
   /** When the first and the last of what was judged was published; missing when nothing was. */
   readonly from?: string
   readonly to?: string
+  /** Why nothing is said of deliveries. */
+  readonly deliveriesUnknown?: string
   /** Messages that retention has removed while this was read. */
   readonly gone?: number
 }
@@ -66,8 +63,13 @@ const messagesPerRead = 5_000
 const progressMs = 1_000
 
 export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ readonly progress: Progress } | WhatIfAnswer> {
-  const { log, topics, partitions, before, after, from, to, topicFilter, top, sessions, isOver } = options
+  const { log, topics, partitions, registry, asOf, proposed, from, to, topicFilter, top, isOver } = options
+  const moment = await momentOf(log, topics, from)
+  const before = asOf === 'now' ? registry : (await registryAt(log, topics.registry, moment, Date.now())).view
+  const after = new ProposedRegistry(before)
+  for (const each of proposed) after.propose(each)
   const whatIf = new WhatIf(before, after, pairsMax)
+  const sessions = await sessionsAt(log, topics, partitions, moment)
   const places = await resolvePlaces({ log, topic: topics.messages, filter: topicFilter, partitions, from, to })
   let gone = 0
   const onGone = (_: number, below: number, start: number): void => {
@@ -82,8 +84,11 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
     const found = await reader.read(readBytes, messagesPerRead)
     for (const each of found) {
       const at = each.record.timestamp
-      await sessions?.advance(at)
-      judge(whatIf, each, options)
+      if (sessions instanceof SessionsThen) {
+        const advancing = sessions.advance(at)
+        if (advancing) await advancing
+      }
+      judge(whatIf, each, before, sessions instanceof SessionsThen ? sessions : null)
       first = Math.min(first, at)
       last = Math.max(last, at)
     }
@@ -103,18 +108,30 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   yield {
     ...(messages === 0 ? {} : { from: new Date(first).toISOString(), to: new Date(last).toISOString() }),
     ...whatIf.report(top),
+    ...(sessions instanceof SessionsThen ? {} : { deliveriesUnknown: sessions.message }),
     ...(gone === 0 ? {} : { gone }),
   }
 }
 
-function judge(whatIf: WhatIf, { source, record, topic }: Found, { before, sessions }: WhatIfRunOptions): void {
-  const { authenticationName, clientId, session } = decodeMessage(record.value)
+/** Why not, where the log does not hold that any more. */
+async function sessionsAt(log: Log, topics: TopicNames, partitions: number, moment: Moment): Promise<SessionsThen | BeforeHistory> {
+  try {
+    return await SessionsThen.at(log, topics, partitions, moment)
+  } catch (error) {
+    if (error instanceof BeforeHistory) return error
+    throw error
+  }
+}
+
+function judge(whatIf: WhatIf, { source, record, topic }: Found, before: RegistryView, sessions: SessionsThen | null): void {
+  const { authenticationName, clientId, session, qos, retain, receivedAt } = decodeMessage(record.value)
   // The broker's own probes, and what operators send over HTTP: rules are not about them.
   if (authenticationName === internalName || clientId.startsWith(internalClientIdPrefix)) return
   const place = `${source}:${record.offset}`
   const identity = sessions?.identityOf(clientId, session) ?? nameAlone(before, authenticationName)
   const isPublished = whatIf.published(identity, topic, place)
-  for (const receiver of sessions?.receiversOf({ topic, clientId }) ?? []) whatIf.delivered(receiver.identity, receiver.filters, topic, place, isPublished)
+  const published = { clientId, qos: qos as 0 | 1 | 2, retain, receivedAt }
+  for (const delivery of sessions?.deliveriesOf(topic, published) ?? []) whatIf.delivered(delivery, topic, place, isPublished)
 }
 
 /** Who a name alone can be: nobody can tell when it may have come with a token, or from a webhook. */

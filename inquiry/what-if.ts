@@ -6,6 +6,7 @@ import { compileRules, type Rules } from '../access/decide.ts'
 import { type ExplainedAction, explain } from '../access/explain.ts'
 import { type Principal, principalOfSession, type SessionIdentity } from '../access/principal.ts'
 import type { RegistryView } from '../model/registry-view.ts'
+import type { DeliveryThen } from './sessions-then.ts'
 import { type Counted, Tally, type Told } from './tally.ts'
 
 /** Answers that are kept, by client and topic or filter. */
@@ -127,17 +128,17 @@ export class WhatIf {
     return verdict !== 'refused'
   }
 
-  /** A delivery by any of the receiver's subscriptions, each of which would do. `isPublished`: as `published` answered. */
-  delivered(receiver: SessionIdentity, filters: readonly string[], topic: string, place: string, isPublished: boolean): void {
+  /** A delivery by any of these subscriptions, each of which would do: a session's, or those of the members of a `group`. `isPublished`: as `published` answered. */
+  delivered({ by, group }: DeliveryThen, topic: string, place: string, isPublished: boolean): void {
     this.#deliveries++
     if (!isPublished) {
       this.#lostWithPublish++
       return
     }
-    const verdicts = filters.map((filter) => this.#judge('subscribe', receiver, filter))
+    const verdicts = by.map(({ identity, filter }) => this.#judge('subscribe', identity, filter))
     const isAllowed = verdicts.some((verdict) => verdict === 'stays' || verdict === 'allowed')
     if (isAllowed) return
-    if (verdicts.includes('refused')) this.#deliveriesRefused.add(receiver.authenticationName, topic, place)
+    if (verdicts.includes('refused')) this.#deliveriesRefused.add(group ?? by[0]?.identity.authenticationName ?? '', topic, place)
     else this.#deliveriesRefusedAlready++
   }
 

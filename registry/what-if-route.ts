@@ -42,6 +42,11 @@ export const whatIfSchema = {
     },
     from: { type: 'string', default: '-PT1H', description: 'A time in UTC, a duration back from now (-PT1H), or positions (0:10,1:55)' },
     to: { type: 'string', description: 'The same, not included; without it up to now' },
+    registry: {
+      enum: ['now', 'then'],
+      default: 'now',
+      description: 'What the proposal is held against: the registry as it is, or as it was where the stretch begins',
+    },
     topicFilter: { type: 'string', default: '#', description: 'Only messages on topics that match' },
     top: { type: 'integer', minimum: 1, maximum: topMax, default: 20, description: 'Clients and topics shown of each count' },
   },
@@ -52,6 +57,7 @@ interface Asked {
   readonly proposed: readonly { readonly kind: ProposedKind; readonly name: string; readonly properties: object | null }[]
   readonly from?: string
   readonly to?: string
+  readonly registry?: 'now' | 'then'
   readonly topicFilter?: string
   readonly top?: number
 }
@@ -62,8 +68,9 @@ function boundIn(field: 'from' | 'to', text: string, now: number): ReturnType<ty
   return fixed(parsed, now)
 }
 
-/** The registry as it would be, each proposal checked as its PUT would be. Throws Problem. */
-function propose(request: FastifyRequest, { proposed }: Asked, limits: ApiOptions['config']): ProposedRegistry {
+/** What is proposed, as the log would hold it, each checked as its PUT would be. Throws Problem. */
+function propose(request: FastifyRequest, { proposed }: Asked, limits: ApiOptions['config']): readonly ProposedResource[] {
+  const all: ProposedResource[] = []
   const registry = new ProposedRegistry(request.at.registry.view)
   for (const kind of proposedKinds) {
     const validate = request.compileValidationSchema(resourceSchemas[kind] as { readonly [key: string]: unknown }, 'body')
@@ -74,19 +81,21 @@ function propose(request: FastifyRequest, { proposed }: Asked, limits: ApiOption
         if (!validate(read)) throw badRequest(toViolations((validate.errors ?? []) as unknown as readonly SchemaError[]))
         // How a client proves who it is decides nothing here, and its password is nobody's business.
         const { passwordAuthentication: _, ...asked } = read as Readonly<Record<string, unknown>>
-        registry.propose({
+        const checked = {
           kind,
           name: each.name,
           properties: checkPut(kind, { view: registry, name: each.name, properties: asked, limits, now: Date.now() }).properties,
-        })
+        }
+        registry.propose(checked)
+        all.push(checked)
       } catch (error) {
         if (error instanceof Problem) throw new Problem(error.status, `proposed[${index}], ${kind}/${each.name}: ${error.message}`, { cause: error })
         throw error
       }
     })
   }
-  for (const { kind, name, properties } of proposed) if (properties === null) registry.propose({ kind, name, properties })
-  return registry
+  for (const { kind, name, properties } of proposed) if (properties === null) all.push({ kind, name, properties })
+  return all
 }
 
 export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, turns: PastTurns): void {
@@ -98,12 +107,12 @@ export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, tur
     if (problem) throw badRequest([{ field: 'topicFilter', value: topicFilter, rule: `a topic filter; this one ${problem}` }])
     const from = boundIn('from', asked.from ?? '-PT1H', now)
     const to = asked.to === undefined ? ({ kind: 'time', at: Number.MAX_SAFE_INTEGER } as const) : boundIn('to', asked.to, now)
-    const after = propose(request, asked, config)
+    const proposed = propose(request, asked, config)
     const { log, topics, partitions } = request.at.history
     const done = turns.begin()
-    const before = request.at.registry.view
+    const registry = request.at.registry.view
     const isOver = (): boolean => stream.destroyed || reply.raw.writableEnded
-    const lines = runWhatIf({ log, topics, partitions, before, after, from, to, topicFilter, top, sessions: null, isOver })
+    const lines = runWhatIf({ log, topics, partitions, registry, asOf: asked.registry ?? 'now', proposed, from, to, topicFilter, top, isOver })
     const stream: Readable = Readable.from(linesOf(lines), { highWaterMark: 1 })
     stream.once('close', done)
     return reply.header('content-type', ndjson).send(stream)

@@ -48,9 +48,10 @@ test('a client that would be disabled, or would leave its group, is refused ever
 
 test('a delivery stays while one of the subscriptions that bring it may, and is told apart when its publish would not have been', () => {
   const asked = whatIf({ topicSpaces: { plant: { topicTemplates: ['plant/+'] } } })
-  asked.delivered(screen, ['plant/#', 'plant/+'], 'plant/1', '0:1', true)
-  asked.delivered(screen, ['plant/#'], 'plant/1', '0:1', true)
-  asked.delivered(screen, ['plant/#'], 'plant/2', '0:2', false)
+  const by = (...filters: string[]) => ({ by: filters.map((filter) => ({ identity: screen, filter })), group: null })
+  asked.delivered(by('plant/#', 'plant/+'), 'plant/1', '0:1', true)
+  asked.delivered(by('plant/#'), 'plant/1', '0:1', true)
+  asked.delivered(by('plant/#'), 'plant/2', '0:2', false)
   const { deliveries } = asked.report(10)
   expect(deliveries).toMatchObject({ judged: 3, lostWithPublish: 1, refusedAlready: 0, refused: { count: 1 } })
 })
