@@ -188,6 +188,69 @@ describe('the command loggerhead', () => {
     expect((await run('sessions', 'get', 'cli/session 1')).code).toBe(1)
   })
 
+  test('explain-delivery tells of a queue, of a connection with and without receipts, and of who was not there; what-if tells what narrower rules would refuse', async () => {
+    const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
+    const properties = { sessionExpiryInterval: 600 }
+    const kept = await JsClient.connect(url, { protocolVersion: 5, clientId: 'told-kept', clean: false, properties })
+    const passing = await JsClient.connect(url, { protocolVersion: 5, clientId: 'told-passing', clean: true })
+    const elsewhere = await JsClient.connect(url, { protocolVersion: 5, clientId: 'told-elsewhere', clean: false, properties })
+    await Promise.all([kept.subscribe('told/#'), passing.subscribe('told/+', 0), elsewhere.subscribe('told/other')])
+    const explain = async (client: string, message: string) => {
+      const { code, out, err } = await run('--json', 'explain-delivery', '--client', client, '--message', message)
+      if (out === '') throw new Error(err)
+      return { code, ...(JSON.parse(out) as { outcome: string; evidence: { topic: string }[]; nearest: { filter: string }[] }) }
+    }
+    /** Publishes, waits until both have it; where it stands in the log. */
+    const publish = async (topic: string): Promise<string> => {
+      await ok('pub', '-t', topic, '-m', 'x')
+      await Promise.all([kept, passing].map((each) => each.next(20_000)))
+      const lines = (await ok('tail', 'messages', '--from-beginning', '--end')).trim().split('\n')
+      const found = lines.map((line) => JSON.parse(line) as { partition: number; offset: number; key: string }).findLast(({ key }) => key === topic)
+      return `${found?.partition}:${found?.offset}`
+    }
+    const first = await publish('told/1')
+    const settled = (client: string, outcome: string) =>
+      until(`${client}: ${outcome}`, 30_000, async () => {
+        const answer = await explain(client, first)
+        // The journals are told a moment later than the clients.
+        return !['notMatched', 'inFlight', 'waiting'].includes(answer.outcome) && answer
+      })
+    expect(await settled('told-kept', 'acknowledged')).toMatchObject({ code: 0, outcome: 'acknowledged' })
+    expect(await settled('told-passing', 'handedToGateway')).toMatchObject({ code: 2, outcome: 'handedToGateway' })
+    expect(await settled('told-elsewhere', 'noSubscription')).toMatchObject({ code: 2, nearest: [{ filter: 'told/other' }] })
+    expect(await settled('told-nobody', 'noSession')).toMatchObject({ code: 2, outcome: 'noSession' })
+    expect((await run('explain-delivery', '--client', 'told-kept', '--message', first)).out).toMatch(
+      /^acknowledged: [\s\S]*told\/1[\s\S]*proof:[\s\S]*published/,
+    )
+    expect(await run('explain-delivery', '--client', 'x', '--message', '0:99999999')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('the log ends before'),
+    })
+
+    await ok('groups', 'put', '$anonymous', '{deliveryReceipts: true}')
+    let last = first
+    await until('there is a receipt', 60_000, async () => {
+      last = await publish('told/2')
+      return (await ok('tail', 'receipts', '--from-beginning', '--end')).includes('told-passing')
+    })
+    const sent = await until('the receipt of the last one', 30_000, async () => {
+      const answer = await explain('told-passing', last)
+      return answer.outcome === 'sent' && answer
+    })
+    expect(sent.evidence.map(({ topic }) => topic)).toContain(`${stack.prefix}.default.receipts`)
+    await ok('groups', 'put', '$anonymous', '{}')
+
+    const file = join(folder, 'narrower.yaml')
+    writeFileSync(file, 'kind: topicSpaces\nname: everything\nproperties: {topicTemplates: ["told/1"]}\n')
+    const { code, out } = await run('what-if', '-f', file, '-t', 'told/#')
+    expect(code).toBe(2)
+    expect(out).toMatch(/publishes that would have been refused: \d+\n[\s\S]* told\/2 [\s\S]*deliveries lost with their publish: \d+/)
+    expect(await ok('spaces', 'get', 'everything')).toContain('"#"')
+    writeFileSync(file, 'kind: topicSpaces\nname: everything\nproperties: {topicTemplates: ["#", "told/1"]}\n')
+    expect(await ok('what-if', '-f', file, '-t', 'told/#')).toContain('publishes that would have been refused: none')
+    await Promise.all([kept, passing, elsewhere].map((each) => each.client.endAsync()))
+  }, 150_000)
+
   test('doctor finds everything well, and names what is not', async () => {
     const well = JSON.parse(await ok('--json', 'doctor')) as { check: string; health: string }[]
     expect(well.filter(({ health }) => health !== 'ok')).toEqual([])
