@@ -1,3 +1,4 @@
+import { oidcSettings } from '../access/oidc-settings.ts'
 import { tokenSettings } from '../access/token-settings.ts'
 import { parseRange } from '../model/ip-rules.ts'
 import { type NamespaceRules, narrow, openRules, rulesInForce, sessionExpiryHours } from '../model/namespace-limits.ts'
@@ -21,6 +22,7 @@ import { sessionSettings } from './settings/session-settings.ts'
 export const gatewaySettings = {
   ...listenerSettings,
   ...tokenSettings,
+  ...oidcSettings,
   ...outgoingSettings,
   ...admissionSettings,
   ...rateSettings,

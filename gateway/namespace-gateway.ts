@@ -1,11 +1,13 @@
 /** A gateway of one namespace: its topics, its registry, its appender. Listeners and the delivery service are the process's. */
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { readOidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
+import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { type RouterAddress, routersByHttp } from '../proto/routers.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { GatewayConfig } from './config.ts'
@@ -70,11 +72,14 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     },
     namespace === config.LOGGERHEAD_NAMESPACE ? undefined : namespace,
   )
+  const oidc = readOidcSettings(config)
+  const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => gateway.metrics.reached('OIDC_TIMEOUT') })
   const http = new NamespaceHttp({
     host: gateway,
     routers,
     events: new EventPublisher({ appender: eventAppender, topics: plan.names, view: registry.view, now: () => clock.now() }),
     isOwnersKey: options.isOwnersKey,
+    bearerOf: verifier && ((token) => verifier.bearerOf(token)),
     isProduction: config.LOGGERHEAD_PROFILE === 'production',
     onError: (error) => options.logger.error({ error }, 'a request failed'),
   })

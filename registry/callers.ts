@@ -1,5 +1,7 @@
 /** Who calls the API: the owner of the deployment, an API key of the registry with its role, or who a token of the OIDC issuer names. */
 import { findApiKey, isRoleEnough } from '../access/api-keys.ts'
+import { TokenRefused } from '../access/token-refused.ts'
+import type { TokenBearer } from '../access/token-roles.ts'
 import type { ApiKeyRole } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { Problem } from './problem.ts'
@@ -27,6 +29,17 @@ export function findCaller(given: string, isOwnersKey: (given: string) => boolea
   if (isOwnersKey(given)) return owner
   const key = view && findApiKey(given, view, now)
   return key && { by: `apiKeys/${key.name}`, role: key.role, scope: 'namespace' }
+}
+
+/** The caller whom a token names, who is found out about. Rejects with Problem. */
+export async function callerByToken(bearer: Promise<TokenBearer>): Promise<Caller> {
+  try {
+    return { ...(await bearer), scope: 'deployment' }
+  } catch (error) {
+    if (!(error instanceof TokenRefused)) throw error
+    const { status, message, retryAfter, cause } = error
+    throw new Problem(status, message, { ...(retryAfter === undefined ? {} : { retryAfter }), cause })
+  }
 }
 
 /** Throws Problem unless the caller's role is the needed one or above. */

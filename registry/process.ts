@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import type { Registry as Metrics } from 'prom-client'
+import { readOidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
@@ -12,17 +13,17 @@ import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
 import { OutgoingRequests } from '../outgoing/outgoing-request.ts'
 import { readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
+import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { parseRouterUrls, routersByHttp } from '../proto/routers.ts'
 import { SettingError } from '../settings/setting.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import { createApi } from './api.ts'
+import { callerByToken } from './callers.ts'
 import type { RegistryConfig } from './config.ts'
 import { seedDevelopmentSamples } from './development-samples.ts'
 import { createMetrics, observeRegistry } from './metrics.ts'
 import { Namespaces } from './namespaces.ts'
 import { Registry } from './registry.ts'
-import { callerOf, readOidcSettings } from './token-roles.ts'
-import { TokenVerifier } from './token-verifier.ts'
 import { webhookAsker } from './webhook-consent.ts'
 
 export interface RegistryProcessOptions {
@@ -175,7 +176,7 @@ export async function startRegistry({ config, logger, openLog, schemaIds = null,
       askWebhook: webhookAsker(outgoing, config, (name) => namespaces.entryOf(name).hostNames, onLimit),
       namespaces,
       key,
-      bearerOf: verifier && (async (token) => callerOf(await verifier.verify(token), oidc)),
+      bearerOf: verifier && ((token) => callerByToken(verifier.bearerOf(token))),
       config,
       health: () => log.health(),
       onLimit,

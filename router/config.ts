@@ -1,3 +1,4 @@
+import { oidcSettings } from '../access/oidc-settings.ts'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { unlimited } from '../log/token-bucket.ts'
 import { topicSettings } from '../log/topics.ts'
@@ -21,6 +22,7 @@ const queueMetric = (reason: string): string =>
 export const routerSettings = {
   ...kafkaSettings,
   ...topicSettings,
+  ...oidcSettings,
   ...retainedSettings,
   LOGGERHEAD_PROFILE: {
     kind: 'text',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { keyChecker } from '../access/api-keys.ts'
+import { readOidcSettings } from '../access/token-roles.ts'
 import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { TopicMismatch } from '../log/log.ts'
@@ -58,7 +59,8 @@ async function run(): Promise<void> {
   const others = routers.filter(({ id }) => id !== config.routerId)
   const ownersKey = values.API_KEY_FILE === '' ? undefined : readFileSync(values.API_KEY_FILE, 'utf8').trim()
   const schemaIds = openSchemaIds(schemaRegistryConfig(readSettings(schemaRegistrySettings, process.env)), logger)
-  const common = { config, log, schemaIds, tls, key, tracing, clusters, others, isOwnersKey: ownersKey === undefined ? () => false : keyChecker(ownersKey) }
+  const isOwnersKey = ownersKey === undefined ? () => false : keyChecker(ownersKey)
+  const common = { config, log, schemaIds, tls, key, tracing, clusters, others, isOwnersKey, oidc: readOidcSettings(values) }
   const home = await openNamespaceRouter({
     ...common,
     plan,

@@ -2,10 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import type { OidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
+import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import type { RouterAddress } from '../proto/routers.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
@@ -35,6 +37,8 @@ export interface NamespaceRouterOptions {
   /** The deployment's other routers. */
   readonly others: readonly RouterAddress[]
   isOwnersKey(given: string): boolean
+  /** Undefined where no issuer is set. */
+  readonly oidc: OidcSettings | undefined
   onFailed(error: unknown): void
 }
 
@@ -52,12 +56,15 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
   await ensureTopics(log, topicSpecs(plan), config.profile)
   await options.schemaIds?.learn(plan.names)
   const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed })
+  const metrics = createRouterMetrics(options.metricsRegistry)
+  const { oidc } = options
+  const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => metrics.limitReached.inc({ limit: 'OIDC_TIMEOUT' }) })
   const router = new Router({
     config: { ...config, partitions: plan.partitions },
     log,
     topics: plan.names,
     registry,
-    metrics: createRouterMetrics(options.metricsRegistry),
+    metrics,
     logger,
     now: Date.now,
     clusters: options.clusters,
@@ -72,7 +79,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
     router.retainedApi(key),
     router.routesApi(key),
     router.subscriptionActionsApi(key),
-    router.pullApi({ others: options.others, isOwnersKey: options.isOwnersKey }),
+    router.pullApi({ others: options.others, isOwnersKey: options.isOwnersKey, bearerOf: verifier && ((token) => verifier.bearerOf(token)) }),
   ]
   return {
     router,

@@ -253,7 +253,7 @@ export class Router {
   }
 
   /** Pull delivery over HTTP. */
-  pullApi(options: Pick<PullApiOptions, 'others' | 'isOwnersKey'>): PullApi {
+  pullApi(options: Pick<PullApiOptions, 'others' | 'isOwnersKey' | 'bearerOf'>): PullApi {
     const { config, registry, now, logger, metrics } = this.#options
     return new PullApi({
       ...options,

@@ -64,7 +64,7 @@ export class EventHttp {
 
   async #publish({ topic, request, origin }: AskedPublish, progress: Progress): Promise<void> {
     const { config, budget, access } = this.#options
-    const refusal = refuseEventCaller({ authorization: request.headers.authorization, origin }, access())
+    const refusal = await refuseEventCaller({ authorization: request.headers.authorization, origin }, access())
     if (refusal) throw new HttpProblem(refusal.status, refusal.detail)
     progress.isKnown = true
     this.#check(topic)

@@ -1,5 +1,6 @@
 /** Publishing and reading over HTTP in one namespace: who may be served at all, who asks, and what is answered. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { EventAccess } from '../../access/event-access.ts'
 import { isTooOpen, type Origin } from '../../access/request-origin.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Routers } from '../../proto/routers.ts'
@@ -24,6 +25,7 @@ export interface NamespaceHttpOptions {
   readonly routers: Routers
   readonly events: EventPublisher
   isOwnersKey(given: string): boolean
+  readonly bearerOf: EventAccess['bearerOf']
   readonly isProduction: boolean
   onError(error: unknown): void
 }
@@ -56,14 +58,14 @@ export class NamespaceHttp {
     this.#identities = new Identities(host, options.isOwnersKey)
     this.#publisher = new HttpPublisher(host, rates, budget)
     this.#retained = new RetainedReader(host, routers, rates, budget)
-    const { isOwnersKey, isProduction } = options
+    const { isOwnersKey, bearerOf, isProduction } = options
     this.#events = new EventHttp({
       publisher: options.events,
       config: host.config,
       metrics: host.metrics,
       budget,
       now: () => host.now(),
-      access: () => ({ view: host.view, isOwnersKey, isProduction, now: host.now() }),
+      access: () => ({ view: host.view, isOwnersKey, bearerOf, isProduction, now: host.now() }),
     })
   }
 

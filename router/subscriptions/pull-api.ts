@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
-import { refuseEventCaller } from '../../access/event-access.ts'
+import { type EventAccess, refuseEventCaller } from '../../access/event-access.ts'
 import { originOf } from '../../access/request-origin.ts'
 import type { RegistryFollower } from '../../model/registry-follower.ts'
 import type { RouterAddress } from '../../proto/routers.ts'
@@ -33,6 +33,7 @@ export interface PullApiOptions {
   /** The deployment's other routers. */
   readonly others: readonly RouterAddress[]
   isOwnersKey(given: string): boolean
+  readonly bearerOf: EventAccess['bearerOf']
   readonly isProduction: boolean
   /** Requests under way at one time. */
   readonly receivesMax: number
@@ -100,7 +101,7 @@ export class PullApi {
 
   async #answer(path: string, request: IncomingMessage, response: ServerResponse, signal: AbortSignal, progress: Progress): Promise<void> {
     const { subscriptions } = this.#options
-    this.#authorize(request)
+    await this.#authorize(request)
     progress.isKnown = true
     const target = readTarget(path)
     if (request.method !== 'POST') throw new PullProblem(405, `${request.method} is not possible here; POST is`)
@@ -139,10 +140,10 @@ export class PullApi {
     metrics.failed(labelsOf(target), target.action, failureOf(status, isKnown))
   }
 
-  #authorize(request: IncomingMessage): void {
+  async #authorize(request: IncomingMessage): Promise<void> {
     const { registry, now } = this.#options
     const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
-    const refusal = refuseEventCaller({ authorization: request.headers.authorization, origin }, { ...this.#options, view: registry.view, now: now() })
+    const refusal = await refuseEventCaller({ authorization: request.headers.authorization, origin }, { ...this.#options, view: registry.view, now: now() })
     if (refusal) throw new PullProblem(refusal.status, refusal.detail)
   }
 

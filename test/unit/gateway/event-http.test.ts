@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { keyChecker } from '../../../access/api-keys.ts'
+import type { EventAccess } from '../../../access/event-access.ts'
 import { originOf } from '../../../access/request-origin.ts'
 import { readGatewayConfig } from '../../../gateway/config.ts'
 import { EventHttp } from '../../../gateway/events/event-http.ts'
@@ -19,6 +20,7 @@ let server: Server
 let reached: string[]
 let counted: string[]
 let pendingBytes: number | undefined
+let bearerOf: EventAccess['bearerOf']
 
 async function serve(environment: Readonly<Record<string, string>> = {}): Promise<void> {
   const appender = await api.log.appender()
@@ -41,7 +43,7 @@ async function serve(environment: Readonly<Record<string, string>> = {}): Promis
     } as unknown as GatewayMetrics,
     budget: new ByteBudget(() => 10_000_000),
     now: () => performance.now(),
-    access: () => ({ view: api.registry.view, isOwnersKey: keyChecker(ownersKey), isProduction: false, now: Date.now() }),
+    access: () => ({ view: api.registry.view, isOwnersKey: keyChecker(ownersKey), bearerOf, isProduction: false, now: Date.now() }),
   })
   server = createServer((request, response) => {
     const topic = /^\/topics\/([^/]+):publish/.exec(request.url ?? '')?.[1] ?? ''
@@ -55,6 +57,7 @@ beforeEach(async () => {
   reached = []
   counted = []
   pendingBytes = undefined
+  bearerOf = undefined
   api = await ApiHarness.open()
   await api.send('PUT', 'topics/doors', { body: { partitions: 1 } })
 })
@@ -111,6 +114,14 @@ test('NT-03 a key with the role reader may not publish, one with the role operat
   const keyOf = async (role: string) => (await api.send('PUT', `apiKeys/${role}s`, { body: { role } })).json.properties.key
   expect((await publish(event, { authorization: `SharedAccessKey ${await keyOf('reader')}` })).status).toBe(403)
   expect((await publish(event, { authorization: `Bearer ${await keyOf('operator')}` })).status).toBe(200)
+})
+
+test('NT-03 a token of the issuer whose role is enough publishes, another does not', async () => {
+  bearerOf = async (token) => ({ by: 'oidc/ada', role: token === 'a.good.one' ? 'operator' : 'reader' })
+  await serve()
+  expect((await publish(event, { authorization: 'Bearer a.good.one' })).status).toBe(200)
+  expect(await publish(event, { authorization: 'Bearer a.weak.one' })).toMatchObject({ status: 403, json: { detail: expect.stringContaining('oidc/ada') } })
+  expect(counted).toEqual(['1 in doors', '1 not in “doors”: AuthorizationError, Forbidden'])
 })
 
 test('at KAFKA_BYTES_WAITING_MAX a request is refused before its body is read', async () => {

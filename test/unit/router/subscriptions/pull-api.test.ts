@@ -18,6 +18,7 @@ async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
     registry: world.api.registry.follower,
     others: [],
     isOwnersKey: keyChecker(ownersKey),
+    bearerOf: async (token) => ({ by: 'oidc/ada', role: token === 'a.good.one' ? 'operator' : 'reader' }),
     isProduction: false,
     receivesMax: 100,
     metrics: {
@@ -141,6 +142,12 @@ test('NT-03 a key is needed, with the role operator', async () => {
     'receive of doors/alarms: AuthorizationError, Forbidden',
   ])
   expect((await ask('alarms:receive', { authorization: `Bearer ${operator}` })).json.value).toHaveLength(1)
+})
+
+test('NT-03 a token of the issuer with the role operator receives', async () => {
+  await world.publish('1')
+  expect((await ask('alarms:receive', { authorization: 'Bearer a.weak.one' })).status).toBe(403)
+  expect((await ask('alarms:receive', { authorization: 'Bearer a.good.one' })).json.value).toHaveLength(1)
 })
 
 test('what is not there is 404, another method 405, and a subscription that is pushed is no queue', async () => {

@@ -1,10 +1,11 @@
 import { afterEach, expect, test } from '@jest/globals'
 import { UnsecuredJWT } from 'jose'
+import { readOidcSettings } from '../../../access/token-roles.ts'
+import { looksLikeToken, TokenVerifier } from '../../../outgoing/token-verifier.ts'
+import { callerByToken } from '../../../registry/callers.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
-import { callerOf, readOidcSettings } from '../../../registry/token-roles.ts'
-import { looksLikeToken, TokenVerifier } from '../../../registry/token-verifier.ts'
 import { OidcIssuer } from '../../support/oidc-issuer.ts'
-import { ApiHarness, client } from './harness.ts'
+import { ApiHarness, client } from '../registry/harness.ts'
 
 const address = 'https://login.example/realm'
 const settings = readOidcSettings(readRegistryConfig({ API_KEY_FILE: 'unused', OIDC_ISSUER: address, OIDC_AUDIENCE: 'loggerhead', OIDC_TIMEOUT: '100' }))!
@@ -111,7 +112,7 @@ afterEach(async () => {
 
 test('the API takes a token with its role beside keys, and says under what name a change was made', async () => {
   const { issuer, verifier } = await given()
-  api = await ApiHarness.open({}, undefined, async (token) => callerOf(await verifier.verify(token), settings))
+  api = await ApiHarness.open({}, undefined, (token) => callerByToken(verifier.bearerOf(token)))
   const reader = await issuer.sign({ roles: ['reader'] })
   const operator = await issuer.sign({ sub: 'grace', roles: ['operator'] })
   expect((await api.send('GET', 'clients', { key: reader })).status).toBe(200)

@@ -3,8 +3,8 @@
  * token names a key that is not known yet (rotation). What an outsider sends makes no fetch until it claims to be the issuer's.
  */
 import { createRemoteJWKSet, customFetch, decodeJwt, errors, type JWTPayload, jwtVerify, type RemoteJWKSet } from 'jose'
-import { Problem } from './problem.ts'
-import { isTrustedUrl, type OidcSettings } from './token-roles.ts'
+import { TokenRefused } from '../access/token-refused.ts'
+import { bearerOf, isTrustedUrl, type OidcSettings, type TokenBearer } from '../access/token-roles.ts'
 
 export interface TokenVerifierOptions {
   readonly settings: OidcSettings
@@ -26,8 +26,8 @@ const failureCooldownMs = 5_000
 /** An unknown key is looked for at the issuer at most so often. */
 const rotationCooldownMs = 30_000
 
-const refused = (why: string): Problem => new Problem(401, `the token is refused: ${why}`)
-const away = (why: string, cause?: unknown): Problem => new Problem(503, `the token cannot be checked: ${why}`, { retryAfter: 5, cause })
+const refused = (why: string): TokenRefused => new TokenRefused(401, `the token is refused: ${why}`)
+const away = (why: string, cause?: unknown): TokenRefused => new TokenRefused(503, `the token cannot be checked: ${why}`, { retryAfter: 5, cause })
 
 /** Three parts of base64url: a key of ours has no dots. */
 export const looksLikeToken = (bearer: string): boolean => /^[\w-]+\.[\w-]+\.[\w-]+$/.test(bearer)
@@ -64,7 +64,7 @@ export class TokenVerifier {
     this.#options = options
   }
 
-  /** The claims of a good token. Throws Problem: 401 when it is not, naming the rule; 503 when the issuer does not answer. */
+  /** The claims of a good token. Throws TokenRefused: 401 when it is not, naming the rule; 503 when the issuer does not answer. */
   async verify(token: string): Promise<JWTPayload> {
     const { settings, now } = this.#options
     if (token.length > tokenLengthMax) throw refused(`it has more than ${tokenLengthMax} characters`)
@@ -81,10 +81,15 @@ export class TokenVerifier {
       })
       return payload
     } catch (error) {
-      if (error instanceof Problem) throw error
+      if (error instanceof TokenRefused) throw error
       if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || !(error instanceof errors.JOSEError)) throw this.#failed(error)
       throw refused(whyRefused(error))
     }
+  }
+
+  /** Who shows a good token. Rejects with TokenRefused. */
+  async bearerOf(token: string): Promise<TokenBearer> {
+    return bearerOf(await this.verify(token), this.#options.settings)
   }
 
   /** Before anything is fetched for it. */
@@ -134,8 +139,8 @@ export class TokenVerifier {
     }
   }
 
-  #failed(error: unknown): Problem {
-    if (error instanceof Problem) return error
+  #failed(error: unknown): TokenRefused {
+    if (error instanceof TokenRefused) return error
     const { message, cause } = error as Error & { readonly cause?: { readonly code?: unknown } }
     const why = `the issuer ${this.#options.settings.issuer} does not answer as it should (${typeof cause?.code === 'string' ? cause.code : message})`
     this.#failure = { at: this.#options.now(), why }

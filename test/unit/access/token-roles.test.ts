@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
+import { TokenRefused } from '../../../access/token-refused.ts'
+import { bearerOf, isTrustedUrl, type OidcSettings, readOidcSettings } from '../../../access/token-roles.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
-import { Problem } from '../../../registry/problem.ts'
-import { callerOf, isTrustedUrl, type OidcSettings, readOidcSettings } from '../../../registry/token-roles.ts'
 
 const read = (environment: Readonly<Record<string, string>>) => readOidcSettings(readRegistryConfig({ API_KEY_FILE: 'unused', ...environment }))
 const good = { OIDC_ISSUER: 'https://login.example/realm', OIDC_AUDIENCE: 'loggerhead, other' }
@@ -51,13 +51,13 @@ test.each<[string, object, Readonly<Record<string, string>>, object | number]>([
   ['a claim of the prototype', { roles: 'x' }, { OIDC_ROLE_CLAIM: 'constructor.name', OIDC_ROLES: 'owner=Object' }, 403],
   ['no subject', { sub: '', roles: ['owner'] }, {}, 401],
 ])('roles: %s', (_, claims, environment, expected) => {
-  const call = () => callerOf({ sub: 'ada', ...claims }, settings(environment))
-  if (typeof expected === 'object') expect(call()).toEqual({ ...expected, scope: 'deployment' })
-  else expect(call).toThrow(expect.objectContaining({ constructor: Problem, status: expected }))
+  const call = () => bearerOf({ sub: 'ada', ...claims }, settings(environment))
+  if (typeof expected === 'object') expect(call()).toEqual(expected)
+  else expect(call).toThrow(expect.objectContaining({ constructor: TokenRefused, status: expected }))
 })
 
 test('a subject stands in records as text that is safe in headers and logs', () => {
-  const by = (sub: string) => callerOf({ sub, roles: ['reader'] }, settings()).by
+  const by = (sub: string) => bearerOf({ sub, roles: ['reader'] }, settings()).by
   expect(by('auth0|ada@x.example')).toBe('oidc/auth0|ada@x.example')
   expect(by('a b\r\nc%é\ud800')).toBe('oidc/a%20b%0D%0Ac%25%C3%A9%EF%BF%BD')
   expect(by('x'.repeat(10_000)).length).toBe(205)

@@ -1,9 +1,8 @@
 /** What a verified token of the OIDC issuer makes of its bearer: pure, by the settings. */
 import { type ApiKeyRole, apiKeyRoles } from '../model/registry-resources.ts'
 import { listed, SettingError } from '../settings/setting.ts'
-import type { Caller } from './callers.ts'
-import type { RegistryConfig } from './config.ts'
-import { Problem } from './problem.ts'
+import type { OidcValues } from './oidc-settings.ts'
+import { TokenRefused } from './token-refused.ts'
 
 export interface OidcSettings {
   readonly issuer: string
@@ -16,6 +15,13 @@ export interface OidcSettings {
   readonly isDevelopment: boolean
   readonly timeoutMs: number
   readonly keysMaxAgeMs: number
+}
+
+/** Whom a token names, and what that may do: in every namespace. */
+export interface TokenBearer {
+  /** As it stands in records: `oidc/<subject>`. */
+  readonly by: string
+  readonly role: ApiKeyRole
 }
 
 export type Claims = Readonly<Record<string, unknown>>
@@ -44,7 +50,7 @@ function readRoles(text: string): OidcSettings['roles'] {
 }
 
 /** The settings of OIDC; undefined without an issuer. Throws SettingError. */
-export function readOidcSettings(config: RegistryConfig): OidcSettings | undefined {
+export function readOidcSettings(config: OidcValues): OidcSettings | undefined {
   const { OIDC_ISSUER: issuer, OIDC_AUDIENCE: audience, OIDC_ROLE_CLAIM: roleClaim, LOGGERHEAD_PROFILE: profile } = config
   if (issuer === '') return undefined
   const isDevelopment = profile === 'development'
@@ -89,12 +95,12 @@ function nameOf(subject: string): string {
   return `oidc/${name.join('')}`
 }
 
-/** The bearer of a verified token: the highest of its roles. Throws Problem (403) when it has none, 401 without a subject. */
-export function callerOf(claims: Claims, { roleClaim, roles }: OidcSettings): Caller {
+/** The bearer of a verified token: the highest of its roles. Throws TokenRefused (403) when it has none, 401 without a subject. */
+export function bearerOf(claims: Claims, { roleClaim, roles }: OidcSettings): TokenBearer {
   const { sub } = claims
-  if (typeof sub !== 'string' || sub === '') throw new Problem(401, 'the token has no subject (claim sub)')
+  if (typeof sub !== 'string' || sub === '') throw new TokenRefused(401, 'the token has no subject (claim sub)')
   const values = valuesAt(claims, roleClaim)
   const role = apiKeyRoles.toReversed().find((known) => roles[known].some((value) => values.includes(value)))
-  if (role !== undefined) return { by: nameOf(sub), role, scope: 'deployment' }
-  throw new Problem(403, `the token gives no role: its claim ${roleClaim.join('.')} has none of the values in OIDC_ROLES`)
+  if (role !== undefined) return { by: nameOf(sub), role }
+  throw new TokenRefused(403, `the token gives no role: its claim ${roleClaim.join('.')} has none of the values in OIDC_ROLES`)
 }
