@@ -26,9 +26,28 @@ export interface Reach {
 
 /** The newest checkpoint that is not beyond the moment; undefined when there is none. */
 export async function checkpointFor(log: Log, topic: string, shard: number, reach: Reach): Promise<Checkpoint | undefined> {
-  const start = (await log.startOffsets(topic)).get(shard) ?? 0
   // The clock of who wrote it may have been ahead of others: the offsets decide.
-  let at = ((await log.offsetsAt(topic, reach.at + 1)).get(shard) ?? 0) - 1
+  const before = (await log.offsetsAt(topic, reach.at + 1)).get(shard) ?? 0
+  return checkpointBelow(log, topic, shard, before, reach)
+}
+
+/** The newest there is. */
+export async function newestCheckpoint(log: Log, topic: string, shard: number): Promise<Checkpoint | undefined> {
+  return checkpointBelow(log, topic, shard, (await log.endOffsets(topic)).get(shard) ?? 0)
+}
+
+const anywhere = { sessions: Number.POSITIVE_INFINITY, inbox: Number.POSITIVE_INFINITY }
+
+/** The newest whose closing record stands below an offset of `checkpoints`, and that is not beyond the reach. */
+export async function checkpointBelow(
+  log: Log,
+  topic: string,
+  shard: number,
+  before: number,
+  reach: Pick<Reach, 'sessions' | 'inbox'> = anywhere,
+): Promise<Checkpoint | undefined> {
+  const start = (await log.startOffsets(topic)).get(shard) ?? 0
+  let at = before - 1
   while (at >= start) {
     const record = await recordAt(log, topic, shard, at)
     if (!record) {

@@ -120,8 +120,11 @@ export function planFor(plan: TopicPlan, namespace: string, partitions: number):
 /** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */
 export const messageBytesMax = 1_048_588
 
-/** How often the owner of a shard writes down its state for who asks about the past, ms. */
-export const checkpointEveryMs = ({ historyWindowMs }: Pick<TopicPlan, 'historyWindowMs'>): number => Math.min(6 * hourMs, historyWindowMs / 8)
+/** Longest time between two checkpoints, however long the window, ms. */
+export const checkpointMsMax = 6 * hourMs
+
+/** How often the owner of a shard writes down its state for who asks about the past at least, ms. */
+export const checkpointEveryMs = ({ historyWindowMs }: Pick<TopicPlan, 'historyWindowMs'>): number => Math.min(checkpointMsMax, historyWindowMs / 8)
 
 function keptFor(ms: number): Readonly<Record<string, string>> {
   return {

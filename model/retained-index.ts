@@ -56,6 +56,15 @@ export class RetainedIndex<T> {
     this.#delete(this.#root, topic.split('/'), 0)
   }
 
+  /** Every value, topics that begin with $ too. Nothing may be put or deleted meanwhile. */
+  *all(): Generator<T> {
+    const nodes: Node<T>[] = [this.#root]
+    for (let node = nodes.pop(); node; node = nodes.pop()) {
+      if (node.value !== undefined) yield node.value
+      if (node.children) for (const child of node.children.values()) nodes.push(child)
+    }
+  }
+
   /** Begins to walk over what the filter (valid, not a shared one) matches. What is put or deleted meanwhile is met or not. */
   walk(filter: string): RetainedWalk<T> {
     return new RetainedWalk(this.#root, filter.split('/'))

@@ -1,7 +1,7 @@
 import { oidcSettings } from '../access/oidc-settings.ts'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { unlimited } from '../log/token-bucket.ts'
-import { topicSettings } from '../log/topics.ts'
+import { checkpointMsMax, topicSettings } from '../log/topics.ts'
 import { type WhenQueueFull, whenQueueFull } from '../model/namespace-limits.ts'
 import { anyAge, type QueueLimits } from '../model/queue-limits.ts'
 import { retainedSettings } from '../model/retained-settings.ts'
@@ -295,6 +295,15 @@ export const routerSettings = {
     unit: 'records',
     about: 'Journal records of a shard after which its state is written as a snapshot',
   },
+  CHECKPOINT_INTERVAL: {
+    kind: 'number',
+    default: checkpointMsMax,
+    min: 1_000,
+    max: checkpointMsMax,
+    unit: 'ms',
+    about:
+      'How often the state of a shard is written down for who asks about the past: the journals are folded on from there. Never above an eighth of HISTORY_WINDOW',
+  },
 } as const satisfies Settings
 
 export interface RouterConfig {
@@ -314,6 +323,7 @@ export interface RouterConfig {
   readonly routeBytesMax: number
   readonly routeRetryMsMax: number
   readonly snapshotRecords: number
+  readonly checkpointMs: number
   /** Of one shard. */
   readonly retainedBytesMax: number
   readonly retainedMessageBytesMax: number
@@ -365,6 +375,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     routeBytesMax: values.ROUTE_BYTES_MAX,
     routeRetryMsMax: values.ROUTE_RETRY_MAX,
     snapshotRecords: values.SNAPSHOT_RECORDS,
+    checkpointMs: values.CHECKPOINT_INTERVAL,
     retainedBytesMax: values.RETAINED_BYTES_MAX,
     retainedMessageBytesMax: values.RETAINED_MESSAGE_BYTES_MAX,
     retainedMessagesMax: values.RETAINED_MESSAGES_MAX,

@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client'
 import type { OidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
-import { ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
+import { checkpointEveryMs, ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
@@ -60,7 +60,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
   const { oidc } = options
   const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => metrics.limitReached.inc({ limit: 'OIDC_TIMEOUT' }) })
   const router = new Router({
-    config: { ...config, partitions: plan.partitions },
+    config: { ...config, partitions: plan.partitions, checkpointMs: Math.min(config.checkpointMs, checkpointEveryMs(plan)) },
     log,
     topics: plan.names,
     registry,

@@ -2,6 +2,7 @@
  * A shard in this router's hands: the fold of its inbox, the owner of its messages and the owner of its clients, from the
  * moment its term is in the log until the shard is taken away.
  */
+import { newestCheckpoint } from '../history/checkpoint.ts'
 import { LogIndex } from '../history/log-index.ts'
 import type { Appender, Log, Stretch } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
@@ -12,10 +13,12 @@ import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions } from '../
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { Chosen, HeldMessage, SnapshotClosed } from '../schemas/records.ts'
+import { type CheckpointTarget, takeCheckpoint } from './checkpoint-writer.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { IndexWriter } from './index-writer.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { Replays, type ReplaysOptions } from './replays.ts'
+import { RetainedJournal } from './retained-journal.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
 import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
@@ -58,6 +61,9 @@ export interface OwnedShardOptions {
   readonly audit: Omit<ShardAuditOptions, 'shard' | 'term' | 'log' | 'topic' | 'appender' | 'now'> | undefined
   /** Records of a block of the index; 0 writes none. */
   readonly indexRecords: number
+  /** How often the state is written down for who asks about the past, ms. */
+  readonly checkpointMs: number
+  readonly registryDigest: CheckpointTarget['registry']
   readonly now: () => number
   /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
   readonly captured: readonly Applied[]
@@ -94,6 +100,9 @@ export class OwnedShard {
   #heldSince = 0
   #snapshotAt: number
   #isSnapshotting = false
+  readonly #retainedJournal: RetainedJournal
+  /** When the last checkpoint was written; -Infinity when there is none. */
+  #checkpointAt: number
   #isClosed = false
   readonly #capturedSeen: number
   #journaled = { position: -1, lifecyclePosition: -1, served: 0 }
@@ -124,8 +133,13 @@ export class OwnedShard {
         .map((other) => announce(topics.inbox, other, term)),
     ])
     const { limits, counters } = options.retained
-    const retained = new RetainedStore({ shard, appender: fenced, topic: topics.retained, limits, counters, now, onRefused: options.onRefused })
-    const [{ snapshot, routes }] = await Promise.all([readShelved(log, topics.snapshots, shard), retained.load(log)])
+    const journal = new RetainedJournal({ shard, term, appender, topic: topics.inbox, now, onRefused: options.onRefused })
+    const retained = new RetainedStore({ shard, appender: fenced, journal, topic: topics.retained, limits, counters, now, onRefused: options.onRefused })
+    const [{ snapshot, routes }, checkpoint] = await Promise.all([
+      readShelved(log, topics.snapshots, shard),
+      newestCheckpoint(log, topics.checkpoints, shard),
+      retained.load(log),
+    ])
     // Whatever the inbox up to the term was matched with is in `sessions` by now.
     await tail.catchUp()
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
@@ -144,6 +158,7 @@ export class OwnedShard {
     const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
     const position = inbox.progress?.position ?? start
     if (position < start) options.onGone(position, start)
+    retained.tellAgain(position)
     const backlogEnd = (await log.endOffsets(topics.messages)).get(shard) ?? 0
     const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
     const known = await lifecycleSince(options, snapshot, lifecyclePosition)
@@ -154,6 +169,8 @@ export class OwnedShard {
       inbox,
       fenced,
       retained,
+      journal,
+      checkpointAt: checkpoint?.closing.at ?? Number.NEGATIVE_INFINITY,
       position: Math.max(position, start),
       backlogEnd,
       lifecyclePosition,
@@ -186,6 +203,8 @@ export class OwnedShard {
       readonly inbox: InboxFold
       readonly fenced: Appender
       readonly retained: RetainedStore
+      readonly journal: RetainedJournal
+      readonly checkpointAt: number
       readonly position: number
       readonly backlogEnd: number
       readonly lifecyclePosition: number
@@ -203,6 +222,8 @@ export class OwnedShard {
     this.#inbox = state.inbox
     this.#fenced = state.fenced
     this.#retained = state.retained
+    this.#retainedJournal = state.journal
+    this.#checkpointAt = state.checkpointAt
     this.#retainedFrom = state.inbox.progress?.retainedOffsets
     this.#requests = new RetainedRequests({
       shard,
@@ -361,7 +382,11 @@ export class OwnedShard {
    */
   needsSnapshot(recordsMax: number): boolean {
     const records = this.#foldPositions() - this.#snapshotPositions + this.#heldSince
-    return records >= recordsMax || (records > 0 && this.#options.now() - this.#snapshotAt >= snapshotAgeMaxMs)
+    return this.#isCheckpointDue || records >= recordsMax || (records > 0 && this.#options.now() - this.#snapshotAt >= snapshotAgeMaxMs)
+  }
+
+  get #isCheckpointDue(): boolean {
+    return this.#options.now() - this.#checkpointAt >= this.#options.checkpointMs
   }
 
   /** A record of `sessions` was folded. */
@@ -445,6 +470,7 @@ export class OwnedShard {
     this.#heldSince = 0
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = this.#options.now()
+    const checkpoint = this.#isCheckpointDue ? this.#takeCheckpoint(sessions) : undefined
     try {
       this.#previous = await writeSnapshot({
         appender: this.#fenced,
@@ -458,9 +484,36 @@ export class OwnedShard {
         now: this.#options.now(),
         journaled: () => this.client.journal(),
       })
+      await checkpoint?.()
       return true
     } finally {
       this.#isSnapshotting = false
+    }
+  }
+
+  /** The moment of the snapshot, for the past. */
+  #takeCheckpoint(sessions: SessionFold): () => Promise<void> {
+    const { log, topics, now, registryDigest } = this.#options
+    const write = takeCheckpoint({
+      sessions,
+      inbox: this.#inbox,
+      term: this.term,
+      retained: this.#retained.notes(),
+      positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position, retainedOffsets: this.#retainedOffsets() },
+      now: now(),
+    })
+    return async () => {
+      await write({
+        appender: this.#fenced,
+        log,
+        topics,
+        registry: registryDigest,
+        journaled: async () => {
+          await Promise.all([this.client.journal(), this.#retainedJournal.settled()])
+        },
+        now,
+      })
+      this.#checkpointAt = now()
     }
   }
 
@@ -472,6 +525,7 @@ export class OwnedShard {
     this.#replays.close()
     this.#requests.close()
     this.#retained.close()
+    this.#retainedJournal.close()
     this.audit?.close()
     await this.routes.close()
     // Queues are folded by the owner only.

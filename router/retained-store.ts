@@ -7,6 +7,8 @@ import { limitInForce, type NamespaceLimits } from '../model/namespace-limits.ts
 import { RetainedIndex } from '../model/retained-index.ts'
 import { decodeRecord, encodeRecord, inSingleObject } from '../schemas/codec.ts'
 import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
+import type { RetainedNote } from '../schemas/records.ts'
+import type { RetainedJournal } from './retained-journal.ts'
 
 export interface RetainedMessage {
   readonly topic: string
@@ -53,6 +55,8 @@ export interface RetainedStoreOptions {
   readonly shard: number
   /** Fenced: the shard's own. */
   readonly appender: Appender
+  /** Keeps what was retained when. */
+  readonly journal: Pick<RetainedJournal, 'note'>
   readonly topic: string
   /** As the namespace narrows them now. */
   limits(): RetainedLimits
@@ -72,6 +76,29 @@ const fenceKey = Buffer.from('\u0000fence')
 export const retainedFenceKey = (): Buffer => fenceKey
 
 const costOf = (topic: string, size: number): number => topic.length + size + overhead
+
+/** Calls `done` at the second call. */
+function whenBoth(done: () => void): () => void {
+  let isFirst = true
+  return () => {
+    if (isFirst) isFirst = false
+    else done()
+  }
+}
+
+function noteOf({ topic, offset, value, qos, expiresAt }: RetainedMessage): RetainedNote {
+  return { topic, offset, isCleared: false, receivedAt: peekMessage(value).receivedAt, expiresAt: expiresAt || null, qos, size: value.length }
+}
+
+const cleared = (topic: string, offset: number, value: Buffer): RetainedNote => ({
+  topic,
+  offset,
+  isCleared: true,
+  receivedAt: peekMessage(value).receivedAt,
+  expiresAt: null,
+  qos: 0,
+  size: 0,
+})
 
 export class RetainedStore {
   readonly index = new RetainedIndex<RetainedMessage>()
@@ -110,7 +137,10 @@ export class RetainedStore {
         const expiresAt = record.value.expiresAt ?? 0
         if (expiresAt !== 0 && expiresAt <= now()) continue
         if (this.#hasRoom(name, record.value.message.length)) this.#put(name, record.value.offset, record.value.message, expiresAt, at)
-        else counters.notRetained('full')
+        else {
+          counters.notRetained('full')
+          this.#options.journal.note(cleared(name, record.value.offset, record.value.message), () => {})
+        }
       }
       if (stretch.nextOffset === offset) throw new Error(`${topic}[${shard}] has nothing at ${offset}, although it reaches to ${end}`)
       offset = stretch.nextOffset
@@ -128,30 +158,44 @@ export class RetainedStore {
     const known = this.index.get(topic)
     if (known && known.offset >= offset) return false
     const { payload } = decodeMessage(published)
-    if (payload.length === 0) {
-      if (!known) return false
-      this.#clear(topic, done)
+    const value = inSingleObject(published)
+    const clear = (): true => {
+      // A former owner may have cleared it and not told: so it is told even of what is not there.
+      const { journal } = this.#options
+      const both = known ? whenBoth(done) : done
+      journal.note(cleared(topic, offset, value), both)
+      if (known) this.#clear(topic, both)
       return true
     }
-    const value = inSingleObject(published)
+    if (payload.length === 0) return clear()
     const hasRoom = (known || this.index.size < limits.messagesMax) && this.#hasRoom(topic, value.length)
     const reason = value.length > limits.messageBytesMax ? 'tooLarge' : hasRoom ? null : 'full'
     if (reason !== null) {
       counters.notRetained(reason)
-      if (!known) return false
       // It replaces the one before all the same [MQTT-3.3.1-5]: an outdated message must not pass for the last.
-      this.#clear(topic, done)
-      return true
+      return clear()
     }
     const { receivedAt, messageExpiryInterval } = peekMessage(value)
     const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
     const message = this.#put(topic, offset, value, expiresAt, null)
     const record = encodeRecord('Retained', { offset, expiresAt: expiresAt || null, message: message.value })
-    this.#append(topic, record, done, (at) => {
+    const both = whenBoth(done)
+    this.#options.journal.note(noteOf(message), both)
+    this.#append(topic, record, both, (at) => {
       message.retainedOffset = at
     })
     this.#told()
     return true
+  }
+
+  /** All that is retained, as the journal tells it. */
+  *notes(): Generator<RetainedNote> {
+    for (const message of this.index.all()) yield noteOf(message)
+  }
+
+  /** Tells the journal of messages from this position on: a former owner may have retained them and not told. */
+  tellAgain(from: number): void {
+    for (const message of this.index.all()) if (message.offset >= from) this.#options.journal.note(noteOf(message), () => {})
   }
 
   /** Once a second: what has expired goes [MQTT-3.3.2-5]. */

@@ -21,6 +21,7 @@ import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
+import { registryDigest } from '../model/state-digest.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
 import type { Message } from '../schemas/records.ts'
@@ -503,6 +504,9 @@ export class Router {
             if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
           },
         },
+        checkpointMs: config.checkpointMs,
+        // One shard tells of it for all.
+        registryDigest: async () => (shard === 0 ? await registryDigest(registry.view) : undefined) ?? { position: 0, digest: '' },
         retained: {
           limits: () => this.#retainedLimits,
           requestLimits: {

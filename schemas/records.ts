@@ -101,10 +101,8 @@ export interface CheckpointClosed {
   readonly inboxFrom: number
   /** A SnapshotClosed: where the folds stood. */
   readonly snapshot: Buffer
-  /** Of the sessions without their queues, hexadecimal. */
-  readonly sessionsDigest: string
   readonly registryPosition: number
-  /** Of the registry at that position, hexadecimal. */
+  /** Of the registry at that position, hexadecimal; empty when it is not told. */
   readonly registryDigest: string
 }
 

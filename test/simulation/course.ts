@@ -1,4 +1,6 @@
+import { decodeRecord } from '../../schemas/codec.ts'
 import { Device } from './device.ts'
+import type { Reach } from './folds.ts'
 import { Random } from './random.ts'
 import type { SimGateway } from './sim-gateway.ts'
 import { Workers } from './workers.ts'
@@ -17,6 +19,7 @@ export class Simulation {
   /** Alive or starting. */
   readonly routers: ReturnType<World['launchRouter']>[] = []
   readonly stale: RouterProcess[] = []
+  readonly moments: (Reach & { readonly shard: number; readonly at: number })[] = []
   readonly failures: Error[] = []
   readonly story: string[] = []
 
@@ -48,7 +51,7 @@ export class Simulation {
     this.#world = await new World({
       partitions: 3,
       random: this.random.next,
-      environment: { SNAPSHOT_RECORDS: '100', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' },
+      environment: { SNAPSHOT_RECORDS: '100', CHECKPOINT_INTERVAL: '2000', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' },
     }).start()
     for (const id of ['gw-0', 'gw-1']) this.gateways.push(await this.world.startGateway(id))
     this.launch()
@@ -79,6 +82,8 @@ export class Simulation {
       [1, () => this.turnStale()],
       [2, () => this.logAway()],
       [2, () => this.retire()],
+      [6, () => this.retain()],
+      [8, () => this.remember()],
       [8, () => this.world.pass(this.random.below(1_500))],
     ])
     await deed()
@@ -108,6 +113,18 @@ export class Simulation {
         for (const isDue of due) isDue()
       })
     }
+  }
+
+  /** On topics that no wildcard of the devices matches. */
+  retain(): void {
+    const topic = `$kept/${this.random.below(6)}`
+    void this.random.pick(this.gateways).publish(topic, this.random.chance(0.3) ? '' : 'kept', { qos: 1, retain: true })
+  }
+
+  /** Notes where the journals stand, to ask for this moment later. */
+  remember(shard = this.random.below(this.world.partitions)): void {
+    const end = (topic: 'sessions' | 'inbox'): number => this.world.store.partition(this.world.topics[topic], shard)?.endOffset ?? 0
+    this.moments.push({ shard, at: this.world.now(), sessions: end('sessions'), inbox: end('inbox') })
   }
 
   connect(): void {
@@ -190,14 +207,18 @@ export class Simulation {
     if (this.routers.length === 0) this.launch()
   }
 
-  /** What a shard's last snapshot covers leaves the journals; nobody who starts is in the middle of reading them. */
+  /** What a shard's last snapshot and the checkpoint before the last cover leaves the journals; nobody who starts is in the middle of reading them. */
   retire(): void {
+    const { world } = this
     if (this.routers.some(({ isReady }) => !isReady)) return
-    for (let shard = 0; shard < this.world.partitions; shard++) {
-      const closed = this.world.records('snapshots', shard).findLast(({ record }) => record.name === 'SnapshotClosed')?.record
-      if (closed?.name !== 'SnapshotClosed') continue
-      this.world.retire('sessions', shard, closed.value.sessionsOffset)
-      this.world.retire('inbox', shard, closed.value.inboxOffset)
+    for (let shard = 0; shard < world.partitions; shard++) {
+      const closed = world.records('snapshots', shard).findLast(({ record }) => record.name === 'SnapshotClosed')?.record
+      const checkpoints = world.records('checkpoints', shard).flatMap(({ record }) => (record.name === 'CheckpointClosed' ? [record.value] : []))
+      const checkpoint = checkpoints.at(-2)
+      const kept = checkpoint && decodeRecord(checkpoint.snapshot)
+      if (closed?.name !== 'SnapshotClosed' || kept?.name !== 'SnapshotClosed') continue
+      world.retire('sessions', shard, Math.min(closed.value.sessionsOffset, kept.value.sessionsOffset))
+      world.retire('inbox', shard, Math.min(closed.value.inboxOffset, kept.value.inboxOffset))
     }
   }
 

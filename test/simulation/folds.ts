@@ -1,5 +1,7 @@
 /** Folds of the journals outside of any router, for comparison. */
+import type { PastShard } from '../../history/past-shard.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
+import { RetainedFold } from '../../model/retained-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
 import { restoreInbox, restoreQueues, restoreSessions, sessionState } from '../../model/snapshot.ts'
 import { readSnapshot } from '../../router/snapshots.ts'
@@ -13,6 +15,19 @@ export interface ShardState {
   readonly terms: readonly number[]
 }
 
+/** What of the past is state, as `foldAll` has it. */
+export const pastState = ({ sessions, inbox }: PastShard): ShardState => stateOf(sessions, inbox)
+
+/** What was retained, by the shard's whole journal; topics with the positions of their messages. */
+export function foldRetained(world: World, shard: number, reach = everything): Readonly<Record<string, number>> {
+  const fold = new RetainedFold(shard)
+  for (const { offset, record } of world.records('inbox', shard)) if (offset < reach.inbox) fold.apply(offset, record)
+  return retainedOf(fold)
+}
+
+export const retainedOf = (fold: RetainedFold): Readonly<Record<string, number>> =>
+  Object.fromEntries([...fold.at(Number.NEGATIVE_INFINITY)].map(({ topic, offset }) => [topic, offset] as const).sort())
+
 function stateOf(sessions: SessionFold, inbox: InboxFold): ShardState {
   const states = [...sessions.sessions.values()].map((session) => {
     const { attached, ...state } = sessionState(session)
@@ -22,11 +37,19 @@ function stateOf(sessions: SessionFold, inbox: InboxFold): ShardState {
   return { sessions: states, highWaters: inbox.highWaters, terms: inbox.terms }
 }
 
+/** Offsets at which somebody looked. */
+export interface Reach {
+  readonly sessions: number
+  readonly inbox: number
+}
+
+const everything: Reach = { sessions: Number.POSITIVE_INFINITY, inbox: Number.POSITIVE_INFINITY }
+
 /** Both journals of the shard from their beginning, mixed as chance has it, `sessions` never behind what `inbox` needs. */
-export function foldAll(world: World, shard: number, random: Random): ShardState {
+export function foldAll(world: World, shard: number, random: Random, reach = everything): ShardState {
   const sessions = new SessionFold(shard)
   const inbox = new InboxFold(shard, world.partitions, sessions)
-  const waiting = world.records('sessions', shard)
+  const waiting = world.records('sessions', shard).filter(({ offset }) => offset < reach.sessions)
   let next = 0
   const applyUpTo = (count: number): void => {
     for (; next < count && next < waiting.length; next++) {
@@ -35,6 +58,7 @@ export function foldAll(world: World, shard: number, random: Random): ShardState
     }
   }
   for (const { offset, record } of world.records('inbox', shard)) {
+    if (offset >= reach.inbox) break
     applyUpTo(next + random.below(3))
     if (record.name === 'Indexed' || record.name === 'Reassigned')
       while (next < waiting.length && (waiting[next] as { offset: number }).offset < record.value.sessionsOffset) applyUpTo(next + 1)

@@ -4,7 +4,8 @@
  */
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { Simulation } from './course.ts'
-import { foldAll, foldFromSnapshot } from './folds.ts'
+import { foldAll, foldFromSnapshot, foldRetained } from './folds.ts'
+import { lookBack, retainedNow } from './past.ts'
 import { freezeTime, type World } from './world.ts'
 
 const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
@@ -22,7 +23,7 @@ afterEach(() => {
 })
 
 test.each(seeds)(
-  'SIM_SEED=%d: what is acknowledged arrives, in order, repeats marked, and the journals tell one story',
+  'SIM_SEED=%d: what is acknowledged arrives, in order, repeats marked, the journals tell one story, and any moment of it can be had again',
   async (seed) => {
     const simulation = new Simulation(seed)
     await simulation.start()
@@ -48,7 +49,11 @@ test.each(seeds)(
       const whole = foldAll(all, shard, simulation.random)
       expect(foldAll(all, shard, simulation.random)).toEqual(whole)
       expect(await foldFromSnapshot(all, shard)).toEqual(whole)
+      expect(foldRetained(all, shard)).toEqual(retainedNow(all, shard))
     }
+    for (let shard = 0; shard < all.partitions; shard++) simulation.remember(shard)
+    // The last moment of every shard at least.
+    expect(await lookBack(simulation)).toBeGreaterThanOrEqual(all.partitions)
   },
   120_000,
 )

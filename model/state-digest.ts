@@ -1,0 +1,76 @@
+/**
+ * Digests of folded state: same records, same state, same digest, whichever process folded them and in which order it holds what it holds.
+ * They find mistakes, not forgers: the hashes of all parts are combined by exclusive or.
+ */
+import { createHash } from 'node:crypto'
+import { encodeRecord } from '../schemas/codec.ts'
+import type { RetainedNote, SessionState } from '../schemas/records.ts'
+import { resourceKinds } from './registry-resources.ts'
+import type { RegistryView } from './registry-view.ts'
+import type { SessionFold } from './session-fold.ts'
+import { sessionState } from './snapshot.ts'
+
+const size = 32
+
+export class Digest {
+  readonly #sum = Buffer.alloc(size)
+
+  add(part: string | Buffer): void {
+    const hash = createHash('sha256').update(part).digest()
+    for (let at = 0; at < size; at++) this.#sum[at] = (this.#sum[at] as number) ^ (hash[at] as number)
+  }
+
+  get hex(): string {
+    return this.#sum.toString('hex')
+  }
+}
+
+const byFilter = (a: { readonly filter: string }, b: { readonly filter: string }): number => (a.filter < b.filter ? -1 : a.filter > b.filter ? 1 : 0)
+
+/** Without its queue: how far a client is, its owner knows before the journal does. */
+function withoutQueue(state: SessionState): SessionState {
+  return { ...state, subscriptions: [...state.subscriptions].sort(byFilter), next: 0, cursor: 0, above: [], sent: 0, queue: [], received: [], replays: [] }
+}
+
+/** Of the sessions, their connections, subscriptions and wills. */
+export function sessionsDigest({ sessions }: Pick<SessionFold, 'sessions'>): string {
+  const digest = new Digest()
+  for (const session of sessions.values()) digest.add(encodeRecord('SessionState', withoutQueue(sessionState(session))))
+  return digest.hex
+}
+
+/** Of what is retained. */
+export function retainedDigest(notes: Iterable<RetainedNote>): string {
+  const digest = new Digest()
+  for (const { topic, offset, receivedAt, expiresAt, qos, size } of notes) digest.add(JSON.stringify([topic, offset, receivedAt, expiresAt, qos, size]))
+  return digest.hex
+}
+
+/** Resources hashed between two turns of the event loop. */
+const resourcesPerTurn = 1_000
+/** A registry that changes all the time is tried so often. */
+const triesMax = 5
+
+/** Of the registry where it stands; undefined when it changed all the time. Others have their turns meanwhile. */
+export async function registryDigest(view: RegistryView): Promise<{ readonly position: number; readonly digest: string } | undefined> {
+  for (let attempt = 0; attempt < triesMax; attempt++) {
+    const { position } = view
+    const digest = await digestAt(view, position)
+    if (digest !== undefined) return { position, digest }
+  }
+  return undefined
+}
+
+async function digestAt(view: RegistryView, position: number): Promise<string | undefined> {
+  const digest = new Digest()
+  let count = 0
+  for (const kind of resourceKinds) {
+    for (const { name, properties, etag, offset } of view.of(kind).values()) {
+      digest.add(JSON.stringify([kind, name, etag, offset, properties]))
+      if (++count % resourcesPerTurn > 0) continue
+      await new Promise((resolve) => setImmediate(resolve))
+      if (view.position !== position) return undefined
+    }
+  }
+  return digest.hex
+}
