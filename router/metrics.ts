@@ -76,19 +76,23 @@ export function createRouterMetrics(registry: Registry) {
       registers,
     }),
     auditRecords: new Counter({
-      name: 'loggerhead_audit_records_total',
+      name: 'loggerhead_audit_chain_records_total',
       help: 'Records that were taken into a chain of hashes',
       labelNames: ['topic'],
       registers,
     }),
-    auditCheckpoints: new Counter({ name: 'loggerhead_audit_checkpoints_total', help: 'Signed checkpoints of chains of hashes', registers }),
+    auditCheckpoints: new Counter({ name: 'loggerhead_audit_chain_checkpoints_total', help: 'Signed checkpoints of chains of hashes', registers }),
     auditGone: new Counter({
-      name: 'loggerhead_audit_gone_total',
+      name: 'loggerhead_audit_chain_gone_total',
       help: 'Records that retention removed before they were in a chain of hashes',
       labelNames: ['topic'],
       registers,
     }),
-    auditTroubles: new Counter({ name: 'loggerhead_audit_troubles_total', help: 'Times that chains of hashes could not go on, to be tried again', registers }),
+    auditTroubles: new Counter({
+      name: 'loggerhead_audit_chain_troubles_total',
+      help: 'Times that chains of hashes could not go on, to be tried again',
+      registers,
+    }),
     deadLettered,
     droppedEvents,
     eventsLost: new Counter({

@@ -1,0 +1,179 @@
+/** A log that is changed where it lies: in the segment files of a stopped Kafka, checksums mended. */
+import { execFile } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { crc32c } from '@node-rs/crc32'
+import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
+import { topicNames } from '../../../log/topics.ts'
+import { ShardAudit } from '../../../router/shard-audit.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { findJava, OwnKafka, until } from '../log/own-kafka.ts'
+
+const java = await findJava()
+const run = typeof java === 'string' ? test.skip : test
+const why = typeof java === 'string' ? ` [skipped: ${java}]` : ''
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const project = join(import.meta.dirname, '../../..')
+const topics = topicNames('loggerhead', 'default')
+const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+
+let kafka: OwnKafka
+let folder: string
+beforeAll(async () => {
+  if (typeof java === 'string') return
+  folder = await mkdtemp(join(tmpdir(), 'loggerhead-tampering-'))
+  await writeFile(join(folder, 'public.pem'), publicKey.export({ format: 'pem', type: 'spki' }))
+  kafka = await OwnKafka.start()
+}, 300_000)
+afterAll(async () => {
+  await kafka?.stop()
+  if (folder) await rm(folder, { recursive: true })
+})
+
+const openLog = (): KafkaLog =>
+  new KafkaLog({ ...kafkaConnection(readSettings(kafkaSettings, { KAFKA_BROKERS: kafka.brokers })), clientId: 'test', logger: silent })
+
+/** The command as an auditor runs it. */
+function audit(...args: string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const environment = { ...process.env, KAFKA_BROKERS: kafka.brokers, LOGGERHEAD_PREFIX: 'loggerhead', LOGGERHEAD_NAMESPACE: 'default' }
+  return new Promise((resolve) => {
+    execFile(process.execPath, [join(project, 'cli/main.ts'), 'audit', ...args], { env: environment }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+    )
+  })
+}
+
+/** Two owners, one after the other, with checkpoints of 600 records in all. */
+async function writeLog(log: KafkaLog): Promise<void> {
+  const plain = { 'cleanup.policy': 'delete' }
+  await log.createTopics([
+    { name: topics.messages, partitions: 1, replication: 1, settings: plain },
+    // What the broker makes of a batch is none of the chain's business.
+    { name: topics.lifecycle, partitions: 1, replication: 1, settings: { ...plain, 'compression.type': 'gzip' } },
+    { name: topics.audit, partitions: 1, replication: 1, settings: plain },
+  ])
+  const appender = await log.appender()
+  let ahead = 0
+  const now = (): number => Date.now() + ahead
+  let checkpoints = 0
+  const troubles: string[] = []
+  for (const term of [1, 2]) {
+    const fenced = await log.appender({ transactionalId: 'shard-0' })
+    const owner = new ShardAudit({
+      shard: 0,
+      term,
+      log,
+      topic: topics.audit,
+      covered: [topics.messages, topics.lifecycle],
+      keys: [privateKey],
+      appender: fenced,
+      counters: { hashed: () => {}, checkpoint: () => checkpoints++, gone: () => {} },
+      now,
+      onTrouble: (error) => troubles.push(error.message),
+    })
+    for (let round = 0; round < 3; round++) {
+      for (const topic of [topics.messages, topics.lifecycle]) {
+        const writes = Array.from({ length: 50 }, (_, index) =>
+          appender.write({
+            topic,
+            partition: 0,
+            key: Buffer.from(`device-${index}`),
+            value: Buffer.from(`value ${term}-${round}-${index} of ${topic}`),
+            timestamp: now(),
+            headers: [{ name: 'n', value: Buffer.from([index]) }],
+          }),
+        )
+        await Promise.all(writes)
+      }
+      const before = checkpoints
+      await until(`the records are hashed: ${troubles}`, () => {
+        owner.tick()
+        return owner.pending === 100
+      })
+      ahead += 10_000
+      await until('there is a checkpoint', () => {
+        owner.tick()
+        return checkpoints > before
+      })
+    }
+    owner.close()
+    await fenced.close()
+  }
+  await appender.close()
+}
+
+async function segmentOf(topic: string): Promise<string> {
+  const files = await readdir(kafka.folder, { recursive: true })
+  const found = files.find((file) => file.endsWith(join(`${topic}-0`, '00000000000000000000.log')))
+  if (found === undefined) throw new Error(`${topic} has no segment`)
+  return join(kafka.folder, found)
+}
+
+interface Batch {
+  readonly at: number
+  readonly end: number
+}
+
+/** The batches of a segment, in the order of offsets. */
+function batchesOf(segment: Buffer): readonly Batch[] {
+  const batches: Batch[] = []
+  for (let at = 0; at + 12 <= segment.length; ) {
+    const length = segment.readInt32BE(at + 8)
+    if (length <= 0) break
+    batches.push({ at, end: at + 12 + length })
+    at += 12 + length
+  }
+  return batches
+}
+
+/** Other bytes of the same length, and the checksum of the batch to go with them. */
+function changed(segment: Buffer, from: string, to: string): Buffer {
+  const tampered = Buffer.from(segment)
+  const place = tampered.indexOf(from)
+  const batch = batchesOf(tampered).find(({ at, end }) => place > at && place < end)
+  if (!batch || to.length !== from.length) throw new Error(`“${from}” is not to be changed`)
+  tampered.write(to, place)
+  tampered.writeUInt32BE(crc32c(tampered.subarray(batch.at + 21, batch.end)), batch.at + 17)
+  return tampered
+}
+
+interface Report {
+  readonly ok: boolean
+  readonly findings: readonly { readonly kind: string; readonly topic: string; readonly from: number; readonly to: number }[]
+}
+
+run(
+  `a record changed on the disk of a broker, its checksum mended, is found with the offsets around it, and so is an end that was cut off${why}`,
+  async () => {
+    const log = openLog()
+    await writeLog(log).finally(() => log.close())
+    const key = ['--key', join(folder, 'public.pem')]
+    const whole = await audit('verify', ...key)
+    expect(whole).toMatchObject({ code: 0, stdout: expect.stringContaining('6 checkpoints; nothing was changed, removed or inserted') })
+    const head = await audit('head')
+    expect(head).toMatchObject({ code: 0 })
+    await writeFile(join(folder, 'head.json'), head.stdout)
+    await kafka.kill()
+    const [messages, checkpoints] = [await segmentOf(topics.messages), await segmentOf(topics.audit)]
+    const [before, beforeCheckpoints] = [await readFile(messages), await readFile(checkpoints)]
+    // What came behind the last checkpoint but one is cut off, and that checkpoint too: what was kept elsewhere knows better.
+    const cutAt = batchesOf(before).find(({ at, end }) => before.subarray(at, end).includes('value 2-2-0 of'))?.at
+    await writeFile(messages, changed(before, 'value 1-1-20 of', 'value 1-1-99 of').subarray(0, cutAt))
+    await writeFile(checkpoints, beforeCheckpoints.subarray(0, batchesOf(beforeCheckpoints).at(-1)?.at))
+    await kafka.up()
+
+    const found = async (...args: string[]): Promise<readonly [code: number, findings: Report['findings']]> => {
+      const { code, stdout } = await audit('verify', '--json', '--topic', 'messages', ...key, ...args)
+      return [code, (JSON.parse(stdout) as Report).findings]
+    }
+    // The 71st record is among the first 32 of its checkpoint's 50.
+    const change = { kind: 'changed', topic: topics.messages, partition: 0, from: 50, to: 82, detail: expect.any(String) }
+    expect(await found()).toEqual([2, [change]])
+    expect(await found('--expect', join(folder, 'head.json'))).toEqual([2, [change, expect.objectContaining({ kind: 'expectedMissing' })]])
+  },
+  240_000,
+)
