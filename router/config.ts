@@ -276,6 +276,34 @@ export const routerSettings = {
     outcome: 'replays pause in turn until the average holds',
     metric: 'loggerhead_replayed_messages_total',
   },
+  ROUTER_REPLAY_READ_MAX: {
+    kind: 'number',
+    default: 64 * 1024 * 1024,
+    min: 1024 * 1024,
+    max: unlimited,
+    unit: 'bytes/s',
+    about: `Bytes a second of messages that one router reads for all replays of a namespace, whatever of them matches; ${unlimited} for no limit`,
+    outcome: 'replays pause in turn until the average holds',
+    metric: 'loggerhead_replay_read_bytes_total',
+  },
+  ROUTER_REPLAYS_OPEN_MAX: {
+    kind: 'number',
+    default: 100,
+    min: 1,
+    max: 100_000,
+    unit: 'replays',
+    about: 'Replays of a namespace that a router has something in memory of, up to half a MiB each',
+    outcome: 'the one that was read longest ago finds its place in the log anew when it is its turn again',
+  },
+  SESSION_REPLAYS_MAX: {
+    kind: 'number',
+    default: 10,
+    min: 1,
+    max: 10_000,
+    unit: 'replays',
+    about: 'Replays of one session that are read side by side',
+    outcome: 'a further one begins when another is at its end or has joined what is published',
+  },
   AUDIT_CHAIN: {
     kind: 'text',
     default: 'off',
@@ -343,6 +371,10 @@ export interface RouterConfig {
   /** Messages a second. */
   readonly replayRate: number
   readonly replayRouterRate: number
+  /** Bytes a second. */
+  readonly replayReadRate: number
+  readonly replaysOpenMax: number
+  readonly sessionReplaysMax: number
   /** Undefined: there are no chains. */
   readonly audit: AuditConfig | undefined
 }
@@ -391,6 +423,9 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     replayWindowMessages: values.REPLAY_WINDOW_MESSAGES,
     replayRate: values.REPLAY_RATE_MAX,
     replayRouterRate: values.ROUTER_REPLAY_RATE_MAX,
+    replayReadRate: values.ROUTER_REPLAY_READ_MAX,
+    replaysOpenMax: values.ROUTER_REPLAYS_OPEN_MAX,
+    sessionReplaysMax: values.SESSION_REPLAYS_MAX,
     audit: readAuditConfig(values),
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }

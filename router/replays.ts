@@ -20,6 +20,8 @@ export interface ReplayLimits {
   readonly windowMessages: number
   /** Messages a second of one replay. */
   readonly ratePerSecond: number
+  /** Replays of a session that are read at a time: each that joins may hold live messages. */
+  readonly sideBySide: number
 }
 
 export interface ReplayCounters {
@@ -57,6 +59,8 @@ const readBytes = 256 * 1024
 const pacedReadBytes = 32 * 1024
 /** Messages in one record: some 25 KiB. */
 const entriesMax = 1_000
+/** Read in one turn at most, or a little more, bytes: others have theirs. */
+const turnBytes = 1024 * 1024
 /** A record tells how far it is at least this often, bytes read. */
 const progressBytes = 8 * 1024 * 1024
 /** Bytes that a session may be owed before a replay waits for it. */
@@ -72,6 +76,8 @@ interface Job {
   readonly query: HistoryQuery
   readonly bucket: TokenBucket
   readonly step: () => Promise<void>
+  /** Lets go of what it holds beside its place, which is in the log. */
+  readonly close: () => void
   reader: HistoryReader | undefined
   /** Ends of `messages` when its subscription was in the log: what is behind them was matched with it. */
   ends: ReadonlyMap<number, number>
@@ -163,6 +169,9 @@ export class Replays {
         query: { filter: withoutReplay(subscription.filter), client: request.client },
         bucket: new TokenBucket(),
         step: () => this.#step(made),
+        close: () => {
+          made.reader = undefined
+        },
         reader: undefined,
         ends: new Map(),
         isBusy: false,
@@ -174,7 +183,7 @@ export class Replays {
       job = made
       this.#jobs.set(session, jobs.set(replay, job))
     }
-    if (this.#wants(job)) this.#options.turns.want(job.step)
+    if (this.#wants(job)) this.#options.turns.want(session, job.step)
   }
 
   /** One that joins holds live messages: it goes on whatever the session is owed. */
@@ -183,10 +192,19 @@ export class Replays {
     const { session } = job
     const phase = this.#stateOf(job)?.phase
     if (phase === 'joining') return true
-    if (!session.attached) return false
+    if (!session.attached || !this.#mayBegin(job)) return false
     const { messages, bytes } = this.#options.roomOf(session)
     const { queue } = session
     return queue.length < Math.min(this.#options.limits.windowMessages, Math.ceil(messages / 2)) && queue.bytes < Math.min(windowBytes, bytes / 2)
+  }
+
+  /** It has begun already, or not as many others of the session have as may be side by side. */
+  #mayBegin(job: Job): boolean {
+    const hasBegun = (each: Job): boolean => each.isBusy || each.reader !== undefined || this.#stateOf(each) !== undefined
+    if (hasBegun(job)) return true
+    let begun = 0
+    for (const each of this.#jobs.get(job.session)?.values() ?? []) if (hasBegun(each)) begun++
+    return begun < this.#options.limits.sideBySide
   }
 
   #stateOf({ session, replay }: Job): Replay | undefined {
@@ -198,6 +216,7 @@ export class Replays {
     job.isBusy = true
     try {
       job.reader ??= await this.#open(job)
+      this.#options.turns.used(job.close)
       await this.#read(job, job.reader)
     } catch (error) {
       if (job.isStopped) return
@@ -212,6 +231,7 @@ export class Replays {
     const { request, query } = job
     // Its subscription is in the log.
     job.ends = await log.endOffsets(topics.messages)
+    job.bytesTold = 0
     const known = this.#stateOf(job)?.positions
     const places = known
       ? known.map((place) => ({ ...place, time: 0 }))
@@ -245,10 +265,13 @@ export class Replays {
           (taken[0] as Found).source,
           taken.map(({ record }) => record),
         )
-    } while (entries.length < entriesMax / 2 && !reader.isThere && reader.notBefore === undefined && reader.bytesRead - job.bytesTold < progressBytes)
+    } while (entries.length < entriesMax / 2 && !reader.isThere && reader.notBefore === undefined && reader.bytesRead - before < turnBytes)
     counters.read(reader.bytesRead - before)
     const next = this.#nextPhase(job, phase, reader)
-    const waitMs = Math.max(job.bucket.take(entries.length, this.#options.limits.ratePerSecond, now()), this.#options.turns.take(entries.length, now()))
+    const waitMs = Math.max(
+      job.bucket.take(entries.length, this.#options.limits.ratePerSecond, now()),
+      this.#options.turns.take(entries.length, reader.bytesRead - before, now()),
+    )
     if (entries.length > 0 || next !== phase || reader.bytesRead - job.bytesTold >= progressBytes) {
       job.bytesTold = reader.bytesRead
       this.#tell(
@@ -327,10 +350,14 @@ export class Replays {
   #stop(job: Job): void {
     job.isStopped = true
     clearTimeout(job.timer)
-    this.#options.turns.leave(job.step)
+    const { turns } = this.#options
+    turns.leave(job.session, job.step)
+    turns.closed(job.close)
     const jobs = this.#jobs.get(job.session)
     jobs?.delete(job.replay)
     if (jobs?.size === 0) this.#jobs.delete(job.session)
+    // One that has waited for this one may begin.
+    if (!this.#isClosed) for (const each of jobs?.values() ?? []) if (this.#wants(each)) turns.want(each.session, each.step)
   }
 }
 

@@ -230,7 +230,7 @@ export class Router {
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
     this.#inboxPayloads = payloads(topics.inbox)
-    this.#replayTurns = new ReplayTurns(config.replayRouterRate)
+    this.#replayTurns = new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax })
     this.#choice = new SharedChoice(
       {
         owed: (session) => (this.#owned.has(session.shard) ? session.queue.length : undefined),
@@ -551,7 +551,7 @@ export class Router {
         },
         replays: {
           turns: this.#replayTurns,
-          limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate },
+          limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate, sideBySide: config.sessionReplaysMax },
           counters: {
             replayed: (messages) => metrics.replayed.inc(messages),
             read: (bytes) => metrics.replayRead.inc(bytes),

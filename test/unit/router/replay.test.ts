@@ -215,6 +215,56 @@ describe('what was published before', () => {
   })
 })
 
+describe('many replays', () => {
+  test('ROUTER_REPLAY_READ_MAX: what matches nothing is read at that rate on average', async () => {
+    const { gateway } = await start({ ROUTER_REPLAY_READ_MAX: String(1024 * 1024), HISTORY_INDEX_RECORDS: '0' })
+    const router = await world.startRouter('r0')
+    const text = 'x'.repeat(10_000)
+    for (let i = 0; i < 1_500; i++) void gateway.publish('t', text)
+    await world.turns(50)
+    await (await new Reader().connect(gateway)).subscribe(replay('+/nothing'))
+    await world.pass(4_000)
+    const read = await figure(router, 'loggerhead_replay_read_bytes_total')
+    // A second's worth and a turn at once.
+    expect(read).toBeGreaterThan(4 * 1024 * 1024)
+    expect(read).toBeLessThanOrEqual((4 + 1 + 1.25) * 1024 * 1024)
+  })
+
+  test('SESSION_REPLAYS_MAX: a further replay of a session begins when another is over, and all of it comes', async () => {
+    const { gateway } = await start({ SESSION_REPLAYS_MAX: '1' })
+    await world.startRouter('r0')
+    for (const text of numbered(0, 400)) await gateway.publish(Number(text) % 2 === 0 ? 'a' : 'b', text)
+    const reader = new Reader({ receiveMaximum: 20 })
+    const connection = await reader.connect(gateway)
+    const to = '2100-01-01T00:00:00.000Z'
+    await connection.subscribe(replay('a', { to }))
+    await connection.subscribe(replay('b', { to }))
+    await connection.subscribe(replay('+'))
+    await world.until(() => reader.markers.length === 3, 'three end markers')
+    expect(reader.markers.map(({ filter, messages }) => [filter, messages])).toEqual([
+      ['a', 200],
+      ['b', 200],
+      ['+', 400],
+    ])
+    expect(reader.texts.slice(0, 400)).toEqual([
+      ...numbered(0, 400).filter((text) => Number(text) % 2 === 0),
+      ...numbered(0, 400).filter((text) => Number(text) % 2 === 1),
+    ])
+  })
+
+  test('ROUTER_REPLAYS_OPEN_MAX: replays that have to let go of what they hold find their places again', async () => {
+    const { gateway } = await start({ ROUTER_REPLAYS_OPEN_MAX: '1', REPLAY_WINDOW_MESSAGES: '20' })
+    await world.startRouter('r0')
+    for (const text of numbered(0, 500)) await gateway.publish(`t/${Number(text) % 3}`, text)
+    const readers = Array.from({ length: 5 }, () => new Reader({ receiveMaximum: 10 }))
+    for (const [i, reader] of readers.entries()) await (await reader.connect(gateway, `reader-${i}`)).subscribe(replay('t/+'))
+    await world.until(() => readers.every(({ markers }) => markers.length === 1), 'the join of all')
+    await gateway.publish('t/0', '500')
+    await world.until(() => readers.every(({ got }) => got.length >= 501), 'what comes live')
+    for (const reader of readers) for (const topic of ['t/0', 't/1', 't/2']) expect(reader.of(topic)).toEqual(logged(topic))
+  })
+})
+
 describe('the join', () => {
   test.each(Array.from({ length: count(8, 100) }, (_, i) => 1 + i * 7919))(
     'seed %d: with publishers at full speed nothing is missing, nothing comes twice, and each topic stays in order',
