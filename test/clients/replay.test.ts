@@ -1,6 +1,7 @@
 /** Replays end to end: real Kafka, real clients, a recorded past and publishers that go on meanwhile. */
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import type { IClientOptions, MqttClient } from 'mqtt'
 import { count, testWith } from '../support/available.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { run } from '../wire/programs.ts'
@@ -11,6 +12,8 @@ const devices = 50
 const sensors = 20
 const recorded = count(20_000, 1_000_000)
 const rounds = count(5, 100)
+/** Kills in the middle of one replay. */
+const strikes = count(1, 10)
 /** MQTT.js does not keep to the server's Receive Maximum by itself. */
 const publishWindow = 60
 
@@ -199,6 +202,159 @@ test('a persistent session goes on with its replay where it was, on another conn
   }
   expect(got.size).toBe(expected)
 }, 120_000)
+
+/** A persistent session that comes back whenever its connection ends, and what it has got on all of them. */
+class Returning {
+  readonly arrived: Arrived[] = []
+  readonly #options: IClientOptions
+  #client: JsClient | undefined
+  #isOver = false
+  /** Nothing is acknowledged from so many messages on, until it is released. */
+  #holdAt = Number.POSITIVE_INFINITY
+  #held: (() => void)[] = []
+
+  constructor(clientId: string) {
+    this.#options = {
+      protocolVersion: 5,
+      clientId,
+      clean: false,
+      properties: { receiveMaximum: 100, sessionExpiryInterval: 600, userProperties: { provenance: 'true' } },
+    }
+  }
+
+  /** Connects, and again whenever the connection is gone. Resolves once the filter is subscribed to. */
+  async subscribe(filter: string): Promise<void> {
+    const client = await this.#connect()
+    await client.subscribeAsync(filter, { qos: 1 })
+    void this.#stay()
+  }
+
+  async #connect(): Promise<MqttClient> {
+    this.#client = await JsClient.connect(url(), this.#options)
+    const { client } = this.#client
+    client.handleMessage = (packet, done) => {
+      this.arrived.push({ topic: packet.topic, payload: packet.payload as Buffer, packet })
+      if (this.arrived.length < this.#holdAt) done()
+      else this.#held.push(done)
+    }
+    return client
+  }
+
+  async #stay(): Promise<void> {
+    while (!this.#isOver) {
+      await this.#client?.closed(600_000)
+      while (!this.#isOver) {
+        const isBack = await this.#connect().then(
+          () => true,
+          () => false,
+        )
+        if (isBack) break
+      }
+    }
+  }
+
+  /** Holds back every acknowledgement from so many messages on: a replay waits in its middle. */
+  hold(from: number): void {
+    this.#holdAt = from
+  }
+
+  release(): void {
+    this.#holdAt = Number.POSITIVE_INFINITY
+    for (const done of this.#held.splice(0)) done()
+  }
+
+  get isHeld(): boolean {
+    return this.arrived.length >= this.#holdAt
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true
+    await this.#client?.end()
+  }
+}
+
+/** Where a message stands: of one that was replayed, and of one that came live. */
+const positionOf = (each: Arrived): string | undefined => property(each, 'replay-position') ?? property(each, 'provenance-position')
+
+/** Messages that came again without saying so by DUP, and messages that came behind a later one of their topic for the first time. */
+function repeatsAndDisorder(messages: readonly Arrived[]): { readonly unmarked: number; readonly disordered: number } {
+  const seen = new Set<string>()
+  const last = new Map<string, number>()
+  let unmarked = 0
+  let disordered = 0
+  for (const each of messages) {
+    const position = positionOf(each) as string
+    if (seen.has(position)) {
+      if (!each.packet.dup) unmarked++
+      continue
+    }
+    seen.add(position)
+    const offset = Number(position.split(':')[1])
+    if (offset <= (last.get(each.topic) ?? -1)) disordered++
+    last.set(each.topic, offset)
+  }
+  return { unmarked, disordered }
+}
+
+test(`killed in the middle of a replay, ${strikes === 1 ? 'the gateway' : 'gateway and router in turn'}: nothing is missing, and nothing comes twice without DUP`, async () => {
+  const reader = new Returning(`${root}-killed`)
+  const parts = strikes + 1
+  reader.hold(recorded / parts)
+  await reader.subscribe(`$replay/-PT2H..${recordedUntil}/${root}/#`)
+  for (let strike = 0; strike < strikes; strike++) {
+    await until('the middle of the replay', 300_000, () => reader.isHeld)
+    const name = strike % 2 === 0 ? 'gateway' : 'router'
+    const pid = await stack.kill(name)
+    reader.release()
+    // What it is in the middle of goes on while the process is away, and is not over before the next one.
+    if (strike + 1 < strikes) reader.hold(Math.max(reader.arrived.length, ((strike + 2) * recorded) / parts))
+    await stack.restarted(name, pid, 60_000)
+  }
+  await until('the end marker', 300_000, () => reader.arrived.some(isMarker))
+  await reader.end()
+  const messages = reader.arrived.filter((each) => !isMarker(each))
+  const gaps = recorded - new Set(messages.map(({ payload }) => String(payload))).size
+  expect({ gaps, ...repeatsAndDisorder(messages) }).toEqual({ gaps: 0, unmarked: 0, disordered: 0 })
+  await stack.untilHealthy(60_000)
+}, 900_000)
+
+test('killed while a replay joins what is published, the router: nothing that was acknowledged is missing, and nothing comes twice without DUP', async () => {
+  const joinRoot = `${root}-strike`
+  const acknowledged: string[] = []
+  let isOver = false
+  const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
+  // One at a time: while the router is away a past gathers that the replay has to catch up with.
+  const publishing = (async () => {
+    for (let i = 0; !isOver; i++) {
+      await publisher.client.publishAsync(`${joinRoot}/${i % 20}`, String(i), { qos: 1 })
+      acknowledged.push(String(i))
+    }
+  })()
+  await until('a past', 60_000, () => acknowledged.length >= 1_000)
+  for (let round = 0; round < count(1, 10); round++) {
+    const reader = new Returning(`${joinRoot}-${round}`)
+    const from = acknowledged.length
+    reader.hold(100)
+    await reader.subscribe(`$replay/-PT5S/${joinRoot}/#`)
+    await until('the replay', 60_000, () => reader.isHeld)
+    const pid = await stack.kill('router')
+    reader.release()
+    await stack.restarted('router', pid, 60_000)
+    await until('the join', 120_000, () => reader.arrived.some(isMarker))
+    const wanted = acknowledged.slice(from, acknowledged.length)
+    const came = (): ReadonlySet<string> => new Set(reader.arrived.map(({ payload }) => String(payload)))
+    await until('what was acknowledged before the join', 120_000, () => {
+      const all = came()
+      return wanted.every((text) => all.has(text))
+    })
+    await reader.end()
+    expect(repeatsAndDisorder(reader.arrived.filter((each) => !isMarker(each)))).toEqual({ unmarked: 0, disordered: 0 })
+    expect(reader.arrived.filter((each) => isMarker(each) && !each.packet.dup).length).toBeLessThanOrEqual(1)
+  }
+  isOver = true
+  await publishing
+  await publisher.end()
+}, 900_000)
 
 for (const version of ['mqttv311', 'mqttv5']) {
   testWith('mosquitto_sub')(`mosquitto_sub has the past sent, the end told, and what comes then, ${version}`, async () => {
