@@ -16,8 +16,8 @@ export interface KafkaLimit {
 const project = dirname(import.meta.dirname)
 const records = 1_000_000
 
-/** The tools are not among the broker's own jars. */
-async function toolsJar(): Promise<string> {
+/** Where Kafka's command-line tools are: they are not among the broker's own jars. */
+export async function toolsJar(): Promise<string> {
   const folder = join(artifactsFolder(project), 'tools')
   const jar = join(folder, `kafka-tools-${kafkaVersion}.jar`)
   if (existsSync(jar)) return jar

@@ -20,6 +20,7 @@ import { charts } from './charts.ts'
 import { measureKafkaLimit } from './kafka-limit.ts'
 import { type IdleMeasured, type Measured, measure, measureBareTls, measureIdle } from './measure.ts'
 import { measurePush, pushText } from './push.ts'
+import { measureReplay, replayText } from './replay.ts'
 import { type Results, summarize, table } from './report.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
 
@@ -36,6 +37,7 @@ interface Plan {
   readonly peers: readonly BrokerKind[]
   readonly withIdle: boolean
   readonly withPush: boolean
+  readonly withReplay: boolean
   readonly rounds: number
   readonly seconds: number
   /** Goes on with what stands in an unfinished file. */
@@ -63,12 +65,14 @@ function planOf(args: readonly string[]): Plan {
   }
   const idle = { name: 'idle' }
   const push = { name: 'push' }
-  const only = values.only === undefined ? undefined : oneOf('only', values.only, [...scenarios, idle, push])
+  const replay = { name: 'replay' }
+  const only = values.only === undefined ? undefined : oneOf('only', values.only, [...scenarios, idle, push, replay])
   const chosen = scenarios.filter((scenario) => (only ? only.includes(scenario) : values.full || scenario.isQuick))
   return {
     scenarios: chosen,
     withIdle: only === undefined || only.includes(idle),
     withPush: only === undefined || only.includes(push),
+    withReplay: only === undefined || only.includes(replay),
     peers: values.peers === undefined ? (values.full ? peers : quickPeers) : values.peers === 'none' ? [] : oneOf('peers', values.peers, peers),
     rounds: whole('rounds', values.full ? 5 : 3, 20),
     seconds: whole('seconds', values.full ? 8 : 5, 60),
@@ -158,6 +162,8 @@ async function main(args: readonly string[]): Promise<number> {
     }
     if (plan.withPush) say('webhooks …')
     const push = plan.withPush ? await measurePush(own.stack, plan.seconds) : null
+    if (plan.withReplay) say('replays …')
+    const replay = plan.withReplay ? await measureReplay(plan.rounds, plan.seconds) : null
     const [cpu] = cpus()
     const results: Results = {
       machine: { cpu: cpu?.model ?? 'unknown', cores: cpus().length, kernel: release(), node: process.version, at },
@@ -168,6 +174,7 @@ async function main(args: readonly string[]): Promise<number> {
       idle: journal.idle,
       bareTlsPerSecond,
       push,
+      replay,
     }
     journal.finish()
     return tell(results, plan, stamp)
@@ -182,7 +189,7 @@ function tell(results: Results, plan: Plan, stamp: string): number {
   for (const [name, text] of Object.entries(charts(results, plan.scenarios))) writeFileSync(join(folder, `${stamp}-${name}`), text)
   const { machine } = results
   process.stdout.write(
-    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(results, plan.scenarios)}\n${results.push ? `\n${pushText(results.push)}\n` : ''}\n${join(folder, `${stamp}.json`)}\n`,
+    `\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(results, plan.scenarios)}\n${results.push ? `\n${pushText(results.push)}\n` : ''}${results.replay ? `\n${replayText(results.replay)}\n` : ''}\n${join(folder, `${stamp}.json`)}\n`,
   )
   const isQuality = (name: string): boolean => (scenarios.find((scenario) => scenario.name === name)?.load.qos ?? 1) !== 0
   const unclean = results.rows.filter((row) => row.broker === 'loggerhead' && isQuality(row.scenario) && (row.lost > 0 || row.disorder > 0))

@@ -2,6 +2,7 @@ import type { Broker } from './brokers/broker.ts'
 import type { KafkaLimit } from './kafka-limit.ts'
 import type { IdleMeasured, Measured } from './measure.ts'
 import type { PushMeasured } from './push.ts'
+import type { ReplayMeasured } from './replay.ts'
 import type { Scenario } from './scenarios.ts'
 
 /** Medians of all rounds of one scenario on one broker. */
@@ -36,6 +37,7 @@ export interface Results {
   readonly idle: readonly IdleMeasured[]
   readonly bareTlsPerSecond: number | null
   readonly push: PushMeasured | null
+  readonly replay: ReplayMeasured | null
 }
 
 export function median(values: readonly number[]): number {
