@@ -1,7 +1,7 @@
 /** Replays end to end: real Kafka, real clients, a recorded past and publishers that go on meanwhile. */
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import type { IClientOptions, MqttClient } from 'mqtt'
+import type { IClientOptions } from 'mqtt'
 import { count, testWith } from '../support/available.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { run } from '../wire/programs.ts'
@@ -205,9 +205,8 @@ test('a persistent session goes on with its replay where it was, on another conn
 
 /** A persistent session that comes back whenever its connection ends, and what it has got on all of them. */
 class Returning {
-  readonly arrived: Arrived[] = []
   readonly #options: IClientOptions
-  #client: JsClient | undefined
+  readonly #clients: JsClient[] = []
   #isOver = false
   /** Nothing is acknowledged from so many messages on, until it is released. */
   #holdAt = Number.POSITIVE_INFINITY
@@ -222,27 +221,35 @@ class Returning {
     }
   }
 
+  /** In the order of arrival. */
+  get arrived(): readonly Arrived[] {
+    return this.#clients.flatMap(({ arrived }) => arrived)
+  }
+
+  get #count(): number {
+    return this.#clients.reduce((sum, { arrived }) => sum + arrived.length, 0)
+  }
+
   /** Connects, and again whenever the connection is gone. Resolves once the filter is subscribed to. */
   async subscribe(filter: string): Promise<void> {
-    const client = await this.#connect()
+    const { client } = await this.#connect()
     await client.subscribeAsync(filter, { qos: 1 })
     void this.#stay()
   }
 
-  async #connect(): Promise<MqttClient> {
-    this.#client = await JsClient.connect(url(), this.#options)
-    const { client } = this.#client
-    client.handleMessage = (packet, done) => {
-      this.arrived.push({ topic: packet.topic, payload: packet.payload as Buffer, packet })
-      if (this.arrived.length < this.#holdAt) done()
+  async #connect(): Promise<JsClient> {
+    const made = await JsClient.connect(url(), this.#options)
+    this.#clients.push(made)
+    made.client.handleMessage = (_, done) => {
+      if (this.#count < this.#holdAt) done()
       else this.#held.push(done)
     }
-    return client
+    return made
   }
 
   async #stay(): Promise<void> {
     while (!this.#isOver) {
-      await this.#client?.closed(600_000)
+      await this.#clients.at(-1)?.closed(600_000)
       while (!this.#isOver) {
         const isBack = await this.#connect().then(
           () => true,
@@ -264,12 +271,12 @@ class Returning {
   }
 
   get isHeld(): boolean {
-    return this.arrived.length >= this.#holdAt
+    return this.#count >= this.#holdAt
   }
 
   async end(): Promise<void> {
     this.#isOver = true
-    await this.#client?.end()
+    await this.#clients.at(-1)?.end()
   }
 }
 
