@@ -1,4 +1,7 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
 
 /** Whether a server can listen there now. */
 export function isFree(port: number, host: string | undefined): Promise<boolean> {
@@ -38,17 +41,40 @@ export async function checkFree(ports: readonly (readonly [variable: string, por
   }
 }
 
+/** For so long at least a port belongs to who found it, ms: nothing listens there before its service has started. */
+const claimMs = 120_000
+
+/** False when another process of this user has claimed the port. A claim is an empty file, named by the port and the stretch of time it was made in. */
+function claim(port: number): boolean {
+  const now = Math.floor(Date.now() / claimMs)
+  try {
+    const folder = join(tmpdir(), `loggerhead-ports-${userInfo().uid}`)
+    mkdirSync(folder, { recursive: true })
+    const claims = readdirSync(folder)
+    for (const each of claims) if (Number(each.split('.')[1]) < now - 1) rmSync(join(folder, each), { force: true })
+    if (claims.includes(`${port}.${now - 1}`)) return false
+    writeFileSync(join(folder, `${port}.${now}`), '', { flag: 'wx' })
+    return true
+  } catch (error) {
+    // A folder that cannot be written: ports are looked for without claims.
+    return (error as NodeJS.ErrnoException).code !== 'EEXIST'
+  }
+}
+
 /**
  * Free ports below those that the system gives to outgoing connections, so that a service which is started again finds
- * its port still free. Random: several stacks and test runs look for theirs at the same time. `except`: ports that are
- * free and promised, such as those this stack's own listeners are about to take.
+ * its port still free. Random, and claimed for two minutes: several stacks and test runs look for theirs at the same time.
+ * `except`: ports that are free and promised, such as those this stack's own listeners are about to take. `beside`: what
+ * is free and claimed too, counted from each port.
  */
-export async function findFreePorts(count: number, except: readonly number[] = []): Promise<number[]> {
+export async function findFreePorts(count: number, except: readonly number[] = [], beside: readonly number[] = []): Promise<number[]> {
   const found = new Set<number>()
   for (let attempt = 0; found.size < count; attempt++) {
     if (attempt > 1_000) throw new Error(`no ${count} free ports between 20000 and 32000`)
     const port = 20_000 + Math.floor(Math.random() * 12_000)
-    if (!found.has(port) && !except.includes(port) && (await isFree(port, undefined))) found.add(port)
+    const all = [port, ...beside.map((distance) => port + distance)]
+    if (all.some((each) => except.includes(each))) continue
+    if ((await Promise.all(all.map((each) => isFree(each, undefined)))).every(Boolean) && all.map(claim).every(Boolean)) found.add(port)
   }
   return [...found]
 }

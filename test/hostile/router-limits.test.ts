@@ -57,10 +57,10 @@ async function publish(wire: Wire, topic: string, count: number, bytes: number):
   while (acknowledged < count) await next()
 }
 
-async function receive(wire: Wire, count: number): Promise<number[]> {
+async function receive(wire: Wire, count: number, deadlineMs?: number): Promise<number[]> {
   const got: number[] = []
   while (got.length < count) {
-    const delivery = await wire.find('publish').catch((error: Error) => {
+    const delivery = await wire.find('publish', deadlineMs).catch((error: Error) => {
       throw new Error(`${error.message} after ${got.length} of ${count}; ${JSON.stringify(wire.pending)}`)
     })
     if (delivery.qos === 1) wire.send(mqtt.puback(delivery.id))
@@ -177,7 +177,7 @@ describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
     // It missed a QoS 1 message that nothing keeps for it: it must know. (0x97, or 0x8e when its session was over before the gateway heard of it.)
     const last = (await stuck.closed()).at(-1)
     expect(last?.type === 'disconnect' ? [0x97, 0x8e].includes(last.code) : last).toBe(true)
-    await until('a client of that gateway is served again', 60_000, async () => {
+    await until('a client of that gateway is served again', 120_000, async () => {
       // When it notices that it was paused, it closes for a moment what may have been opened meanwhile.
       const fresh = await connect(1, 'fresh').catch((error: unknown) => {
         if (!(error instanceof PeerClosed)) throw error
@@ -186,7 +186,7 @@ describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
       const { wire } = fresh
       await subscribe(wire, 'stall/again')
       await publish(publisher, 'stall/again', 1, 100)
-      return (await receive(wire, 1).catch(() => [])).length === 1
+      return (await receive(wire, 1, 20_000).catch(() => [])).length === 1
     })
   }, 180_000)
 })

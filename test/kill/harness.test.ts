@@ -15,9 +15,9 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
         await load.after(150)
         load.mark()
         for (const each of load.publishers) each.cut()
-        await load.resumed(20_000)
+        await load.resumed(60_000)
         await load.after(150)
-        await load.finish(10_000)
+        await load.finish(60_000)
         const verdict = load.verdict(null)
         expect(verdict.problems).toEqual([])
         expect(verdict.acknowledged).toBeGreaterThan(300)
@@ -28,7 +28,7 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
     } finally {
       await mosquitto.stop()
     }
-  }, 60_000)
+  })
 
   test('finds nothing wrong at QoS 2 either', async () => {
     const mosquitto = await Mosquitto.start()
@@ -38,8 +38,8 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
         await load.after(150)
         load.mark()
         for (const each of load.publishers) each.cut()
-        await load.resumed(20_000)
-        await load.finish(10_000)
+        await load.resumed(60_000)
+        await load.finish(60_000)
         const verdict = load.verdict(null)
         expect(verdict.problems).toEqual([])
         expect(verdict.acknowledged).toBeGreaterThan(150)
@@ -49,7 +49,7 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
     } finally {
       await mosquitto.stop()
     }
-  }, 60_000)
+  })
 
   test('finds lost sessions and lost messages after a kill', async () => {
     const mosquitto = await Mosquitto.start()
@@ -59,7 +59,7 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
         await load.after(150)
         load.mark()
         await mosquitto.killAndRestart()
-        await load.resumed(20_000)
+        await load.resumed(60_000)
         await load.finish(2_000)
         const { problems } = load.verdict(null)
         expect(problems.some((each) => each.includes('the session was gone'))).toBe(true)
@@ -70,5 +70,5 @@ installed(Mosquitto.isInstalled ? title : `${title} [skipped: mosquitto is not i
     } finally {
       await mosquitto.stop()
     }
-  }, 60_000)
+  })
 })

@@ -125,10 +125,10 @@ export class Load {
   async #begin(): Promise<void> {
     const subscribers = [...this.online, ...this.flapping, ...this.offline, ...this.transient]
     for (const each of subscribers) each.start()
-    await this.until('every subscription', 30_000, () => subscribers.every((each) => each.subscribed))
+    await this.until('every subscription', 90_000, () => subscribers.every((each) => each.subscribed))
     for (const each of this.offline) each.leave()
     for (const each of this.publishers) each.start()
-    await this.until('every publisher', 30_000, () => this.publishers.every((each) => each.ready))
+    await this.until('every publisher', 90_000, () => this.publishers.every((each) => each.ready))
     this.#ticker = setInterval(() => {
       for (const each of this.publishers) each.allow((this.#rate * tickMs) / 1_000)
     }, tickMs)

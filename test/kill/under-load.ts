@@ -92,7 +92,7 @@ export async function underLoad(stack: Stack, what: string, options: Partial<Loa
     await load.after(100)
     const rounds = await trouble(load)
     await load.after(100, patienceMs)
-    await load.finish(30_000)
+    await load.finish(60_000)
     const { log, ids } = await inLog(stack, load.prefix)
     const verdict = load.verdict(log, ids)
     report(what, rounds, verdict)

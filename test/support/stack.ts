@@ -93,9 +93,9 @@ export async function until<T>(
   }
 }
 
-/** Six ports with room for further gateways. */
+/** Six ports, and those of a second and a third gateway. */
 async function choosePorts(): Promise<StackPorts> {
-  const [mqtt = 0, mqtts = 0, ws = 0, wss = 0, http = 0, kafka = 0] = await findFreePorts(6)
+  const [mqtt = 0, mqtts = 0, ws = 0, wss = 0, http = 0, kafka = 0] = await findFreePorts(6, [], [10, 20])
   return { mqtt, mqtts, ws, wss, http, kafka }
 }
 
