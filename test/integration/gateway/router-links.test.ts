@@ -276,8 +276,6 @@ test('a client that goes while its attach is unanswered leaves exactly one Detac
     filters: [],
   })
   await settled(router)
-  const other = await RawClient.open(harness.port)
-  other.destroy()
   expect(router.of('Detached', 'impatient')).toMatchObject([{ epoch, reason: 'ConnectionLost', keepWill: false }])
 })
 

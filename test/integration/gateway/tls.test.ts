@@ -109,7 +109,7 @@ test('a resumed TLS session is the same client', async () => {
 })
 
 test('a certificate that ends ends its connection with 0x87 ClientAuthenticationError', async () => {
-  const client = await open(certificates.client('short', 2500))
+  const client = await open(certificates.client('short', 5000))
   client.send(connectPacket('short-lived', { username: 'short' }))
   expect(await client.next('connack')).toMatchObject({ reasonCode: 0 })
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x87 })
