@@ -197,7 +197,7 @@ installed(title('who gets in'), () => {
 })
 
 installed(title('a change in the registry takes effect within seconds, without a restart'), () => {
-  const soonMs = 10_000
+  const soonMs = 60_000
 
   test('a client that is disabled is closed and refused, and gets in again when enabled', async () => {
     await register('erin')

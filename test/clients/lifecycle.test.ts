@@ -5,16 +5,18 @@ import { WebSocket } from 'ws'
 import { lifecycleCloudEvent } from '../../events/lifecycle-event.ts'
 import { writePacket } from '../../mqtt/writer.ts'
 import { connectPacket, RawClient } from '../integration/gateway/raw-client.ts'
+import { inShard } from '../support/cluster.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { readRecords } from '../wire/kafka-log.ts'
 import { allow, put, remove } from './registered.ts'
 
-const soonMs = 20_000
+const soonMs = 60_000
 const password = 'correct horse'
+const partitions = 4
 let stack: Stack
 
 beforeAll(async () => {
-  stack = await startStack({ environment: { SESSION_QUEUE_MESSAGES_MAX: '20' } })
+  stack = await startStack({ environment: { SESSION_QUEUE_MESSAGES_MAX: '20', KAFKA_PARTITIONS: `${partitions}` } })
   await put(stack, 'topicSpaces/lifecycle', { topicTemplates: ['lifecycle/#'] })
   await put(stack, 'clientGroups/lifecycle', { query: 'attributes.kind = "lifecycle"' })
   await allow(stack, 'lifecycle-sub', 'lifecycle', 'lifecycle', 'Subscriber')
@@ -51,10 +53,12 @@ const of = (all: readonly Event[], clientId: string) =>
     ])
 
 const attach = (clientId: string, rest: Parameters<typeof connectPacket>[1] = {}) => RawClient.attached(stack.ports.mqtt, connectPacket(clientId, rest))
-/** After a restart, or once a rule is gone. */
+/** After a restart, or once a rule is gone: a visitor of every shard gets in. */
 async function anybodyGetsIn(): Promise<void> {
-  const visitor = await until('anybody gets in', 60_000, () => attach('visitor').catch(() => undefined))
-  visitor.destroy()
+  for (let shard = 0; shard < partitions; shard++) {
+    const visitor = await until('anybody gets in', 60_000, () => attach(inShard(shard, 'visitor', partitions)).catch(() => undefined))
+    visitor.destroy()
+  }
 }
 const registered = async (name: string): Promise<RawClient> => {
   const body = { authenticationName: name, attributes: { kind: 'lifecycle' }, clientCertificateAuthentication: {}, passwordAuthentication: { password } }
@@ -214,20 +218,16 @@ const situations: readonly (readonly [reason: string, situation: string, clientI
   ],
 ]
 
-test.each(situations)(
-  'LC-02 %s: when %s',
-  async (reason, _situation, clientId, act) => {
-    await act(clientId)
-    const isIt = ([type, , why]: readonly unknown[]): boolean => type === 'Disconnected' && why === reason
-    const told = await until(`${clientId} is told of`, soonMs, async () => {
-      const all = of(await events(), clientId)
-      return all.some(isIt) && all
-    })
-    // LC-05: it has the number of its connection.
-    expect(told).toContainEqual(['Connected', told.find(isIt)?.[1]])
-  },
-  60_000,
-)
+test.each(situations)('LC-02 %s: when %s', async (reason, _situation, clientId, act) => {
+  await act(clientId)
+  const isIt = ([type, , why]: readonly unknown[]): boolean => type === 'Disconnected' && why === reason
+  const told = await until(`${clientId} is told of`, soonMs, async () => {
+    const all = of(await events(), clientId)
+    return all.some(isIt) && all
+  })
+  // LC-05: it has the number of its connection.
+  expect(told).toContainEqual(['Connected', told.find(isIt)?.[1]])
+})
 
 test('LC-01 LC-02 LC-05 connections are numbered in their order, connect and disconnect alike, through a restart of router and gateway', async () => {
   const visit = async () => {

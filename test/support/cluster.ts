@@ -120,6 +120,11 @@ export interface Connected {
   readonly present: boolean
 }
 
+/** A name that begins with `root` and whose key falls into the shard. */
+export function inShard(shard: number, root: string, partitions: number): string {
+  for (let i = 0; ; i++) if (partitionOf(Buffer.from(`${root}${i}`), partitions) === shard) return `${root}${i}`
+}
+
 export class Cluster {
   readonly gateways: readonly Member[]
   readonly routers: readonly Member[]
@@ -217,7 +222,7 @@ export class Cluster {
 
   /** A name below `root` whose key falls into the shard: a topic's or a client id's. */
   inShard(shard: number, root: string): string {
-    for (let i = 0; ; i++) if (partitionOf(Buffer.from(`${root}${i}`), this.partitions) === shard) return `${root}${i}`
+    return inShard(shard, root, this.partitions)
   }
 
   /** Connects, once it is let in: shards that are between two owners let nobody in. */
