@@ -164,6 +164,6 @@ withKafka(`consumer examples${brokers === undefined ? ' (skipped: KAFKA_BROKERS 
       const { program } = snake as { program: string }
       expect(await lines(program, ['docs/examples/print_messages.py'], messages.length)).toEqual(printed)
     },
-    60_000,
+    180_000,
   )
 })

@@ -57,7 +57,7 @@ describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
     needs(missing.mosquitto)(`exchange a message in plain TCP, ${version}`, async () => {
       const to = ['-h', '127.0.0.1', '-p', String(stack.ports.mqtt), '-V', version]
       const topic = `sample/${randomBytes(4).toString('hex')}`
-      const subscriber = new Program('mosquitto_sub', [...to, '-q', '1', '-t', `${topic}/#`, '-C', '1', '-F', '%t %q %p', '-W', '20'])
+      const subscriber = new Program('mosquitto_sub', [...to, '-q', '1', '-t', `${topic}/#`, '-C', '1', '-F', '%t %q %p', '-W', '60'])
       expect(await publishUntilReceived(subscriber, [...to, '-q', '1', '-t', `${topic}/a`, '-m', 'hello'])).toBe(`${topic}/a 1 hello\n`)
     })
 
@@ -65,7 +65,7 @@ describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
       const keys = ['--cafile', stack.certificates.ca, '--cert', pair.certificateFile, '--key', pair.keyFile, '-u', 'sample_client']
       const to = ['-h', 'localhost', '-p', String(stack.ports.mqtts), '-V', version, ...keys]
       const topic = `sample/${randomBytes(4).toString('hex')}`
-      const subscriber = new Program('mosquitto_sub', [...to, '-i', `m-sub-${version}`, '-q', '1', '-t', topic, '-C', '1', '-F', '%t %p', '-W', '20'])
+      const subscriber = new Program('mosquitto_sub', [...to, '-i', `m-sub-${version}`, '-q', '1', '-t', topic, '-C', '1', '-F', '%t %p', '-W', '60'])
       expect(await publishUntilReceived(subscriber, [...to, '-i', `m-pub-${version}`, '-q', '1', '-t', topic, '-m', 'sealed'])).toBe(`${topic} sealed\n`)
     })
   }
@@ -79,7 +79,7 @@ describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
       expect(await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-E'])).toMatchObject({ code: 0 })
       const lines = Array.from({ length: 40 }, (_, i) => `${i}`)
       expect(await run('mosquitto_pub', [...to, '-i', `${id}-pub`, '-c', ...kept, '-t', topic, '-l'], { input: lines.join('\n') })).toMatchObject({ code: 0 })
-      const { output } = await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-C', '40', '-F', '%p %q', '-W', '20'])
+      const { output } = await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-C', '40', '-F', '%p %q', '-W', '60'])
       expect(output.trim().split('\n')).toEqual(lines.map((each) => `${each} 2`))
       expect((await run('mosquitto_sub', [...to, '-i', id, '-c', ...kept, '-t', topic, '-C', '1', '-W', '2'])).output).toBe('')
     })
@@ -88,7 +88,7 @@ describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
   needs(missing.mosquitto)('carry MQTT 5 properties and binary payloads through', async () => {
     const to = ['-h', '127.0.0.1', '-p', String(stack.ports.mqtt), '-V', 'mqttv5']
     const topic = `sample/${randomBytes(4).toString('hex')}`
-    const subscriber = new Program('mosquitto_sub', [...to, '-q', '1', '-t', topic, '-C', '1', '-F', '%C|%R|%D|%P|%x', '-W', '20'])
+    const subscriber = new Program('mosquitto_sub', [...to, '-q', '1', '-t', topic, '-C', '1', '-F', '%C|%R|%D|%P|%x', '-W', '60'])
     const properties = ['content-type text/plain', 'response-topic sample/answer', 'correlation-data c-1', 'user-property unit °C'].flatMap((each) => {
       const [name = '', ...rest] = each.split(' ')
       return ['-D', 'publish', name, ...(name === 'user-property' ? rest : [rest.join(' ')])]
@@ -104,7 +104,7 @@ describe('mosquitto_pub and mosquitto_sub [3.1.1 MQTT-7.0.0-2]', () => {
     const topic = `sample/${id}`
     expect(await run('mosquitto_sub', [...to, '-i', id, '-c', '-q', '1', '-t', topic, '-E'])).toMatchObject({ code: 0 })
     expect(await run('mosquitto_pub', [...to, '-q', '1', '-t', topic, '-l'], { input: 'one\ntwo\nthree\n' })).toMatchObject({ code: 0 })
-    const { output } = await run('mosquitto_sub', [...to, '-i', id, '-c', '-q', '1', '-t', topic, '-C', '3', '-W', '20'])
+    const { output } = await run('mosquitto_sub', [...to, '-i', id, '-c', '-q', '1', '-t', topic, '-C', '3', '-W', '60'])
     expect(output.trim().split('\n')).toEqual(['one', 'two', 'three'])
   })
 })

@@ -199,7 +199,7 @@ describe('routes', () => {
         { id: 'odd', datacontenttype: 'application/json' },
       ])
     },
-    90_000,
+    180_000,
   )
 
   test('RT-05 a target that is missing is said by the API, the metrics and /status, and gets everything once it is there', async () => {

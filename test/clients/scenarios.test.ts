@@ -76,7 +76,7 @@ describe('sample scenarios', () => {
       expect(await client.next()).toMatchObject({ topic: 'sample/topic1', payload: Buffer.from('hello world!') })
       await client.end()
     },
-    30_000,
+    180_000,
   )
 
   test('EN-02 EN-05 PB-07 jwt_authentication: a token lets in who is in no registry, over WebSocket, and its roles say what for', async () => {

@@ -34,26 +34,22 @@ function shell(line: string) {
   return { output: () => output, ended: once(child, 'close').then(([code]) => code as number | null), kill: () => child.kill() }
 }
 
-testWith('mosquitto_pub', 'mosquitto_sub')(
-  'the mosquitto lines work as they are printed, plain and with a client certificate',
-  async () => {
-    const subscribes = printed('mosquitto_sub')
-    const publishes = printed('mosquitto_pub')
-    expect([subscribes.length, publishes.length]).toEqual([2, 2])
-    for (const [index, line] of subscribes.entries()) {
-      const subscriber = shell(line)
-      // It says nothing when it has subscribed: publish until it hears.
-      await until(`“${line}” hears “${publishes[index]}”: ${subscriber.output()}`, 60_000, async () => {
-        const publisher = shell(publishes[index] ?? '')
-        const code = await publisher.ended
-        if (code !== 0) throw new Error(`${publishes[index]} ended with ${code}: ${publisher.output()}`)
-        return subscriber.output().includes('sample/topic1 hello')
-      }).finally(() => subscriber.kill())
-      await subscriber.ended
-    }
-  },
-  90_000,
-)
+testWith('mosquitto_pub', 'mosquitto_sub')('the mosquitto lines work as they are printed, plain and with a client certificate', async () => {
+  const subscribes = printed('mosquitto_sub')
+  const publishes = printed('mosquitto_pub')
+  expect([subscribes.length, publishes.length]).toEqual([2, 2])
+  for (const [index, line] of subscribes.entries()) {
+    const subscriber = shell(line)
+    // It says nothing when it has subscribed: publish until it hears.
+    await until(`“${line}” hears “${publishes[index]}”: ${subscriber.output()}`, 60_000, async () => {
+      const publisher = shell(publishes[index] ?? '')
+      const code = await publisher.ended
+      if (code !== 0) throw new Error(`${publishes[index]} ended with ${code}: ${publisher.output()}`)
+      return subscriber.output().includes('sample/topic1 hello')
+    }).finally(() => subscriber.kill())
+    await subscriber.ended
+  }
+})
 
 testWith('curl')('the lines for HTTP work as they are printed, and without the key nothing is told', async () => {
   const [publish = '', line = ''] = printed('curl')
