@@ -40,7 +40,7 @@ describe('live operation', () => {
   async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
     const deadline = performance.now() + 60_000
     while (!(await condition())) {
-      if (performance.now() > deadline) throw new Error(`${what}: not within 15 s`)
+      if (performance.now() > deadline) throw new Error(`${what}: not within 60 s`)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }

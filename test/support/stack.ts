@@ -125,10 +125,11 @@ class RunningStack implements Stack {
       })
     }
     this.#exit = new Promise((resolve) => {
-      this.#child.on('exit', (code) => {
+      this.#child.on('exit', () => {
         this.#ended = true
-        resolve(code)
       })
+      // With all that it wrote.
+      this.#child.on('close', resolve)
     })
   }
 

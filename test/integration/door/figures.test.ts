@@ -37,13 +37,13 @@ test('SYS_TOPICS_INTERVAL: the figures of every gateway that answers are publish
   })
   const published = gateway.seen.find((packet) => packet.cmd === 'publish')
   expect(published).toMatchObject({ qos: 0, retain: true, properties: { messageExpiryInterval: 3 } })
-  await until(() => told(gateway).some(([topic]) => topic === '$SYS/broker/gateways/two/clients/connected'))
-  expect(Object.fromEntries(told(gateway))).toMatchObject({
+  const expected = {
     '$SYS/broker/clients/connected': '5',
     '$SYS/broker/version': 'Loggerhead 1.0.0',
     '$SYS/broker/gateways/one/clients/connected': '2',
     '$SYS/broker/gateways/two/clients/connected': '3',
-  })
+  }
+  await until(() => Object.entries(expected).every(([topic, text]) => told(gateway).some((each) => each[0] === topic && each[1] === text)))
   expect(told(gateway).filter(([topic]) => topic.includes('gone'))).toEqual([])
 })
 
@@ -55,7 +55,7 @@ test('SYS_TOPICS_INTERVAL: when a gateway does not take them, they go through th
     CANARY_ADDRESSES: `one=127.0.0.1:1,two=${second.address}`,
     INTERNAL_KEY_FILE: keyFile(),
   })
-  await until(() => told(second).some(([topic, text]) => topic === '$SYS/broker/clients/connected' && text === '1'), 10_000)
+  await until(() => told(second).some(([topic, text]) => topic === '$SYS/broker/clients/connected' && text === '1'))
 })
 
 test('SYS_TOPICS_INTERVAL without a gateway to publish through stops the start by name', async () => {

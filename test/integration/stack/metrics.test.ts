@@ -32,7 +32,7 @@ withKafka('the metrics of a running stack', () => {
 
   const scrape = async (process: string): Promise<string> => {
     const { ports } = await stack.process(process)
-    return (await fetch(`http://127.0.0.1:${ports.internal ?? ports.status}/metrics`, { signal: AbortSignal.timeout(10_000) })).text()
+    return (await fetch(`http://127.0.0.1:${ports.internal ?? ports.status}/metrics`, { signal: AbortSignal.timeout(60_000) })).text()
   }
   /** Sum of the samples whose labels contain all of these. */
   const sample = async (process: string, name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> => {
@@ -108,8 +108,7 @@ withKafka('the metrics of a running stack', () => {
     await client.publishAsync(`sample/${protocol}`, 'x', { qos: 1, retain: true })
     await delivered
     await client.unsubscribeAsync(`sample/${protocol}`)
-    const after = await samples()
-    expect(after.map((value, at) => value > (before[at] as number))).toEqual(after.map(() => true))
+    await until('all have moved', 60_000, async () => (await samples()).every((value, at) => value > (before[at] as number)))
     await client.endAsync()
     await until('it has left', 60_000, async () => (await sample('gateway', 'loggerhead_mqtt_connections', { protocol })) < open)
   })
@@ -152,7 +151,7 @@ withKafka('the metrics of a running stack', () => {
 
   test('Mqtt.DroppedSessions and the queues move: a session that is owed something expires', async () => {
     await moves('router', 'loggerhead_mqtt_dropped_sessions_total', { drop_reason: 'SessionExpiry' }, async () => {
-      const client = await connect('expires', { clean: false, properties: { sessionExpiryInterval: 3 } })
+      const client = await connect('expires', { clean: false, properties: { sessionExpiryInterval: 8 } })
       await client.subscribeAsync('sample/owed', { qos: 1 })
       await client.endAsync()
       const publisher = await connect('owes')
@@ -167,7 +166,7 @@ withKafka('the metrics of a running stack', () => {
     await moves('router', 'loggerhead_mqtt_expired_retained_messages_total', {}, () =>
       moves('router', 'loggerhead_mqtt_retained_messages', {}, () =>
         moves('router', 'loggerhead_mqtt_retained_messages_bytes', {}, () =>
-          client.publishAsync('sample/retained/for-a-moment', 'x', { qos: 1, retain: true, properties: { messageExpiryInterval: 4 } }),
+          client.publishAsync('sample/retained/for-a-moment', 'x', { qos: 1, retain: true, properties: { messageExpiryInterval: 8 } }),
         ),
       ),
     )
