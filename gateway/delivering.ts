@@ -264,6 +264,7 @@ export class Delivering {
     if (this.#throttled.length > 0 || this.#mustWait()) {
       if (this.#isOver(message, this.#config.OUTBOUND_OWED_BYTES_MAX)) this.#overflow(message, receiver, 'OUTBOUND_OWED_BYTES_MAX')
       else {
+        message.hold()
         this.#throttled.push({ message, receiver, packetId })
         this.#throttledBytes += message.size
       }

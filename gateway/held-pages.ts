@@ -40,7 +40,10 @@ export class HeldPages {
       return
     }
     const page: Page = { waits: messages.length, behind, done }
-    for (const each of messages) this.#held.push({ ...each, page })
+    for (const each of messages) {
+      each.message.hold()
+      this.#held.push({ ...each, page })
+    }
   }
 
   shift(): void {

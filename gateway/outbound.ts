@@ -147,6 +147,7 @@ export class Direct {
   wait(waiting: Waiting, isBounded = false): 'OUTBOUND_QUEUE_MESSAGES_MAX' | 'OUTBOUND_QUEUE_BYTES_MAX' | null {
     if (!isBounded && this.waiting >= this.#limits.messagesMax) return 'OUTBOUND_QUEUE_MESSAGES_MAX'
     if (!isBounded && this.#waitingBytes + waiting.message.size > this.#limits.bytesMax) return 'OUTBOUND_QUEUE_BYTES_MAX'
+    waiting.message.hold()
     this.#waiting.push(waiting)
     this.#waitingBytes += waiting.message.size
     return null

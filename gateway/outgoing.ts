@@ -1,87 +1,106 @@
-import type { ProtocolVersion, PublishProperties, UserProperties } from '../mqtt/packet.ts'
-import { type EncodedPublish, encodePublish, publishHeader, publishSize } from '../mqtt/publish-writer.ts'
+import type { ProtocolVersion, UserProperties } from '../mqtt/packet.ts'
+import { type EncodedPublish, packetIdPosition, publishHeader, publishSize, putPublish } from '../mqtt/publish-writer.ts'
 import type { Receiver } from '../proto/frames.ts'
-import type { Message } from '../schemas/records.ts'
+import { DeliveryView, decodeMessage, peekMessage } from '../schemas/message-record.ts'
 import type { TracedDelivery } from '../telemetry/tracing.ts'
 import type { Output } from './output.ts'
 import { provenanceMarks } from './provenance.ts'
 import type { AliasUse } from './topic-aliases.ts'
 
-/** Up to here a packet is copied whole for each QoS 1 receiver; a larger payload is shared by reference. Bytes. */
+/** Up to here a packet is copied whole for each receiver; a larger payload is shared by reference. Bytes. */
 const copiedMax = 4096
-
-/** Heap that a user property takes besides its text, bytes: its place, its object and the heads of two strings. */
-const userPropertyOverhead = 80
 
 const noMarks: UserProperties = []
 const noAlias: AliasUse = { topicAlias: 0, topicKnown: false }
 
-/** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
-interface Form {
-  readonly key: number
-  readonly packet: Buffer
-  readonly packetIdAt: number
-}
-
-/** One message of the log on its way out: encoded once per form, however many receive it. */
-export class Outgoing {
-  readonly topic: string
-  /** Milliseconds since the epoch; null for never. */
-  readonly expiresAt: number | null
-  /** Bytes that it holds, properties too: what it costs to wait. */
-  readonly size: number
-  /** How its deliveries are traced; null when they are not. */
-  readonly trace: TracedDelivery | null
-  readonly #message: Message
-  readonly #marks: UserProperties
-  readonly #isPast: boolean
-  /** As it was published: its buffers are those of `#message`. */
-  readonly #published: Message
+/** Where a message comes from, and what that makes of its deliveries. */
+export interface Origin {
   /** Where it stands in `messages`; -1 where that is not known. */
   readonly partition: number
   readonly offset: number
+  /** How its deliveries are traced; null when they are not. */
+  readonly trace: TracedDelivery | null
+  /** User properties behind its publisher's. */
+  readonly marks: UserProperties
+  /** It does not expire: the interval says how long a message is news, and who asked for the past has it all. */
+  readonly isPast: boolean
+}
+
+/** A complete packet that serves every receiver of the same form; the packet id is filled in per receiver. */
+interface Form {
+  readonly key: number
+  /** Null until a second receiver wants it: most messages have one. */
+  packet: Buffer | null
+}
+
+/** One message of the log on its way out. Its record stays as it is; packets are made of it where they are written. */
+export class Outgoing {
+  /** Milliseconds since the epoch; null for never. */
+  readonly expiresAt: number | null
+  /** Bytes that it holds: what it costs to wait. */
+  readonly size: number
+  readonly #origin: Origin
+  readonly #marks: UserProperties
+  #view: DeliveryView
+  /** The record is in memory of its own. */
+  #isHeld = false
+  #topic: string | null = null
   #told: Outgoing | null = null
   readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
   #forms: Form[] = []
   /** Seconds left that the encoded bytes tell; encoded again when that changes. */
   #expiryTold = -1
 
-  /** Copies what it needs: `message` may be a view into a batch. `marks` follow its user properties. `isPast`: it does not expire. */
-  constructor(message: Message, trace: TracedDelivery | null = null, marks: UserProperties = noMarks, isPast = false, partition = -1, offset = -1) {
-    this.trace = trace
-    this.#marks = marks
-    this.#isPast = isPast
-    this.partition = partition
-    this.offset = offset
-    this.topic = message.topic
-    // The interval says how long a message is news: who asked for the past has it all.
-    this.expiresAt = message.messageExpiryInterval === null || isPast ? null : message.receivedAt + message.messageExpiryInterval * 1000
-    this.size = sizeOf(message)
-    const { payload, correlationData } = message
-    this.#published = { ...message, payload: Buffer.from(payload), correlationData: correlationData && Buffer.from(correlationData) }
-    const added = trace?.traceparent ? [...marks, ['traceparent', trace.traceparent] as const] : marks
-    this.#message =
-      added.length === 0
-        ? this.#published
-        : { ...this.#published, userProperties: [...message.userProperties, ...added.map(([name, value]) => ({ name, value }))] }
+  /** `value`: its record, which may be a view into a batch: `hold` before it waits. Throws RecordError. */
+  constructor(value: Buffer, origin: Origin) {
+    this.#view = new DeliveryView(value)
+    this.#origin = origin
+    const { marks, trace, isPast } = origin
+    this.#marks = trace?.traceparent ? [...marks, ['traceparent', trace.traceparent]] : marks
+    const { messageExpiryInterval, receivedAt } = this.#view
+    this.expiresAt = messageExpiryInterval === null || isPast ? null : receivedAt + messageExpiryInterval * 1000
+    this.size = value.length
+  }
+
+  get topic(): string {
+    this.#topic ??= this.#view.topic
+    return this.#topic
+  }
+
+  get trace(): TracedDelivery | null {
+    return this.#origin.trace
+  }
+
+  /** Where it stands in `messages`; -1 where that is not known. */
+  get partition(): number {
+    return this.#origin.partition
+  }
+
+  get offset(): number {
+    return this.#origin.offset
+  }
+
+  /** Of the publish; a view. */
+  get messageId(): Buffer {
+    return peekMessage(this.#view.value).messageId
   }
 
   /** The same for receivers that are told where it comes from. */
   get told(): Outgoing {
-    this.#told ??= new Outgoing(
-      this.#published,
-      this.trace,
-      [...this.#marks, ...provenanceMarks(this.#published, this.partition, this.offset)],
-      this.#isPast,
-      this.partition,
-      this.offset,
-    )
+    if (this.#told) return this.#told
+    this.hold()
+    const { partition, offset, marks } = this.#origin
+    const { value } = this.#view
+    this.#told = new Outgoing(value, { ...this.#origin, marks: [...marks, ...provenanceMarks(decodeMessage(value), partition, offset)] })
     return this.#told
   }
 
-  /** Of the publish. */
-  get messageId(): Buffer {
-    return this.#published.messageId
+  /** It is to wait: it must not keep the batch it came with. */
+  hold(): void {
+    if (this.#isHeld) return
+    this.#isHeld = true
+    this.#view = new DeliveryView(Buffer.from(this.#view.value))
+    this.#encoded.fill(null)
   }
 
   isExpired(nowMs: number): boolean {
@@ -95,33 +114,45 @@ export class Outgoing {
 
   /** Adds the PUBLISH to what goes out. */
   write(output: Output, version: ProtocolVersion, receiver: Receiver, packetId: number, nowMs: number, alias: AliasUse = noAlias): void {
-    const encoded = this.#encode(version, nowMs)
-    if (receiver.subscriptionIdentifiers.length > 0 || encoded.payload.length > copiedMax || alias.topicAlias > 0) {
+    if (this.#view.payloadSize > copiedMax) {
+      this.hold()
+      const encoded = this.#encode(version, nowMs)
       output.push(publishHeader(encoded, form(receiver, packetId, alias)))
-      if (encoded.payload.length > 0) output.append(encoded.payload)
+      output.append(encoded.payload.subarray(encoded.payloadStart))
       return
     }
-    const { packet, packetIdAt } = this.#formOf(encoded, receiver)
-    if (receiver.qos === 0) {
-      output.push(packet)
+    const encoded = this.#encode(version, nowMs)
+    const shared = receiver.subscriptionIdentifiers.length > 0 || alias.topicAlias > 0 ? null : this.#sharedPacket(encoded, receiver)
+    if (shared && receiver.qos === 0) {
+      output.push(shared)
       return
     }
-    const own = Buffer.allocUnsafe(packet.length)
-    packet.copy(own)
-    own[packetIdAt] = packetId >>> 8
-    own[packetIdAt + 1] = packetId
-    output.push(own)
+    if (shared) {
+      const { buffer, offset } = output.piece(shared.length)
+      shared.copy(buffer, offset)
+      const at = packetIdPosition(buffer, offset)
+      buffer[at] = packetId >>> 8
+      buffer[at + 1] = packetId
+      return
+    }
+    const terms = form(receiver, packetId, alias)
+    const { buffer, offset } = output.piece(publishSize(encoded, terms))
+    putPublish(buffer, offset, encoded, terms)
   }
 
-  #formOf(encoded: EncodedPublish, receiver: Receiver): Form {
+  /** The packet of all receivers of this form; null for the first of them. */
+  #sharedPacket(encoded: EncodedPublish, receiver: Receiver): Buffer | null {
     const key = encoded.version | (receiver.qos << 4) | (receiver.retain ? 64 : 0) | (receiver.dup ? 128 : 0)
-    for (const known of this.#forms) if (known.key === key) return known
-    const header = publishHeader(encoded, form(receiver, 0))
-    let topicAt = 1
-    while ((header[topicAt++] as number) >= 0x80);
-    const made = { key, packet: Buffer.concat([header, encoded.payload]), packetIdAt: topicAt + encoded.topic.length }
-    this.#forms.push(made)
-    return made
+    for (const known of this.#forms) {
+      if (known.key !== key) continue
+      if (known.packet) return known.packet
+      const terms = form(receiver, 0)
+      known.packet = Buffer.allocUnsafe(publishSize(encoded, terms))
+      putPublish(known.packet, 0, encoded, terms)
+      return known.packet
+    }
+    this.#forms.push({ key, packet: null })
+    return null
   }
 
   #encode(version: ProtocolVersion, nowMs: number): EncodedPublish {
@@ -134,18 +165,14 @@ export class Outgoing {
     const index = version === 5 ? 1 : 0
     const known = this.#encoded[index]
     if (known) return known
-    const message = this.#message
-    const made = encodePublish({ topic: message.topic, payload: message.payload, properties: version === 5 ? propertiesOf(message, left) : {} }, version)
+    const made = this.#view.encode(version, left < 0 ? null : left, this.#marks)
     this.#encoded[index] = made
     return made
   }
 }
 
-function sizeOf({ topic, payload, contentType, responseTopic, correlationData, userProperties }: Message): number {
-  let size = topic.length + payload.length + (contentType?.length ?? 0) + (responseTopic?.length ?? 0) + (correlationData?.length ?? 0)
-  for (const { name, value } of userProperties) size += userPropertyOverhead + name.length + value.length
-  return size
-}
+/** A message of the log that is nothing special. */
+export const plainOrigin = (partition: number, offset: number): Origin => ({ partition, offset, trace: null, marks: noMarks, isPast: false })
 
 const form = (receiver: Receiver, packetId: number, { topicAlias, topicKnown }: AliasUse = noAlias) => ({
   qos: receiver.qos,
@@ -156,15 +183,3 @@ const form = (receiver: Receiver, packetId: number, { topicAlias, topicKnown }: 
   topicKnown,
   subscriptionIdentifiers: receiver.subscriptionIdentifiers,
 })
-
-function propertiesOf(message: Message, expiryLeft: number): Omit<PublishProperties, 'topicAlias' | 'subscriptionIdentifiers'> {
-  const userProperties: UserProperties = message.userProperties.map(({ name, value }) => [name, value] as const)
-  return {
-    ...(message.payloadFormatIndicator !== null && { payloadFormatIndicator: message.payloadFormatIndicator as 0 | 1 }),
-    ...(expiryLeft >= 0 && { messageExpiryInterval: expiryLeft }), // [MQTT-3.3.2-6]
-    ...(message.contentType !== null && { contentType: message.contentType }),
-    ...(message.responseTopic !== null && { responseTopic: message.responseTopic }),
-    ...(message.correlationData !== null && { correlationData: message.correlationData }),
-    ...(userProperties.length > 0 && { userProperties }),
-  }
-}

@@ -4,7 +4,9 @@
  */
 
 /** Bytes. Small, because a socket that takes nothing keeps its slab alive. */
-const slabSize = 8 * 1024
+const slabSize = 16 * 1024
+/** A packet above this has a buffer of its own, bytes: little of a slab is left unused. */
+const pieceMax = 2 * 1024
 
 /** The slab all connections of the process cut small pieces from. */
 class Slab {
@@ -57,8 +59,14 @@ export class Output {
     this.#bytes += part.length
   }
 
-  /** Room for a small packet (at most 64 bytes), to be filled at once from `offset` in `buffer`. */
+  /** Room for a packet, to be filled at once from `offset` in `buffer`. */
   piece(size: number): { readonly buffer: Buffer; readonly offset: number } {
+    if (size > pieceMax) {
+      place.buffer = Buffer.allocUnsafe(size)
+      place.offset = 0
+      this.push(place.buffer)
+      return place
+    }
     const offset = slab.reserve(size)
     if (this.#open !== slab.buffer || this.#end !== offset) {
       this.#closePiece()
@@ -99,5 +107,5 @@ export class Output {
   }
 }
 
-/** Reused: `piece` is called per acknowledgement. */
+/** Reused: `piece` is called per packet. */
 const place = { buffer: slab.buffer, offset: 0 }

@@ -4,14 +4,14 @@ import type { Logger } from 'pino'
 import { isReplayed, retainedShard, shardOfSource } from '../model/session-queue.ts'
 import { FrameLink } from '../proto/delivery.ts'
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
-import { decodeMessage } from '../schemas/message-record.ts'
+import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import type { Tracing } from '../telemetry/tracing.ts'
+import type { TracedDelivery, Tracing } from '../telemetry/tracing.ts'
 import type { Connection } from './connection.ts'
 import { DisconnectionReason, ended } from './disconnection.ts'
 import type { HeldMessage } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { Outgoing } from './outgoing.ts'
+import { Outgoing, plainOrigin } from './outgoing.ts'
 import { replayMarks } from './provenance.ts'
 import { Shards } from './shards.ts'
 
@@ -249,13 +249,14 @@ export class RouterLinks {
   /** `tracing` is given for what is live: what is retained was published long ago. */
   #read({ value, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
     try {
-      const message = decodeMessage(value)
       // What is retained and owed has the place of another topic.
       const partition = retainedShard(source) === undefined ? shardOfSource(source) : -1
-      if (isReplayed(source)) return new Outgoing(message, null, replayMarks(shardOfSource(source), offset, message.receivedAt), true, partition, offset)
-      const isTraced = tracing?.isChosen(message) ?? false
-      const properties = isTraced ? message.userProperties.map(({ name, value }) => [name, value] as const) : []
-      return new Outgoing(message, isTraced && tracing ? tracing.delivery(message, properties) : null, [], false, partition, offset)
+      const origin = plainOrigin(partition, offset)
+      if (isReplayed(source)) {
+        const { receivedAt } = peekMessage(value)
+        return new Outgoing(value, { ...origin, marks: replayMarks(shardOfSource(source), offset, receivedAt), isPast: true })
+      }
+      return new Outgoing(value, tracing?.isChosen(peekMessage(value)) ? { ...origin, trace: deliveryTrace(tracing, value) } : origin)
     } catch (error) {
       if (!(error instanceof RecordError)) throw error
       this.#host.logger.error({ source, offset, error: error.message }, 'a message from a router cannot be read')
@@ -277,6 +278,14 @@ export class RouterLinks {
       connection.deliver(outgoing, receiver, now)
     }
   }
+}
+
+function deliveryTrace(tracing: Tracing, value: Buffer): TracedDelivery | null {
+  const message = decodeMessage(value)
+  return tracing.delivery(
+    message,
+    message.userProperties.map(({ name, value }) => [name, value] as const),
+  )
 }
 
 function reasonNamed(name: string): DisconnectionReason {

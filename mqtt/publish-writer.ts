@@ -2,14 +2,18 @@ import { Bytes, putVariableByteInteger, variableByteIntegerSize } from './bytes.
 import type { ProtocolVersion, PublishProperties, QoS } from './packet.ts'
 import { writeValues } from './property.ts'
 
-/** A message written once for many receivers of one protocol version. The payload stays where it is. */
+/** A message written once for many receivers of one protocol version. Topic name and payload stay where they are: views of them would cost more than they do. */
 export interface EncodedPublish {
   readonly version: ProtocolVersion
-  /** Length and bytes of the topic name. */
+  /** Holds the bytes of the topic name. */
   readonly topic: Buffer
+  readonly topicStart: number
+  readonly topicEnd: number
   /** The properties that all receivers share, without their length. */
   readonly properties: Buffer
+  /** Holds the payload, up to its end. */
   readonly payload: Buffer
+  readonly payloadStart: number
 }
 
 /** What differs from receiver to receiver. */
@@ -45,9 +49,12 @@ export function encodePublish({ topic, payload, properties }: SharedPublish, ver
   const shared = scratch.copyFrom(0)
   return {
     version,
-    topic: shared.subarray(0, topicSize),
+    topic: shared,
+    topicStart: 2,
+    topicEnd: topicSize,
     properties: topicSize === shared.length ? nothing : shared.subarray(topicSize),
     payload,
+    payloadStart: 0,
   }
 }
 
@@ -65,27 +72,51 @@ export function publishSize(encoded: EncodedPublish, receiver: PublishReceiver):
 export function publishHeader(encoded: EncodedPublish, receiver: PublishReceiver): Buffer {
   const ownSize = ownPropertiesSize(encoded, receiver)
   const remaining = remainingSize(encoded, receiver, ownSize)
-  const lengthSize = variableByteIntegerSize(remaining)
-  const header = Buffer.allocUnsafe(1 + lengthSize + remaining - encoded.payload.length)
-  header[0] = 0x30 | (receiver.dup && receiver.qos > 0 ? 0x08 : 0) | (receiver.qos << 1) | (receiver.retain ? 1 : 0)
-  let at = putVariableByteInteger(header, 1, remaining)
-  if (isTopicLeftOut(encoded, receiver)) {
-    header[at++] = 0
-    header[at++] = 0
-  } else {
-    header.set(encoded.topic, at)
-    at += encoded.topic.length
-  }
-  if (receiver.qos > 0) {
-    header[at++] = receiver.packetId >>> 8
-    header[at++] = receiver.packetId
-  }
-  if (encoded.version === 4) return header
-  at = putVariableByteInteger(header, at, ownSize + encoded.properties.length)
-  if (ownSize > 0) at = putOwnProperties(header, at, receiver)
-  if (encoded.properties.length > 0) header.set(encoded.properties, at)
+  const header = Buffer.allocUnsafe(1 + variableByteIntegerSize(remaining) + remaining - payloadSize(encoded))
+  putHeader(header, 0, encoded, receiver, ownSize, remaining)
   return header
 }
+
+/** Writes the whole PUBLISH from `position` on and returns the position after it. The caller has made room for `publishSize`. */
+export function putPublish(target: Buffer, position: number, encoded: EncodedPublish, receiver: PublishReceiver): number {
+  const ownSize = ownPropertiesSize(encoded, receiver)
+  const remaining = remainingSize(encoded, receiver, ownSize)
+  const at = putHeader(target, position, encoded, receiver, ownSize, remaining)
+  return at + encoded.payload.copy(target, at, encoded.payloadStart)
+}
+
+/** Where the packet id stands in a packet of QoS 1 or 2. */
+export function packetIdPosition(packet: Buffer, start: number): number {
+  let at = start + 1
+  while ((packet[at++] as number) >= 0x80);
+  return at + 2 + packet.readUInt16BE(at)
+}
+
+/** Bytes of a topic up to which a loop is cheaper than a call that leaves JavaScript. */
+const loopMax = 64
+
+function putHeader(target: Buffer, position: number, encoded: EncodedPublish, receiver: PublishReceiver, ownSize: number, remaining: number): number {
+  const { topic, topicStart, topicEnd } = encoded
+  target[position] = 0x30 | (receiver.dup && receiver.qos > 0 ? 0x08 : 0) | (receiver.qos << 1) | (receiver.retain ? 1 : 0)
+  let at = putVariableByteInteger(target, position + 1, remaining)
+  const topicSize = isTopicLeftOut(encoded, receiver) ? 0 : topicEnd - topicStart
+  target[at++] = topicSize >>> 8
+  target[at++] = topicSize
+  if (topicSize <= loopMax) for (let i = 0; i < topicSize; i++) target[at + i] = topic[topicStart + i] as number
+  else topic.copy(target, at, topicStart, topicEnd)
+  at += topicSize
+  if (receiver.qos > 0) {
+    target[at++] = receiver.packetId >>> 8
+    target[at++] = receiver.packetId
+  }
+  if (encoded.version === 4) return at
+  at = putVariableByteInteger(target, at, ownSize + encoded.properties.length)
+  if (ownSize > 0) at = putOwnProperties(target, at, receiver)
+  if (encoded.properties.length > 0) target.set(encoded.properties, at)
+  return at + encoded.properties.length
+}
+
+const payloadSize = ({ payload, payloadStart }: EncodedPublish): number => payload.length - payloadStart
 
 function isTopicLeftOut({ version }: EncodedPublish, receiver: PublishReceiver): boolean {
   return version === 5 && receiver.topicKnown && receiver.topicAlias > 0
@@ -99,8 +130,8 @@ function ownPropertiesSize({ version }: EncodedPublish, { topicAlias, subscripti
 }
 
 function remainingSize(encoded: EncodedPublish, receiver: PublishReceiver, ownSize: number): number {
-  const topicSize = isTopicLeftOut(encoded, receiver) ? 2 : encoded.topic.length
-  const fixed = topicSize + (receiver.qos > 0 ? 2 : 0) + encoded.payload.length
+  const topicSize = isTopicLeftOut(encoded, receiver) ? 0 : encoded.topicEnd - encoded.topicStart
+  const fixed = 2 + topicSize + (receiver.qos > 0 ? 2 : 0) + payloadSize(encoded)
   if (encoded.version === 4) return fixed
   const propertiesSize = ownSize + encoded.properties.length
   return fixed + variableByteIntegerSize(propertiesSize) + propertiesSize

@@ -2,7 +2,7 @@ import { Bytes, putVariableByteInteger, variableByteIntegerSize } from './bytes.
 import { PacketType } from './decode.ts'
 import type { AckPacket, ConnackPacket, ConnectPacket, Packet, ProtocolVersion, PublishPacket, SubscribePacket } from './packet.ts'
 import { writeProperties } from './property.ts'
-import { encodePublish, publishHeader } from './publish-writer.ts'
+import { encodePublish, publishSize, putPublish } from './publish-writer.ts'
 import { returnCodeOf } from './reason-code.ts'
 
 const body = new Bytes()
@@ -141,7 +141,7 @@ function writeConnack(packet: ConnackPacket, version: ProtocolVersion): Buffer {
 function writePublish(packet: PublishPacket, version: ProtocolVersion): Buffer {
   const { topicAlias, subscriptionIdentifiers, ...properties } = packet.properties ?? {}
   const encoded = encodePublish({ topic: packet.topic, payload: packet.payload, properties }, version)
-  const header = publishHeader(encoded, {
+  const receiver = {
     qos: packet.qos,
     dup: packet.dup,
     retain: packet.retain,
@@ -149,8 +149,10 @@ function writePublish(packet: PublishPacket, version: ProtocolVersion): Buffer {
     topicAlias: topicAlias ?? 0,
     topicKnown: false,
     subscriptionIdentifiers: subscriptionIdentifiers ?? [],
-  })
-  return Buffer.concat([header, packet.payload])
+  }
+  const bytes = Buffer.allocUnsafe(publishSize(encoded, receiver))
+  putPublish(bytes, 0, encoded, receiver)
+  return bytes
 }
 
 function writeAck(packet: AckPacket, version: ProtocolVersion): Buffer {

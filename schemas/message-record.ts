@@ -318,48 +318,118 @@ export function decodeMessage(value: Buffer): Message {
   return message
 }
 
-const publishScratch = new Bytes()
+const scratch = new Bytes()
+const noProperties = Buffer.alloc(0)
+const stringMax = 0xffff
+const secondsMax = 0xffff_ffff
 
 /**
- * A message's record as the PUBLISH that receivers of the version share: topic and properties are moved from one encoding into
- * the other without becoming strings, the payload stays where it is. `messageExpiryInterval` is what is left of it
- * [MQTT-3.3.2-6], in seconds; null for none. The same as decoding the message and encoding the PUBLISH, at a fraction of the cost. Throws RecordError.
+ * A message's record as its deliveries need it: checked whole, once, and nothing of it copied. What receivers get is moved from one
+ * encoding into the other without becoming strings.
  */
-export function publishOf(value: Buffer, version: ProtocolVersion, messageExpiryInterval: number | null): EncodedPublish {
-  const target = publishScratch
-  target.reset()
-  position = beginReading(value) + messageIdSize
-  positionAfterBytes(value) // clientId
-  readLong(value) // session
-  readLong(value) // receivedAt
-  moveText(value, target)
-  const topicSize = target.length
-  readLong(value) // qos
-  readBoolean(value) // retain
-  if (readBranch(value)) readLong(value) // messageExpiryInterval
-  positionAfterBytes(value) // authenticationName
-  positionAfterBytes(value) // gateway
-  readLong(value) // protocolVersion
-  if (readBranch(value)) putByteProperty(target, 0x01, readLong(value)) // payloadFormatIndicator
-  if (messageExpiryInterval !== null) {
-    target.byte(0x02)
-    target.uint32(messageExpiryInterval)
+export class DeliveryView {
+  readonly value: Buffer
+  readonly receivedAt: number
+  /** Seconds, as published. */
+  readonly messageExpiryInterval: number | null
+  readonly #topicStart: number
+  readonly #topicEnd: number
+  readonly #propertiesStart: number
+  readonly #hasProperties: boolean
+  readonly #payloadStart: number
+
+  /** Throws RecordError for anything but a whole Message, or one with a string that MQTT has no room for. */
+  constructor(value: Buffer) {
+    this.value = value
+    position = beginReading(value) + messageIdSize
+    positionAfterBytes(value) // clientId
+    readLong(value) // session
+    this.receivedAt = readLong(value)
+    this.#topicEnd = positionAfterText(value)
+    this.#topicStart = bytesStart
+    readLong(value) // qos
+    readBoolean(value) // retain
+    this.messageExpiryInterval = readBranch(value) ? readLong(value) : null
+    const { messageExpiryInterval } = this
+    if (messageExpiryInterval !== null && !(messageExpiryInterval >= 0 && messageExpiryInterval <= secondsMax))
+      throw new RecordError(`a message expiry interval of ${messageExpiryInterval} s does not fit into an MQTT packet`)
+    positionAfterBytes(value) // authenticationName
+    positionAfterBytes(value) // gateway
+    readLong(value) // protocolVersion
+    this.#propertiesStart = position
+    if (readBranch(value)) readLong(value) // payloadFormatIndicator
+    if (readBranch(value)) positionAfterText(value) // contentType
+    if (readBranch(value)) positionAfterText(value) // responseTopic
+    if (readBranch(value)) positionAfterText(value) // correlationData
+    for (let count = readBlockCount(value); count > 0; count = readBlockCount(value)) {
+      for (let left = count; left > 0; left--) {
+        positionAfterText(value)
+        positionAfterText(value)
+      }
+    }
+    this.#hasProperties = position - this.#propertiesStart > absentSize
+    const end = positionAfterBytes(value)
+    this.#payloadStart = bytesStart
+    if (end !== value.length) throw new RecordError(`${value.length - end} bytes follow a Message`)
   }
-  if (readBranch(value)) moveProperty(value, target, 0x03) // contentType
-  if (readBranch(value)) moveProperty(value, target, 0x08) // responseTopic
-  if (readBranch(value)) moveProperty(value, target, 0x09) // correlationData
-  for (let count = readBlockCount(value); count > 0; count = readBlockCount(value)) {
-    for (let left = count; left > 0; left--) {
-      moveProperty(value, target, 0x26)
-      moveText(value, target)
+
+  get topic(): string {
+    return this.value.toString('utf8', this.#topicStart, this.#topicEnd)
+  }
+
+  get payloadSize(): number {
+    return this.value.length - this.#payloadStart
+  }
+
+  /**
+   * What receivers of the version share. `messageExpiryInterval` is what is left of it [MQTT-3.3.2-6], in seconds; null for none. `marks` follow
+   * the publisher's user properties.
+   */
+  encode(version: ProtocolVersion, messageExpiryInterval: number | null, marks: UserProperties = []): EncodedPublish {
+    return {
+      version,
+      topic: this.value,
+      topicStart: this.#topicStart,
+      topicEnd: this.#topicEnd,
+      properties:
+        version === 4 || (!this.#hasProperties && messageExpiryInterval === null && marks.length === 0)
+          ? noProperties
+          : this.#properties(messageExpiryInterval, marks),
+      payload: this.value,
+      payloadStart: this.#payloadStart,
     }
   }
-  const payload = readBytes(value)
-  if (position !== value.length) throw new RecordError(`${value.length - position} bytes follow a Message`)
-  if (version === 4) target.length = topicSize
-  const shared = target.copyFrom(0)
-  return { version, topic: shared.subarray(0, topicSize), properties: shared.subarray(topicSize), payload }
+
+  #properties(messageExpiryInterval: number | null, marks: UserProperties): Buffer {
+    const { value } = this
+    const target = scratch
+    target.reset()
+    position = this.#propertiesStart
+    if (readBranch(value)) putByteProperty(target, 0x01, readLong(value)) // payloadFormatIndicator
+    if (messageExpiryInterval !== null) {
+      target.byte(0x02)
+      target.uint32(messageExpiryInterval)
+    }
+    if (readBranch(value)) moveProperty(value, target, 0x03) // contentType
+    if (readBranch(value)) moveProperty(value, target, 0x08) // responseTopic
+    if (readBranch(value)) moveProperty(value, target, 0x09) // correlationData
+    for (let count = readBlockCount(value); count > 0; count = readBlockCount(value)) {
+      for (let left = count; left > 0; left--) {
+        moveProperty(value, target, 0x26)
+        moveText(value, target)
+      }
+    }
+    for (const [name, text] of marks) {
+      target.byte(0x26)
+      target.text(name)
+      target.text(text)
+    }
+    return target.copyFrom(0)
+  }
 }
+
+/** Bytes of five properties that are not there: four nulls and an empty array. */
+const absentSize = 5
 
 function putByteProperty(target: Bytes, identifier: number, value: number): void {
   target.byte(identifier)
@@ -373,10 +443,9 @@ function moveProperty(value: Buffer, target: Bytes, identifier: number): void {
 
 /** Avro and MQTT differ only in how they write the length of strings and bytes. */
 function moveText(value: Buffer, target: Bytes): void {
-  const end = positionAfterBytes(value)
+  const end = positionAfterText(value)
   const start = bytesStart
   const size = end - start
-  if (size > 0xffff) throw new RecordError(`a string of ${size} bytes does not fit into an MQTT packet`)
   target.uint16(size)
   target.reserve(size)
   value.copy(target.buffer, target.length, start, end)
@@ -452,6 +521,13 @@ function positionAfterBytes(value: Buffer): number {
   if (length < 0 || length > value.length - position) throw truncated()
   position += length
   return position
+}
+
+/** The same for what has to fit into a string of MQTT. */
+function positionAfterText(value: Buffer): number {
+  const end = positionAfterBytes(value)
+  if (end - bytesStart > stringMax) throw new RecordError(`a string of ${end - bytesStart} bytes does not fit into an MQTT packet`)
+  return end
 }
 
 function readString(value: Buffer): string {

@@ -2,7 +2,6 @@
 import { expect, jest, test } from '@jest/globals'
 import type { Principal } from '../../../access/principal.ts'
 import { Delivering } from '../../../gateway/delivering.ts'
-import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
 import { type PublisherSession, Publishing } from '../../../gateway/publishing.ts'
@@ -14,6 +13,7 @@ import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { AckOutcome } from '../../../proto/frames.ts'
 import { isRepeatable, readRepeatableId } from '../../../schemas/message-id.ts'
 import { clientOf, config, metricsOf, taken } from './client-parts.ts'
+import { outgoing } from './outgoing-message.ts'
 
 function publisher(
   but: {
@@ -208,25 +208,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
   )
   const deliver = (number: number, but: { dup?: boolean; expiry?: number; now?: number } = {}) =>
     delivering.deliver(
-      new Outgoing({
-        messageId: Buffer.alloc(16),
-        clientId: 'p',
-        session: 0,
-        receivedAt: 0,
-        topic: 't',
-        qos: 2,
-        retain: false,
-        messageExpiryInterval: but.expiry ?? null,
-        authenticationName: 'a',
-        gateway: 'g',
-        protocolVersion: 5,
-        payloadFormatIndicator: null,
-        contentType: null,
-        responseTopic: null,
-        correlationData: null,
-        userProperties: [],
-        payload: Buffer.alloc(0),
-      }),
+      outgoing({ receivedAt: 0, qos: 2, messageExpiryInterval: but.expiry ?? null, payload: Buffer.alloc(0) }),
       { connection: 1, qos: 2, dup: but.dup ?? false, retain: false, number, subscriptionIdentifiers: [] },
       but.now ?? 0,
     )

@@ -1,31 +1,13 @@
 import { expect, test } from '@jest/globals'
 import { Delivering } from '../../../gateway/delivering.ts'
 import { type HeldMessage, HeldPages } from '../../../gateway/held-pages.ts'
-import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
 import { clientOf, config, metricsOf, taken } from './client-parts.ts'
+import { outgoing } from './outgoing-message.ts'
 
 const held = (topic: string): HeldMessage => ({
-  message: new Outgoing({
-    messageId: Buffer.alloc(16),
-    clientId: 'p',
-    session: 0,
-    receivedAt: 0,
-    topic,
-    qos: 0,
-    retain: true,
-    messageExpiryInterval: null,
-    authenticationName: 'p',
-    gateway: 'g',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: Buffer.from('x'),
-  }),
+  message: outgoing({ topic, retain: true, payload: Buffer.from('x') }),
   receiver: { connection: 1, qos: 0, dup: false, retain: true, number: -1, subscriptionIdentifiers: [] },
 })
 

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals'
-import { Outgoing } from '../../../gateway/outgoing.ts'
 import { receiveConnect } from '../../../gateway/protocol.ts'
 import { provenanceMarks, replayMarks } from '../../../gateway/provenance.ts'
 import type { ConnectPacket } from '../../../mqtt/packet.ts'
 import type { Message } from '../../../schemas/records.ts'
 import { config } from './client-parts.ts'
+import { outgoing } from './outgoing-message.ts'
 
 const message: Message = {
   messageId: Buffer.alloc(16),
@@ -40,9 +40,9 @@ test('the origin of a message is its place, publisher, time and gateway; the pla
 test('a message of the past does not expire, and one that is told of its origin is larger by that alone', () => {
   const receiver = { connection: 1, qos: 1, dup: false, retain: false, number: 0, subscriptionIdentifiers: [] } as const
   const late = message.receivedAt + 60_000
-  const live = new Outgoing(message, null, [], false, 2, 1_200)
+  const live = outgoing(message, { partition: 2, offset: 1_200 })
   expect([live.isExpired(late), live.told.isExpired(late)]).toEqual([true, true])
-  const past = new Outgoing(message, null, replayMarks(2, 1_200, message.receivedAt), true, 2, 1_200)
+  const past = outgoing(message, { partition: 2, offset: 1_200, marks: replayMarks(2, 1_200, message.receivedAt), isPast: true })
   expect([past.isExpired(late), past.told.isExpired(late)]).toEqual([false, false])
   const marks = provenanceMarks(message, 2, 1_200).reduce((sum, [name, value]) => sum + 5 + name.length + value.length, 0)
   for (const outgoing of [live, past]) {

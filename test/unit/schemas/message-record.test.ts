@@ -2,10 +2,10 @@ import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { PublishPacket, PublishProperties } from '../../../mqtt/packet.ts'
 import { Parser } from '../../../mqtt/parser.ts'
-import { encodePublish as encodeSharedPublish } from '../../../mqtt/publish-writer.ts'
+import { type EncodedPublish, encodePublish as encodeSharedPublish, publishHeader, publishSize, putPublish } from '../../../mqtt/publish-writer.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
-import { type Accepted, decodeMessage, encodeMessage, encodePublish, MessageView, peekMessage, publishOf } from '../../../schemas/message-record.ts'
+import { type Accepted, DeliveryView, decodeMessage, encodeMessage, encodePublish, MessageView, peekMessage } from '../../../schemas/message-record.ts'
 import { RecordError } from '../../../schemas/record-error.ts'
 import type { Message } from '../../../schemas/records.ts'
 
@@ -141,6 +141,15 @@ test('a PUBLISH without properties becomes a record without them', () => {
   expect(Buffer.from(encodePublish(accepted, 't', publish))).toEqual(encodeRecord('Message', expected))
 })
 
+/** As a receiver gets it, written in one piece and with its payload apart. */
+function packetOf(encoded: EncodedPublish): Buffer {
+  const receiver = { qos: 1, dup: false, retain: true, packetId: 7, topicAlias: 0, topicKnown: false, subscriptionIdentifiers: [3] } as const
+  const packet = Buffer.alloc(publishSize(encoded, receiver))
+  expect(putPublish(packet, 0, encoded, receiver)).toBe(packet.length)
+  expect(Buffer.concat([publishHeader(encoded, receiver), encoded.payload.subarray(encoded.payloadStart)])).toEqual(packet)
+  return packet
+}
+
 test('the PUBLISH made from a record is the one made from its message', () => {
   const expiry = fc.option(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { nil: null })
   fc.assert(
@@ -155,9 +164,13 @@ test('the PUBLISH made from a record is the one made from its message', () => {
         ...(correlationData === null ? {} : { correlationData }),
         userProperties: userProperties.map(({ name, value }) => [name, value] as const),
       }
+      const view = new DeliveryView(encodeRecord('Message', { ...message, messageExpiryInterval: null, payloadFormatIndicator }))
+      expect([view.topic, view.payloadSize]).toEqual([topic, payload.length])
       const expected = encodeSharedPublish({ topic, payload, properties }, version)
-      const found = publishOf(encodeRecord('Message', { ...message, payloadFormatIndicator }), version, left)
-      expect(found).toEqual(expected)
+      expect(packetOf(view.encode(version, left))).toEqual(packetOf(expected))
+      const [first, ...others] = properties.userProperties ?? []
+      const marked = encodeSharedPublish({ topic, payload, properties: { ...properties, userProperties: [...others, ['a', 'b']] } }, version)
+      if (!first) expect(packetOf(view.encode(version, left, [['a', 'b']]))).toEqual(packetOf(marked))
     }),
   )
 })
@@ -172,7 +185,7 @@ test('every proper prefix of a record is refused', () => {
   const value = encodeRecord('Message', sample)
   for (let length = 0; length < value.length; length++) {
     expect(() => decodeMessage(value.subarray(0, length))).toThrow(RecordError)
-    expect(() => publishOf(value.subarray(0, length), 5, 1)).toThrow(RecordError)
+    expect(() => new DeliveryView(value.subarray(0, length))).toThrow(RecordError)
     expect(() => decodeRecord(value.subarray(0, length))).toThrow(RecordError)
   }
   expect(() => decodeMessage(Buffer.concat([value, Buffer.alloc(1)]))).toThrow(RecordError)
@@ -192,7 +205,7 @@ test('damaged bytes give a message or a RecordError, never another error or a re
       (changes) => {
         const damaged = Buffer.from(value)
         for (const [at, byte] of changes) damaged[at] = byte
-        for (const decode of [decodeMessage, (bytes: Buffer) => new MessageView(bytes), (bytes: Buffer) => publishOf(bytes, 5, null)]) {
+        for (const decode of [decodeMessage, (bytes: Buffer) => new MessageView(bytes), (bytes: Buffer) => new DeliveryView(bytes).encode(5, null)]) {
           try {
             decode(damaged)
           } catch (error) {
@@ -208,4 +221,16 @@ test('damaged bytes give a message or a RecordError, never another error or a re
 test('a message id of the wrong size and a number beyond 2^52 are refused', () => {
   expect(() => encodeMessage({ ...sample, messageId: Buffer.alloc(15) })).toThrow(RangeError)
   expect(() => encodeMessage({ ...sample, session: 2 ** 53 })).toThrow(RangeError)
+})
+
+test('a record that no PUBLISH can carry is refused before anything is sent of it', () => {
+  const none = { messageExpiryInterval: null }
+  for (const unfit of [
+    { ...none, topic: 'x'.repeat(65_536) },
+    { ...none, userProperties: [{ name: 'a', value: 'x'.repeat(65_536) }] },
+    { ...none, correlationData: Buffer.alloc(65_536) },
+    { messageExpiryInterval: -1 },
+    { messageExpiryInterval: 2 ** 32 },
+  ])
+    expect(() => new DeliveryView(encodeRecord('Message', { ...sample, ...unfit }))).toThrow(/does not fit into an MQTT packet/)
 })

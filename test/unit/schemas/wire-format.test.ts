@@ -11,7 +11,7 @@ import {
   writeUnderId,
 } from '../../../schemas/codec.ts'
 import type { Schema } from '../../../schemas/fingerprint.ts'
-import { decodeMessage, encodeMessage, encodePublish, messageIdOf, peekMessage, publishOf } from '../../../schemas/message-record.ts'
+import { DeliveryView, decodeMessage, encodeMessage, encodePublish, messageIdOf, peekMessage } from '../../../schemas/message-record.ts'
 import { RecordError, UnknownSchemaId } from '../../../schemas/record-error.ts'
 import type { Message } from '../../../schemas/records.ts'
 
@@ -50,7 +50,7 @@ afterAll(() => {
 describe('records in the wire format of a schema registry', () => {
   test('under an id that nobody has told are an error of their own, which names the setting, and never pass for damaged', () => {
     const value = framed(70_000, single)
-    for (const read of [decodeRecord, decodeMessage, peekMessage, messageIdOf, inSingleObject, (bytes: Buffer) => publishOf(bytes, 5, null)]) {
+    for (const read of [decodeRecord, decodeMessage, peekMessage, messageIdOf, inSingleObject, (bytes: Buffer) => new DeliveryView(bytes)]) {
       expect(() => read(value)).toThrow(UnknownSchemaId)
       expect(() => read(value)).toThrow(/70000.*SCHEMA_REGISTRY_URL/)
       expect(() => read(value)).not.toThrow(RecordError)
@@ -64,7 +64,8 @@ describe('records in the wire format of a schema registry', () => {
     expect(decodeMessage(value)).toEqual(message)
     expect(peekMessage(value)).toMatchObject({ topic: message.topic, clientId: message.clientId, messageExpiryInterval: 60 })
     expect(messageIdOf(value)).toEqual(message.messageId)
-    expect(publishOf(value, 5, 3)).toEqual(publishOf(single, 5, 3))
+    expect(new DeliveryView(value).topic).toBe(message.topic)
+    expect(new DeliveryView(value).encode(5, 3).properties).toEqual(new DeliveryView(single).encode(5, 3).properties)
     expect(inSingleObject(value)).toEqual(single)
     expect(inSingleObject(single)).toBe(single)
   })
