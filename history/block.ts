@@ -69,6 +69,9 @@ export class BlockBuilder {
   readonly #hashesOf = new Map<string, readonly number[]>()
   #topics = new Set<number>()
   #clients = new Set<number>()
+  /** Of the record before, in the same block. */
+  #lastTopic: string | null = null
+  #lastClient: string | null = null
   #records = 0
   #bytes = 0
   #from = 0
@@ -81,14 +84,19 @@ export class BlockBuilder {
   /** The next record of the log; the block that it completes. `size`: of key and value, bytes. */
   add(offset: number, size: number, topic: string, clientId: string): HistoryBlock | undefined {
     if (this.#records === 0) this.#from = offset
-    for (const hash of this.#hashes(topic)) this.#topics.add(hash)
-    this.#clients.add(hashOf(clientId))
+    // A publisher's messages lie beside each other.
+    if (topic !== this.#lastTopic) for (const hash of this.#hashes(topic)) this.#topics.add(hash)
+    if (clientId !== this.#lastClient) this.#clients.add(hashOf(clientId))
+    this.#lastTopic = topic
+    this.#lastClient = clientId
     this.#records++
     this.#bytes += size + recordOverhead
     if (this.#records < this.#recordsMax) return undefined
     const block = { from: this.#from, to: offset + 1, bytes: this.#bytes, topics: sorted(this.#topics), clients: sorted(this.#clients) }
     this.#topics = new Set()
     this.#clients = new Set()
+    this.#lastTopic = null
+    this.#lastClient = null
     this.#records = 0
     this.#bytes = 0
     return block

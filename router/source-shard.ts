@@ -6,6 +6,7 @@
 import type { Appender, Stretch } from '../log/log.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
+import { KnownTexts } from '../schemas/known-texts.ts'
 import { isRepeatable, type RepeatableId, readRepeatableId } from '../schemas/message-id.ts'
 import { decodeMessage, type MessageView, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
@@ -97,6 +98,7 @@ interface Held {
 }
 
 const noReceivers: readonly IndexReceiver[] = []
+const topics = new KnownTexts()
 
 export class SourceShard {
   readonly shard: number
@@ -169,10 +171,12 @@ export class SourceShard {
       const { key, value, offset } = record
       if (!value || !key || offset < this.#taken) continue
       bytes += value.length
-      const topic = key.toString()
+      const topic = topics.textOf(key, 0, key.length)
       const view = this.#peek(offset, value)
-      if (view) this.#options.index(offset, key.length + value.length, topic, view.clientId)
-      if (!view || this.#isRepeat(view.messageId, offset)) continue
+      if (!view) continue
+      const { clientId } = view
+      this.#options.index(offset, key.length + value.length, topic, clientId)
+      if (this.#isRepeat(view.messageId, offset)) continue
       if (tracing?.isChosen(view)) {
         const span = traceMatch(tracing, value, this.shard, offset)
         if (span) spans.push(span)
@@ -185,7 +189,7 @@ export class SourceShard {
       }
       if (view.retain) kept.set(topic, { offset, value })
       if (found.matches.length + found.groups.length + found.replays.length === 0 && !this.#recorded.has(offset)) continue
-      const message = publishedOf(view, offset < this.#options.backlogEnd)
+      const message = publishedOf(view, clientId, offset < this.#options.backlogEnd)
       planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message), found.replays)
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
@@ -377,7 +381,7 @@ function countdown(waits: number, done: () => void): () => void {
   }
 }
 
-function publishedOf({ clientId, qos, retain, receivedAt, messageExpiryInterval }: MessageView, isBacklog: boolean): PublishedRecord {
+function publishedOf({ qos, retain, receivedAt, messageExpiryInterval }: MessageView, clientId: string, isBacklog: boolean): PublishedRecord {
   const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
   return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog }
 }

@@ -3,7 +3,7 @@
  * connection go straight to the gateways; what persistent sessions are owed goes into the inbox of their shards.
  */
 
-import { deliveryTerms, type Published } from '../model/delivery-terms.ts'
+import { type DeliveryTerms, deliveryTerms, type Published } from '../model/delivery-terms.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
 import type { Attachment, Choice, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
@@ -65,61 +65,86 @@ const noShared: SharedMatches = { members: [], recorded: [] }
 /** Adds one record and its matches to the plan. */
 export function planRecord(
   plan: StretchPlan,
-  record: { readonly source: number; readonly offset: number; readonly value: Buffer },
+  record: MatchedRecord,
   message: PublishedRecord,
   matches: readonly Match[],
   shared: SharedMatches = noShared,
   replays: readonly ReplayMatch[] = noReplays,
 ): void {
-  // By gateway and by shard within this record, so that each gets the payload or the position once.
-  const messages = new Map<number, MutableMessage>()
-  const entries = new Map<number, MutableEntry>()
-  const owe = (shard: number, receiver: IndexReceiver): void => {
-    let entry = entries.get(shard)
-    if (!entry) {
-      entry = { offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [] }
-      entries.set(shard, entry)
-      listOf(plan.indexed, shard).push(entry)
-    }
-    entry.receivers.push(receiver)
-  }
-  const give = (session: Session, subscriptions: readonly Subscription[], group: string | null): void => {
-    const terms = deliveryTerms(session, subscriptions, message)
-    if (!terms) return
-    if (terms.qos > 0 && group !== null) {
-      // Journaled for every session: what a member does not acknowledge is another's [MQTT-4.8.2-4].
-      const receiver = { clientId: session.clientId, session: session.id, ...terms, group, replay: null }
-      plan.choices.push({ offset: record.offset, receiver })
-      owe(session.shard, receiver)
-    } else if (terms.qos > 0 && session.isPersistent) {
-      owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group, replay: null })
-    } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
-      const { gateway } = session.attached
-      let delivered = messages.get(gateway.incarnation)
-      if (!delivered) {
-        delivered = { source: record.source, offset: record.offset, value: record.value, receivers: [] }
-        messages.set(gateway.incarnation, delivered)
-        partOf(plan, gateway).messages.push(delivered)
-      }
-      delivered.receivers.push({ connection: session.attached.connection, dup: false, number: -1, ...terms })
-    } else {
-      plan.unkept++
-    }
-  }
-  for (const { session, subscriptions } of matches) give(session, subscriptions, null)
+  for (const { session, subscriptions } of matches) give(plan, record, message, session, subscriptions, null)
   // Behind what the replay brings, whatever the QoS: the inbox of the session's shard is where both meet (model/replay.ts).
   for (const { session, subscription } of replays) {
     const { replay, replayAt } = subscription
     if (!replay || (replay.client !== null && replay.client !== message.clientId)) continue
     const terms = deliveryTerms(session, [subscription], message)
-    if (terms) owe(session.shard, { clientId: session.clientId, session: session.id, ...terms, group: null, replay: replayAt ?? null })
+    if (terms) owe(plan, record, message, session.shard, receiverOf(session, terms, null, replayAt ?? null))
   }
-  for (const { session, subscription, group } of shared.members) give(session, [subscription], group)
+  for (const { session, subscription, group } of shared.members) give(plan, record, message, session, [subscription], group)
   for (const [shard, receiver] of shared.recorded) {
     plan.choices.push({ offset: record.offset, receiver })
-    owe(shard, receiver)
+    owe(plan, record, message, shard, receiver)
   }
 }
+
+interface MatchedRecord {
+  readonly source: number
+  readonly offset: number
+  readonly value: Buffer
+}
+
+function give(
+  plan: StretchPlan,
+  record: MatchedRecord,
+  message: PublishedRecord,
+  session: Session,
+  subscriptions: readonly Subscription[],
+  group: string | null,
+): void {
+  const terms = deliveryTerms(session, subscriptions, message)
+  if (!terms) return
+  if (terms.qos > 0 && group !== null) {
+    // Journaled for every session: what a member does not acknowledge is another's [MQTT-4.8.2-4].
+    const receiver = receiverOf(session, terms, group, null)
+    plan.choices.push({ offset: record.offset, receiver })
+    owe(plan, record, message, session.shard, receiver)
+  } else if (terms.qos > 0 && session.isPersistent) {
+    owe(plan, record, message, session.shard, receiverOf(session, terms, group, null))
+  } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
+    const { gateway, connection } = session.attached
+    const { messages } = partOf(plan, gateway)
+    let delivered = messages.at(-1) as MutableMessage | undefined
+    // A gateway gets the payload once, whatever number of receivers it has.
+    if (delivered?.offset !== record.offset) {
+      delivered = { source: record.source, offset: record.offset, value: record.value, receivers: [] }
+      messages.push(delivered)
+    }
+    const { qos, retain, subscriptionIdentifiers } = terms
+    delivered.receivers.push({ connection, qos, dup: false, retain, number: -1, subscriptionIdentifiers })
+  } else {
+    plan.unkept++
+  }
+}
+
+/** A shard gets the position once. */
+function owe(plan: StretchPlan, record: MatchedRecord, message: PublishedRecord, shard: number, receiver: IndexReceiver): void {
+  const entries = listOf(plan.indexed, shard)
+  let entry = entries.at(-1) as MutableEntry | undefined
+  if (entry?.offset !== record.offset) {
+    entry = { offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [] }
+    entries.push(entry)
+  }
+  entry.receivers.push(receiver)
+}
+
+const receiverOf = (session: Session, terms: DeliveryTerms, group: string | null, replay: number | null): IndexReceiver => ({
+  clientId: session.clientId,
+  session: session.id,
+  qos: terms.qos,
+  retain: terms.retain,
+  subscriptionIdentifiers: terms.subscriptionIdentifiers,
+  group,
+  replay,
+})
 
 /** Splits choices into records of some `bytesMax` each. */
 export function* choiceParts(choices: readonly Choice[], bytesMax: number): Generator<Choice[]> {

@@ -2,6 +2,7 @@ import { Bytes } from '../mqtt/bytes.ts'
 import type { ProtocolVersion, PublishPacket, UserProperties } from '../mqtt/packet.ts'
 import type { EncodedPublish } from '../mqtt/publish-writer.ts'
 import { framingOf, startOfBody } from './codec.ts'
+import { KnownTexts } from './known-texts.ts'
 import { RecordError } from './record-error.ts'
 import type { Message, UserProperty } from './records.ts'
 
@@ -227,6 +228,8 @@ function putOptionalBytes(target: Buffer, position: number, bytes: Buffer | null
   return putBytes(target, position + 1, bytes)
 }
 
+const clientIds = new KnownTexts()
+
 /**
  * A message's early fields, read without decoding the rest (what matching and queueing need). Strings are decoded when
  * asked for. The rest of the record is not checked.
@@ -265,7 +268,7 @@ export class MessageView {
 
   /** The publisher's client id, for No Local. */
   get clientId(): string {
-    return this.#value.toString('utf8', this.#clientIdStart, this.#clientIdEnd)
+    return clientIds.textOf(this.#value, this.#clientIdStart, this.#clientIdEnd)
   }
 
   get topic(): string {
