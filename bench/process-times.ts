@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** What a process has used so far. */
 export interface ProcessUse {
@@ -21,4 +21,25 @@ export function useOf(pid: number): ProcessUse | undefined {
   } catch {
     return undefined
   }
+}
+
+/** One thread of a process. */
+export interface ThreadUse {
+  readonly id: string
+  readonly name: string
+  /** Seconds of CPU so far. */
+  readonly cpu: number
+}
+
+/** All threads that a process has now, from /proc. */
+export function threadsOf(pid: number): readonly ThreadUse[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((id) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      return [{ id, name: stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')), cpu: (Number(fields[11]) + Number(fields[12])) / ticks }]
+    } catch {
+      return [] // it has ended meanwhile
+    }
+  })
 }
