@@ -125,9 +125,12 @@ export class FrameLink {
   #flush(): void {
     if (this.#ended || this.#writer.isEmpty) return
     const batch = this.#writer.take()
-    this.#queuedBytes += batch.length
-    this.#stream.write(batch, () => {
-      this.#queuedBytes -= batch.length
+    const { length } = batch
+    this.#queuedBytes += length
+    this.#stream.write(batch, (error) => {
+      this.#queuedBytes -= length
+      // gRPC has copied it behind a header of its own.
+      if (!error) this.#writer.giveBack(batch)
       if (this.#queuedBytes === 0 && !this.#ended) this.#onDrain?.()
     })
   }

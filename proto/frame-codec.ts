@@ -38,9 +38,17 @@ export class FrameError extends Error {
   }
 }
 
+/** Room that a writer begins with, bytes. */
+const bufferSize = 16 * 1024
+/** Buffers that have become larger are not kept. */
+const bufferKeptMax = 512 * 1024
+/** Buffers that one writer keeps for its next batches. */
+const buffersKeptMax = 4
+
 /** Collects frames into one batch. */
 export class FrameWriter {
-  #buffer = Buffer.allocUnsafe(16 * 1024)
+  #buffer: Buffer = Buffer.allocUnsafeSlow(bufferSize)
+  readonly #free: Buffer[] = []
   #length = batchHeaderSize
   #frames = 0
 
@@ -53,7 +61,7 @@ export class FrameWriter {
     return this.#frames === 0
   }
 
-  /** The batch as a protobuf message; the writer starts over with a new buffer. */
+  /** The batch as a protobuf message; the writer starts over with another buffer. `giveBack` it once nobody reads it any more. */
   take(): Buffer {
     const batch = this.#buffer.subarray(0, this.#length)
     batch[0] = 0x0a
@@ -63,10 +71,16 @@ export class FrameWriter {
       length >>>= 7
     }
     batch[batchHeaderSize - 1] = length
-    this.#buffer = Buffer.allocUnsafe(Math.max(16 * 1024, Math.min(this.#length * 2, 256 * 1024)))
+    this.#buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(bufferSize)
     this.#length = batchHeaderSize
     this.#frames = 0
     return batch
+  }
+
+  /** Its memory serves another batch: new memory for each would make the garbage collector mark the whole heap several times a second. */
+  giveBack(batch: Buffer): void {
+    const { buffer } = batch
+    if (buffer.byteLength <= bufferKeptMax && this.#free.length < buffersKeptMax) this.#free.push(Buffer.from(buffer))
   }
 
   write(frame: Frame): void {
@@ -243,7 +257,7 @@ export class FrameWriter {
 
   #reserve(size: number): void {
     if (this.#length + size <= this.#buffer.length) return
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + size))
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + size))
     this.#buffer.copy(larger, 0, 0, this.#length)
     this.#buffer = larger
   }

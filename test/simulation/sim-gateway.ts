@@ -2,7 +2,7 @@
  * A gateway without MQTT: connections are objects, the link to routers is a pair of streams in memory, and who speaks for
  * a shard and what is in flight is kept by the real gateway's own bookkeeping.
  */
-import { type Duplex, duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { Owed, packetIdOf } from '../../gateway/outbound.ts'
 import { Shards } from '../../gateway/shards.ts'
 import type { Appender } from '../../log/log.ts'
@@ -14,6 +14,7 @@ import { encodeRecord } from '../../schemas/codec.ts'
 import { RepeatableKind, repeatableId } from '../../schemas/message-id.ts'
 import { decodeMessage, encodeMessage } from '../../schemas/message-record.ts'
 import type { Attached, RecordName, Records, SubscriptionRequest, Will } from '../../schemas/records.ts'
+import { linkPair } from '../support/link-pair.ts'
 import { ProcessLog } from './process-log.ts'
 import type { World } from './world.ts'
 
@@ -277,7 +278,7 @@ export class SimGateway {
 
   /** A router dials. */
   accept(router: string): Duplex {
-    const [near, far] = duplexPair()
+    const [near, far] = linkPair()
     const link: Link = {
       router,
       streams: [near, far],

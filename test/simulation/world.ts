@@ -2,7 +2,6 @@
  * Routers, gateways and the log in one process on one clock. Time stands still but for `pass`; what waits for the log or
  * the network waits for turns of the event loop, so the same decisions give the same course of events.
  */
-import { duplexPair } from 'node:stream'
 import { jest } from '@jest/globals'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -16,6 +15,7 @@ import { createRouterMetrics } from '../../router/metrics.ts'
 import { Router } from '../../router/router.ts'
 import { decodeRecord, encodeRecord } from '../../schemas/codec.ts'
 import type { AnyRecord } from '../../schemas/records.ts'
+import { linkPair } from '../support/link-pair.ts'
 import { ProcessLog } from './process-log.ts'
 import { SimGateway } from './sim-gateway.ts'
 
@@ -116,7 +116,7 @@ export class World {
         const gateway = this.gateways.get(address)
         if (gateway && !isDead && !gateway.refused.has(id)) return gateway.accept(id)
         // Nobody answers. A dead router asks nobody.
-        const [near, far] = duplexPair()
+        const [near, far] = linkPair()
         far.resume()
         if (!isDead) setImmediate(() => near.destroy())
         return near

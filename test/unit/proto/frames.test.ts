@@ -99,3 +99,29 @@ test('a batch cut short or of random bytes ends in a FrameError or in fewer fram
     { numRuns: 300 },
   )
 })
+
+test('a batch that is given back serves the next ones, and those that are still out stay as they are', () => {
+  const writer = new FrameWriter()
+  const batchOf = (nonce: number): Buffer => {
+    writer.write({ kind: 'ping', nonce })
+    return writer.take()
+  }
+  const [first, second] = [batchOf(1), batchOf(2)]
+  const memory = first.buffer
+  writer.giveBack(first)
+  const [third, fourth] = [batchOf(3), batchOf(4)]
+  // The one that was being written to when the first came back is in between.
+  expect([third.buffer === memory, fourth.buffer === memory]).toEqual([false, true])
+  expect([second, third, fourth].flatMap((batch) => [...readFrames(batch)])).toEqual([2, 3, 4].map((nonce) => ({ kind: 'ping', nonce })))
+})
+
+test('a batch that has become very large is not kept', () => {
+  const writer = new FrameWriter()
+  const value = Buffer.alloc(1 << 20)
+  writer.write({ kind: 'owed', shard: 0, term: 1, messages: [{ source: 0, offset: 0, value, receivers: [] }] })
+  const large = writer.take()
+  writer.giveBack(large)
+  writer.take()
+  writer.write({ kind: 'ping', nonce: 1 })
+  expect(writer.take().buffer).not.toBe(large.buffer)
+})

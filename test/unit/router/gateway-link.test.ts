@@ -1,15 +1,15 @@
-import { duplexPair } from 'node:stream'
 import { afterEach, expect, test } from '@jest/globals'
 import { FrameLink } from '../../../proto/delivery.ts'
 import type { RouterFrame } from '../../../proto/frames.ts'
 import { Gateway, type GatewayHandlers } from '../../../router/gateway.ts'
+import { linkPair } from '../../support/link-pair.ts'
 
 let gateway: Gateway
 afterEach(() => gateway.close())
 
 /** A router's link to a gateway that answers nothing by itself. */
 function linked(handlers: Partial<GatewayHandlers>) {
-  const [here, there] = duplexPair({ readableObjectMode: true, writableObjectMode: true })
+  const [here, there] = linkPair({ readableObjectMode: true, writableObjectMode: true })
   const received: RouterFrame[] = []
   let notify = (): void => {}
   const link = new FrameLink(there, {
