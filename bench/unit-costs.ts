@@ -151,7 +151,7 @@ function matching(set: Buffer) {
   return (): readonly Buffer[] => {
     const records: LogRecord[] = []
     set.writeBigInt64BE(BigInt(offset), 0)
-    const nextOffset = readBatches(set, 'messages', 0, offset, records)
+    const { nextOffset } = readBatches(set, 'messages', 0, offset, records)
     offset = nextOffset
     frames = []
     shard.take({ topic: 'messages', partition: 0, records, nextOffset, endOffset: nextOffset } as Stretch)
