@@ -8,6 +8,7 @@ import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
 import { addMqttCommands } from './mqtt-commands.ts'
 import { table } from './output.ts'
+import { addPartitionsCommand } from './partitions-command.ts'
 import { addPkiCommands } from './pki-commands.ts'
 import { addReplayCommand } from './replay-command.ts'
 import { addResourceCommands } from './resource-commands.ts'
@@ -39,6 +40,7 @@ addWhatIfCommand(program)
 addExplainDeliveryCommand(program)
 addPkiCommands(program)
 addTokenCommands(program)
+addPartitionsCommand(program)
 addAuditCommands(program)
 program
   .command('doctor')

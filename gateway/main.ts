@@ -4,6 +4,7 @@ import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { openSchemaIds, SchemaRegistryError } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { type Profile, planTopics, topicSettings } from '../log/topics.ts'
+import { PartitionsChanged } from '../model/partition-change.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
@@ -67,7 +68,8 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  if (error instanceof SettingError || error instanceof ListenError || error instanceof SchemaRegistryError) logger.fatal(error.message)
+  if (error instanceof SettingError || error instanceof ListenError || error instanceof SchemaRegistryError || error instanceof PartitionsChanged)
+    logger.fatal(error.message)
   else logger.fatal({ err: error }, error instanceof Error ? error.message : 'the gateway could not start')
   process.exit(1)
 })

@@ -5,7 +5,8 @@ import { readOidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
-import { RegistryFollower } from '../model/registry-follower.ts'
+import { followServed } from '../model/partition-change.ts'
+import type { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { type RouterAddress, routersByHttp } from '../proto/routers.ts'
@@ -52,7 +53,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
   const { namespace, config, plan, log, clock, pauseMsMax = usualPauseMsMax } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
   await options.schemaIds?.learn(plan.names)
-  const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock, onFailed: options.onFailed })
+  const registry = await followServed({ log, topic: plan.names.registry, clock, onFailed: options.onFailed }, plan.partitions)
   const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
     await registry.close()
     throw error

@@ -175,6 +175,8 @@ export interface Log {
   offsetsAt(topic: string, timestampMs: number): Promise<ReadonlyMap<number, number>>
   /** Makes missing topics; throws TopicMismatch when an existing one differs in partitions. */
   createTopics(specs: readonly TopicSpec[]): Promise<void>
+  /** Makes the topic's partitions that many, where it has fewer; which keys belong to which partition changes with it. Never takes any away. */
+  addPartitions(topic: string, count: number): Promise<void>
   /** Whether the topic exists now. Rejects with NotAuthorized when this process may not know. */
   topicExists(topic: string): Promise<boolean>
   /** Deletes topics with all they hold; those that do not exist are passed over. */
@@ -186,6 +188,8 @@ export interface Log {
   partitions(topic: string): Promise<number>
   /** Joins the group; `instance` names this process across restarts so that the member it was is removed first. */
   join(options: { readonly group: string; readonly topic: string; readonly instance: string } & MembershipEvents): Promise<Membership>
+  /** How many members the group has now; 0 for one that was never there. */
+  groupMembers(group: string): Promise<number>
   /** Tells tools that watch lag how far a reader is: commits offsets of a group that nobody joins. Rejects when Kafka does not take them. */
   commitOffsets(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void>
   health(): LogHealth

@@ -38,7 +38,7 @@ interface StoredPartition {
 
 interface StoredTopic {
   readonly spec: TopicSpec
-  readonly partitions: readonly StoredPartition[]
+  readonly partitions: StoredPartition[]
 }
 
 interface GroupMember {
@@ -485,11 +485,22 @@ export class MemoryLog implements Log {
           this.#store.topics.set(spec.name, { spec, partitions })
         } else if (found.partitions.length !== spec.partitions) {
           throw new TopicMismatch(
-            `the topic ${spec.name} has ${found.partitions.length} partitions, not ${spec.partitions}: changing the number moves keys and is a migration`,
+            `the topic ${spec.name} has ${found.partitions.length} partitions, not ${spec.partitions}: KAFKA_PARTITIONS (of another namespace: its partitions) must say that; the command “loggerhead partitions” changes it`,
           )
         }
       }
     })
+  }
+
+  addPartitions(topic: string, count: number): Promise<void> {
+    return this.#ask(() => {
+      const { partitions } = this.#topic(topic)
+      while (partitions.length < count) partitions.push({ records: [], startOffset: 0, endOffset: 0, epochs: new Map() })
+    })
+  }
+
+  groupMembers(group: string): Promise<number> {
+    return this.#ask(() => this.#store.groups.get(group)?.members.length ?? 0)
   }
 
   topicExists(topic: string): Promise<boolean> {

@@ -19,6 +19,8 @@ export const topicKinds = [
   'gateways',
 ] as const
 export type TopicKind = (typeof topicKinds)[number]
+/** Those that have one partition, whatever number of shards there is. */
+export const unshardedKinds: readonly TopicKind[] = ['registry', 'gateways']
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
 /** `<prefix>.<namespace>.<topic>`. */

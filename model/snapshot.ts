@@ -89,9 +89,8 @@ function restoreQueue(queue: SessionQueue, state: SessionState): void {
 /** Queue entries in one SessionState at most: a long queue takes several in a row, so that no record outgrows the topic's limit. */
 const entriesPerState = 4_000
 
-/** The session as one state, or several that differ in the piece of the queue they hold; `joined` makes one of them again. */
-function* sessionStates(session: Session): Generator<SessionState> {
-  const state = sessionState(session)
+/** The state as one, or as several that differ in the piece of the queue they hold; `joined` makes one of them again. */
+function* pieces(state: SessionState): Generator<SessionState> {
   const { queue } = state
   yield queue.length <= entriesPerState ? state : { ...state, queue: queue.slice(0, entriesPerState) }
   for (let from = entriesPerState; from < queue.length; from += entriesPerState) {
@@ -125,11 +124,20 @@ export function joined(states: Iterable<SessionState>): SessionState[] {
 }
 
 /** Sessions as chunks, each below `sizeMax` bytes (a single larger state goes alone). */
-export function* snapshotChunks(sessions: Iterable<Session>, sizeMax: number): Generator<Buffer[]> {
+export function snapshotChunks(sessions: Iterable<Session>, sizeMax: number): Generator<Buffer[]> {
+  return stateChunks(statesOf(sessions), sizeMax)
+}
+
+function* statesOf(sessions: Iterable<Session>): Generator<SessionState> {
+  for (const session of sessions) yield sessionState(session)
+}
+
+/** The same of their states. */
+export function* stateChunks(states: Iterable<SessionState>, sizeMax: number): Generator<Buffer[]> {
   let chunk: Buffer[] = []
   let size = 0
-  for (const session of sessions) {
-    for (const state of sessionStates(session)) {
+  for (const whole of states) {
+    for (const state of pieces(whole)) {
       const bytes = encodeRecord('SessionState', state)
       if (size + bytes.length > sizeMax && chunk.length > 0) {
         yield chunk

@@ -3,6 +3,7 @@ import { kafkaConnection } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { openSchemaIds, SchemaRegistryError } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
+import { PartitionsChanged } from '../model/partition-change.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { readRegistryConfig } from './config.ts'
@@ -14,7 +15,7 @@ const logger = openLogger('registry', undefined, process.env)
 process.on('disconnect', () => process.exit(0))
 
 const fail = (message: string, error: unknown): never => {
-  logger.fatal({ error }, error instanceof SettingError || error instanceof SchemaRegistryError ? error.message : message)
+  logger.fatal({ error }, error instanceof SettingError || error instanceof SchemaRegistryError || error instanceof PartitionsChanged ? error.message : message)
   process.exit(1)
 }
 

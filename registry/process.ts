@@ -10,6 +10,7 @@ import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, planTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
+import { holdPartitions } from '../model/partition-change.ts'
 import { resourceKinds } from '../model/registry-resources.ts'
 import { OutgoingRequests } from '../outgoing/outgoing-request.ts'
 import { readAuthorities, readOutgoingPolicy } from '../outgoing/outgoing-settings.ts'
@@ -137,6 +138,12 @@ export async function startRegistry({ config, logger, openLog, schemaIds = null,
         onUntold: (error) => logger.error({ namespace: name, error }, 'a change could not be told of in the topic lifecycle'),
         onFailed: fail,
       })
+      try {
+        holdPartitions(opened.follower, own.partitions, fail)
+      } catch (error) {
+        await opened.close()
+        throw error
+      }
       observeRegistry(metrics.begin(name), () => opened)
       return opened
     }

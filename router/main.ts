@@ -13,6 +13,7 @@ import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances } from '../model/namespace-instances.ts'
 import { NamespaceMetrics } from '../model/namespace-metrics.ts'
 import { lifeName } from '../model/namespaces.ts'
+import { PartitionsChanged } from '../model/partition-change.ts'
 import { parseRouterUrls } from '../proto/routers.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
 import { openLogger } from '../telemetry/logger.ts'
@@ -30,7 +31,8 @@ const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.
 process.on('disconnect', () => process.exit(0))
 
 function fail(error: unknown, message: string): never {
-  if (error instanceof SettingError || error instanceof TopicMismatch || error instanceof SchemaRegistryError) logger.fatal(error.message)
+  if (error instanceof SettingError || error instanceof TopicMismatch || error instanceof SchemaRegistryError || error instanceof PartitionsChanged)
+    logger.fatal(error.message)
   else logger.fatal({ err: error }, message)
   process.exit(1)
 }

@@ -6,7 +6,8 @@ import type { OidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { checkpointEveryMs, ensureTopics, type TopicPlan, topicSpecs } from '../log/topics.ts'
-import { RegistryFollower } from '../model/registry-follower.ts'
+import { followServed } from '../model/partition-change.ts'
+import type { RegistryFollower } from '../model/registry-follower.ts'
 import { TokenVerifier } from '../outgoing/token-verifier.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import type { RouterAddress } from '../proto/routers.ts'
@@ -55,7 +56,7 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
   const { config, plan, life, log, logger, tls, key, onFailed } = options
   await ensureTopics(log, topicSpecs(plan), config.profile)
   await options.schemaIds?.learn(plan.names)
-  const registry = await RegistryFollower.start({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed })
+  const registry = await followServed({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed }, plan.partitions)
   const metrics = createRouterMetrics(options.metricsRegistry)
   const { oidc } = options
   const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => metrics.limitReached.inc({ limit: 'OIDC_TIMEOUT' }) })

@@ -6,6 +6,7 @@
 import type { Appender } from '../log/log.ts'
 import type { RetainedIndex } from '../model/retained-index.ts'
 import type { Session, Subscription } from '../model/session.ts'
+import { retainedSource } from '../model/session-queue.ts'
 import type { DeliveredMessage } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { Attachment, RetainedEntry } from '../schemas/records.ts'
@@ -275,8 +276,10 @@ export class RetainedRequests {
     const { shard, term, onSent } = this.#options
     const { connection } = job.attachment
     const messages: DeliveredMessage[] = deliveries.map(({ message, qos, subscriptionIdentifiers }) => ({
-      source: shard,
-      offset: message.offset,
+      // One that came from another shard has no position in `messages` here.
+      ...(message.offset < 0 && message.retainedOffset !== null
+        ? { source: retainedSource(shard), offset: message.retainedOffset }
+        : { source: shard, offset: message.offset }),
       value: message.value,
       receivers: [{ connection, qos, dup: false, retain: true, number: -1, subscriptionIdentifiers }], // [MQTT-3.3.1-8] of 3.1.1
     }))

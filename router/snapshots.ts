@@ -23,9 +23,9 @@ export interface Shelved {
   readonly routes: ReadonlyMap<string, RouteProgress>
 }
 
-const chunkSizeMax = 512 * 1024
-const chunkKey = (generation: number, chunk: number): string => `chunk/${generation}/${chunk}`
-const closedKey = Buffer.from('closed')
+export const chunkSizeMax = 512 * 1024
+export const chunkKey = (generation: number, chunk: number): string => `chunk/${generation}/${chunk}`
+export const closedKey = Buffer.from('closed')
 const routePrefix = 'route/'
 
 export const routeProgressKey = (route: string): Buffer => Buffer.from(routePrefix + route)
@@ -58,7 +58,7 @@ export async function readShelved(log: Log, topic: string, shard: number): Promi
             key.toString(),
             record.value.sessions.map((bytes) => Buffer.from(bytes)),
           )
-        else if (record.name === 'SnapshotClosed') closed = record.value
+        else if (record.name === 'SnapshotClosed' && key.equals(closedKey)) closed = record.value
         else if (record.name === 'RouteProgress') routes.set(record.value.route, record.value)
       }
     }

@@ -433,6 +433,20 @@ export interface Retained {
   readonly message: Buffer
 }
 
+/**
+ * The number of shards was changed, and a session came to another one (topic `sessions`, key: client id). It goes on under this record's offset, and so
+ * do, under further ones, its wills and replays. What it holds stands in the shard's snapshot.
+ */
+export interface SessionMoved {
+  readonly clientId: string
+  readonly fromShard: number
+  /** What it was called there: the offset of an Attached, or of a Subscribed for a replay. */
+  readonly formerly: number
+  /** session, will or replay. */
+  readonly what: string
+  readonly at: number
+}
+
 /** A session is over and all it held is gone (topic `sessions`). */
 export interface SessionEnded {
   readonly clientId: string
@@ -807,6 +821,7 @@ export interface Records {
   Retained: Retained
   RouteProgress: RouteProgress
   SessionEnded: SessionEnded
+  SessionMoved: SessionMoved
   SessionState: SessionState
   ShardOwned: ShardOwned
   SnapshotChunk: SnapshotChunk

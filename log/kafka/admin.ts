@@ -43,7 +43,9 @@ export class Admin {
     for (const { name, partitions } of specs) {
       const found = await this.#reads.partitions(name)
       if (found !== partitions) {
-        throw new TopicMismatch(`the topic ${name} has ${found} partitions, not ${partitions}: changing the number moves keys and is a migration`)
+        throw new TopicMismatch(
+          `the topic ${name} has ${found} partitions, not ${partitions}: KAFKA_PARTITIONS (of another namespace: its partitions) must say that; the command “loggerhead partitions” changes it`,
+        )
       }
     }
   }
@@ -71,6 +73,46 @@ export class Admin {
       if (retriable.has(first.type)) throw new LinkError(`${first.topic}: ${first.message}`, { cause: error })
       throw new Error(`Kafka refused to create the topic ${first.topic}: ${first.type}: ${first.message}`, { cause: error })
     }
+  }
+
+  async addPartitions(topic: string, count: number): Promise<void> {
+    const cluster = this.#cluster
+    const isWorthTrying = (error: unknown): boolean => error instanceof LinkError || retriable.has(errorType(error) ?? '')
+    await cluster.persist(
+      `adding partitions to ${topic}`,
+      async () => {
+        if ((await this.#reads.partitions(topic)) >= count) return
+        const link = await anyBroker(cluster)
+        await link.call('adding partitions', cluster.requestTimeoutMs * 2, (broker) =>
+          broker.createPartitions({ topicPartitions: [{ topic, count }], timeout: cluster.requestTimeoutMs, validateOnly: false }),
+        )
+      },
+      isWorthTrying,
+    )
+    // Brokers tell of them one after the other.
+    await cluster.persist(
+      `the new partitions of ${topic}`,
+      async () => {
+        await cluster.refresh()
+        const known = await this.#reads.partitions(topic)
+        if (known < count) throw new LinkError(`${topic} has ${known} partitions yet`)
+        await this.#reads.listOffsets(topic, -1)
+      },
+      (error) => isWorthTrying(error) || isCoordinatorRetriable(error),
+    )
+  }
+
+  async groupMembers(group: string): Promise<number> {
+    const cluster = this.#cluster
+    return cluster.persist(
+      `members of ${group}`,
+      async () => {
+        const link = await cluster.usableLink(await findCoordinator(cluster, 'group', group), 'rare')
+        const { groups } = await link.call('reading a group', cluster.requestTimeoutMs, (broker) => broker.describeGroups({ groupIds: [group] }))
+        return groups[0]?.members.length ?? 0
+      },
+      isCoordinatorRetriable,
+    )
   }
 
   async topicExists(topic: string): Promise<boolean> {

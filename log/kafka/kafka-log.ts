@@ -135,6 +135,14 @@ export class KafkaLog implements Log {
     return this.#admin.createTopics(specs)
   }
 
+  addPartitions(topic: string, count: number): Promise<void> {
+    return this.#admin.addPartitions(topic, count)
+  }
+
+  groupMembers(group: string): Promise<number> {
+    return this.#admin.groupMembers(group)
+  }
+
   topicExists(topic: string): Promise<boolean> {
     return this.#admin.topicExists(topic)
   }

@@ -89,6 +89,7 @@ export interface Broker {
     }[]
     timeout: number
   }): Promise<unknown>
+  createPartitions(request: { topicPartitions: readonly { topic: string; count: number }[]; timeout: number; validateOnly: boolean }): Promise<unknown>
   deleteTopics(request: { topics: readonly string[]; timeout: number }): Promise<unknown>
   describeConfigs(request: { resources: readonly { type: number; name: string }[] }): Promise<{
     resources: readonly { configEntries: readonly TopicSetting[] }[]

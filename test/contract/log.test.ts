@@ -112,6 +112,33 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     expect([stretch.nextOffset, stretch.endOffset]).toEqual([3, 3])
   })
 
+  test('a topic gets more partitions, never fewer, and what stands in it stays where it is', async () => {
+    const { log, topic, put } = await withTopic(2)
+    const appender = await log.appender()
+    await appender.write(put(1, 'a', 'one'))
+    for (const count of [5, 5, 3]) await log.addPartitions(topic, count)
+    expect(await log.partitions(topic)).toBe(5)
+    expect(await appender.write(put(4, 'b', 'two'))).toBe(0)
+    expect([...(await log.endOffsets(topic))].sort(([a], [b]) => a - b)).toEqual([
+      [0, 0],
+      [1, 1],
+      [2, 0],
+      [3, 0],
+      [4, 1],
+    ])
+    expect(seen((await log.read(topic, 1, 0)).records)).toMatchObject([[0, expect.anything(), 'a', 'one']])
+  })
+
+  test('the members of a group are counted, none in one that was never there', async () => {
+    const { log, topic } = await withTopic(2)
+    const group = `${topic}-group`
+    expect(await log.groupMembers(group)).toBe(0)
+    const membership = await log.join({ group, topic, instance: 'one', onAssigned: () => {}, onRevoked: () => {} })
+    await until(async () => (await log.groupMembers(group)) === 1)
+    await membership.close()
+    await until(async () => (await log.groupMembers(group)) === 0)
+  })
+
   test('each record is answered once, in append order per partition, with its offset', async () => {
     const { log, topic, put } = await withTopic()
     const appender = await log.appender()

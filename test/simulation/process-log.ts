@@ -90,6 +90,8 @@ export class ProcessLog implements Log {
   startOffsets = (topic: string) => this.#answer(this.#inner.startOffsets(topic))
   offsetsAt = (topic: string, timestampMs: number) => this.#answer(this.#inner.offsetsAt(topic, timestampMs))
   createTopics = (specs: readonly TopicSpec[]) => this.#answer(this.#inner.createTopics(specs))
+  addPartitions = (topic: string, count: number) => this.#answer(this.#inner.addPartitions(topic, count))
+  groupMembers = (group: string) => this.#answer(this.#inner.groupMembers(group))
   topicExists = (topic: string) => this.#answer(this.#inner.topicExists(topic))
   deleteTopics = (topics: readonly string[]) => this.#answer(this.#inner.deleteTopics(topics))
   topicSettings = (topic: string) => this.#answer(this.#inner.topicSettings(topic))

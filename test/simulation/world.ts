@@ -53,14 +53,22 @@ export class World {
   readonly #started: (() => void)[] = []
   #registryEntries = 0
 
-  constructor(options: { readonly partitions?: number; readonly environment?: Readonly<Record<string, string>>; readonly random?: () => number } = {}) {
+  constructor(
+    options: {
+      readonly partitions?: number
+      readonly environment?: Readonly<Record<string, string>>
+      readonly random?: () => number
+      /** What a world before this one has left. */
+      readonly store?: MemoryStore
+    } = {},
+  ) {
     this.partitions = options.partitions ?? 2
     this.#environment = { KAFKA_PARTITIONS: String(this.partitions), ...options.environment }
     const { random } = options
     const later = (work: () => void, turns: number): void => {
       setImmediate(() => (turns > 0 ? later(work, turns - 1) : work()))
     }
-    this.store = new MemoryStore(random ? { schedule: (work) => later(work, Math.floor(random() * 3)) } : {})
+    this.store = options.store ?? new MemoryStore(random ? { schedule: (work) => later(work, Math.floor(random() * 3)) } : {})
   }
 
   now = (): number => Date.now()

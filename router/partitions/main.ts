@@ -1,0 +1,67 @@
+/** `loggerhead partitions`, as a process of its own: what shards hold is known to the router alone. */
+import { connect } from 'node:net'
+import { kafkaConnection, kafkaSettings } from '../../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../../log/kafka/kafka-log.ts'
+import { AppendError, FencedError } from '../../log/log.ts'
+import { topicNames, topicSettings } from '../../log/topics.ts'
+import { readSettings, SettingError, type Settings } from '../../settings/setting.ts'
+import { openLogger } from '../../telemetry/logger.ts'
+import { ChangeRefused, changePartitions } from './change.ts'
+
+const settings = {
+  ...kafkaSettings,
+  ...topicSettings,
+  LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'Namespace whose partitions are changed' },
+} as const satisfies Settings
+
+const answerMs = 2_000
+
+/** Whether something takes connections at host:port. */
+function answers(address: string): Promise<boolean> {
+  const [, host = '', port = ''] = /^\[?(.+?)\]?:(\d+)$/.exec(address) ?? []
+  if (host === '') return Promise.resolve(false)
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(port), timeout: answerMs })
+    const end = (isThere: boolean): void => {
+      socket.destroy()
+      resolve(isThere)
+    }
+    socket.once('connect', () => end(true)).once('error', () => end(false))
+    // Whoever does not answer may be there all the same: only a refusal says that nobody is.
+    socket.once('timeout', () => end(true))
+  })
+}
+
+async function run(): Promise<void> {
+  const values = readSettings(settings, process.env)
+  const logger = openLogger('partitions', undefined, { LOG_LEVEL: 'error', ...process.env })
+  const log = new KafkaLog({ ...kafkaConnection(values), clientId: `loggerhead-partitions-${process.pid}`, logger })
+  try {
+    await changePartitions({
+      log,
+      topics: topicNames(values.LOGGERHEAD_PREFIX, values.LOGGERHEAD_NAMESPACE),
+      to: Number(process.argv[2]),
+      now: Date.now,
+      answers,
+      say: (line) => process.stdout.write(`${line}\n`),
+    })
+  } finally {
+    await log.close()
+  }
+}
+
+/** For those who know what to do about it a sentence; for the others everything. */
+function explained(error: unknown): string {
+  if (error instanceof ChangeRefused || error instanceof SettingError) return error.message
+  if (error instanceof FencedError) return 'somebody else runs the command, or a router took a shard: this one ends; run it again when nothing else does'
+  if (error instanceof AppendError) return `Kafka did not take what it was given (${error.message}): run the command again, it goes on where it stopped`
+  return error instanceof Error ? `${error.stack ?? error.message}` : String(error)
+}
+
+run().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`loggerhead: ${explained(error)}\n`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,255 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import type { Append, Appender, AppenderOptions, Log } from '../../../../log/log.ts'
+import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
+import { partitionOf } from '../../../../log/partitioner.ts'
+import { topicNames } from '../../../../log/topics.ts'
+import { partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
+import { RegistryFollower } from '../../../../model/registry-follower.ts'
+import { ChangeRefused, changePartitions } from '../../../../router/partitions/change.ts'
+import { encodeRecord } from '../../../../schemas/codec.ts'
+import type { SimConnection, SimGateway } from '../../../simulation/sim-gateway.ts'
+import { freezeTime, type RouterProcess, World } from '../../../simulation/world.ts'
+
+const topics = topicNames('loggerhead', 'default')
+const [before, after] = [2, 5]
+
+let world: World | undefined
+
+beforeEach(() => freezeTime())
+afterEach(() => {
+  world?.end()
+  world = undefined
+  jest.useRealTimers()
+})
+
+async function begin(partitions: number, store?: MemoryStore): Promise<{ readonly gateway: SimGateway; readonly router: RouterProcess }> {
+  world = await new World({ partitions, ...(store && { store }) }).start()
+  await world.register('permissionBindings', 'all-pub', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Publisher' })
+  const gateway = await world.startGateway(`gw-${partitions}`)
+  return { gateway, router: await world.startRouter('r1') }
+}
+
+/** Everybody goes in good order, as the command asks for. */
+async function end(gateway: SimGateway, router: RouterProcess): Promise<MemoryStore> {
+  const there = world as World
+  await there.pass(3_000)
+  gateway.crash()
+  await router.stop()
+  router.log.kill()
+  expect(router.failures).toEqual([])
+  there.end()
+  return there.store
+}
+
+async function connected(gateway: SimGateway, clientId: string, options: Parameters<SimGateway['connect']>[1] = {}): Promise<SimConnection> {
+  const connection = gateway.connect(clientId, { expiry: 10_000, receiveMaximum: 100, ...options })
+  await (world as World).until(() => connection.phase !== 'attaching', `${clientId} is answered`)
+  expect(connection.phase).toBe('open')
+  return connection
+}
+
+/** Its connection is lost, so that its will counts. */
+async function dies(gateway: SimGateway, { clientId, shard, epoch }: SimConnection): Promise<void> {
+  const lost = { reason: 'ConnectionLost', reasonCode: 0, sessionExpiryInterval: null, keepWill: true, by: 'gateway' }
+  await gateway.append('sessions', shard, 'Detached', clientId, { clientId, epoch: epoch as number, at: Date.now(), ...lost })
+}
+
+const change = (log: Log, to = after, more: Partial<Parameters<typeof changePartitions>[0]> = {}): Promise<void> =>
+  changePartitions({ log, topics, to, now: Date.now, answers: async () => false, say: () => {}, ...more })
+
+const clients = Array.from({ length: 12 }, (_, index) => `client-${index}`)
+const retainedTopics = Array.from({ length: 12 }, (_, index) => `kept/${index}`)
+/** A message that publisher `twice` sends again, for it never saw the answer. */
+const again = { packetId: 7, topic: 'from/twice', text: 'twice' }
+
+/** Sessions that are owed messages at QoS 1 and 2, retained ones too, some of them begun; a will that waits; a QoS 2 publish in hand. */
+async function given(): Promise<MemoryStore> {
+  const { gateway, router } = await begin(before)
+  const there = world as World
+  for (const topic of retainedTopics) await gateway.publish(topic, `old ${topic}`, { retain: true })
+  const open = await Promise.all(clients.map((clientId) => connected(gateway, clientId)))
+  await Promise.all(open.map((connection) => connection.subscribe('from/#', 'exactly/#')))
+  const twice = await connected(gateway, 'twice')
+  await twice.publishExactlyOnce(again.packetId, again.topic, again.text)
+  await there.until(() => open.every(({ received }) => received.length >= 1), 'the first arrives')
+  // Some go on owing it to nobody, others never answered.
+  for (const connection of open.slice(0, 6)) for (const delivery of connection.received) connection.acknowledge(delivery)
+  await there.pass(1_000)
+  const will = {
+    topic: 'from/will',
+    payload: Buffer.from('will'),
+    qos: 1,
+    retain: false,
+    delaySeconds: 120,
+    messageExpiryInterval: null,
+    payloadFormatIndicator: null,
+    contentType: null,
+    responseTopic: null,
+    correlationData: null,
+    userProperties: [],
+  }
+  for (const name of ['will-a', 'will-b', 'will-c']) await dies(gateway, await connected(gateway, name, { will }))
+  for (const connection of open) connection.close('ClientInitiatedDisconnect')
+  twice.close('ConnectionLost')
+  await there.pass(1_000)
+  for (let n = 0; n < 20; n++) await gateway.publish(`from/${n % 4}`, `${n}`, { qos: 1 + (n % 2) })
+  const late = await connected(gateway, 'late')
+  await late.subscribe('kept/#')
+  late.close('ClientInitiatedDisconnect')
+  return end(gateway, router)
+}
+
+/** What every session finds, by those who serve it with the new number. */
+async function expectWhole(store: MemoryStore): Promise<void> {
+  const { gateway, router } = await begin(after, store)
+  const there = world as World
+  const twice = await connected(gateway, 'twice')
+  expect(twice.sessionPresent).toBe(true)
+  await twice.publishExactlyOnce(again.packetId, again.topic, again.text)
+  await gateway.publish('kept/3', 'new kept/3', { retain: true })
+  const open = await Promise.all(clients.map((clientId) => connected(gateway, clientId)))
+  const published = Array.from({ length: 20 }, (_, n) => String(n))
+  await gateway.publish('from/0', 'live', { qos: 1 })
+  await there.until(() => open.every(({ received }) => received.some(({ text }) => text === 'live')), 'what is live arrives')
+  await there.pass(2_000)
+  for (const [index, { sessionPresent, received }] of open.entries()) {
+    expect(sessionPresent).toBe(true)
+    const texts = received.map(({ text }) => text)
+    // Once each, what was acknowledged not at all, and what was sent before with DUP.
+    expect([...texts].sort()).toEqual([...(index < 6 ? [] : ['twice']), ...published, 'live'].sort())
+    if (index >= 6) expect(received.find(({ text }) => text === 'twice')?.dup).toBe(true)
+    for (const topic of ['from/0', 'from/1', 'from/2', 'from/3']) {
+      const ofTopic = received.filter((delivery) => delivery.topic === topic).map(({ text }) => text)
+      expect(ofTopic).toEqual([...published.filter((n) => Number(n) % 4 === Number(topic.at(-1))), ...(topic === 'from/0' ? ['live'] : [])])
+    }
+  }
+  const late = await connected(gateway, 'late')
+  await there.until(() => late.received.length >= retainedTopics.length, 'what is retained and owed arrives')
+  const retained = (connection: SimConnection): string[] =>
+    connection.received
+      .filter((each) => each.retain)
+      .map(({ text }) => text)
+      .sort()
+  expect(retained(late).filter((text) => text.startsWith('old'))).toEqual(retainedTopics.map((topic) => `old ${topic}`).sort())
+  const fresh = await connected(gateway, 'fresh')
+  await fresh.subscribe('kept/#')
+  await there.until(() => fresh.received.length >= retainedTopics.length, 'what is retained arrives')
+  expect(retained(fresh)).toEqual(retainedTopics.map((topic) => (topic === 'kept/3' ? 'new kept/3' : `old ${topic}`)).sort())
+  // The wills' delay is over at last, and each is published once.
+  await there.pass(130_000, 500)
+  await there.until(() => open.every(({ received }) => received.filter(({ text }) => text === 'will').length >= 3), 'wills are published')
+  await there.pass(5_000)
+  for (const { received } of open) expect(received.filter(({ text }) => text === 'will')).toHaveLength(3)
+  await end(gateway, router)
+}
+
+/** A copy that goes its own way. */
+function copyOf(store: MemoryStore): MemoryStore {
+  const copy = new MemoryStore()
+  for (const [name, { spec, partitions }] of store.topics)
+    copy.topics.set(name, { spec, partitions: partitions.map((each) => ({ ...each, records: [...each.records], epochs: new Map(each.epochs) })) })
+  for (const [id, epoch] of store.epochs) copy.epochs.set(id, epoch)
+  return copy
+}
+
+class Killed extends Error {}
+
+/** A log of a process that is killed at one of its appends: `appends` are stored, and nothing after. */
+function dyingLog(store: MemoryStore, appends: number): { readonly log: Log; readonly appended: () => number } {
+  let count = 0
+  const log = new MemoryLog(store)
+  const appender = log.appender.bind(log)
+  log.appender = async (options?: AppenderOptions): Promise<Appender> => {
+    const inner = await appender(options)
+    const write = inner.write.bind(inner)
+    inner.write = (record: Append) => (count++ < appends ? write(record) : Promise.reject(new Killed('killed')))
+    return inner
+  }
+  return { log, appended: () => count }
+}
+
+describe('changing the number of shards', () => {
+  test('takes sessions, queues, QoS 2 publishes in hand, wills and retained messages along: all of it arrives once, in order', async () => {
+    const store = await given()
+    await change(new MemoryLog(store))
+    store.compact(topics.snapshots)
+    store.compact(topics.retained)
+    store.compact(topics.deliveries)
+    await expectWhole(store)
+  }, 60_000)
+
+  test('killed at any of its appends and taken up again comes to the same end, and nobody serves the namespace in between', async () => {
+    const base = await given()
+    const { log, appended } = dyingLog(copyOf(base), Number.POSITIVE_INFINITY)
+    await change(log)
+    const total = appended()
+    expect(total).toBeGreaterThan(50)
+    for (let appends = 0; appends < total; appends += appends < 10 || total - appends < 40 ? 1 : 7) {
+      const store = copyOf(base)
+      await expect(change(dyingLog(store, appends).log)).rejects.toThrow(Killed)
+      const log = new MemoryLog(store)
+      const follower = await RegistryFollower.start({ log, topic: topics.registry, clock: { now: Date.now } })
+      const begun = partitionChangeOf(follower.view)
+      await follower.close()
+      if (appends > 0) {
+        expect(whyNotServed(begun, before)).toContain('loggerhead partitions 5')
+        expect(whyNotServed(begun, after)).toContain('loggerhead partitions 5')
+        await expect(change(log, 6)).rejects.toThrow('loggerhead partitions 5')
+      }
+      for (const topic of [topics.snapshots, topics.retained, topics.deliveries]) store.compact(topic)
+      await change(log)
+      if (appends % 20 === 0 || total - appends < 3) {
+        await expectWhole(store)
+        freezeTime()
+      }
+    }
+  }, 240_000)
+
+  test('is refused while something is left to do, or somebody serves, and then nothing is changed', async () => {
+    const { gateway, router } = await begin(before)
+    const log = new MemoryLog((world as World).store)
+    await expect(change(log)).rejects.toThrow('1 router is up')
+    const store = await end(gateway, router)
+    await expect(change(log, after, { answers: async (address) => address === 'gw-2' })).rejects.toThrow('the gateway gw-2 answers at gw-2')
+    const appender = await log.appender()
+    const value = encodeRecord('TermAnnounced', { shard: 0, term: 0 })
+    await appender.write({ topic: topics.messages, partition: 1, key: Buffer.from('t'), value, timestamp: Date.now() })
+    const refused = change(log)
+    await expect(refused).rejects.toThrow(ChangeRefused)
+    await expect(refused).rejects.toThrow('1 messages of shard 1 are not matched')
+    await expect(change(log, 1)).rejects.toThrow('takes none away')
+    await expect(change(log, 2000)).rejects.toThrow('from 1 to 1024')
+    expect(await log.partitions(topics.messages)).toBe(before)
+    await begin(before, store)
+  }, 60_000)
+
+  test('a second time goes on from the first', async () => {
+    const store = await given()
+    const log = new MemoryLog(store)
+    await change(log, 3)
+    await change(log, 3)
+    await change(log, after)
+    await expectWhole(store)
+  }, 60_000)
+
+  test('event subscriptions are where their shard is: positions and locks of each, and nothing stays behind', async () => {
+    const store = await given()
+    const log = new MemoryLog(store)
+    const appender = await log.appender()
+    const names = Array.from({ length: 10 }, (_, index) => `doors/subscription-${index}`)
+    const cursor = (id: string) => encodeRecord('SubscriptionCursor', { id, position: 4, at: 1 })
+    for (const name of names)
+      await appender.write({ topic: topics.deliveries, partition: partitionOf(name, before), key: Buffer.from(`${name}/0`), value: cursor(name), timestamp: 1 })
+    await change(log)
+    store.compact(topics.deliveries)
+    for (let shard = 0; shard < after; shard++) {
+      const keys = (store.partition(topics.deliveries, shard)?.records ?? []).flatMap(({ key, value }) => (value ? [String(key)] : []))
+      expect(keys.filter((key) => key !== 'fence').sort()).toEqual(
+        names
+          .filter((name) => partitionOf(name, after) === shard)
+          .map((name) => `${name}/0`)
+          .sort(),
+      )
+    }
+  }, 60_000)
+})
