@@ -38,7 +38,7 @@ export const topicSettings = {
     default: 4,
     min: 1,
     max: 1024,
-    about: 'Shards of a namespace: partitions of each sharded topic. Fixed once the topics exist; changing it is a migration.',
+    about: 'Shards of a namespace: partitions of each sharded topic. Fixed once the topics exist: `loggerhead partitions` raises it',
   },
   KAFKA_REPLICATION: {
     kind: 'number',

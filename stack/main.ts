@@ -26,6 +26,7 @@ try {
     stopped,
     node: process.execPath,
     nodeFlags: ['--disable-warning=ExperimentalWarning'],
+    kafkaOnly: process.argv.includes('--kafka-only'),
   })
   await supervisor.run()
   say('stopped')

@@ -33,6 +33,8 @@ export interface SupervisorOptions {
   readonly stopped: AbortSignal
   readonly node: string
   readonly nodeFlags: readonly string[]
+  /** Starts no service. */
+  readonly kafkaOnly?: boolean
 }
 
 /** The start was given up because a stop was asked for. */
@@ -86,6 +88,10 @@ export class Supervisor {
     }
     const certificates = await step(this.#certificates())
     const { brokers, kafka } = await step(this.#startKafka())
+    if (this.#options.kafkaOnly) {
+      this.#options.say('Kafka alone runs, for commands that want nobody to be served; Ctrl-C stops it')
+      return
+    }
 
     const ports = arrangePorts(
       config,

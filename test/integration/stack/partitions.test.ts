@@ -1,0 +1,183 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { JsClient } from '../../clients/mqttjs.ts'
+import { put } from '../../clients/registered.ts'
+import { count } from '../../support/available.ts'
+import { type Stack, startStack, until } from '../../support/stack.ts'
+import { collectRecords } from '../../wire/kafka-records.ts'
+
+/** `loggerhead partitions` on the real Kafka: two shards become five, with the command killed on its way. */
+
+const project = dirname(dirname(dirname(import.meta.dirname)))
+const [before, after] = [2, 5]
+const clients = Array.from({ length: 4 }, (_, index) => `device-${index}`)
+const names = Array.from({ length: 8 }, (_, index) => `${index}`)
+
+let stack: Stack
+const children = new Set<ChildProcess>()
+
+beforeAll(async () => {
+  stack = await startStack({ environment: { KAFKA_PARTITIONS: String(before) } })
+}, 180_000)
+afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL')
+  await stack?.stop()
+}, 60_000)
+
+const connect = (clientId: string): Promise<JsClient> =>
+  JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { clientId, protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 3600 } })
+const textsOf = ({ arrived }: JsClient, topic?: string): string[] =>
+  arrived.filter((each) => topic === undefined || each.topic === topic).map(({ payload }) => payload.toString())
+
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** A program of ours beside the stack, on its Kafka; ended with kill -9 once it has printed a line that matches. */
+async function run(program: string, args: readonly string[], killAt?: RegExp, environment: object = {}): Promise<Ended> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(project, program), ...args], {
+    env: { ...process.env, KAFKA_BROKERS: stack.brokers, LOGGERHEAD_PREFIX: stack.prefix, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  children.add(child)
+  const said = { out: '', err: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said.out += text
+    if (killAt?.test(said.out)) child.kill('SIGKILL')
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said.err += text
+  })
+  const [code] = (await once(child, 'close')) as [number | null]
+  children.delete(child)
+  return { code, ...said }
+}
+
+interface Received {
+  readonly brokerProperties: { readonly lockToken: string; readonly deliveryCount: number }
+  readonly event: { readonly id: string }
+}
+
+async function receive(subscription: string, count: number): Promise<readonly Received[]> {
+  const all: Received[] = []
+  await until(`${count} events of ${subscription}`, 60_000, async () => {
+    const path = `${stack.url}/topics/doors/eventsubscriptions/${subscription}:receive?maxEvents=${count - all.length}&maxWaitTime=10`
+    const response = await fetch(path, { method: 'POST', headers: { authorization: `SharedAccessKey ${stack.apiKey}` } })
+    const body = await response.text()
+    if (response.status === 200) all.push(...(JSON.parse(body) as { value: Received[] }).value)
+    else if (![404, 503].includes(response.status)) throw new Error(`${response.status} ${body}`)
+    return all.length >= count
+  })
+  return all
+}
+
+async function settle(subscription: string, action: string, received: readonly Received[]): Promise<readonly string[]> {
+  const headers = { authorization: `SharedAccessKey ${stack.apiKey}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ lockTokens: received.map(({ brokerProperties }) => brokerProperties.lockToken) })
+  const response = await fetch(`${stack.url}/topics/doors/eventsubscriptions/${subscription}:${action}`, { method: 'POST', headers, body })
+  return ((await response.json()) as { succeededLockTokens: string[] }).succeededLockTokens
+}
+
+async function publishEvents(ids: readonly string[]): Promise<void> {
+  const headers = { authorization: `SharedAccessKey ${stack.apiKey}`, 'content-type': 'application/cloudevents-batch+json' }
+  const events = ids.map((id) => ({ specversion: '1.0', id, source: '/doors', type: 'door.opened', subject: 'front', data: {} }))
+  await until('the topic is known', 30_000, async () => {
+    const response = await fetch(`${stack.url}/topics/doors:publish`, { method: 'POST', headers, body: JSON.stringify(events) })
+    await response.arrayBuffer()
+    return response.status === 200
+  })
+}
+
+describe('loggerhead partitions', () => {
+  test('2 become 5, killed on the way: sessions, queues, retained messages, routes and event subscriptions go on, once and in order', async () => {
+    await put(stack, 'topics/doors', { partitions: 1 })
+    const locked = names.slice(0, 4).map((name) => `locked-${name}`)
+    for (const name of locked) {
+      await put(stack, `topics/doors/eventSubscriptions/${name}`, {
+        deliveryConfiguration: { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 300 } },
+      })
+    }
+    await put(stack, 'topics/routed', { partitions: 1 })
+    await put(stack, 'routes/all', { topicFilters: ['from/#'], target: { topic: 'routed' } })
+    for (const client of await Promise.all(clients.map(connect))) {
+      await client.client.subscribeAsync(['from/#'], { qos: 2 })
+      await client.client.endAsync()
+    }
+    const publisher = await connect('publisher')
+    for (const name of names) await publisher.client.publishAsync(`kept/${name}`, `kept ${name}`, { qos: 1, retain: true })
+    for (let n = 0; n < 40; n++) await publisher.client.publishAsync(`from/${n % 8}`, `${n}`, { qos: n % 2 === 0 ? 1 : 2 })
+    await publisher.client.endAsync()
+    await publishEvents(['1', '2', '3'])
+    const held = new Map<string, readonly Received[]>()
+    for (const name of locked) {
+      const received = await receive(name, 2)
+      held.set(name, received)
+      expect(await settle(name, 'acknowledge', received.slice(0, 1))).toHaveLength(1)
+    }
+    const routed = `${stack.prefix}.default.topic.routed`
+    await collectRecords(stack.brokers, routed, (found) => found.length === 40)
+
+    // Nothing is done while somebody serves.
+    const served = await run('cli/main.ts', ['partitions', String(after)])
+    expect(served).toMatchObject({ code: 1, err: expect.stringMatching(/router.* up.*gateway answers/) })
+
+    await stack.stop({ keep: true })
+    // test/unit/router/partitions kills it at every append.
+    const steps = [/event subscriptions are where/, /sessions go to another shard/, /the topics have 5 partitions/]
+    for (const step of steps.slice(0, count(1, steps.length))) {
+      const killed = await run('router/partitions/main.ts', [String(after)], step)
+      expect(killed).toMatchObject({ code: null, out: expect.stringMatching(step) })
+    }
+    const early = await run('router/main.ts', [], undefined, { KAFKA_PARTITIONS: String(after) })
+    expect(early).toMatchObject({ code: 1, out: expect.stringContaining('loggerhead partitions 5') })
+    const done = await run('cli/main.ts', ['partitions', String(after)])
+    expect(done).toMatchObject({ code: 0, out: expect.stringContaining('done: 5 partitions') })
+    const wrong = await run('router/main.ts', [], undefined, { KAFKA_PARTITIONS: String(before) })
+    expect(wrong).toMatchObject({ code: 1, out: expect.stringContaining('KAFKA_PARTITIONS') })
+
+    stack = await startStack({ previous: stack, environment: { KAFKA_PARTITIONS: String(after) } })
+    const again = await connect('publisher')
+    for (let n = 40; n < 48; n++) await again.client.publishAsync(`from/${n % 8}`, `${n}`, { qos: 2 })
+    for (const clientId of clients) {
+      const client = await connect(clientId)
+      await client.until(`what ${clientId} is owed`, () => client.arrived.length >= 48, 60_000)
+      for (const name of names) expect(textsOf(client, `from/${name}`)).toEqual([0, 8, 16, 24, 32, 40].map((n) => String(n + Number(name))))
+      expect(client.arrived).toHaveLength(48)
+      await client.client.endAsync()
+    }
+    const fresh = await connect('fresh')
+    await fresh.client.subscribeAsync('kept/#', { qos: 1 })
+    await fresh.until('what is retained', () => fresh.arrived.length >= names.length)
+    expect(textsOf(fresh).sort()).toEqual(names.map((name) => `kept ${name}`))
+    await again.client.publishAsync('kept/0', '', { qos: 1, retain: true })
+    await fresh.client.endAsync()
+
+    for (const name of locked) {
+      // The lock that was given out before is good still, and what was acknowledged does not come again.
+      expect(
+        await until('the shard has an owner', 60_000, async () => {
+          const settled = await settle(name, 'acknowledge', held.get(name)?.slice(1) ?? []).catch(() => undefined)
+          return settled?.length === 1 && settled
+        }),
+      ).toHaveLength(1)
+      expect((await receive(name, 1)).map(({ event, brokerProperties }) => [event.id, brokerProperties.deliveryCount])).toEqual([['3', 1]])
+    }
+    const all = await collectRecords(stack.brokers, routed, (found) => found.length >= 48)
+    const sources = all.map(({ headers }) => headers.loggerhead_source)
+    expect(new Set(sources).size).toBe(48)
+    for (const name of names) {
+      const ofTopic = all.filter(({ key }) => key === `from/${name}`).map(({ value }) => value?.toString())
+      expect(ofTopic).toEqual([0, 8, 16, 24, 32, 40].map((n) => String(n + Number(name))))
+    }
+    const nothing = await connect('another')
+    await nothing.client.subscribeAsync('kept/#', { qos: 1 })
+    await nothing.until('what is still retained', () => nothing.arrived.length >= names.length - 1)
+    expect(textsOf(nothing)).not.toContain('kept 0')
+    await nothing.client.endAsync()
+    await again.client.endAsync()
+  }, 300_000)
+})
