@@ -18,11 +18,9 @@ export function addPartitionsCommand(parent: Command): void {
       '\nKAFKA_BROKERS (127.0.0.1:9092) and the other KAFKA_… settings say where Kafka is, LOGGERHEAD_PREFIX how topic names begin. Nothing starts while a change is under way, and then with the new number only (KAFKA_PARTITIONS). See docs/partitions.md.',
     )
     .action(async (count: number, _options: object, command: Command) => {
-      const { environment } = surroundings(command)
-      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, String(count)], {
-        stdio: 'inherit',
-        env: environment,
-      })
+      const { config } = surroundings(command)
+      // The environment names the deployment's home namespace, --namespace the one that is meant.
+      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program, String(count), config.namespace], { stdio: 'inherit' })
       const pass = (signal: NodeJS.Signals): void => {
         child.kill(signal)
       }

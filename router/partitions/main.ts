@@ -3,15 +3,16 @@ import { connect } from 'node:net'
 import { kafkaConnection, kafkaSettings } from '../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import { AppendError, FencedError } from '../../log/log.ts'
-import { topicNames, topicSettings } from '../../log/topics.ts'
+import { topicSettings } from '../../log/topics.ts'
 import { readSettings, SettingError, type Settings } from '../../settings/setting.ts'
 import { openLogger } from '../../telemetry/logger.ts'
 import { ChangeRefused, changePartitions } from './change.ts'
+import { findNamespace, writePartitions } from './namespace-entry.ts'
 
 const settings = {
   ...kafkaSettings,
   ...topicSettings,
-  LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'Namespace whose partitions are changed' },
+  LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'The home namespace of the deployment' },
 } as const satisfies Settings
 
 const answerMs = 2_000
@@ -34,16 +35,22 @@ function answers(address: string): Promise<boolean> {
 
 async function run(): Promise<void> {
   const values = readSettings(settings, process.env)
+  const [, , count, name = values.LOGGERHEAD_NAMESPACE] = process.argv
+  const { LOGGERHEAD_PREFIX: prefix, LOGGERHEAD_NAMESPACE: home } = values
   const logger = openLogger('partitions', undefined, { LOG_LEVEL: 'error', ...process.env })
   const log = new KafkaLog({ ...kafkaConnection(values), clientId: `loggerhead-partitions-${process.pid}`, logger })
   try {
+    const { topics, entry } = await findNamespace(log, prefix, home, name)
     await changePartitions({
       log,
-      topics: topicNames(values.LOGGERHEAD_PREFIX, values.LOGGERHEAD_NAMESPACE),
-      to: Number(process.argv[2]),
+      topics,
+      to: Number(count),
       now: Date.now,
       answers,
       say: (line) => process.stdout.write(`${line}\n`),
+      onMoved: async (to) => {
+        if (entry) await writePartitions(log, prefix, home, entry, to, Date.now())
+      },
     })
   } finally {
     await log.close()

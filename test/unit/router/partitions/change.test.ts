@@ -3,9 +3,11 @@ import type { Append, Appender, AppenderOptions, Log } from '../../../../log/log
 import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
 import { topicNames } from '../../../../log/topics.ts'
+import type { NamespaceEntry } from '../../../../model/namespaces.ts'
 import { partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
 import { RegistryFollower } from '../../../../model/registry-follower.ts'
 import { ChangeRefused, changePartitions } from '../../../../router/partitions/change.ts'
+import { findNamespace, writePartitions } from '../../../../router/partitions/namespace-entry.ts'
 import { encodeRecord } from '../../../../schemas/codec.ts'
 import type { SimConnection, SimGateway } from '../../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../../simulation/world.ts'
@@ -222,6 +224,21 @@ describe('changing the number of shards', () => {
     expect(await log.partitions(topics.messages)).toBe(before)
     await begin(before, store)
   }, 60_000)
+
+  test('a further namespace is found by its name, and its entry in the home namespace’s registry has the new number', async () => {
+    world = await new World({ partitions: before }).start()
+    const { store } = world
+    const log = new MemoryLog(store)
+    const record = { state: 'Active', life: 3, partitions: 4, hostNames: ['mqtt.factory.example'] }
+    await world.register('namespaces', 'factory', record)
+    const { topics: found, entry } = await findNamespace(log, 'loggerhead', 'default', 'factory')
+    expect(found.messages).toBe('loggerhead.factory.3.messages')
+    await writePartitions(log, 'loggerhead', 'default', entry as NamespaceEntry, 7, Date.now())
+    expect((await findNamespace(log, 'loggerhead', 'default', 'factory')).entry).toMatchObject({ ...record, partitions: 7 })
+    expect((await findNamespace(log, 'loggerhead', 'default', 'default')).topics).toEqual(topics)
+    await expect(findNamespace(log, 'loggerhead', 'default', 'other')).rejects.toThrow('there is no namespace “other”')
+    await expect(findNamespace(log, 'another', 'default', 'default')).rejects.toThrow('there is no topic another.default.registry')
+  })
 
   test('a second time goes on from the first', async () => {
     const store = await given()
