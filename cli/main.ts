@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { SettingError } from '../settings/setting.ts'
+import { addAtCommands } from './at-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import { addCompletion } from './completion.ts'
 import { addExplainDeliveryCommand } from './explain-delivery-command.ts'
@@ -36,6 +37,7 @@ addReplayCommand(program)
 addResourceCommands(program)
 addSubscriptionCommands(program)
 addLiveCommands(program)
+addAtCommands(program)
 addWhatIfCommand(program)
 addExplainDeliveryCommand(program)
 addPkiCommands(program)

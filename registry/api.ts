@@ -5,6 +5,7 @@ import { originOf } from '../access/request-origin.ts'
 import type { LogHealth } from '../log/log.ts'
 import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { looksLikeToken } from '../outgoing/token-verifier.ts'
+import { addAtRoutes } from './at-routes.ts'
 import { readBearer } from './bearer.ts'
 import { type Author, type Caller, checkRole, findCaller } from './callers.ts'
 import { addChangesRoute } from './changes-route.ts'
@@ -171,6 +172,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addSubscriptionActions(api)
     const turns = new PastTurns(config.HISTORY_STREAMS_MAX, options.onLimit)
     addHistoryRoutes(api, turns)
+    addAtRoutes(api, turns)
     addWhatIfRoute(api, options, turns)
     addExplainDeliveryRoute(api, turns)
     addChangesRoute(api, options)

@@ -1,5 +1,7 @@
 /** The API as OpenAPI 3.1, made of the same schemas that requests are validated with. */
+import { stateKinds } from '../history/state-rows.ts'
 import { type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
+import { diffQuery } from './at-routes.ts'
 import { errorsToldMax } from './bulk-import.ts'
 import { changesQuery } from './changes-route.ts'
 import { explainDeliverySchema } from './explain-delivery-route.ts'
@@ -273,6 +275,40 @@ function historyPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+const lines = (description: string): object => ({ description, content: { 'application/x-ndjson': { schema: { type: 'string' } } } })
+
+function atPaths(namespace: string): Readonly<Record<string, object>> {
+  const parameter = (name: string, schema: object, description: string): object => ({ name, in: 'path', required: true, schema, description })
+  const notKept = { '410': problem('The moment is from before what is kept: the problem says from when there is history') }
+  return {
+    [`/namespaces/${namespace}/at/{time}/{kind}`]: {
+      parameters: [
+        parameter('time', { type: 'string' }, 'A time in UTC, a duration back from now (-PT1H), or positions of messages (0:10,1:55)'),
+        parameter('kind', { enum: stateKinds }, 'What'),
+      ],
+      get: {
+        operationId: 'readStateAt',
+        tags: ['history'],
+        'x-role': 'operator',
+        responses: {
+          '200': lines('A line of JSON for each that was there; the last line has end: true. A line with error says that it broke off there'),
+          ...notKept,
+          ...common,
+        },
+      },
+    },
+    [`/namespaces/${namespace}/diff`]: {
+      get: {
+        operationId: 'compareStates',
+        tags: ['history'],
+        'x-role': 'operator',
+        parameters: Object.entries(diffQuery).map(([name, { schema, about }]) => query(name, schema, about)),
+        responses: { '200': lines('A line of JSON for each difference: added, removed or changed; the last line has end: true'), ...notKept, ...common },
+      },
+    },
+  }
+}
+
 function changesPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/changes`]: {
@@ -434,6 +470,7 @@ export function openApiDocument(namespace: string): object {
       ...subscriptionActionPaths(namespace),
       ...retainedPaths(namespace),
       ...historyPaths(namespace),
+      ...atPaths(namespace),
       ...changesPaths(namespace),
       ...inquiryPaths(namespace),
       ...mqttPaths,

@@ -131,6 +131,12 @@ export function createRouterMetrics(registry: Registry) {
       labelNames: ['reason'],
       registers,
     }),
+    stateChecks: new Counter({
+      name: 'loggerhead_state_checks_total',
+      help: 'Checkpoints whose state was folded anew from the log, by result: same or differs',
+      labelNames: ['result'],
+      registers,
+    }),
     routed: new Counter({
       name: 'loggerhead_mqtt_successful_routed_messages_total',
       help: 'Event Grid’s Mqtt.SuccessfulRoutedMessages: messages that a route has written to its target',

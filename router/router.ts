@@ -9,6 +9,7 @@ import { principalOfSession } from '../access/principal.ts'
 import { deadLetterWaits } from '../events/dead-letter.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
+import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
@@ -52,6 +53,7 @@ import { SharedChoice } from './shared-choice.ts'
 import type { Member, SharedGroup } from './shared-group.ts'
 import type { Left } from './shared-handover.ts'
 import { readSnapshot } from './snapshots.ts'
+import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 import { deadLetterTopic } from './subscriptions/dead-letter-topic.ts'
 import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
@@ -59,6 +61,8 @@ import type { DeadLetterKeeper } from './subscriptions/subscription.ts'
 import { Subscriptions } from './subscriptions/subscriptions.ts'
 
 const progressMs = 500
+/** Seconds between two looks for checkpoints to be checked. */
+const stateCheckTicks = 60
 /** Most that one fetch of a namespace topic brings, bytes: a router may follow many. */
 const eventFetchBytesMax = 1_048_576
 /** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
@@ -120,6 +124,10 @@ export class Router {
   readonly #choice: SharedChoice
   #queueLimits: QueueLimitsInForce
   #retainedLimits: RetainedLimits
+  readonly #stateCheck: StateCheck
+  /** By shard: what differed when it was last checked. */
+  readonly #differing = new Map<number, { readonly at: number; readonly differing: readonly CheckedState[] }>()
+  #ticks = 0
   readonly #tail: SessionsTail
   readonly #byName: SessionsByName
   readonly #gateways: Gateways
@@ -156,6 +164,7 @@ export class Router {
     this.#options = options
     this.#queueLimits = this.#limitQueues()
     this.#retainedLimits = this.#limitRetained()
+    this.#stateCheck = this.#makeStateCheck()
     this.#troubles = new Troubles(options.now)
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
@@ -330,6 +339,7 @@ export class Router {
       gateways: [...this.#gateways.all()].map((gateway) => ({ ...gateway.identity, linked: gateway.isLinked, silentMs: gateway.silentMs })),
       kafka: this.#options.log.health(),
       registryConfirmedMs: this.#options.registry.confirmedMs(),
+      stateDiffers: [...this.#differing].map(([shard, { at, differing }]) => ({ shard, at: new Date(at).toISOString(), differing })),
     }
   }
 
@@ -418,6 +428,7 @@ export class Router {
       this.#each((owned) => owned.writeProgress())
       await within(journalsMs, this.#appender?.flush())
     }
+    this.#stateCheck.close()
     this.#pushers.close()
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
@@ -828,8 +839,30 @@ export class Router {
     return { bytesMax, ...retainedLimits({ messageBytesMax, messagesMax }, registry.view.namespace?.properties.limits, partitions) }
   }
 
+  #makeStateCheck(): StateCheck {
+    const { log, topics, config, now, metrics, logger } = this.#options
+    return new StateCheck({
+      log,
+      topics,
+      shards: config.partitions,
+      now,
+      isOwned: (shard) => this.#owned.has(shard),
+      onChecked: (shard) => {
+        metrics.stateChecks.inc({ result: 'same' })
+        this.#differing.delete(shard)
+      },
+      onDiffering: (shard, at, differing) => {
+        metrics.stateChecks.inc({ result: 'differs' })
+        this.#differing.set(shard, { at, differing })
+        logger.error({ shard, at: new Date(at).toISOString(), differing }, 'the state that the owner of the shard wrote down is not what the log makes')
+      },
+      onFailed: (shard, err) => logger.warn({ shard, err }, 'a checkpoint could not be checked'),
+    })
+  }
+
   #tick(): void {
     const { config, metrics, logger } = this.#options
+    if (++this.#ticks % stateCheckTicks === 0) void this.#stateCheck.round()
     metrics.subscriptions.set(this.#trie.size)
     this.#measureRoutes()
     this.#endWhenStuck()

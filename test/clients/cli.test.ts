@@ -188,6 +188,91 @@ describe('the command loggerhead', () => {
     expect((await run('sessions', 'get', 'cli/session 1')).code).toBe(1)
   })
 
+  test('at tells the state that the broker told at the time, of each step of a random life; diff what came between', async () => {
+    const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
+    const root = 'cli-at'
+    interface Told {
+      readonly moment: string
+      readonly sessions: object
+      readonly retained: object
+    }
+    // biome-ignore lint/suspicious/noExplicitAny: whatever is told
+    type Row = { readonly name: string } & Readonly<Record<string, any>>
+    const mine = (rows: readonly Row[]): readonly Row[] => rows.filter(({ name }) => name.startsWith(root)).sort((a, b) => (a.name < b.name ? -1 : 1))
+    const apiRows = async (path: string, query = '') => {
+      const { body } = await stack.api('GET', `/namespaces/default/${path}?$top=1000${query}`)
+      return mine((body as { readonly value: readonly Row[] }).value)
+    }
+    /** As the services tell it now. */
+    const now = async (): Promise<Omit<Told, 'moment'>> => ({
+      sessions: (await apiRows('sessions')).map(({ name, properties: { connected, subscriptions, queue } }) => ({
+        name,
+        connected,
+        filters: (subscriptions as readonly Row[]).map(({ filter }) => filter).sort(),
+        owed: queue.messages,
+      })),
+      retained: (await apiRows('retainedMessages', `&topicFilter=${root}/%23`)).map(({ name }) => name),
+    })
+    const then = async (moment: string): Promise<Omit<Told, 'moment'>> => ({
+      sessions: mine(JSON.parse(await ok('--json', 'at', moment, 'sessions'))).map(({ name, connected, subscriptions, queue }) => ({
+        name,
+        connected,
+        filters: subscriptions,
+        owed: queue.messages,
+      })),
+      retained: mine(JSON.parse(await ok('--json', 'at', moment, 'retained'))).map(({ name }) => name),
+    })
+    const publisher = await JsClient.connect(url, { protocolVersion: 5, clientId: 'at-publisher' })
+    const clients = new Map<string, JsClient>()
+    const told: Told[] = []
+    const deeds: readonly (() => Promise<unknown>)[] = [
+      async () => {
+        for (const name of ['1', '2']) {
+          const clientId = `${root}-${name}`
+          const client = await JsClient.connect(url, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
+          clients.set(clientId, client)
+          await client.client.subscribeAsync(`${root}/${name}`, { qos: 1 })
+        }
+      },
+      () => publisher.client.publishAsync(`${root}/kept`, 'one', { qos: 1, retain: true }),
+      () => clients.get(`${root}-1`)!.client.endAsync(),
+      async () => {
+        for (let i = 0; i < 3; i++) await publisher.client.publishAsync(`${root}/1`, `${i}`, { qos: 1 })
+      },
+      () => clients.get(`${root}-2`)!.client.subscribeAsync(`${root}/+/more`, { qos: 1 }),
+      () => publisher.client.publishAsync(`${root}/kept`, '', { qos: 1, retain: true }),
+      () => clients.get(`${root}-2`)!.client.unsubscribeAsync(`${root}/2`),
+      () => ok('sessions', 'delete', `${root}-1`),
+    ]
+    for (const deed of deeds) {
+      await deed()
+      // Until the present, folded from the log, is what the services hold: nothing is on its way any more.
+      const state = await until('the log and the services tell the same', 60_000, async () => {
+        const [folded, held] = [await then('-PT0S'), await now()]
+        return JSON.stringify(folded) === JSON.stringify(held) ? held : undefined
+      })
+      const moment = new Date().toISOString()
+      await until('that moment is over', 10_000, async () => Date.now() > Date.parse(moment) + 1)
+      told.push({ moment, ...state })
+    }
+    await clients.get(`${root}-2`)!.client.endAsync()
+    await publisher.client.endAsync()
+    expect(new Set(told.map(({ sessions, retained }) => JSON.stringify([sessions, retained]))).size).toBe(deeds.length)
+    for (const { moment, ...state } of told) expect([moment, await then(moment)]).toEqual([moment, state])
+    const differences = await ok('diff', told[1]!.moment, told.at(-1)!.moment)
+    expect(differences.split('\n')).toEqual(
+      expect.arrayContaining([
+        `- sessions ${root}-1`,
+        `~ sessions ${root}-2`,
+        `- retained ${root}/kept`,
+        `+ subscriptions ${root}-2 ${root}/+/more`,
+        `- subscriptions ${root}-2 ${root}/2`,
+      ]),
+    )
+    const early = await run('at', '2020-01-01T00:00:00Z', 'sessions')
+    expect([early.code, early.err]).toEqual([1, expect.stringMatching(/410 that moment is not kept: history begins at /)])
+  }, 180_000)
+
   test('explain-delivery tells of a queue, of a connection with and without receipts, and of who was not there; what-if tells what narrower rules would refuse', async () => {
     const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
     const properties = { sessionExpiryInterval: 600 }

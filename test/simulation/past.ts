@@ -1,7 +1,10 @@
 /** Moments of a course that are asked for again, and what must be answered. */
 import { expect } from '@jest/globals'
 import { BeforeHistory } from '../../history/before-history.ts'
+import { checkpointsFrom } from '../../history/checkpoint.ts'
+import { checkCheckpoint } from '../../history/checkpoint-check.ts'
 import { shardAt } from '../../history/past-shard.ts'
+import { OffsetOutOfRange } from '../../log/log.ts'
 import { decodeRecord } from '../../schemas/codec.ts'
 import type { Simulation } from './course.ts'
 import { foldAll, foldRetained, pastState, retainedOf, type ShardState } from './folds.ts'
@@ -22,6 +25,25 @@ export function retainedNow(world: World, shard: number): Readonly<Record<string
 
 /** An owner knows what it has sent before the journal does, and tells it later: it only decides about DUP. */
 const withoutSent = ({ sessions, ...others }: ShardState): object => ({ ...others, sessions: sessions.map((session) => ({ ...session, sent: 0 })) })
+
+/** Checks every checkpoint that stands against the one before, as another router would. Returns how many could be. */
+export async function checkCheckpoints(world: World): Promise<number> {
+  const log = new ProcessLog(world.store)
+  let checked = 0
+  for (let shard = 0; shard < world.partitions; shard++) {
+    for await (const checkpoint of checkpointsFrom(log, world.topics.checkpoints, shard, 0)) {
+      const options = { log, topics: world.topics, shard, shards: world.partitions, now: world.now() }
+      const differing = await checkCheckpoint(options, checkpoint).catch((error: unknown) => {
+        if (error instanceof OffsetOutOfRange) return undefined
+        throw error
+      })
+      if (!differing) continue
+      checked++
+      expect([shard, checkpoint.closing.at, differing]).toEqual([shard, checkpoint.closing.at, []])
+    }
+  }
+  return checked
+}
 
 /** Asks for every moment that was noted and compares it with the whole journals up to there; those whose journals are gone have no answer. Returns how many had. */
 export async function lookBack({ world, moments, random }: Simulation): Promise<number> {

@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { Simulation } from './course.ts'
 import { foldAll, foldFromSnapshot, foldRetained } from './folds.ts'
-import { lookBack, retainedNow } from './past.ts'
+import { checkCheckpoints, lookBack, retainedNow } from './past.ts'
 import { freezeTime, type World } from './world.ts'
 
 const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
@@ -54,6 +54,7 @@ test.each(seeds)(
     for (let shard = 0; shard < all.partitions; shard++) simulation.remember(shard)
     // The last moment of every shard at least.
     expect(await lookBack(simulation)).toBeGreaterThanOrEqual(all.partitions)
+    expect(await checkCheckpoints(all)).toBeGreaterThan(0)
   },
   120_000,
 )

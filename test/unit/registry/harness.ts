@@ -46,6 +46,7 @@ export class ApiHarness {
       log,
       topics: plan.names,
       namespace: 'default',
+      historyWindowMs: plan.historyWindowMs,
       clock: { now: Date.now },
       writeTimeoutMs: config.REGISTRY_WRITE_TIMEOUT,
       requestsMax: config.REGISTRY_REQUESTS_MAX,

@@ -1,0 +1,46 @@
+/**
+ * Same log, same state: a checkpoint holds what its writer had folded over all its life. Folded anew from the checkpoint before, the journals
+ * must give the same; what differs was folded wrongly, by the writer or by who checks.
+ */
+import type { Log } from '../log/log.ts'
+import type { TopicNames } from '../log/topics.ts'
+import { registryDigest, retainedDigest, sessionsDigest } from '../model/state-digest.ts'
+import { type Checkpoint, checkpointBelow } from './checkpoint.ts'
+import { registryAt } from './past-registry.ts'
+import { foldFrom } from './past-shard.ts'
+
+export const checkedStates = ['sessions', 'retained', 'registry'] as const
+export type CheckedState = (typeof checkedStates)[number]
+
+export interface CheckOptions {
+  readonly log: Log
+  readonly topics: Pick<TopicNames, 'sessions' | 'inbox' | 'checkpoints' | 'registry'>
+  readonly shard: number
+  readonly shards: number
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** What differs; undefined when there is nothing to compare with: it is the first, or its journals are gone. */
+export async function checkCheckpoint(options: CheckOptions, checkpoint: Checkpoint): Promise<readonly CheckedState[] | undefined> {
+  const { log, topics, shard } = options
+  const { closing, closed } = checkpoint
+  const before = await checkpointBelow(log, topics.checkpoints, shard, checkpoint.offset)
+  if (!before || before.closing.inboxFrom > closing.inboxFrom) return undefined
+  const reach = { sessions: Math.max(closed.sessionsOffset, before.closed.sessionsOffset), inbox: closing.inboxFrom }
+  const [anew, written] = [await foldFrom(options, before, reach), await foldFrom(options, checkpoint, reach)]
+  if (!anew || !written) return undefined
+  const differing: CheckedState[] = []
+  if (sessionsDigest(anew.sessions) !== sessionsDigest(written.sessions)) differing.push('sessions')
+  if (retainedDigest(anew.retained.at(closing.at)) !== retainedDigest(written.retained.at(closing.at))) differing.push('retained')
+  if (closing.registryDigest !== '' && !(await isRegistryOf(options, closing))) differing.push('registry')
+  return differing
+}
+
+async function isRegistryOf(
+  { log, topics, now }: CheckOptions,
+  { registryPosition, registryDigest: written }: { readonly registryPosition: number; readonly registryDigest: string },
+): Promise<boolean> {
+  const { view } = await registryAt(log, topics.registry, { at: Number.POSITIVE_INFINITY, registry: registryPosition }, now)
+  return (await registryDigest(view))?.digest === written
+}

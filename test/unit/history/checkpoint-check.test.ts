@@ -1,0 +1,107 @@
+import { expect, test } from '@jest/globals'
+import { newestCheckpoint } from '../../../history/checkpoint.ts'
+import { checkCheckpoint } from '../../../history/checkpoint-check.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
+import { planTopics, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { InboxFold } from '../../../model/inbox-fold.ts'
+import { SessionFold } from '../../../model/session-fold.ts'
+import { takeCheckpoint } from '../../../router/checkpoint-writer.ts'
+import { StateCheck } from '../../../router/state-check.ts'
+import { encodeRecord } from '../../../schemas/codec.ts'
+import type { AnyRecord, Records, RetainedNote } from '../../../schemas/records.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { attached, subscribed } from '../model/session-records.ts'
+
+const { names, ...others } = planTopics(readSettings(topicSettings, { KAFKA_PARTITIONS: '1' }), 'default', 'development')
+const note: RetainedNote = { topic: 'a', offset: 3, isCleared: false, receivedAt: 1, expiresAt: null, qos: 1, size: 10 }
+
+/** A shard whose owner folds what stands in the log, and writes checkpoints of it. */
+async function world() {
+  const log = new MemoryLog()
+  await log.createTopics(topicSpecs({ names, ...others }))
+  const appender = await log.appender()
+  const sessions = new SessionFold(0)
+  const inbox = new InboxFold(0, 1, sessions)
+  let now = 1_000
+  const append = async (topic: 'sessions' | 'inbox', { name, value }: AnyRecord): Promise<void> => {
+    const offset = await appender.write({
+      topic: names[topic],
+      partition: 0,
+      key: null,
+      value: encodeRecord(name, value as Records[typeof name]),
+      timestamp: now++,
+    })
+    if (topic === 'sessions') sessions.apply(offset, { name, value } as AnyRecord)
+    else inbox.apply(offset, { name, value } as AnyRecord)
+  }
+  const checkpoint = async (retained: readonly RetainedNote[], registry = { position: 0, digest: '' }): Promise<void> => {
+    const positions = { position: 0, lifecyclePosition: 0, retainedOffsets: [0] }
+    const write = takeCheckpoint({ sessions, inbox, term: 0, retained, positions, now: now++ })
+    await write({ appender, log, topics: names, registry: async () => registry, journaled: async () => {}, now: () => now })
+  }
+  const check = async () => {
+    const newest = await newestCheckpoint(log, names.checkpoints, 0)
+    return newest && checkCheckpoint({ log, topics: names, shard: 0, shards: 1, now: 10_000 }, newest)
+  }
+  return { log, sessions, append, checkpoint, check }
+}
+
+test('what the owner holds is what the log makes; the first checkpoint has nothing to be held against', async () => {
+  const { append, checkpoint, check } = await world()
+  await checkpoint([])
+  expect(await check()).toBeUndefined()
+  await append('sessions', attached('c'))
+  await append('sessions', subscribed('c', 0, 'b', 'a'))
+  await append('inbox', { name: 'RetainedChanged', value: { shard: 0, term: 0, entries: [note] } })
+  await checkpoint([note])
+  expect(await check()).toEqual([])
+})
+
+test('a subscription too many, a retained message too few and another registry are found', async () => {
+  const { sessions, append, checkpoint, check } = await world()
+  await checkpoint([])
+  await append('sessions', attached('c'))
+  await append('inbox', { name: 'RetainedChanged', value: { shard: 0, term: 0, entries: [note] } })
+  const session = sessions.sessions.get('c')!
+  session.subscriptions.set('x', {
+    filter: 'x',
+    qos: 1,
+    noLocal: false,
+    retainAsPublished: false,
+    retainHandling: 0,
+    subscriptionIdentifier: null,
+    replay: null,
+  })
+  await checkpoint([], { position: 0, digest: 'ff' })
+  expect(await check()).toEqual(['sessions', 'retained', 'registry'])
+  // The one after it says the same: the mistake is told once.
+  await checkpoint([])
+  expect(await check()).toEqual([])
+})
+
+test('a router checks the shards of others once for each checkpoint, and its own only when there is no other', async () => {
+  const { log, append, checkpoint, sessions } = await world()
+  await checkpoint([])
+  await append('sessions', attached('c'))
+  await checkpoint([])
+  const told: string[] = []
+  const checkOf = (isOwned: boolean) =>
+    new StateCheck({
+      log,
+      topics: names,
+      shards: 1,
+      now: () => 10_000,
+      isOwned: () => isOwned,
+      onChecked: (shard) => told.push(`same ${shard}`),
+      onDiffering: (shard, _, differing) => told.push(`differs ${shard} ${differing}`),
+      onFailed: (_, error) => told.push(error.message),
+    })
+  const alone = checkOf(true)
+  await alone.round()
+  await alone.round()
+  expect(told).toEqual(['same 0'])
+  sessions.sessions.get('c')!.authenticationName = 'somebody'
+  await checkpoint([])
+  await checkOf(false).round()
+  expect(told).toEqual(['same 0', 'differs 0 sessions'])
+})
