@@ -11,7 +11,7 @@ let cluster: Cluster
 let root = ''
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ environment: { KAFKA_SESSION_TIMEOUT_MS: '2000', SHARD_SILENCE: '6000', GATEWAY_LOST: '12000' } })
+  cluster = await Cluster.start({ environment: { KAFKA_SESSION_TIMEOUT_MS: '2000', SHARD_SILENCE: '20000', GATEWAY_LOST: '40000' } })
 }, 120_000)
 
 afterAll(async () => {

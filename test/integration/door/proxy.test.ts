@@ -68,7 +68,7 @@ test('a publish goes to a gateway that is up, its body whole', async () => {
 test('a service that does not complete the connection within DOOR_CONNECT_TIMEOUT counts as down', async () => {
   // It accepts and then says nothing, so that the TLS handshake never ends.
   const mute = await listening(createTcpServer())
-  const door = await openDoor({ GATEWAY_URLS: `https://${mute},${await upstream(echo('gateway-2'))}`, DOOR_CONNECT_TIMEOUT: '100' })
+  const door = await openDoor({ GATEWAY_URLS: `https://${mute},${await upstream(echo('gateway-2'))}`, DOOR_CONNECT_TIMEOUT: '1000' })
   const answer = await fetch(`${door.url}/mqtt/messages`, { method: 'POST', body: 'x' })
   expect(await answer.json()).toMatchObject({ name: 'gateway-2', body: 'x' })
   expect(await metric(door, 'loggerhead_door_upstream_failures_total{hop="gateway",kind="connect"}')).toBe(1)
@@ -78,12 +78,12 @@ test('a service that breaks off is a 502, one that falls silent for DOOR_UPSTREA
   const door = await openDoor({
     REGISTRY_URL: await upstream((request) => request.socket.destroy()),
     ROUTER_URLS: await upstream(() => {}),
-    DOOR_UPSTREAM_TIMEOUT: '150',
+    DOOR_UPSTREAM_TIMEOUT: '1000',
   })
   const broken = await fetch(`${door.url}/namespaces`, { method: 'POST', body: 'x' })
   expect([broken.status, await broken.json()]).toMatchObject([502, { hop: 'registry', detail: expect.stringContaining('registry broke off') }])
   const silent = await fetch(`${door.url}/topics/t/eventsubscriptions/s:receive`, { method: 'POST' })
-  expect([silent.status, await silent.json()]).toMatchObject([504, { hop: 'router', detail: expect.stringContaining('no answer in 150 ms') }])
+  expect([silent.status, await silent.json()]).toMatchObject([504, { hop: 'router', detail: expect.stringContaining('no answer in 1000 ms') }])
   expect(await metric(door, 'loggerhead_door_upstream_failures_total{hop="router",kind="timeout"}')).toBe(1)
 })
 

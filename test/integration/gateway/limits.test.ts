@@ -484,7 +484,7 @@ test('SUBSCRIBE_TIMEOUT: a client whose filters are not all known is closed: wha
 })
 
 test('SUBSCRIBE_TIMEOUT: SUBSCRIBE gets 0x83 as well when the registry is not current for so long; what comes then is refused at once', async () => {
-  const { port, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '300', SUBSCRIBE_TIMEOUT: '600' })
+  const { port, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '1500', SUBSCRIBE_TIMEOUT: '600' })
   const client = await attached(port)
   holdRegistry(true)
   await router.until(() => process.gateway.status.ok === false)
@@ -532,16 +532,16 @@ test('REGISTRY_LOST: clients are closed when the registry cannot be confirmed th
 })
 
 test('REGISTRY_LOST: counts from when Kafka is back: the registry is not the first thing that it answers', async () => {
-  const { port, log, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '300', REGISTRY_LOST: '1500' })
+  const { port, log, reached, holdRegistry, process, router } = await start({ ...patient, REGISTRY_STALE: '1500', REGISTRY_LOST: '4000' })
   const unconfirmedFor = (ms: number) => router.until(() => (process.gateway.status.registry as { confirmedMs: number }).confirmedMs >= ms)
   const client = await attached(port)
   holdRegistry(true)
   log.store.setAway(true)
   client.send(publish('known', '', 1, 1))
-  await unconfirmedFor(1_800)
+  await unconfirmedFor(4_300)
   log.store.setAway(false)
   await client.next('puback')
-  await unconfirmedFor(2_400)
+  await unconfirmedFor(5_000)
   holdRegistry(false)
   await router.until(() => process.gateway.status.ok === true)
   client.send({ type: 'pingreq' })

@@ -206,7 +206,7 @@ test('the clients of a namespace that is deleted are closed with 0x98 Administra
 
 test('in production who names no known host is refused before the handshake, as soon as there has been a second namespace (NS-02, NS-09)', async () => {
   const strict = await startHarness(
-    { LOGGERHEAD_PROFILE: 'production', KAFKA_REPLICATION: '3', MQTT_PORT: 'off', MQTTS_PORT: '0', WS_PORT: '0', TLS_HANDSHAKE_TIMEOUT: '500', ...home.server },
+    { LOGGERHEAD_PROFILE: 'production', KAFKA_REPLICATION: '3', MQTT_PORT: 'off', MQTTS_PORT: '0', WS_PORT: '0', ...home.server },
     { registry: registry(home.ca) },
   )
   try {
