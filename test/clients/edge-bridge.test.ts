@@ -122,7 +122,7 @@ class Edge {
   async run(): Promise<void> {
     if (this.#isRemoved) throw new Error(`${this.name} is removed`)
     this.#program = new Program(onPath('mosquitto') ?? 'mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], { deadlineMs: 300_000 })
-    await listening({ host: '127.0.0.1', port: this.#port }, 10_000)
+    await listening({ host: '127.0.0.1', port: this.#port }, 60_000)
   }
 
   async stop(): Promise<void> {
@@ -175,7 +175,7 @@ needed.each(versions)(
     const [there, cloud] = [await JsClient.connect(edge.url, five), await here()]
     await cloud.client.publishAsync(`${site}/commands/config`, 'kept', { qos: 1, retain: true })
     await there.subscribe('#', 2)
-    await there.until('the bridge has subscribed, and brings what is retained', () => said(there, 'commands/config').length > 0, 40_000)
+    await there.until('the bridge has subscribed, and brings what is retained', () => said(there, 'commands/config').length > 0, 90_000)
     await cloud.subscribe(`${site}/#`, 2)
     await cloud.subscribe('shared/#', 2)
     for (const qos of [0, 1, 2] as const) {
@@ -261,11 +261,11 @@ needed.each(versions)(
     await edge.run()
     const there = await JsClient.connect(edge.url, receiver)
     await cloud.client.publishAsync(`${down}/state`, version, { qos: 1, retain: true })
-    await there.until('the bridge is back', () => said(there, 'commands/state').includes(version), 40_000)
+    await there.until('the bridge is back', () => said(there, 'commands/state').includes(version), 90_000)
     await Promise.all([upwards('after'), downwards('after')])
     await all(cloud, `${up}/n`, ['cut', 'stopped', 'after'])
     await all(there, 'commands/n', hasSession ? ['stopped', 'after'] : ['after'])
     for (const client of [there, cloud]) await client.end()
   },
-  150_000,
+  240_000,
 )
