@@ -92,8 +92,8 @@ function textual(payload: Buffer, contentType: string | null): { readonly data: 
   return { data: { kind: 'text', bytes: payload }, implied: 'text/plain; charset=utf-8' }
 }
 
-/** Data that is a JSON value. */
-export const jsonData = (value: unknown): EventData => ({ kind: 'json', bytes: Buffer.from(JSON.stringify(value)), value: () => value })
+/** Data that is a JSON value; `exact` is how it is written. */
+export const jsonData = (value: unknown, exact: unknown = value): EventData => ({ kind: 'json', bytes: Buffer.from(JSON.stringify(exact)), value: () => value })
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -130,10 +130,14 @@ function binaryEvent({ userProperties, contentType, payload }: Message): CloudEv
   return { attributes, data: { kind: 'binary', bytes: payload } }
 }
 
+/** The data in an event's JSON. */
+export const dataOf = (json: unknown): unknown => (json as { readonly data?: unknown }).data
+
 /** The payload is the event in its JSON format. */
 function structuredEvent(payload: Buffer): CloudEvent | undefined {
   const text = decodeUtf8(payload)
-  const event = text === undefined ? undefined : parseJsonText(text)?.value
+  const parsed = text === undefined ? undefined : parseJsonText(text)
+  const event = parsed?.value
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return undefined
   const { data, data_base64: base64, ...rest } = event as Readonly<Record<string, unknown>>
   const attributes: Record<string, string | number | boolean> = {}
@@ -150,7 +154,7 @@ function structuredEvent(payload: Buffer): CloudEvent | undefined {
   // A string under another type than JSON is the text itself (JSON format, 3.1).
   if (typeof data === 'string' && typeof contentType === 'string' && !isJsonMediaType(contentType))
     return { attributes, data: { kind: 'text', bytes: Buffer.from(data) } }
-  return { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data) }
+  return { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data, dataOf(parsed?.exact)) }
 }
 
 const isTime = (time: unknown): boolean => time === undefined || (typeof time === 'string' && rfc3339.test(time) && !Number.isNaN(Date.parse(time)))

@@ -1,6 +1,6 @@
 /** A request to publish CloudEvents over HTTP (NT-02, NT-05, NT-06): one event or a batch in JSON, or one in binary mode. Pure. */
 import { attributeNameMax, type CloudEvent, isStructuredMediaType } from './cloud-event.ts'
-import { jsonDepthMax } from './json-text.ts'
+import { jsonDepthMax, type ParsedJson } from './json-text.ts'
 import { binaryEvent, type EventProblem, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
 
 /** Events of one request, and bytes of one event (NT-05). */
@@ -32,7 +32,7 @@ export type RequestHeaders = Readonly<Record<string, string | readonly string[] 
 export function readPublish(headers: RequestHeaders, body: Buffer): readonly CloudEvent[] {
   const contentType = headers['content-type']
   const type = typeof contentType === 'string' ? contentType : ''
-  if (isStructuredMediaType(type)) return [accepted(structuredEvent(jsonOf(body), attributeNameMax), body.length, '')]
+  if (isStructuredMediaType(type)) return [accepted(oneEvent(jsonOf(body)), body.length, '')]
   if (batchMediaType.test(type)) return batch(jsonOf(body))
   if (typeof headers['ce-specversion'] === 'string') return [accepted(binaryEvent(attributesOf(headers), body, attributeNameMax), body.length, 'ce-')]
   throw new PublishProblem(
@@ -42,16 +42,18 @@ export function readPublish(headers: RequestHeaders, body: Buffer): readonly Clo
   )
 }
 
-function jsonOf(body: Buffer): unknown {
+function jsonOf(body: Buffer): ParsedJson {
   const parsed = parseJson(body)
   if (!parsed) throw new PublishProblem(400, `the body must be JSON in UTF-8, nested at most ${jsonDepthMax} deep`)
-  return parsed.value
+  return parsed
 }
 
-function batch(json: unknown): readonly CloudEvent[] {
+const oneEvent = ({ value, exact }: ParsedJson): ReceivedEvent => structuredEvent(value, attributeNameMax, exact)
+
+function batch({ value: json, exact }: ParsedJson): readonly CloudEvent[] {
   if (!Array.isArray(json) || json.length === 0) throw new PublishProblem(400, 'a batch is an array of one or more events')
   if (json.length > eventsPerRequestMax) throw new PublishProblem(403, `at most ${eventsPerRequestMax} events in a request, these are ${json.length}`)
-  return json.map((each, index) => accepted(structuredEvent(each, attributeNameMax), 0, `[${index}].`))
+  return json.map((value, index) => accepted(oneEvent({ value, exact: (exact as readonly unknown[])[index] }), 0, `[${index}].`))
 }
 
 function accepted(received: ReceivedEvent, bytes: number, at: string): CloudEvent {

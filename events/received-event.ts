@@ -3,6 +3,7 @@ import {
   type Attributes,
   attributeNameLimit,
   type CloudEvent,
+  dataOf,
   decodeUtf8,
   isAttributeName,
   isJsonMediaType,
@@ -10,7 +11,7 @@ import {
   jsonData,
 } from './cloud-event.ts'
 import type { FilteredEvent } from './filter.ts'
-import { parseJsonText } from './json-text.ts'
+import { type ParsedJson, parseJsonText } from './json-text.ts'
 
 /** Why something is no CloudEvent: the attribute, and what is allowed. */
 export interface EventProblem {
@@ -44,8 +45,8 @@ function attributeProblem(attributes: Attributes, nameMax: number): EventProblem
   return undefined
 }
 
-/** An event in the JSON format, parsed. */
-export function structuredEvent(json: unknown, nameMax = attributeNameLimit): ReceivedEvent {
+/** An event in the JSON format, parsed; `exact` is how its data is passed on. */
+export function structuredEvent(json: unknown, nameMax = attributeNameLimit, exact = json): ReceivedEvent {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return wrong('event', 'must be an object')
   const { data, data_base64: base64, ...rest } = json as Readonly<Record<string, unknown>>
   const attributes: Record<string, string | number | boolean> = {}
@@ -69,7 +70,7 @@ export function structuredEvent(json: unknown, nameMax = attributeNameLimit): Re
   if (typeof data === 'string' && typeof datacontenttype === 'string' && !isJsonMediaType(datacontenttype)) {
     return { event: { attributes, data: { kind: 'text', bytes: Buffer.from(data) } } }
   }
-  return { event: { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data) } }
+  return { event: { attributes: { datacontenttype: 'application/json', ...attributes }, data: jsonData(data, dataOf(exact)) } }
 }
 
 /** An event whose attributes came beside its data. */
@@ -88,7 +89,7 @@ export function binaryEvent(attributes: Attributes, bytes: Buffer | null, nameMa
 }
 
 /** The value of JSON text in UTF-8; undefined when it is none, or nested too deep. */
-export function parseJson(bytes: Buffer): { readonly value: unknown } | undefined {
+export function parseJson(bytes: Buffer): ParsedJson | undefined {
   const text = decodeUtf8(bytes)
   return text === undefined ? undefined : parseJsonText(text)
 }
@@ -109,7 +110,7 @@ export function kafkaEvent(headers: readonly Header[], value: Buffer | null): Re
   }
   if (!isStructuredMediaType(attributes.datacontenttype ?? '')) return binaryEvent(attributes, value)
   const parsed = value === null ? undefined : parseJson(value)
-  return parsed ? structuredEvent(parsed.value) : wrong('value', 'must be a CloudEvent as JSON, as its content type says')
+  return parsed ? structuredEvent(parsed.value, attributeNameLimit, parsed.exact) : wrong('value', 'must be a CloudEvent as JSON, as its content type says')
 }
 
 /** As filters look at an event. */

@@ -6,6 +6,7 @@ import { type CloudEvent, jsonEvent } from '../../events/cloud-event.ts'
 import { deadLetter } from '../../events/dead-letter.ts'
 import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
 import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
+import { parseExactly } from '../../events/json-text.ts'
 import { filteredEvent } from '../../events/received-event.ts'
 import { DeadLetterReason, whyGivenUp } from '../../events/retry-schedule.ts'
 import { parseDuration } from '../../log/duration.ts'
@@ -258,7 +259,7 @@ export class Subscription {
     const key = placeKey(read)
     this.#givingUp.add(key)
     const { deliveryCount, lastResult, lastAttemptAt } = state
-    const event = JSON.parse(jsonEvent(read.event).toString()) as object
+    const event = parseExactly(jsonEvent(read.event).toString()) as object
     const source = { partition: read.partition, offset: read.offset }
     const document = deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers })
     const isKept = deadLetters ? await deadLetters.keep(document) : false
