@@ -8,13 +8,17 @@ export interface HostNamesOptions {
   /** Rejects when the host has no address. */
   readonly ask?: (host: string) => Promise<readonly LookupAddress[]>
   readonly now?: () => number
+  /** Calls back after so many ms; returns how to stop that. */
+  readonly after?: (ms: number, work: () => void) => () => void
 }
 
-/** Of Node's four threads, unless UV_THREADPOOL_SIZE says otherwise. */
-const underWayMax = 2
-/** For all hosts together whose last lookup was slow: others are not to wait for them. */
+/** Lookups that are not slow. */
+const quickMax = 2
+/** All of them, of Node's four threads, unless UV_THREADPOOL_SIZE says otherwise: one more than quick ones, for what is found to be slow keeps its thread. */
+const underWayMax = 3
+/** For hosts together whose last lookup was slow: others are not to wait for them. */
 const slowUnderWayMax = 1
-/** From here on one was slow, ms. */
+/** From here on one is slow, ms. */
 const slowMs = 1_000
 /** A host that has no address is not asked for so long, ms. */
 const failureMs = 5_000
@@ -28,7 +32,13 @@ interface Troubled {
 
 interface Waiting {
   readonly host: string
-  begin(isSlow: boolean): void
+  begin(isKnownSlow: boolean): void
+}
+
+function afterTimeout(ms: number, work: () => void): () => void {
+  const timer = setTimeout(work, ms)
+  timer.unref()
+  return () => clearTimeout(timer)
 }
 
 function askSystem(host: string): Promise<readonly LookupAddress[]> {
@@ -38,6 +48,7 @@ function askSystem(host: string): Promise<readonly LookupAddress[]> {
 export class HostNames {
   readonly #ask: NonNullable<HostNamesOptions['ask']>
   readonly #now: () => number
+  readonly #after: NonNullable<HostNamesOptions['after']>
   /** Under way or waiting, by host. */
   readonly #asked = new Map<string, Promise<readonly LookupAddress[]>>()
   readonly #waiting: Waiting[] = []
@@ -45,9 +56,10 @@ export class HostNames {
   #underWay = 0
   #slowUnderWay = 0
 
-  constructor({ ask = askSystem, now = () => performance.now() }: HostNamesOptions = {}) {
+  constructor({ ask = askSystem, now = () => performance.now(), after = afterTimeout }: HostNamesOptions = {}) {
     this.#ask = ask
     this.#now = now
+    this.#after = after
   }
 
   /** Rejects with the system's error when the host has none. Whoever cannot wait has a time-out of his own. */
@@ -57,14 +69,23 @@ export class HostNames {
     const { failure } = this.#troubled.get(host) ?? {}
     if (failure && this.#now() < failure.until) return Promise.reject(failure.error)
     const turn = new Promise<boolean>((begin) => this.#waiting.push({ host, begin }))
-    const asked = turn.then((isSlow) => this.#look(host, isSlow))
+    const asked = turn.then((isKnownSlow) => this.#look(host, isKnownSlow))
     this.#asked.set(host, asked)
     this.#next()
     return asked
   }
 
-  async #look(host: string, wasSlow: boolean): Promise<readonly LookupAddress[]> {
+  async #look(host: string, isKnownSlow: boolean): Promise<readonly LookupAddress[]> {
     const since = this.#now()
+    let isSlow = isKnownSlow
+    // Whoever is new is not known to be slow, and is from then on: others have their turn.
+    const stop = isSlow
+      ? () => {}
+      : this.#after(slowMs, () => {
+          isSlow = true
+          this.#slowUnderWay++
+          this.#next()
+        })
     let failure: Troubled['failure']
     try {
       return await this.#ask(host)
@@ -72,10 +93,11 @@ export class HostNames {
       failure = { error, until: this.#now() + failureMs }
       throw error
     } finally {
+      stop()
       this.#remember(host, { isSlow: this.#now() - since >= slowMs, failure })
       this.#asked.delete(host)
       this.#underWay--
-      if (wasSlow) this.#slowUnderWay--
+      if (isSlow) this.#slowUnderWay--
       this.#next()
     }
   }
@@ -93,14 +115,14 @@ export class HostNames {
   }
 
   #next(): void {
-    while (this.#underWay < underWayMax) {
+    while (this.#underWay < underWayMax && this.#underWay - this.#slowUnderWay < quickMax) {
       const index = this.#waiting.findIndex(({ host }) => this.#slowUnderWay < slowUnderWayMax || !this.#isSlow(host))
       const [next] = index < 0 ? [] : this.#waiting.splice(index, 1)
       if (!next) return
-      const isSlow = this.#isSlow(next.host)
+      const isKnownSlow = this.#isSlow(next.host)
       this.#underWay++
-      if (isSlow) this.#slowUnderWay++
-      next.begin(isSlow)
+      if (isKnownSlow) this.#slowUnderWay++
+      next.begin(isKnownSlow)
     }
   }
 }

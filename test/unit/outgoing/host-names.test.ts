@@ -6,9 +6,13 @@ const address: readonly LookupAddress[] = [{ address: '192.0.2.1', family: 4 }]
 
 function given() {
   const asked = new Map<string, { answer(): void; fail(error: Error): void }>()
-  const world = { now: 0, asked, turns: [] as string[] }
+  const world = { now: 0, asked, turns: [] as string[], alarms: new Set<() => void>() }
   const names = new HostNames({
     now: () => world.now,
+    after(_, work) {
+      world.alarms.add(work)
+      return () => world.alarms.delete(work)
+    },
     ask(host) {
       world.turns.push(host)
       return new Promise((resolve, reject) => asked.set(host, { answer: () => resolve(address), fail: reject }))
@@ -67,12 +71,31 @@ test('hosts whose name server was silent keep no others waiting: one of them is 
   world.now += 5_000
   for (const host of ['silent', 'silent too', 'a', 'b']) names.addressesOf(host).catch(() => {})
   await settled()
-  expect(world.turns).toEqual(['silent', 'a'])
+  expect(world.turns).toEqual(['silent', 'a', 'b'])
   world.asked.get('a')?.answer()
+  world.asked.get('b')?.answer()
   await settled()
   expect(world.turns).toEqual(['silent', 'a', 'b'])
-  world.asked.get('b')?.answer()
   world.asked.get('silent')?.answer()
   await settled()
   expect(world.turns).toEqual(['silent', 'a', 'b', 'silent too'])
+})
+
+test('hosts that are new and whose name server is silent keep others waiting for a second, and one thread is left for what else needs one', async () => {
+  const { world, names } = given()
+  for (const host of ['silent', 'silent too', 'a', 'b']) names.addressesOf(host).catch(() => {})
+  await settled()
+  expect(world.turns).toEqual(['silent', 'silent too'])
+  world.now += 1_000
+  for (const alarm of world.alarms) alarm()
+  await settled()
+  expect(world.turns).toEqual(['silent', 'silent too', 'a'])
+  world.asked.get('a')?.answer()
+  await settled()
+  expect(world.turns).toEqual(['silent', 'silent too', 'a', 'b'])
+  for (const host of ['silent', 'silent too', 'b']) world.asked.get(host)?.answer()
+  await settled()
+  for (const host of ['c', 'd', 'e']) void names.addressesOf(host)
+  await settled()
+  expect(world.turns.slice(4)).toEqual(['c', 'd'])
 })
