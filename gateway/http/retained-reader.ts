@@ -32,7 +32,9 @@ export class RetainedReader {
     const topic = readGetRequest(query)
     this.#check(asker, 'topic', topic)
     // In base64 and again as it is.
-    const message = await this.#within(3 * this.#host.config.MAXIMUM_PACKET_SIZE, () => getRetained(this.#routers, topic, asker.principal.authenticationName))
+    const message = await this.#within(3 * this.#host.config.MAXIMUM_PACKET_SIZE, response, () =>
+      getRetained(this.#routers, topic, asker.principal.authenticationName),
+    )
     if (!message) throw new HttpProblem(404, 'nothing is retained on this topic', { field: 'topic', value: topic })
     response.writeHead(200, messageHeaders(message))
     response.end(Buffer.from(message.payload, 'base64'))
@@ -42,7 +44,7 @@ export class RetainedReader {
   async list(asker: Asker, query: ReadonlyMap<string, string>, base: string, response: ServerResponse): Promise<void> {
     const request = readListRequest(query)
     this.#check(asker, 'topicFilter', request.filter)
-    const { messages, hasMore } = await this.#within(pageBytes, () => listRetained(this.#routers, request, asker.principal.authenticationName))
+    const { messages, hasMore } = await this.#within(pageBytes, response, () => listRetained(this.#routers, request, asker.principal.authenticationName))
     const last = messages.at(-1)?.topic ?? ''
     const body = listBody(messages, hasMore ? `${base}?continuationToken=${tokenOf(request, last)}` : null)
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' })
@@ -68,17 +70,19 @@ export class RetainedReader {
     throw new HttpProblem(403, `“${authenticationName}” may not subscribe to ${filter.slice(0, 200)}`, { field, value: filter })
   }
 
-  async #within<T>(bytes: number, ask: () => Promise<T>): Promise<T> {
+  /** Holds the bytes of an answer from before it is asked for until the client has it, or is gone. */
+  async #within<T>(bytes: number, response: ServerResponse, ask: () => Promise<T>): Promise<T> {
     if (!this.#budget.tryTake(bytes)) {
       this.#host.metrics.reached('HTTP_BODIES_BYTES_MAX')
       throw new HttpProblem(503, 'too many answers are held at this moment', { retryAfter: 1 })
     }
+    const giveBack = (): void => this.#budget.give(bytes)
+    if (response.closed) giveBack()
+    else response.once('close', giveBack)
     try {
       return await ask()
     } catch (error) {
       throw error instanceof ShardsMissing ? new HttpProblem(503, error.message, { retryAfter: 2 }) : error
-    } finally {
-      this.#budget.give(bytes)
     }
   }
 }
