@@ -4,6 +4,7 @@
  */
 import type { Authentication, Credentials } from '../access/authenticate.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
+import { RefusedKind } from '../audit/refusals.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
 import type { AuthPacket, ConnectPacket, Packet } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
@@ -28,7 +29,6 @@ import {
   refuseUserProperties,
 } from './protocol.ts'
 import { RefusalReason } from './refusal-reason.ts'
-import { RefusedKind } from './refusals.ts'
 
 /** The router's answer to an Attached record. */
 export interface AttachAnswer {

@@ -4,6 +4,7 @@
  * then on publishing.ts, subscribing.ts, delivering.ts and renewing.ts.
  */
 import type { Principal } from '../access/principal.ts'
+import { RefusedKind } from '../audit/refusals.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import { PacketUses } from '../model/packet-uses.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
@@ -27,7 +28,6 @@ import { Progress } from './progress.ts'
 import { acceptance, type End, farewell, publishDenied, receiveDisconnect, refuseAcknowledgement, refuseUserProperties } from './protocol.ts'
 import { Publishing, type PublishOwner, type PublishResult } from './publishing.ts'
 import { ClientRates } from './rates.ts'
-import { RefusedKind } from './refusals.ts'
 import { type RenewalOwner, Renewing } from './renewing.ts'
 import { type SubscribeOwner, type SubscribeResult, Subscribing } from './subscribing.ts'
 import type { Transport, TransportListener } from './transport.ts'

@@ -8,6 +8,8 @@ import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
 import type { Evidence, Question } from '../access/evidence.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import { defaultAudiences } from '../access/token-settings.ts'
+import { RefusalAudit } from '../audit/refusal-audit.ts'
+import { type Refusal, RefusedKind, withoutSecrets } from '../audit/refusals.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { PauseWatch } from '../log/pause.ts'
@@ -22,7 +24,6 @@ import { encodePublish } from '../schemas/message-record.ts'
 import type { Detached, ReplayRequest, SubscriptionRequest } from '../schemas/records.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import { Attachment } from './attachment.ts'
-import { Audit } from './audit.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
@@ -43,7 +44,6 @@ import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import { NamespaceRates } from './rates.ts'
 import { ConnectionReceipts, Receipts } from './receipts.ts'
 import { RefusalReason } from './refusal-reason.ts'
-import { type Refusal, RefusedKind, withoutSecrets } from './refusals.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import { Takeovers } from './takeovers.ts'
@@ -104,7 +104,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly tracing: Tracing | null
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
-  readonly #audit: Audit
+  readonly #audit: RefusalAudit
   readonly #receipts: Receipts
   readonly takeovers: Takeovers
   readonly waiting = new Map<string, Connection>()
@@ -197,12 +197,12 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       onChange: judgeAgain,
     })
     this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
-    this.#audit = new Audit({
+    this.#audit = new RefusalAudit({
       namespace: options.namespace,
       topic: options.topics.lifecycle,
       partitions: options.partitions,
       idOf: (count) => `${this.id}-${this.incarnation}-${count}`,
-      gateway: this.id,
+      by: { gateway: this.id },
       now: () => this.now(),
       refusalsMax: () => this.config.REFUSALS_TOLD_MAX,
       isLogFull: () => this.logIsFull,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Authentication, Credentials } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
+import { RefusedKind } from '../audit/refusals.ts'
 import type { AuthPacket, Packet } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { Authenticating } from './authenticating.ts'
@@ -11,7 +12,6 @@ import { DisconnectionReason, type Ending, ended } from './disconnection.ts'
 import { receiveAuth } from './exchange.ts'
 import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { authenticationDataProblem, type End } from './protocol.ts'
-import { RefusedKind } from './refusals.ts'
 
 /** Why is for the log: refusals look alike on the wire. */
 const notBelieved = ended(ReasonCode.NotAuthorized, 'the credentials are not believed', DisconnectionReason.ClientAuthenticationError)

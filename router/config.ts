@@ -1,4 +1,5 @@
 import { oidcSettings } from '../access/oidc-settings.ts'
+import { refusalSettings } from '../audit/refusal-settings.ts'
 import { kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { unlimited } from '../log/token-bucket.ts'
 import { checkpointMsMax, topicSettings } from '../log/topics.ts'
@@ -23,6 +24,7 @@ export const routerSettings = {
   ...kafkaSettings,
   ...topicSettings,
   ...oidcSettings,
+  ...refusalSettings,
   ...retainedSettings,
   LOGGERHEAD_PROFILE: {
     kind: 'text',
@@ -348,6 +350,8 @@ export interface RouterConfig {
   readonly payloadCacheBytes: number
   readonly fetchBytesMax: number
   readonly sharedStreamsMax: number
+  /** Addresses whose refusals are told one by one. */
+  readonly refusalsToldMax: number
   readonly routeBytesMax: number
   readonly routeRetryMsMax: number
   readonly snapshotRecords: number
@@ -404,6 +408,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
     fetchBytesMax: values.FETCH_BYTES_MAX,
     sharedStreamsMax: values.SHARED_STREAMS_MAX,
+    refusalsToldMax: values.REFUSALS_TOLD_MAX,
     routeBytesMax: values.ROUTE_BYTES_MAX,
     routeRetryMsMax: values.ROUTE_RETRY_MAX,
     snapshotRecords: values.SNAPSHOT_RECORDS,

@@ -95,6 +95,13 @@ export function createRouterMetrics(registry: Registry) {
     }),
     deadLettered,
     droppedEvents,
+    refusalsWritten: new Counter({
+      name: 'loggerhead_refusals_told_total',
+      help: 'Records of who was refused at event subscriptions',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    ipRefused: new Counter({ name: 'loggerhead_ip_refused_total', help: 'Requests refused for their address', labelNames: ['reason'], registers }),
     eventsLost: new Counter({
       name: 'loggerhead_events_skipped_total',
       help: 'Records of namespace topics that a subscription passed over: gone by retention, or no CloudEvents',

@@ -5,7 +5,10 @@
 
 import type { Logger } from 'pino'
 import { compileRules, maySubscribeTo } from '../access/decide.ts'
+import type { EventRefusal } from '../access/event-access.ts'
 import { principalOfSession } from '../access/principal.ts'
+import { RefusalAudit } from '../audit/refusal-audit.ts'
+import { RefusedKind } from '../audit/refusals.ts'
 import { deadLetterWaits } from '../events/dead-letter.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
@@ -23,6 +26,7 @@ import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import { registryDigest } from '../model/state-digest.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
 import type { Message } from '../schemas/records.ts'
@@ -152,6 +156,7 @@ export class Router {
   /** Shards being taken, with what was folded of their sessions meanwhile. */
   readonly #taking = new Map<number, Applied[]>()
   #appender: Appender | undefined
+  readonly #refusals: RefusalAudit
   /** Topics that operators name are not to hold up the broker's own. */
   #deadLetterAppender: Appender | undefined
   #messages: Follower | undefined
@@ -236,6 +241,22 @@ export class Router {
       tracing: options.tracing ?? null,
       now,
     })
+    const startedAt = now()
+    this.#refusals = new RefusalAudit({
+      namespace: config.namespace,
+      topic: topics.lifecycle,
+      partitions: config.partitions,
+      idOf: (count) => `${config.routerId}-${startedAt}-${count}`,
+      by: { router: config.routerId },
+      now,
+      refusalsMax: () => config.refusalsToldMax,
+      isLogFull: () => (this.#appender?.pendingBytes ?? Number.POSITIVE_INFINITY) > config.outstandingBytesMax,
+      append: (record, done) => this.#appender?.append(record, done),
+      metrics: {
+        reached: (limit) => metrics.limitReached.inc({ limit }),
+        audited: (outcome) => metrics.refusalsWritten.inc({ outcome }),
+      },
+    })
     this.#payloads = payloads(topics.messages)
     this.#retainedPayloads = payloads(topics.retained)
     this.#inboxPayloads = payloads(topics.inbox)
@@ -272,6 +293,7 @@ export class Router {
       isProduction: config.profile === 'production',
       receivesMax: config.pullReceivesMax,
       metrics: metrics.pull,
+      onRefused: (refusal, address) => this.#refused(refusal, address),
       onLimit: (limit) => this.#options.metrics.limitReached.inc({ limit }),
       onError: (error) => logger.error({ err: error }, 'a request of pull delivery failed'),
       now,
@@ -303,6 +325,13 @@ export class Router {
   /** The routes of this router's shards. */
   routes(): readonly RouteStatus[] {
     return [...this.#owned.values()].flatMap((owned) => owned.routes.status())
+  }
+
+  #refused({ status, detail, isForAddress }: EventRefusal, remoteAddress: string): void {
+    if (isForAddress) this.#options.metrics.ipRefused.inc({ reason: 'inboundIpRules' })
+    if (status >= 500) return
+    const nobody = { authenticationName: '', clientId: '', remoteAddress, transport: 'http' }
+    this.#refusals.refused({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: detail })
   }
 
   retainedApi(key: string | undefined): RetainedApi {
@@ -430,6 +459,7 @@ export class Router {
     }
     this.#stateCheck.close()
     this.#pushers.close()
+    this.#refusals.close()
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
@@ -867,6 +897,7 @@ export class Router {
     this.#measureRoutes()
     this.#endWhenStuck()
     this.#subscriptions.tick()
+    this.#refusals.tick()
     this.#pushers.match()
     this.#each((owned) => {
       owned.tick()

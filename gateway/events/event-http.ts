@@ -1,6 +1,6 @@
 /** POST /topics/{topic}:publish (NT-02 to NT-06): who may, what it says, and the answer once it is in the log. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type EventAccess, refuseEventCaller } from '../../access/event-access.ts'
+import { type EventAccess, type EventRefusal, refuseEventCaller } from '../../access/event-access.ts'
 import type { Origin } from '../../access/request-origin.ts'
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import { eventBytesMax, PublishProblem, readPublish } from '../../events/publish-request.ts'
@@ -22,6 +22,8 @@ export interface EventHttpOptions {
   now(): number
   /** How callers are judged now. */
   access(): EventAccess
+  /** A caller at this address was refused. */
+  onRefused(refusal: EventRefusal, address: string): void
 }
 
 export interface AskedPublish {
@@ -63,9 +65,12 @@ export class EventHttp {
   }
 
   async #publish({ topic, request, origin }: AskedPublish, progress: Progress): Promise<void> {
-    const { config, budget, access } = this.#options
+    const { config, budget, access, onRefused } = this.#options
     const refusal = await refuseEventCaller({ authorization: request.headers.authorization, origin }, access())
-    if (refusal) throw new HttpProblem(refusal.status, refusal.detail)
+    if (refusal) {
+      onRefused(refusal, origin.address)
+      throw new HttpProblem(refusal.status, refusal.detail)
+    }
     progress.isKnown = true
     this.#check(topic)
     const limits = { bytesMax: eventBytesMax, timeoutMs: config.HTTP_BODY_TIMEOUT, budget }

@@ -1,12 +1,12 @@
 import type { Credentials, Validity } from '../../access/authenticate.ts'
 import type { Principal } from '../../access/principal.ts'
+import type { Refusal } from '../../audit/refusals.ts'
 import type { RegistryView } from '../../model/registry-view.ts'
 import type { AuthenticatingHost } from '../authenticating.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Readiness } from '../protocol.ts'
 import type { PublishHost } from '../publishing.ts'
 import type { NamespaceRates } from '../rates.ts'
-import type { Refusal } from '../refusals.ts'
 
 /** What publishing and reading over HTTP need of their namespace's gateway. */
 export interface HttpHost extends PublishHost, AuthenticatingHost {

@@ -2,12 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { EventAccess } from '../../access/event-access.ts'
 import { isTooOpen, type Origin } from '../../access/request-origin.ts'
+import { RefusedKind } from '../../audit/refusals.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import type { Routers } from '../../proto/routers.ts'
 import { EventHttp } from '../events/event-http.ts'
 import type { EventPublisher } from '../events/event-publisher.ts'
 import { refuseEverybody } from '../protocol.ts'
-import { RefusedKind } from '../refusals.ts'
 import { BodyRefused } from './body.ts'
 import { ByteBudget } from './byte-budget.ts'
 import type { HttpHost } from './http-host.ts'
@@ -65,6 +65,10 @@ export class NamespaceHttp {
       metrics: host.metrics,
       budget,
       now: () => host.now(),
+      onRefused: ({ status, detail, isForAddress }, address) => {
+        if (isForAddress) host.metrics.ipRefused++
+        if (status < 500) this.#audit(address, detail)
+      },
       access: () => ({ view: host.view, isOwnersKey, bearerOf, isProduction, now: host.now() }),
     })
   }

@@ -1,10 +1,10 @@
 /** Reads retained messages over HTTP, for who may subscribe to them: what the routers tell, each of its shards. */
 import type { ServerResponse } from 'node:http'
+import { RefusedKind } from '../../audit/refusals.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
 import { getRetained, listRetained, ShardsMissing } from '../../proto/retained-answers.ts'
 import type { Routers } from '../../proto/routers.ts'
 import { topicLimit } from '../protocol.ts'
-import { RefusedKind } from '../refusals.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { HttpHost } from './http-host.ts'
 import { HttpProblem } from './http-problem.ts'

@@ -1,3 +1,4 @@
+import { refusalSettings } from '../../audit/refusal-settings.ts'
 import type { Settings } from '../../settings/setting.ts'
 import { reachedMetric as reached } from './reached-metric.ts'
 
@@ -124,16 +125,7 @@ export const admissionSettings = {
     outcome: 'the one that failed longest ago is forgotten',
     metric: reached('FAILED_CONNECTS_REMEMBERED_MAX'),
   },
-  REFUSALS_TOLD_MAX: {
-    kind: 'number',
-    default: 1000,
-    min: 1,
-    max: 100_000,
-    unit: 'clients',
-    about: 'Clients and addresses whose refused connects, publishes and subscriptions are told in lifecycle one by one, in a minute',
-    outcome: 'what is refused to others is counted and told in one record',
-    metric: reached('REFUSALS_TOLD_MAX'),
-  },
+  ...refusalSettings,
   CLIENT_ID_LENGTH_MAX: {
     kind: 'number',
     default: 256,

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
-import { type EventAccess, refuseEventCaller } from '../../access/event-access.ts'
+import { type EventAccess, type EventRefusal, refuseEventCaller } from '../../access/event-access.ts'
 import { originOf } from '../../access/request-origin.ts'
 import type { RegistryFollower } from '../../model/registry-follower.ts'
 import type { RouterAddress } from '../../proto/routers.ts'
@@ -41,6 +41,8 @@ export interface PullApiOptions {
   readonly handOnTimeoutMs?: number
   readonly metrics: Pick<PullMetrics, 'settled' | 'failed'>
   onLimit(limit: 'PULL_RECEIVES_MAX'): void
+  /** A caller at this address was refused. */
+  onRefused(refusal: EventRefusal, address: string): void
   onError(error: unknown): void
   readonly now: () => number
 }
@@ -141,10 +143,12 @@ export class PullApi {
   }
 
   async #authorize(request: IncomingMessage): Promise<void> {
-    const { registry, now } = this.#options
+    const { registry, now, onRefused } = this.#options
     const origin = originOf(request.socket.remoteAddress ?? '', request.headers)
     const refusal = await refuseEventCaller({ authorization: request.headers.authorization, origin }, { ...this.#options, view: registry.view, now: now() })
-    if (refusal) throw new PullProblem(refusal.status, refusal.detail)
+    if (!refusal) return
+    onRefused(refusal, origin.address)
+    throw new PullProblem(refusal.status, refusal.detail)
   }
 
   async #handOn({ action }: PullTarget, request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {

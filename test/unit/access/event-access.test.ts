@@ -41,7 +41,7 @@ function ask(
   bearerOf?: (token: string) => Promise<{ readonly by: string; readonly role: 'reader' | 'operator' | 'owner' }>,
   address = '127.0.0.1',
 ) {
-  const origin = { address, isEncrypted: address !== '127.0.0.1' ? false : true }
+  const origin = { address, isEncrypted: address === '127.0.0.1' }
   return refuseEventCaller({ authorization, origin }, { view, isOwnersKey: () => false, bearerOf, isProduction: true, now: 0 })
 }
 

@@ -19,6 +19,7 @@ let api: ApiHarness
 let server: Server
 let reached: string[]
 let counted: string[]
+let refused: unknown[]
 let pendingBytes: number | undefined
 let bearerOf: EventAccess['bearerOf']
 
@@ -43,6 +44,7 @@ async function serve(environment: Readonly<Record<string, string>> = {}): Promis
     } as unknown as GatewayMetrics,
     budget: new ByteBudget(() => 10_000_000),
     now: () => performance.now(),
+    onRefused: ({ status, isForAddress = false }, address) => refused.push([status, address, isForAddress]),
     access: () => ({ view: api.registry.view, isOwnersKey: keyChecker(ownersKey), bearerOf, isProduction: false, now: Date.now() }),
   })
   server = createServer((request, response) => {
@@ -56,6 +58,7 @@ async function serve(environment: Readonly<Record<string, string>> = {}): Promis
 beforeEach(async () => {
   reached = []
   counted = []
+  refused = []
   pendingBytes = undefined
   bearerOf = undefined
   api = await ApiHarness.open()
@@ -97,6 +100,7 @@ test('NT-04 what was published is in the topic before it is answered, in the Kaf
 test('NT-04 no key is 401, a missing topic 410, a bad event 400 with its field, more than a MiB 403', async () => {
   await serve()
   expect((await publish(event, { authorization: 'SharedAccessKey wrong' })).status).toBe(401)
+  expect(refused).toEqual([[401, '127.0.0.1', false]])
   expect((await publish(event, {}, 'windows')).status).toBe(410)
   expect(await publish({ ...event, type: '' })).toMatchObject({ status: 400, json: { field: 'type' } })
   expect((await publish({ ...event, data: 'x'.repeat(1_048_577) })).status).toBe(403)

@@ -11,6 +11,7 @@ const servers: Server[] = []
 let url: string
 let limits: string[]
 let counted: string[]
+let refused: unknown[]
 
 async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
   const api = new PullApi({
@@ -27,6 +28,7 @@ async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
         counted.push(`${action} of ${topic}/${event_subscription}: ${error}, ${error_type}`),
     },
     onLimit: (limit) => limits.push(limit),
+    onRefused: ({ status }, address) => refused.push([status, address]),
     onError: () => {},
     now: () => world.time,
     ...options,
@@ -42,6 +44,7 @@ async function serve(options: Partial<PullApiOptions> = {}): Promise<string> {
 beforeEach(async () => {
   limits = []
   counted = []
+  refused = []
   world = await SubscriptionWorld.open()
   await world.subscribe('alarms')
   url = await serve()
@@ -141,6 +144,7 @@ test('NT-03 a key is needed, with the role operator', async () => {
     ...Array.from({ length: 4 }, () => 'receive of doors/alarms: AuthenticationError, Unauthorized'),
     'receive of doors/alarms: AuthorizationError, Forbidden',
   ])
+  expect(refused).toEqual([...Array.from({ length: 4 }, () => [401, '127.0.0.1']), [403, '127.0.0.1']])
   expect((await ask('alarms:receive', { authorization: `Bearer ${operator}` })).json.value).toHaveLength(1)
 })
 

@@ -4,13 +4,14 @@ import { partitionOf } from '../log/partitioner.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { type Refusal, Refusals, type Told, withoutSecrets } from './refusals.ts'
 
-export interface AuditOptions {
+export interface RefusalAuditOptions {
   readonly namespace: string
   readonly topic: string
   readonly partitions: number
-  /** Unique to this run of the gateway. */
+  /** Unique to this run of the process. */
   idOf(count: number): string
-  readonly gateway: string
+  /** The process that refuses, as it stands in the events. */
+  readonly by: { readonly gateway: string } | { readonly router: string }
   now(): number
   refusalsMax(): number
   /** Refusals are not worth what clients wait for: nothing is written while the log is full. */
@@ -22,12 +23,12 @@ export interface AuditOptions {
 /** Characters of a topic, a name or a reason that are written. */
 const textMax = 1024
 
-export class Audit {
-  readonly #options: AuditOptions
+export class RefusalAudit {
+  readonly #options: RefusalAuditOptions
   readonly #refusals: Refusals
   #count = 0
 
-  constructor(options: AuditOptions) {
+  constructor(options: RefusalAuditOptions) {
     this.#options = options
     this.#refusals = new Refusals(options.refusalsMax, () => options.metrics.reached('REFUSALS_TOLD_MAX'))
   }
@@ -48,7 +49,7 @@ export class Audit {
   }
 
   #write({ refusal, at, more }: Told): void {
-    const { namespace, topic, partitions, idOf, gateway, isLogFull, append, metrics } = this.#options
+    const { namespace, topic, partitions, idOf, by, isLogFull, append, metrics } = this.#options
     if (isLogFull()) {
       metrics.audited('lost')
       return
@@ -68,7 +69,7 @@ export class Audit {
         clientSessionName: clientId,
         remoteAddress,
         transport,
-        gateway,
+        ...by,
         ...(refusal.topic !== undefined && { topic: shown(refusal.topic) }),
         reasonCode,
         why: shown(refusal.why),

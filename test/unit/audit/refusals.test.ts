@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { type Refusal, Refusals, RefusedKind, withoutSecrets } from '../../../gateway/refusals.ts'
+import { type Refusal, Refusals, RefusedKind, withoutSecrets } from '../../../audit/refusals.ts'
 
 const refusal = (authenticationName: string, but: Partial<Refusal> = {}): Refusal => ({
   kind: RefusedKind.publish,
