@@ -22,8 +22,10 @@ export class NamedSeries {
     if ([...known].every((name) => there.has(name))) return
     for (const metric of this.#metrics) {
       const { values } = await metric.get()
+      // Whoever has read them as JSON has left the registry's default labels in them, which are none of the metric's own.
+      const { labelNames } = metric as unknown as { readonly labelNames: readonly string[] }
       for (const { labels } of values) {
-        const { le: _, ...own } = labels as Labels
+        const own = Object.fromEntries(Object.entries(labels as Labels).filter(([name]) => labelNames.includes(name)))
         // A series without a name is of nobody, and stays.
         if (this.#nameOf(own) !== '' && !there.has(this.#nameOf(own))) metric.remove(own)
       }

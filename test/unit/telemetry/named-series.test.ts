@@ -1,12 +1,13 @@
 import { expect, test } from '@jest/globals'
-import { Registry } from 'prom-client'
+import { NamespaceMetrics } from '../../../model/namespace-metrics.ts'
 import { createRouterMetrics } from '../../../router/metrics.ts'
 
 test('series of subscriptions that are no more are shown no more, and all others are', async () => {
-  const registry = new Registry()
-  registry.setDefaultLabels({ namespace: 'factory' })
+  const process = new NamespaceMetrics()
+  const registry = process.begin('factory')
   const metrics = createRouterMetrics(registry)
   const shown = async () => {
+    await process.metrics() // as they are asked for, which leaves the namespace in the labels
     const lines = (await registry.metrics()).split('\n').filter((line) => line.includes('event_subscription="'))
     return [...new Set(lines.map((line) => /event_subscription="([^"]*)"/.exec(line)?.[1]))].sort()
   }
