@@ -60,8 +60,8 @@ import { readSnapshot } from './snapshots.ts'
 import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
 import { deadLetterTopic } from './subscriptions/dead-letter-topic.ts'
+import type { DeadLetterKeeper } from './subscriptions/giving-up.ts'
 import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
-import type { DeadLetterKeeper } from './subscriptions/subscription.ts'
 import { Subscriptions } from './subscriptions/subscriptions.ts'
 
 const progressMs = 500

@@ -2,17 +2,14 @@
  * One event subscription in the hands of its owner: gives out what it has read ahead, and settles it. Nothing is given out or
  * answered before the ledger's change is in the log, so that whoever takes over after a crash knows every lock and every count.
  */
-import { type CloudEvent, jsonEvent } from '../../events/cloud-event.ts'
-import { deadLetter } from '../../events/dead-letter.ts'
+import type { CloudEvent } from '../../events/cloud-event.ts'
 import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
 import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
-import { parseExactly } from '../../events/json-text.ts'
 import { filteredEvent } from '../../events/received-event.ts'
-import { DeadLetterReason, whyGivenUp } from '../../events/retry-schedule.ts'
-import { parseDuration } from '../../log/duration.ts'
-import { deliveryPolicyOf, type EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
-import type { WrittenDeadLetters } from '../push/dead-letter-writer.ts'
-import { type EventPlace, type Ledger, type LedgerChange, placeKey, type Unsettled } from './ledger.ts'
+import type { EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
+import { type DeliveryPolicy, policyOf } from './delivery-policy.ts'
+import { type DeadLetterKeeper, GivingUp, rejected } from './giving-up.ts'
+import type { EventPlace, Ledger, LedgerChange, Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
 import { ReadAhead, type ReadEvent } from './read-ahead.ts'
 import { SubscriptionClosed } from './subscription-closed.ts'
@@ -35,14 +32,6 @@ export interface FailedToken {
 export interface SettledTokens {
   readonly succeeded: readonly string[]
   readonly failed: readonly FailedToken[]
-}
-
-/** Where dead letters go; resolves with true once it is kept, with false when it was dropped. */
-export interface DeadLetterKeeper {
-  keep(document: object): Promise<boolean>
-  /** Those that were kept since a time, ms since the epoch. */
-  read(sinceMs: number): AsyncIterable<WrittenDeadLetters>
-  close(): void
 }
 
 export interface SubscriptionLimits {
@@ -85,10 +74,7 @@ export interface SubscriptionOptions {
   onTrouble(error: Error): void
 }
 
-/** Dead letters on their way: their payloads are in memory. */
-const givingUpMax = 64
 const overAgainMs = 100
-const rejected = 'Rejected'
 
 export class Subscription {
   readonly topic: string
@@ -97,14 +83,14 @@ export class Subscription {
   readonly ledger: Ledger
   #properties: EventSubscriptionProperties
   #wants: CompiledFilters
-  #policy: { readonly maxDeliveryCount: number; readonly timeToLiveMs: number; readonly lockMs: number; readonly expiresAt: number }
+  #policy: DeliveryPolicy
   readonly #ahead: ReadAhead
-  readonly #givingUp = new Set<string>()
+  readonly #givingUp: GivingUp
   readonly #waiting = new Set<() => void>()
   #isClosed = false
 
   constructor(options: SubscriptionOptions) {
-    const { topic, name, properties, ledger, reader, limits, counters, write, onTrouble } = options
+    const { topic, name, properties, ledger, reader, deadLetters, limits, counters, now, write, onTrouble } = options
     this.#options = options
     this.topic = topic
     this.name = name
@@ -123,6 +109,16 @@ export class Subscription {
       write,
       onFound: () => this.#wake(),
       onTrouble,
+    })
+    this.#givingUp = new GivingUp({
+      ledger,
+      ahead: this.#ahead,
+      deadLetters,
+      unsettledMax: limits.unsettledMax,
+      now,
+      policy: () => this.#policy,
+      again: (place) => this.again(place),
+      settled: (place, reason, isDropped) => this.#settled(place, () => counters.givenUp(reason, isDropped, this)),
     })
     this.#ahead.fill()
   }
@@ -199,7 +195,7 @@ export class Subscription {
   tick(): void {
     if (this.#isClosed) return
     // A pusher looks at counts and ages itself, right before an attempt (PU-07).
-    if (this.#properties.deliveryConfiguration.deliveryMode === 'Queue') this.#giveUpDue()
+    if (this.#properties.deliveryConfiguration.deliveryMode === 'Queue') this.#givingUp.giveUpDue()
     this.#ahead.passRead()
     const positions = this.ledger.positions()
     if (positions.length > 0) this.#writeLater(positions)
@@ -249,27 +245,18 @@ export class Subscription {
   }
 
   /** Keeps an event as a dead letter when the subscription has a place for them, and settles it. */
-  async giveUp(
+  giveUp(
     read: ReadEvent,
     state: Pick<Unsettled, 'deliveryCount' | 'lastResult' | 'lastAttemptAt'>,
     reason: string,
     headers: DeliveryHeaders = {},
   ): Promise<void> {
-    const { deadLetters, counters } = this.#options
-    const key = placeKey(read)
-    this.#givingUp.add(key)
-    const { deliveryCount, lastResult, lastAttemptAt } = state
-    const event = parseExactly(jsonEvent(read.event).toString()) as object
-    const source = { partition: read.partition, offset: read.offset }
-    const document = deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers })
-    const isKept = deadLetters ? await deadLetters.keep(document) : false
-    this.#settled(read, () => counters.givenUp(reason, !isKept, this))
-    this.#givingUp.delete(key)
+    return this.#givingUp.giveUp(read, state, reason, headers)
   }
 
   /** It is on its way to the dead letters. */
   isGivingUp(place: EventPlace): boolean {
-    return this.#givingUp.has(placeKey(place))
+    return this.#givingUp.has(place)
   }
 
   /** Resolves once Kafka has taken a write under this owner's fence; rejects when there is another owner now. */
@@ -346,7 +333,7 @@ export class Subscription {
     if (this.#isClosed) throw new SubscriptionClosed()
     const { now } = this.#options
     const at = now()
-    this.#giveUpDue()
+    this.#givingUp.giveUpDue()
     const taken: { readonly place: EventPlace; readonly read?: ReadEvent; readonly lock: string }[] = []
     const changes: LedgerChange[] = []
     const lockOne = (place: EventPlace, publishedAt: number, read?: ReadEvent): void => {
@@ -356,14 +343,14 @@ export class Subscription {
     }
     for (const event of this.ledger.due(at)) {
       if (taken.length >= eventsMax) break
-      if (!this.#givingUp.has(placeKey(event)) && !this.#isOver(event, at)) lockOne(event, event.publishedAt)
+      if (!this.#givingUp.has(event) && !this.#givingUp.whyOver(event, at)) lockOne(event, event.publishedAt)
     }
     while (taken.length < eventsMax && this.#ahead.length > 0 && this.#hasRoom()) {
       const read = this.#ahead.take()
       const { publishedAt } = read
       // It waits until there is room for another dead letter.
-      const isOver = this.#whyGivenUp({ publishedAt, deliveryCount: 0 }, at) !== undefined
-      if (isOver) changes.push(this.ledger.failed(read, { publishedAt, deliveryCount: 0, until: at, lastAttemptAt: null, lastResult: null }))
+      if (this.#givingUp.whyOverUnseen(read, at))
+        changes.push(this.ledger.failed(read, { publishedAt, deliveryCount: 0, until: at, lastAttemptAt: null, lastResult: null }))
       else lockOne(read, publishedAt, read)
     }
     if (changes.length === 0) return []
@@ -411,53 +398,10 @@ export class Subscription {
       }
     }
     if (changes.length > 0) await write(changes)
-    this.#giveUpDue()
+    this.#givingUp.giveUpDue()
     this.#wake()
     this.#ahead.fill()
     return { succeeded, failed }
-  }
-
-  /** Dead letters of those whose time has come and whose count or life is over, and of those read ahead that are too old. */
-  #giveUpDue(): void {
-    const { now } = this.#options
-    const at = now()
-    for (const event of this.ledger.due(at)) {
-      if (this.#givingUp.size >= givingUpMax) return
-      if (this.#givingUp.has(placeKey(event))) continue
-      const reason = this.#isOver(event, at)
-      if (reason) void this.#giveUpUnsettled(event, reason)
-    }
-    while (this.#givingUp.size < givingUpMax && this.ledger.size < this.#options.limits.unsettledMax) {
-      const next = this.#ahead.first
-      if (!next) return
-      const state = { deliveryCount: 0, lastResult: null, lastAttemptAt: null }
-      const reason = this.#whyGivenUp({ publishedAt: next.publishedAt, deliveryCount: 0 }, at)
-      if (!reason) return
-      this.#ahead.take()
-      this.ledger.hold(next, next.publishedAt)
-      void this.giveUp(next, state, reason)
-    }
-  }
-
-  async #giveUpUnsettled(event: Unsettled, reason: string): Promise<void> {
-    this.#givingUp.add(placeKey(event))
-    try {
-      const read = await this.again(event)
-      if (read) await this.giveUp(read, event, reason)
-      else this.#givingUp.delete(placeKey(event))
-    } catch (error) {
-      // The next owner gives it up.
-      if (!(error instanceof SubscriptionClosed)) throw error
-    }
-  }
-
-  #isOver(event: Unsettled, at: number): DeadLetterReason | undefined {
-    return event.lastResult === rejected ? DeadLetterReason.rejected : this.#whyGivenUp(event, at)
-  }
-
-  #whyGivenUp(event: Pick<Unsettled, 'publishedAt' | 'deliveryCount'>, at: number): DeadLetterReason | undefined {
-    const { maxDeliveryCount, timeToLiveMs } = this.#policy
-    return whyGivenUp(event, { schedule: [0], maxDeliveryCount, timeToLiveMs }, at)
   }
 
   #settled(place: EventPlace, count: () => void): void {
@@ -473,16 +417,5 @@ export class Subscription {
   #writeLater(changes: readonly LedgerChange[]): void {
     // What refuses it takes the shard away from this router; the next owner goes on from what the log holds.
     this.#options.write(changes).catch(() => {})
-  }
-}
-
-function policyOf(properties: EventSubscriptionProperties) {
-  const { maxDeliveryCount, eventTimeToLive } = deliveryPolicyOf(properties.deliveryConfiguration)
-  const { deliveryConfiguration, expirationTimeUtc } = properties
-  return {
-    maxDeliveryCount,
-    timeToLiveMs: parseDuration(eventTimeToLive) ?? Number.POSITIVE_INFINITY,
-    lockMs: deliveryConfiguration.deliveryMode === 'Queue' ? deliveryConfiguration.queue.receiveLockDurationInSeconds * 1000 : 0,
-    expiresAt: expirationTimeUtc === undefined ? Number.POSITIVE_INFINITY : Date.parse(expirationTimeUtc),
   }
 }

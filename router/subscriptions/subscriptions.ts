@@ -10,9 +10,10 @@ import { deliveryPolicyOf, splitSubscriptionName, subscribedTopic } from '../../
 import type { RegistryFollower } from '../../model/registry-follower.ts'
 import type { Resource } from '../../model/registry-resources.ts'
 import { decodeRecord, encodeRecord } from '../../schemas/codec.ts'
+import type { DeadLetterKeeper } from './giving-up.ts'
 import { fromRecord, Ledger, type LedgerChange, toRecord } from './ledger.ts'
 import { LifecycleReader } from './lifecycle-reader.ts'
-import { type DeadLetterKeeper, Subscription, type SubscriptionCounters, type SubscriptionLimits } from './subscription.ts'
+import { Subscription, type SubscriptionCounters, type SubscriptionLimits } from './subscription.ts'
 import { type EventReader, TopicReader } from './topic-reader.ts'
 
 export interface SubscriptionsOptions {
