@@ -34,6 +34,8 @@ export function replayProgress(note: (text: string) => void, isShown: boolean): 
         began = { at: performance.now(), messages }
         bar.start(total, 0, { messages, rate: 0 })
       }
+      // Of nothing no time that is left can be told.
+      if (left === total) return
       const seconds = (performance.now() - began.at) / 1000
       bar.update(total - left, { messages, rate: seconds > 0 ? Math.round((messages - began.messages) / seconds) : 0 })
     },

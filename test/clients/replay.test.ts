@@ -1,5 +1,6 @@
 /** Replays end to end: real Kafka, real clients, a recorded past and publishers that go on meanwhile. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
 import { count, testWith } from '../support/available.ts'
@@ -36,6 +37,7 @@ beforeAll(async () => {
 }, 900_000)
 
 afterAll(async () => {
+  for (const each of Returning.all) await each.end()
   await stack?.stop()
 })
 
@@ -97,12 +99,15 @@ async function besideLive(during: () => Promise<void>): Promise<object> {
   await subscriber.client.subscribeAsync(`${root}/#`, { qos: 1 })
   const publishers = await Promise.all(Array.from({ length: livePublishers }, () => JsClient.connect(url(), { protocolVersion: 5 })))
   const acknowledged: string[] = []
-  const sending: Promise<unknown>[] = []
+  const sending = new Set<Promise<unknown>>()
   let sent = 0
   const timer = setInterval(() => {
     for (const { client } of publishers) {
+      if (sending.size >= publishWindow) return
       const text = `live ${sent}`
-      sending.push(client.publishAsync(topicOf(sent++), text, { qos: 1 }).then(() => acknowledged.push(text)))
+      const publish = client.publishAsync(topicOf(sent++), text, { qos: 1 }).then(() => acknowledged.push(text))
+      sending.add(publish)
+      void publish.finally(() => sending.delete(publish))
     }
   }, 1_000 / livePerSecond)
   try {
@@ -205,6 +210,7 @@ test('a persistent session goes on with its replay where it was, on another conn
 
 /** A persistent session that comes back whenever its connection ends, and what it has got on all of them. */
 class Returning {
+  static readonly all = new Set<Returning>()
   readonly #options: IClientOptions
   readonly #clients: JsClient[] = []
   #isOver = false
@@ -213,6 +219,7 @@ class Returning {
   #held: (() => void)[] = []
 
   constructor(clientId: string) {
+    Returning.all.add(this)
     this.#options = {
       protocolVersion: 5,
       clientId,
@@ -256,6 +263,7 @@ class Returning {
           () => false,
         )
         if (isBack) break
+        await pause(50)
       }
     }
   }
@@ -276,6 +284,7 @@ class Returning {
 
   async end(): Promise<void> {
     this.#isOver = true
+    Returning.all.delete(this)
     await this.#clients.at(-1)?.end()
   }
 }
