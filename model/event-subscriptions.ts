@@ -61,6 +61,8 @@ export interface DeadLetterDestination {
     | { readonly endpointType: 'KafkaTopic'; readonly properties: { readonly topicName: string } }
     /** A folder below the routers' DEAD_LETTER_FOLDER. */
     | { readonly endpointType: 'Folder'; readonly properties: { readonly folderName: string } }
+    /** A bucket of the store at the routers' DEAD_LETTER_S3_ENDPOINT. */
+    | { readonly endpointType: 'S3Bucket'; readonly properties: { readonly bucketName: string } }
 }
 
 interface DeliveryPolicy {

@@ -12,7 +12,7 @@ import { hostOf, type OutgoingPolicy, whyAddressForbidden, whyForbidden } from '
 
 export interface OutgoingRequest {
   readonly url: string
-  readonly method: 'GET' | 'POST' | 'OPTIONS'
+  readonly method: 'GET' | 'POST' | 'OPTIONS' | 'PUT' | 'DELETE'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Buffer
   /** For the whole, connecting included. */

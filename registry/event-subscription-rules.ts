@@ -147,18 +147,21 @@ function checkPolicy(
   }
 }
 
+const placeNames = { KafkaTopic: 'topicName', Folder: 'folderName', S3Bucket: 'bucketName' } as const
+
 /** Each kind of place has a name of its own kind. */
 function deadLetterViolations(destination: unknown, field: string): readonly Violation[] {
   if (destination === undefined) return []
   const { deadLetterDestination } = destination as {
-    readonly deadLetterDestination: { readonly endpointType: 'KafkaTopic' | 'Folder'; readonly properties: Json }
+    readonly deadLetterDestination: { readonly endpointType: keyof typeof placeNames; readonly properties: Json }
   }
   const { endpointType, properties } = deadLetterDestination
-  const [wanted, other] = endpointType === 'KafkaTopic' ? (['topicName', 'folderName'] as const) : (['folderName', 'topicName'] as const)
+  const wanted = placeNames[endpointType]
+  const others = Object.values(placeNames).filter((each) => each !== wanted && properties[each] !== undefined)
   const at = `${field}.deadLetterDestinationWithResourceIdentity.deadLetterDestination.properties`
   return [
     ...(properties[wanted] === undefined ? [{ field: `${at}.${wanted}`, rule: `is required with the endpointType ${endpointType}` }] : []),
-    ...(properties[other] === undefined ? [] : [{ field: `${at}.${other}`, rule: `does not go with the endpointType ${endpointType}` }]),
+    ...others.map((other) => ({ field: `${at}.${other}`, rule: `does not go with the endpointType ${endpointType}` })),
   ]
 }
 

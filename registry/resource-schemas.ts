@@ -46,10 +46,11 @@ const deliveryPolicy = {
     {
       deadLetterDestination: object(
         {
-          endpointType: { enum: ['KafkaTopic', 'Folder'] },
+          endpointType: { enum: ['KafkaTopic', 'Folder', 'S3Bucket'] },
           properties: object({
             topicName: { ...name, pattern: '^[A-Za-z0-9._-]{1,249}$' },
             folderName: { ...name, pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' },
+            bucketName: { ...name, pattern: '^[a-z0-9](?!.*[.][.])[a-z0-9.-]{1,61}[a-z0-9]$' },
           }),
         },
         ['endpointType', 'properties'],

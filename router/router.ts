@@ -39,6 +39,8 @@ import { Gateways } from './gateways.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { bySource, Payloads } from './payloads.ts'
+import { BucketStore } from './push/bucket-store.ts'
+import { deadLetterBucket } from './push/dead-letter-bucket.ts'
 import { deadLetterFolder } from './push/dead-letter-folder.ts'
 import { DeadLetterWriter } from './push/dead-letter-writer.ts'
 import { Pushers } from './push/pushers.ts'
@@ -159,6 +161,7 @@ export class Router {
   readonly #refusals: RefusalAudit
   /** Topics that operators name are not to hold up the broker's own. */
   #deadLetterAppender: Appender | undefined
+  readonly #deadLetterStore: BucketStore | undefined
   #messages: Follower | undefined
   #inboxes: Follower | undefined
   #membership: Membership | undefined
@@ -231,6 +234,8 @@ export class Router {
       deadLettersOf: (resource) => this.#deadLettersOf(resource),
       onRefused: (error) => this.#fail(error),
     })
+    const { deadLetterStore } = config.push
+    this.#deadLetterStore = deadLetterStore && new BucketStore({ ...deadLetterStore, policy: config.outgoing, ca: config.outgoingCa })
     this.#pushers = new Pushers({
       config: config.push,
       policy: config.outgoing,
@@ -463,6 +468,7 @@ export class Router {
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
+    this.#deadLetterStore?.close()
     await Promise.all([this.#appender?.close(), this.#deadLetterAppender?.close()])
   }
 
@@ -841,12 +847,21 @@ export class Router {
     const { config, log, now, logger } = this.#options
     const named = deliveryPolicyOf(properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity?.deadLetterDestination
     if (!named) return undefined
-    const { deadLetterFolder: root, deadLetterPeriodMs: periodMs } = config.push
+    const { deadLetterFolder: root, deadLetterStore: store, deadLetterPeriodMs: periodMs } = config.push
     const of = splitSubscriptionName(name)
     const sink =
       named.endpointType === 'KafkaTopic'
         ? deadLetterTopic({ log, appender: this.#deadLetterAppender as Appender, topic: named.properties.topicName, of, now })
-        : deadLetterFolder({ root, name: named.properties.folderName, namespace: config.namespace, ...of, now })
+        : named.endpointType === 'Folder'
+          ? deadLetterFolder({ root, name: named.properties.folderName, namespace: config.namespace, ...of, now })
+          : deadLetterBucket({
+              store: this.#deadLetterStore,
+              allowed: store?.buckets ?? [],
+              bucket: named.properties.bucketName,
+              namespace: config.namespace,
+              ...of,
+              now,
+            })
     return new DeadLetterWriter({
       sink,
       schedule: deadLetterWaits,

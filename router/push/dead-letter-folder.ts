@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { deadLetterPath } from '../../events/dead-letter.ts'
-import type { EventPlace } from '../subscriptions/ledger.ts'
+import { joinedLetters, sourcesIn } from './dead-letter-document.ts'
 import type { DeadLetterSink } from './dead-letter-writer.ts'
 
 export interface DeadLetterFolderOptions {
@@ -16,8 +16,6 @@ export interface DeadLetterFolderOptions {
   readonly subscription: string
   readonly now: () => number
 }
-
-const [opening, comma, closing] = [Buffer.from('['), Buffer.from(','), Buffer.from(']\n')]
 
 /** One file for what is given up at a time: a JSON array. It is there whole or not at all, and on the disk. */
 export function deadLetterFolder({ root, name, namespace, topic, subscription, now }: DeadLetterFolderOptions): DeadLetterSink {
@@ -34,7 +32,7 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
       try {
         const file = await open(unfinished, 'wx', 0o640)
         try {
-          await file.writeFile(Buffer.concat([opening, ...letters.flatMap(({ body }, index) => (index > 0 ? [comma, body] : [body])), closing]))
+          await file.writeFile(joinedLetters(letters))
           await file.sync()
         } finally {
           await file.close()
@@ -62,17 +60,5 @@ export function deadLetterFolder({ root, name, namespace, topic, subscription, n
         yield { sources: sourcesIn(await readFile(path, 'utf8')), done: () => rename(path, `${path}.redriven`) }
       }
     },
-  }
-}
-
-/** Whoever may write there may have written anything. */
-function sourcesIn(text: string): readonly EventPlace[] {
-  try {
-    return (JSON.parse(text) as readonly { readonly source?: Partial<EventPlace> }[]).flatMap(({ source }) => {
-      const { partition, offset } = source ?? {}
-      return Number.isSafeInteger(partition) && Number.isSafeInteger(offset) ? [{ partition: partition as number, offset: offset as number }] : []
-    })
-  } catch {
-    return []
   }
 }

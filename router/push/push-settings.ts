@@ -4,6 +4,7 @@ import type { Probations } from '../../events/delivery-result.ts'
 import type { RetrySchedule } from '../../events/retry-schedule.ts'
 import { parseDuration } from '../../log/duration.ts'
 import { SettingError, type Settings, type Values } from '../../settings/setting.ts'
+import { type BucketConfig, bucketSettings, readBucketConfig } from './bucket-settings.ts'
 
 const MiB = 1024 * 1024
 
@@ -75,6 +76,7 @@ export const pushSettings = {
     about:
       'Folder below which subscriptions may have their dead letters written as files; empty: such dead letters wait for DEAD_LETTER_PERIOD, and are dropped then',
   },
+  ...bucketSettings,
   DEAD_LETTER_PERIOD: {
     kind: 'text',
     default: '2d',
@@ -92,6 +94,8 @@ export interface PushConfig {
   readonly probations: Probations
   /** Empty: none. */
   readonly deadLetterFolder: string
+  /** Undefined: none. */
+  readonly deadLetterStore: BucketConfig | undefined
   readonly deadLetterPeriodMs: number
 }
 
@@ -124,6 +128,7 @@ export function readPushConfig(values: Values<typeof pushSettings>): PushConfig 
     schedule: durations('PUSH_RETRY_DELAYS', values.PUSH_RETRY_DELAYS) as unknown as RetrySchedule,
     probations: { busyMs, socketErrorMs, configurationMs },
     deadLetterFolder: values.DEAD_LETTER_FOLDER,
+    deadLetterStore: readBucketConfig(values),
     deadLetterPeriodMs,
   }
 }

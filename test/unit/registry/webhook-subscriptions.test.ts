@@ -156,7 +156,7 @@ test('without an owner an action is to be asked for again; what the owner refuse
   expect((await api.send('POST', `${path}:redrive`)).json).toMatchObject({ status: 409, detail: 'there are no dead letters' })
 })
 
-test('dead letters go to a Kafka topic or to a folder, each named by its own name', async () => {
+test('dead letters go to a Kafka topic, a folder or a bucket, each named by its own name', async () => {
   await open()
   const to = (deadLetterDestination: object) => {
     const { deliveryConfiguration } = webhook()
@@ -167,6 +167,11 @@ test('dead letters go to a Kafka topic or to a folder, each named by its own nam
   for (const folderName of ['../etc', '.hidden', 'a/b', '']) {
     expect((await to({ endpointType: 'Folder', properties: { folderName } })).status).toBe(400)
   }
+  expect((await to({ endpointType: 'S3Bucket', properties: { bucketName: 'dead.letters-1' } })).status).toBe(200)
+  for (const bucketName of ['a', 'Dead', 'a/b', '../etc', 'a..b', '-a-', '']) {
+    expect((await to({ endpointType: 'S3Bucket', properties: { bucketName } })).status).toBe(400)
+  }
+  expect((await to({ endpointType: 'S3Bucket', properties: { bucketName: 'dead', folderName: 'ops' } })).status).toBe(400)
   expect((await to({ endpointType: 'Folder', properties: { topicName: 'dead' } })).status).toBe(400)
   expect((await to({ endpointType: 'KafkaTopic', properties: { folderName: 'ops' } })).status).toBe(400)
 })
