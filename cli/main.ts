@@ -11,6 +11,7 @@ import { addMqttCommands } from './mqtt-commands.ts'
 import { table } from './output.ts'
 import { addPartitionsCommand } from './partitions-command.ts'
 import { addPkiCommands } from './pki-commands.ts'
+import { addRebuildCommand } from './rebuild-command.ts'
 import { addReplayCommand } from './replay-command.ts'
 import { addResourceCommands } from './resource-commands.ts'
 import { addSubscriptionCommands } from './subscription-commands.ts'
@@ -34,6 +35,7 @@ const program = new Command('loggerhead')
 addMqttCommands(program)
 addTailCommand(program)
 addReplayCommand(program)
+addRebuildCommand(program)
 addResourceCommands(program)
 addSubscriptionCommands(program)
 addLiveCommands(program)

@@ -2,6 +2,7 @@
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { hasWildcard } from '../mqtt/topic.ts'
+import { firstTime } from './moment.ts'
 import type { Bound } from './replay-range.ts'
 
 type FixedBound = Exclude<Bound, { readonly kind: 'ago' }>
@@ -47,6 +48,18 @@ export async function resolvePlaces(options: {
     const end = to === null ? null : Math.max(next, Math.min(tos?.get(source) ?? last, last))
     return [{ source, next, end, time: from.kind === 'time' ? from.at : 0 }]
   })
+}
+
+/** From when on there are messages, milliseconds since the epoch, where `from` names what retention has removed; undefined when it names nothing of that. */
+export async function messagesSince(log: Log, topic: string, from: FixedBound): Promise<number | undefined> {
+  let since: number | undefined
+  for (const [partition, start] of await log.startOffsets(topic)) {
+    if (start === 0 || (from.kind === 'positions' && (from.offsets.get(partition) ?? start) >= start)) continue
+    const first = await firstTime(log, topic, partition, start)
+    if (first === undefined || (from.kind === 'time' && from.at >= first)) continue
+    since = Math.max(since ?? 0, first)
+  }
+  return since
 }
 
 const offsetsOf = async (log: Log, topic: string, bound: FixedBound): Promise<ReadonlyMap<number, number>> =>

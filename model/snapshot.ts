@@ -14,6 +14,10 @@ export type SnapshotPositions = Pick<
   'sessionsOffset' | 'inboxOffset' | 'position' | 'lifecyclePosition' | 'highWaters' | 'terms' | 'retainedOffsets' | 'retainedHighWaters'
 >
 
+/** Keys of `snapshots`: of a part, and of the record that makes a snapshot count. */
+export const chunkKey = (generation: number, chunk: number): string => `chunk/${generation}/${chunk}`
+export const closedKey = Buffer.from('closed')
+
 const noUses = Buffer.alloc(0)
 
 export function sessionState(session: Session): SessionState {

@@ -5,7 +5,7 @@ import { Cursor } from '../history/cursor.ts'
 import { type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
 import { HistoryReader } from '../history/history-reader.ts'
 import { LogIndex } from '../history/log-index.ts'
-import { resolvePlaces } from '../history/places.ts'
+import { messagesSince, resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
@@ -104,7 +104,7 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
   const { log, topic, partitions } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
-  const places = await resolvePlaces({ log, topic, filter, partitions, from, to })
+  const [places, since] = [await resolvePlaces({ log, topic, filter, partitions, from, to }), await messagesSince(log, topic, from)]
   let gone = 0
   const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
   const cursor = new Cursor(places)
@@ -133,7 +133,8 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
       }
       if (text !== '') yield text
     }
-    yield `${JSON.stringify({ end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}) })}\n`
+    const last = { end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}), ...(since === undefined ? {} : { since: new Date(since).toISOString() }) }
+    yield `${JSON.stringify(last)}\n`
   } catch (error) {
     // The cursor is behind what could not be told.
     yield `${text}${JSON.stringify({ error: (error as Error).message, cursor: cursor.text })}\n`

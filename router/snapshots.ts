@@ -6,7 +6,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks } from '../model/snapshot.ts'
+import { chunkKey, closedKey, contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage, RouteProgress, SessionState, SnapshotClosed } from '../schemas/records.ts'
 
@@ -24,8 +24,6 @@ export interface Shelved {
 }
 
 export const chunkSizeMax = 512 * 1024
-export const chunkKey = (generation: number, chunk: number): string => `chunk/${generation}/${chunk}`
-export const closedKey = Buffer.from('closed')
 const routePrefix = 'route/'
 
 export const routeProgressKey = (route: string): Buffer => Buffer.from(routePrefix + route)

@@ -3,6 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { pino } from 'pino'
+import { present } from '../../history/moment.ts'
+import { shardsAt } from '../../history/past-shard.ts'
+import { KafkaLog } from '../../log/kafka/kafka-log.ts'
+import { topicNames } from '../../log/topics.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { JsClient } from './mqttjs.ts'
 
@@ -188,7 +193,7 @@ describe('the command loggerhead', () => {
     expect((await run('sessions', 'get', 'cli/session 1')).code).toBe(1)
   })
 
-  test('at tells the state that the broker told at the time, of each step of a random life; diff what came between', async () => {
+  test('at tells the state that the broker told at the time, of each step of a random life; diff what came between; rebuild copies it', async () => {
     const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
     const root = 'cli-at'
     interface Told {
@@ -269,6 +274,29 @@ describe('the command loggerhead', () => {
         `- subscriptions ${root}-2 ${root}/2`,
       ]),
     )
+    // A copy of the fourth moment, in topics of their own.
+    const fourth = told[3]!
+    const prefix = `${stack.prefix}-copy`
+    await ok('rebuild', '--until', fourth.moment, '--to', stack.brokers, '--to-prefix', prefix)
+    const log = new KafkaLog({ brokers: stack.brokers.split(','), clientId: 'test', logger: pino({ level: 'silent' }) })
+    try {
+      const topics = topicNames(prefix, 'default')
+      const shards = await log.partitions(topics.messages)
+      const past = await shardsAt({ log, topics, shards, moment: await present(log, topics, Date.now()) })
+      const copied = past.flatMap(({ sessions }) => [...sessions.sessions.values()]).filter(({ clientId, isOver }) => clientId.startsWith(root) && !isOver)
+      const rows = copied.map(({ clientId, attached, subscriptions, queue }) => ({
+        name: clientId,
+        connected: attached !== null,
+        filters: [...subscriptions.keys()].sort(),
+        owed: queue.length,
+      }))
+      expect(rows.sort((a, b) => (a.name < b.name ? -1 : 1))).toEqual(fourth.sessions)
+      const kept: string[] = []
+      for (const { retained } of past) for (const { topic } of retained.at(Date.now())) if (topic.startsWith(root)) kept.push(topic)
+      expect(kept).toEqual(fourth.retained)
+    } finally {
+      await log.close()
+    }
     const early = await run('at', '2020-01-01T00:00:00Z', 'sessions')
     expect([early.code, early.err]).toEqual([1, expect.stringMatching(/410 that moment is not kept: history begins at /)])
   }, 180_000)

@@ -103,7 +103,12 @@ test('what is retained outlives the death of everything, and compaction', async 
     publisher.send(mqtt.publish({ version: 5, topic, payload, qos: 1, id: ++id, retain: true }))
     await publisher.find('puback')
   }
-  for (let version = 0; version < 5; version++) for (let i = 0; i < 10; i++) await publish(`${root}/${i}`, `version ${version}`)
+  const asOf = (moment: string, kind: string) => stack.lines(`/namespaces/default/at/${moment}/${kind}`)
+  for (let i = 0; i < 10; i++) await publish(`${root}/${i}`, 'version 0')
+  await until('all is journaled', 60_000, () => isSettled(log))
+  const moment = new Date(Date.now() + 1).toISOString()
+  await until('that moment is over', 10_000, async () => Date.now() > Date.parse(moment) + 1)
+  for (let version = 1; version < 5; version++) for (let i = 0; i < 10; i++) await publish(`${root}/${i}`, `version ${version}`)
   await publish(`${root}/3`, '')
   publisher.destroy()
   // PUBACK means that the message is in the log. What its router had not journaled when it died the next one would match again,
@@ -129,5 +134,12 @@ test('what is retained outlives the death of everything, and compaction', async 
     }
     expect(Object.fromEntries(got)).toEqual(expected)
     wire.destroy()
+  }
+  // What was retained before all of it was replaced, compacted away and its processes killed.
+  const past = (await asOf(moment, 'retained')).filter(({ name }) => String(name).startsWith(root))
+  expect(past.map(({ name }) => name).sort()).toEqual(Array.from({ length: 10 }, (_, i) => `${root}/${i}`).sort())
+  for (const { position } of past) {
+    const [message] = await stack.lines(`/namespaces/default/history?from=${position}&limit=1`)
+    expect(message).toMatchObject({ payload: 'version 0' })
   }
 }, 300_000)

@@ -69,6 +69,8 @@ export interface Stack {
   untilHealthy(timeoutMs?: number): Promise<void>
   /** A request to the HTTP API with the owner's key. */
   api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }>
+  /** The lines of an answer, without the last one, which says that it is whole. */
+  lines(path: string): Promise<readonly Readonly<Record<string, unknown>>[]>
   /** The exit code once it has ended by itself or by a signal of the test's. */
   ended(): Promise<number | null>
   /** SIGTERM, and waits; the exit code. The folder goes too unless `keep`. */
@@ -201,6 +203,14 @@ class RunningStack implements Stack {
     })
     const text = await response.text()
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  async lines(path: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const response = await fetch(`${this.url}${path}`, { headers: { authorization: `Bearer ${this.apiKey}` } })
+    const text = await response.text()
+    const all = text.split('\n').filter((line) => line !== '')
+    if (response.status !== 200 || !all.at(-1)?.includes('"end":true')) throw new Error(`${path}: ${response.status} ${text.slice(0, 500)}`)
+    return all.slice(0, -1).map((line) => JSON.parse(line))
   }
 
   async stop({ keep = false }: { readonly keep?: boolean } = {}): Promise<number | null> {

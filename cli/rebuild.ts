@@ -1,0 +1,54 @@
+/** Copies a namespace until a moment into another Kafka. Reads and writes Kafka itself and needs no service. */
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { BeforeHistory } from '../history/before-history.ts'
+import { momentOf } from '../history/moment.ts'
+import { NotEmpty, rebuild } from '../history/rebuild.ts'
+import { fixed, parseBound } from '../history/replay-range.ts'
+import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
+import { KafkaLog } from '../log/kafka/kafka-log.ts'
+import { topicNames, topicSettings } from '../log/topics.ts'
+import { readSettings } from '../settings/setting.ts'
+import { Failure } from './failure.ts'
+import type { Surroundings } from './surroundings.ts'
+import { openLog } from './tail.ts'
+
+export interface RebuildRequest {
+  readonly until: string
+  readonly to: string
+  readonly toPrefix?: string
+}
+
+export async function rebuildTo(around: Surroundings, { until, to, toPrefix }: RebuildRequest): Promise<void> {
+  const { environment, config, note, show } = around
+  const bound = parseBound(until)
+  if (typeof bound === 'string') throw new Failure(`--until ${bound}`)
+  const { LOGGERHEAD_PREFIX: prefix } = readSettings(topicSettings, environment)
+  const topics = topicNames(prefix, config.namespace)
+  const from = openLog(environment)
+  const target = kafkaConnection(readSettings(kafkaSettings, { KAFKA_BROKERS: to }))
+  const copy = new KafkaLog({ ...target, clientId: `loggerhead-rebuild-${process.pid}`, logger: pino({ level: 'silent' }), metrics: new Registry() })
+  try {
+    const now = Date.now()
+    const moment = await momentOf(from, topics, fixed(bound, now))
+    const shards = await from.partitions(topics.messages)
+    const own = toPrefix ?? prefix
+    const done = await rebuild({
+      from: { log: from, topics },
+      to: { log: copy, prefix: own, topics: topicNames(own, config.namespace) },
+      shards,
+      moment,
+      now,
+      onCopied: (topic, records) => note(`${topic}: ${records} records`),
+    })
+    show({ until: new Date(moment.at).toISOString(), shards, prefix: own, namespace: config.namespace, ...done })
+    if (around.format === 'table')
+      note(`start it with KAFKA_BROKERS=${to} KAFKA_PARTITIONS=${shards} LOGGERHEAD_PREFIX=${own} HISTORY_WINDOW=unlimited npm start`)
+  } catch (error) {
+    if (error instanceof BeforeHistory) throw new Failure(`--until ${until}: ${error.message}`, { cause: error })
+    if (error instanceof NotEmpty) throw new Failure(`--to ${to}: ${error.message}`, { cause: error })
+    throw error
+  } finally {
+    await Promise.all([from.close(), copy.close()])
+  }
+}
