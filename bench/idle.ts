@@ -52,7 +52,17 @@ async function main(): Promise<void> {
   const count = Number(values.connections)
   if (!(count >= 1 && count <= connectionsMax)) throw new Error(`--connections: “${values.connections}” is not from 1 to ${connectionsMax}`)
   const { ca, cert, key, username } = values
-  const options: LoadOptions = { ...loadDefaults, port: Number(values.port), transport: values.transport === 'tls' ? 'tls' : 'tcp', ca, cert, key, username }
+  // MQTT 3.1.1: the version that all brokers speak.
+  const options: LoadOptions = {
+    ...loadDefaults,
+    version: 4,
+    port: Number(values.port),
+    transport: values.transport === 'tls' ? 'tls' : 'tcp',
+    ca,
+    cert,
+    key,
+    username,
+  }
   const tag = `idle-${process.pid}`
   const since = performance.now()
   let next = 0

@@ -12,7 +12,9 @@ import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { aedes } from './brokers/aedes.ts'
 import type { Broker, BrokerKind } from './brokers/broker.ts'
+import { hivemq } from './brokers/hivemq.ts'
 import { type LoggerheadBroker, loggerhead } from './brokers/loggerhead.ts'
+import { mochi } from './brokers/mochi.ts'
 import { mosquitto } from './brokers/mosquitto.ts'
 import { nats } from './brokers/nats.ts'
 import { rabbitmq } from './brokers/rabbitmq.ts'
@@ -25,7 +27,7 @@ import { type Results, summarize, table } from './report.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
 
 const quickPeers: readonly BrokerKind[] = [mosquitto, nats]
-const peers: readonly BrokerKind[] = [...quickPeers, rabbitmq, aedes]
+const peers: readonly BrokerKind[] = [...quickPeers, rabbitmq, aedes, hivemq, mochi]
 const folder = join(import.meta.dirname, 'results')
 const say = (text: string) => process.stderr.write(`${text}\n`)
 
@@ -116,6 +118,17 @@ class Journal {
   }
 }
 
+/** Once, not counted: compilers of all kinds work in the first seconds under load, and nobody's fleet lives for seconds only. */
+async function warmUp(plan: Plan, brokers: readonly Broker[]): Promise<void> {
+  const [first] = plan.scenarios
+  if (!first) return
+  for (const broker of brokers) {
+    if (first.without?.[broker.name] !== undefined) continue
+    say(`warming up ${broker.name} …`)
+    await measure(broker, first, 0, plan.seconds)
+  }
+}
+
 async function loads(plan: Plan, brokers: readonly Broker[], journal: Journal): Promise<void> {
   for (let round = 1; round <= plan.rounds; round++) {
     for (const scenario of plan.scenarios) {
@@ -148,6 +161,7 @@ async function main(args: readonly string[]): Promise<number> {
     const own = brokers[0] as LoggerheadBroker
     const isTelemetry = plan.scenarios.some(({ name }) => name === 'telemetry')
     const kafkaLimit = isTelemetry ? await measureKafkaLimit(own.stack.brokers, `${own.stack.prefix}.default.messages-limit`, recordBytes) : null
+    await warmUp(plan, brokers)
     await loads(plan, brokers, journal)
     let bareTlsPerSecond: number | null = null
     if (plan.withIdle) {
