@@ -122,6 +122,38 @@ describe('live operation', () => {
     await client.closed()
   })
 
+  test('NT-03 with such a token events are published and received, whichever router is asked', async () => {
+    const at = '/namespaces/default/topics/by-token'
+    expect((await stack.api('PUT', at, {})).status).toBe(201)
+    for (const name of ['one', 'two', 'three']) {
+      expect((await stack.api('PUT', `${at}/eventSubscriptions/${name}`, { deliveryConfiguration: { deliveryMode: 'Queue' } })).status).toBe(201)
+    }
+    const post = (token: string, path: string, body?: object) =>
+      fetch(`${stack.url}/topics/by-token${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/cloudevents+json' },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      })
+    const event = { specversion: '1.0', id: '1', source: 's', type: 't' }
+    const operator = await issuer.sign({ sub: 'grace', realm_access: { roles: ['fleet'] } })
+    await until('the gateway knows the topic', async () => (await post(operator, ':publish', event)).status === 200)
+    for (const name of ['one', 'two', 'three']) {
+      const receive = `/eventsubscriptions/${name}:receive?maxWaitTime=10`
+      await until(`${name} has an event`, async () => {
+        const answer = await post(operator, receive)
+        return answer.status === 200 && ((await answer.json()) as { readonly value: readonly unknown[] }).value.length > 0
+      })
+      for (const [claims, status] of [
+        [{ realm_access: { roles: [] } }, 403],
+        [{ realm_access: { roles: ['fleet'] }, aud: 'other' }, 401],
+      ] as const) {
+        expect((await post(await issuer.sign(claims), receive)).status).toBe(status)
+        expect((await post(await issuer.sign(claims), ':publish', event)).status).toBe(status)
+      }
+    }
+    expect((await stack.api('DELETE', at)).status).toBe(204)
+  })
+
   test('the API tells of itself, takes an import through the front door beyond its bound of a body, and explains', async () => {
     expect((await (await fetch(`${stack.url}/openapi.json`)).json()) as object).toMatchObject({ openapi: '3.1.0' })
     const lines = Array.from({ length: 5000 }, (_, i) =>
