@@ -8,60 +8,18 @@
  */
 import type { ClientAttributes } from '../../events/enrichment.ts'
 import type { RecordContent } from '../../events/kafka-binding.ts'
-import {
-  AppendError,
-  type Appender,
-  FencedError,
-  type Log,
-  LogClosed,
-  type LogRecord,
-  NotAuthorized,
-  OffsetOutOfRange,
-  type Refusal,
-  type Stretch,
-} from '../../log/log.ts'
+import { AppendError, type Appender, FencedError, type Log, LogClosed, type LogRecord, NotAuthorized, OffsetOutOfRange, type Stretch } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 import type { Route } from '../../model/routes.ts'
 import { decodeMessage } from '../../schemas/message-record.ts'
 import { RecordError } from '../../schemas/record-error.ts'
 import type { Message, RouteProgress } from '../../schemas/records.ts'
 import type { Tracing } from '../../telemetry/tracing.ts'
+import { DeadEnd, type Destination, errorOf, type RouteError } from './destination.ts'
 import { compileMapping, type MessageMapping } from './message-mapping.ts'
+import type { RouteState, RouteStatus } from './route-status.ts'
 import { traceRoute } from './route-tracing.ts'
 import { SourceHeaders } from './source-header.ts'
-
-/** Why messages are not routed, under Event Grid's names where it has one (RT-05). */
-export type RouteError = 'TopicNotFoundError' | 'AuthenticationError' | 'MessageTooLarge' | 'Rejected' | 'UnsuitableTarget' | 'Gone' | 'ServiceError'
-
-const errorOf: Readonly<Record<Refusal, RouteError>> = {
-  topicMissing: 'TopicNotFoundError',
-  notAuthorized: 'AuthenticationError',
-  tooLarge: 'MessageTooLarge',
-  invalid: 'Rejected',
-}
-
-/** The target cannot be written to until somebody does something about it. */
-export class DeadEnd extends Error {
-  readonly reason: RouteError
-  constructor(reason: RouteError, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'DeadEnd'
-    this.reason = reason
-  }
-}
-
-/** Where a route writes to. */
-export interface Destination {
-  /** The Kafka topic. */
-  readonly topic: string
-  readonly log: Log
-  /** An appender of the destination's cluster that works; the same one for all routes of the shard. Rejects with AppendError. */
-  appender(): Promise<Appender>
-  /** Ends an appender that can do no more: everything unanswered fails, and the next one begins with a new epoch. */
-  breakAppender(appender: Appender): void
-  /** False for another cluster, where nothing is fenced and read back. */
-  readonly isExactlyOnce: boolean
-}
 
 export interface RouteCounters {
   routed(route: string, count: number): void
@@ -102,25 +60,6 @@ export interface RouteLimits {
   readonly readBytes: number
   /** Waits before the next attempt, ms; the last one for all that follow. */
   readonly retryMs: readonly number[]
-}
-
-export type RouteState = 'Starting' | 'Running' | 'Held' | 'Dropping'
-
-export interface RouteStatus {
-  readonly route: string
-  readonly shard: number
-  readonly state: RouteState
-  /** Offset in `messages`: everything below is done. */
-  readonly position: number
-  /** Messages between the position and the end that is known. */
-  readonly lag: number
-  readonly routed: number
-  readonly failed: number
-  /** Why the route is held or dropping. */
-  readonly error?: RouteError
-  readonly detail?: string
-  /** Milliseconds since the epoch when that began. */
-  readonly since?: number
 }
 
 /** A stretch of messages until all its records are answered. */

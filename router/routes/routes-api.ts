@@ -1,7 +1,7 @@
 /** How the routes of this router's shards get on, over its internal HTTP port. For the other services only. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { showsKey } from '../internal-key.ts'
-import type { RouteStatus } from './route-runner.ts'
+import type { RouteStatus } from './route-status.ts'
 
 export interface RoutesApiOptions {
   routes(): readonly RouteStatus[]

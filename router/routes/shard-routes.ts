@@ -6,7 +6,9 @@ import { encodeRecord } from '../../schemas/codec.ts'
 import type { Message, RouteProgress } from '../../schemas/records.ts'
 import type { Tracing } from '../../telemetry/tracing.ts'
 import { routeProgressKey } from '../snapshots.ts'
-import { DeadEnd, type Destination, type RouteCounters, type RouteLimits, RouteRunner, type RouteStatus } from './route-runner.ts'
+import { DeadEnd, type Destination } from './destination.ts'
+import { type RouteCounters, type RouteLimits, RouteRunner } from './route-runner.ts'
+import type { RouteStatus } from './route-status.ts'
 
 export interface ShardRoutesOptions {
   readonly shard: number
