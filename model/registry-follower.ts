@@ -27,6 +27,9 @@ export function readRegistryRecord(record: LogRecord): RegistryRecord {
   }
 }
 
+/** The registry's own notes, upon which nobody has anything to do. */
+const isBookkeeping = ({ key }: RegistryRecord): boolean => key.startsWith('marker/') || key.startsWith('fence/')
+
 interface Waiter {
   readonly offset: number
   resolve(): void
@@ -71,7 +74,7 @@ export class RegistryFollower {
     return Math.max(0, this.#clock.now() - this.#confirmedAt)
   }
 
-  /** Calls back after changes have been applied, once for what one fetch brought. Returns how to stop that. */
+  /** Calls back after changes of resources or namespaces have been applied, once for what one fetch brought. Returns how to stop that. */
   onChange(callback: (view: RegistryView) => void): () => void {
     this.#callbacks.add(callback)
     return () => this.#callbacks.delete(callback)
@@ -102,14 +105,16 @@ export class RegistryFollower {
   }
 
   #apply(stretch: Stretch): void {
+    let hasChanged = false
     for (const record of stretch.records) {
       const read = readRegistryRecord(record)
       this.#onRecord?.(record, read, this.view)
       this.view.apply(read)
+      hasChanged ||= !isBookkeeping(read)
     }
     this.view.skipTo(stretch.nextOffset)
     if (stretch.nextOffset >= stretch.endOffset) this.#confirmedAt = this.#clock.now()
-    if (stretch.records.length > 0) for (const callback of this.#callbacks) callback(this.view)
+    if (hasChanged) for (const callback of this.#callbacks) callback(this.view)
     for (const waiter of this.#waiters) {
       if (this.view.position <= waiter.offset) continue
       this.#waiters.delete(waiter)

@@ -31,6 +31,9 @@ test('a follower starts with all that is in the log, and goes on', async () => {
   await follower.reached(await put('c'))
   expect([...follower.view.clients.keys()]).toEqual(['b', 'c'])
   expect(changes).toBe(1)
+  // What the registry notes for itself is no change to others: nobody judges his connections again for it.
+  for (const key of ['marker/told', 'fence/writer']) await follower.reached(await write(key, null))
+  expect(changes).toBe(1)
   stop()
   await follower.reached(await put('d'))
   expect(changes).toBe(1)
