@@ -216,7 +216,7 @@ test('another router that hangs keeps nobody from settling events for long', asy
       { id, url: new URL(`http://127.0.0.1:${(hanging.address() as AddressInfo).port}`) },
       { id, url: new URL(url) },
     ],
-    handOnTimeoutMs: 1_000,
+    handOnTimeoutMs: 5_000,
   })
   await world.publish('1')
   const lockTokens = [(await ask('alarms:receive')).json.value[0].brokerProperties.lockToken]
