@@ -125,6 +125,9 @@ export class Delivering {
     this.#isClosed = true
     this.#pages.clear()
     this.#spans?.close()
+    if (!this.receipts) return
+    // What has a number is owed to the session, and comes again.
+    for (const { message, receiver } of this.#direct?.behindWindow() ?? []) if (receiver.number < 0) this.receipts.dropped(message, receiver, 'connectionEnded')
   }
 
   deliver(message: Outgoing, receiver: Receiver, nowMs: number): void {

@@ -153,6 +153,11 @@ export class Direct {
     return null
   }
 
+  /** What waits behind the window, in its order. */
+  behindWindow(): readonly Waiting[] {
+    return this.#waiting.slice(this.#head)
+  }
+
   acknowledge(packetId: number): boolean {
     return this.#inflight.delete(packetId)
   }

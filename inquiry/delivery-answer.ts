@@ -99,8 +99,9 @@ export interface Known {
   readonly window: MatchWindow
   readonly trace: QueueTrace
   readonly receipts: readonly ReceiptTold[]
-  /** Receipts of the client were written around then: what has none was not sent. */
+  /** Receipts of the client were written around then: what has none was not sent, unless receipts of its shard were lost. */
   readonly hasReceipts: boolean
+  readonly receiptsLost: number
   readonly refused: readonly RefusedFilter[]
   /** False: the journals begin after the client may have been there, and nothing tells how it was. */
   readonly isWhole: boolean
@@ -223,7 +224,7 @@ function ofReceipts(receipts: readonly ReceiptTold[]): Conclusion | undefined {
 
 /** What matching says, where no record names the client. */
 function ofMatching(known: Known): Conclusion {
-  const { verdicts, window, trace, clientId, hasReceipts } = known
+  const { verdicts, window, trace, clientId } = known
   const [early, late] = verdicts
   const isDone = window.done !== undefined || trace.matchedWith !== undefined
   if (!isDone) return { outcome: 'notMatched' }
@@ -244,9 +245,7 @@ function ofMatching(known: Known): Conclusion {
     case 'absent':
       return { outcome: 'notKept' }
     case 'direct':
-      return hasReceipts
-        ? { outcome: 'handedToGateway', reasons: ['receipts were written then, and none tells of it: it was lost on the way, with the gateway or its receipt'] }
-        : { outcome: 'handedToGateway', reasons: [`its connection was on the gateway ${late.attached.gateway.id}`] }
+      return { outcome: 'handedToGateway', reasons: [`its connection was on the gateway ${late.attached.gateway.id}`, ...withoutReceipt(known)] }
     case 'shared':
       if (chosen.length > 0) return { outcome: 'anotherMember', reasons: chosen.map(({ receiver }) => `${receiver.group}: ${receiver.clientId}`) }
       return { outcome: late.isNoted ? 'unclear' : 'oneMember', ...(late.isNoted ? { reasons: ['no choice of a member is in the log'] } : {}) }
@@ -258,6 +257,13 @@ function ofMatching(known: Known): Conclusion {
         reasons: ['it should stand in the queue, and does not: it was matched again by a later owner of its shard, with what it knew'],
       }
   }
+}
+
+function withoutReceipt({ hasReceipts, receiptsLost }: Known): readonly string[] {
+  if (receiptsLost > 0) return [`${receiptsLost} receipts of its shard were lost around then, its own perhaps`]
+  return hasReceipts
+    ? ['receipts of the client were written then, and none tells of it: it never came to the connection, or its receipt was lost with the gateway']
+    : []
 }
 
 const verdictOutcomes = {
@@ -288,6 +294,9 @@ function whyMissing({ life, message, then, refused, place }: Known): readonly st
     const shared = isShared(subscription.filter) ? 'shared ' : ''
     if (until && until.at <= place.at) reasons.push(`its ${shared}subscription ${subscription.filter} had ended at ${iso(until)}`)
     else if (since && since.at >= place.at) reasons.push(`its ${shared}subscription ${subscription.filter} began at ${iso(since)}`)
+  }
+  if (message.retain && life.spans.some(({ subscription, since }) => isOnTopic(subscription, message.topic) && since !== null && since.at >= place.at)) {
+    reasons.push('it was retained: a later subscription may have brought it, which at QoS 0, or to a session that ends with its connection, only receipts tell')
   }
   for (const { filter, place: at } of refused.slice(-shownMax)) reasons.push(`it was refused a subscription to ${filter} at ${iso(at)}`)
   return reasons

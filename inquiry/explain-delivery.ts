@@ -97,7 +97,7 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
   const latest = trace.matchedWith?.sessionsOffset ?? window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard)
   const then = await sessionsThen(options, shard, base, trace.matchedWith ? latest : Math.min(earliest, latest), latest)
   const published: Published = { clientId: message.clientId, qos: message.qos as 0 | 1 | 2, retain: message.retain, receivedAt: message.receivedAt }
-  const { receipts, hasReceipts } = await receiptsOf(options, shard, place, message)
+  const told = await receiptsOf(options, shard, place, message)
   const authenticationName = then[1]?.session.authenticationName ?? clientId
   const known: Known = {
     clientId,
@@ -108,8 +108,7 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
     verdicts: [matchVerdict(then[0], message.topic, published), matchVerdict(then[1], message.topic, published)],
     window,
     trace,
-    receipts,
-    hasReceipts,
+    ...told,
     refused: await refusedFilters(options, authenticationName, place, message.topic),
     isWhole: base.isWhole,
   }
@@ -228,12 +227,14 @@ async function receiptsOf(
   shard: number,
   place: Place,
   { messageId }: Message,
-): Promise<{ readonly receipts: readonly ReceiptTold[]; readonly hasReceipts: boolean }> {
+): Promise<Pick<Known, 'receipts' | 'hasReceipts' | 'receiptsLost'>> {
   const [from, ends] = await Promise.all([log.offsetsAt(topics.receipts, place.at - clocksApartMs), log.endOffsets(topics.receipts)])
   const receipts: ReceiptTold[] = []
   let hasReceipts = false
+  let receiptsLost = 0
   for await (const { place: at, record } of recordsOf(log, topics.receipts, shard, { from: from.get(shard) ?? 0, to: ends.get(shard) ?? 0 }, onRead)) {
     if (record.name !== 'DeliveryReceipts') continue
+    if (Math.abs(at.at - place.at) <= clocksApartMs) receiptsLost += record.value.lost
     for (const receipt of record.value.receipts) {
       if (receipt.clientId !== clientId) continue
       if (Math.abs(receipt.at - place.at) <= clocksApartMs) hasReceipts = true
@@ -243,7 +244,7 @@ async function receiptsOf(
       if (receipts.length > receiptsMax) receipts.shift()
     }
   }
-  return { receipts, hasReceipts }
+  return { receipts, hasReceipts, receiptsLost }
 }
 
 /** SUBSCRIBEs of the name that were refused before the message, for filters on its topic. */

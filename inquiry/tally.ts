@@ -27,12 +27,15 @@ interface Pair {
 
 export class Tally {
   readonly #pairsMax: number
+  readonly #charactersMax: number
   readonly #pairs = new Map<string, Pair>()
   #count = 0
+  #characters = 0
 
-  /** `pairsMax` pairs of client and topic are told apart. */
-  constructor(pairsMax: number) {
+  /** `pairsMax` pairs of client and topic are told apart, and no more than have so many characters together. */
+  constructor(pairsMax: number, charactersMax = 8 * 1024 * 1024) {
     this.#pairsMax = pairsMax
+    this.#charactersMax = charactersMax
   }
 
   get count(): number {
@@ -44,7 +47,8 @@ export class Tally {
     const key = `${authenticationName}\n${topic}`
     let pair = this.#pairs.get(key)
     if (!pair) {
-      if (this.#pairs.size >= this.#pairsMax) return
+      if (this.#pairs.size >= this.#pairsMax || this.#characters + key.length > this.#charactersMax) return
+      this.#characters += key.length
       pair = { authenticationName, topic, count: 0, first: place, last: undefined }
       this.#pairs.set(key, pair)
     }

@@ -59,6 +59,8 @@ export interface WhatIfAnswer extends WhatIfReport {
 const pairsMax = 10_000
 const readBytes = 512 * 1024
 const messagesPerRead = 5_000
+/** Then others have their turn of the event loop. */
+const judgementsPerTurn = 2_000
 /** Progress is told this often, ms. */
 const progressMs = 1_000
 
@@ -78,6 +80,7 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   const reader = new HistoryReader({ log, topic: topics.messages, query: { filter: topicFilter, client: null }, places, onGone })
   let [first, last] = [Number.POSITIVE_INFINITY, 0]
   let messages = 0
+  let judgements = 0
   let toldAt = Date.now()
   while (!reader.isThere) {
     if (isOver()) return
@@ -88,7 +91,11 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
         const advancing = sessions.advance(at)
         if (advancing) await advancing
       }
-      judge(whatIf, each, before, sessions instanceof SessionsThen ? sessions : null)
+      judgements += judge(whatIf, each, before, sessions instanceof SessionsThen ? sessions : null)
+      if (judgements >= judgementsPerTurn) {
+        judgements = 0
+        await new Promise((resolve) => setImmediate(resolve))
+      }
       first = Math.min(first, at)
       last = Math.max(last, at)
     }
@@ -123,15 +130,18 @@ async function sessionsAt(log: Log, topics: TopicNames, partitions: number, mome
   }
 }
 
-function judge(whatIf: WhatIf, { source, record, topic }: Found, before: RegistryView, sessions: SessionsThen | null): void {
+/** How many judgements it took. */
+function judge(whatIf: WhatIf, { source, record, topic }: Found, before: RegistryView, sessions: SessionsThen | null): number {
   const { authenticationName, clientId, session, qos, retain, receivedAt } = decodeMessage(record.value)
   // The broker's own probes, and what operators send over HTTP: rules are not about them.
-  if (authenticationName === internalName || clientId.startsWith(internalClientIdPrefix)) return
+  if (authenticationName === internalName || clientId.startsWith(internalClientIdPrefix)) return 1
   const place = `${source}:${record.offset}`
   const identity = sessions?.identityOf(clientId, session) ?? nameAlone(before, authenticationName)
   const isPublished = whatIf.published(identity, topic, place)
   const published = { clientId, qos: qos as 0 | 1 | 2, retain, receivedAt }
-  for (const delivery of sessions?.deliveriesOf(topic, published) ?? []) whatIf.delivered(delivery, topic, place, isPublished)
+  const deliveries = sessions?.deliveriesOf(topic, published) ?? []
+  for (const delivery of deliveries) whatIf.delivered(delivery, topic, place, isPublished)
+  return 1 + deliveries.length
 }
 
 /** Who a name alone can be: nobody can tell when it may have come with a token, or from a webhook. */

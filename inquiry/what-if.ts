@@ -9,8 +9,9 @@ import type { RegistryView } from '../model/registry-view.ts'
 import type { DeliveryThen } from './sessions-then.ts'
 import { type Counted, Tally, type Told } from './tally.ts'
 
-/** Answers that are kept, by client and topic or filter. */
+/** Answers that are kept, by client and topic or filter, and characters of those. */
 const answersMax = 20_000
+const answerCharactersMax = 8 * 1024 * 1024
 /** Clients whose principal is kept. */
 const principalsMax = 20_000
 
@@ -96,6 +97,7 @@ export class WhatIf {
   readonly #publishesAllowed: Tally
   readonly #deliveriesRefused: Tally
   readonly #subscriptionsAllowed: Tally
+  #answerCharacters = 0
   #publishes = 0
   #publishesRefusedAlready = 0
   #undecided = 0
@@ -185,7 +187,11 @@ export class WhatIf {
     if (known !== undefined) return known
     const [before, after] = [this.#before.may(action, identity, who, topic), this.#then.may(action, identity, who, topic)]
     const verdict: Verdict = before ? (after ? 'stays' : 'refused') : after ? 'allowed' : 'refusedAlready'
-    if (this.#answers.size >= answersMax) this.#answers.clear()
+    if (this.#answers.size >= answersMax || this.#answerCharacters > answerCharactersMax) {
+      this.#answers.clear()
+      this.#answerCharacters = 0
+    }
+    this.#answerCharacters += key.length
     this.#answers.set(key, verdict)
     return verdict
   }

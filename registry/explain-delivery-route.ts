@@ -40,32 +40,25 @@ export function addExplainDeliveryRoute(api: FastifyInstance, turns: PastTurns):
         if (stream.destroyed || reply.raw.writableEnded) throw new Unasked()
         bytes += read
       }
-      const answer = explainDelivery({
-        log,
-        topics,
-        partitions,
-        registry: request.at.registry.view,
-        clientId: request.body.client,
-        message,
-        now: Date.now,
-        onRead,
-      })
-      const stream: Readable = Readable.from(
-        linesOf(answer, () => bytes),
-        { highWaterMark: 1 },
-      )
+      const { view } = request.at.registry
+      const line = lineOf(explainDelivery({ log, topics, partitions, registry: view, clientId: request.body.client, message, now: Date.now, onRead }))
+      const lines = linesOf(line, () => bytes)
+      const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
       stream.once('close', done)
       return reply.header('content-type', ndjson).send(stream)
     },
   )
 }
 
-/** Lines of JSON: how much was read while it goes on, then the answer, or an error. */
-async function* linesOf(answer: Promise<object>, bytesRead: () => number): AsyncGenerator<string> {
-  const line = answer.then(
+/** Listened to from the beginning on: whoever asked may be gone before the first line is. */
+const lineOf = (answer: Promise<object>): Promise<string> =>
+  answer.then(
     (value) => `${JSON.stringify(value)}\n`,
     (error: Error) => `${JSON.stringify({ error: error.message, ...(error instanceof NoSuchMessage ? { noSuchMessage: true } : {}) })}\n`,
   )
+
+/** Lines of JSON: how much was read while it goes on, then the answer, or an error. */
+async function* linesOf(line: Promise<string>, bytesRead: () => number): AsyncGenerator<string> {
   for (;;) {
     let timer: NodeJS.Timeout | undefined
     const pause = new Promise<null>((resolve) => {

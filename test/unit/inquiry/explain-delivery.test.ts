@@ -201,7 +201,10 @@ test('with receipts it is exact: sent at QoS 0, acknowledged, dropped, or not th
   const at = await past.publish()
   await past.matched(at + 1)
   await noteReceipts(receipt('sent', { messageId: Buffer.alloc(16, 9) }), receipt('sent', { clientId: 'other' }))
-  expect(await past.ask(at)).toMatchObject({ outcome: 'handedToGateway', reasons: [expect.stringContaining('none tells of it')] })
+  expect(await past.ask(at)).toMatchObject({
+    outcome: 'handedToGateway',
+    reasons: [expect.stringContaining('gateway g'), expect.stringContaining('none tells of it')],
+  })
   await noteReceipts(receipt('dropped', { reason: 'slow' }))
   expect(await past.ask(at)).toMatchObject({ outcome: 'dropped', reason: 'slow' })
   const sent = await noteReceipts(receipt('sent'))
@@ -211,6 +214,14 @@ test('with receipts it is exact: sent at QoS 0, acknowledged, dropped, or not th
   expect((await past.ask(at)).outcome).toBe('inFlight')
   await noteReceipts(receipt('acknowledged', { qos: 1 }))
   expect((await past.ask(at)).outcome).toBe('acknowledged')
+})
+
+test('receipts that were lost around then are said to be: the absence of one means nothing', async () => {
+  await subscribe('plant/#', { sessionExpiryInterval: 0 })
+  const at = await past.publish()
+  await past.matched(at + 1)
+  await past.write('receipts', { name: 'DeliveryReceipts', value: { shard: 0, gateway: 'g', lost: 3, receipts: [] } })
+  expect((await past.ask(at)).reasons).toContainEqual(expect.stringMatching(/^3 receipts of its shard were lost around then/))
 })
 
 test('anotherMember: the choice of a shared subscription is a record; oneMember: at QoS 0 it is none', async () => {
@@ -262,6 +273,16 @@ test('a retained message is found by its place among the retained ones too', asy
   await past.write('inbox', acknowledged('screen', session, 1))
   const answer = await past.ask(at)
   expect([answer.outcome, proof(answer)]).toEqual(['acknowledged', expect.arrayContaining([expect.stringContaining('as a retained message')])])
+})
+
+test('that a later subscription may have brought what was retained is said where no journal tells', async () => {
+  const at = await past.publish({ retain: true, qos: 0 })
+  await past.matched(at + 1)
+  await subscribe('plant/#', { sessionExpiryInterval: 0 })
+  const answer = await past.ask(at)
+  expect([answer.outcome, answer.reasons]).toEqual(['noSession', expect.arrayContaining([expect.stringContaining('it was retained')])])
+  await noteReceipts(receipt('sent', { source: -1, offset: -1 }))
+  expect((await past.ask(at)).outcome).toBe('sent')
 })
 
 test('replayPending: only a replay would bring it; once it has, that is told', async () => {

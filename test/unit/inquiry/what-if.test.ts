@@ -85,4 +85,7 @@ test('counts are exact however many pairs there are; beyond the pairs that are t
   const tally = new Tally(2)
   for (const topic of ['a', 'b', 'b', 'c', 'c', 'c']) tally.add('x', topic)
   expect(tally.told(1)).toEqual({ count: 6, others: 4, top: [{ authenticationName: 'x', topic: 'b', count: 2 }] })
+  const long = new Tally(100, 20)
+  for (const topic of ['a'.repeat(10), 'b'.repeat(10), 'c']) long.add('x', topic)
+  expect(long.told(9)).toMatchObject({ count: 3, others: 1 })
 })
