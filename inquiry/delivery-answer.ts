@@ -93,9 +93,12 @@ export interface Known {
   readonly place: Place
   readonly message: Message
   readonly life: ClientLife
-  /** As the session stood at the earliest and at the latest moment at which the message can have been matched. */
-  readonly then: readonly [SessionThen | null, SessionThen | null]
-  readonly verdicts: readonly [MatchVerdict, MatchVerdict]
+  /** As the session stood at the latest moment at which the message can have been matched. */
+  readonly then: SessionThen | null
+  /** Of each moment at which it can have been matched, the earliest first and the latest last. */
+  readonly verdicts: readonly MatchVerdict[]
+  /** Of the latest. */
+  readonly verdict: MatchVerdict
   readonly window: MatchWindow
   readonly trace: QueueTrace
   readonly receipts: readonly ReceiptTold[]
@@ -120,7 +123,7 @@ export function deliveryAnswer(known: Known): DeliveryAnswer {
   const conclusion = conclude(known)
   const { outcome } = conclusion
   const matching = life.spans.filter(({ subscription }) => isOnTopic(subscription, message.topic)).slice(-shownMax)
-  const nearly = outcome === 'noSubscription' && then[1] ? nearest(then[1].subscriptions.values(), message.topic, shownMax) : []
+  const nearly = outcome === 'noSubscription' && then ? nearest(then.subscriptions.values(), message.topic, shownMax) : []
   return {
     client: clientId,
     message: {
@@ -174,7 +177,7 @@ function owedEvidence({ way, number, fate, place }: Owed): readonly Evidence[] {
 }
 
 function endOf({ life, trace, then }: Known): readonly Evidence[] {
-  const id = trace.owed.at(-1)?.session ?? then[1]?.session.id
+  const id = trace.owed.at(-1)?.session ?? then?.session.id
   const own = life.lives.find((each) => each.id === id)
   return own?.until ? [evidence(`the session ended: ${own.reason}`, own.until)] : []
 }
@@ -224,12 +227,13 @@ function ofReceipts(receipts: readonly ReceiptTold[]): Conclusion | undefined {
 
 /** What matching says, where no record names the client. */
 function ofMatching(known: Known): Conclusion {
-  const { verdicts, window, trace, clientId } = known
-  const [early, late] = verdicts
+  const { verdicts, verdict: late, window, trace, clientId } = known
   const isDone = window.done !== undefined || trace.matchedWith !== undefined
   if (!isDone) return { outcome: 'notMatched' }
-  if (early.kind !== late.kind) {
-    return { outcome: 'unclear', reasons: [`by the earliest moment it is: ${outcomeOf(early)}; by the latest: ${outcomeOf(late)}`] }
+  // What is put into queues is matched by what the record of that says. What goes to a connection may have gone there before, from an owner that died.
+  const isCertain = trace.matchedWith !== undefined && !verdicts.some(isUnnoted)
+  if (!isCertain && verdicts.some(({ kind }) => kind !== late.kind)) {
+    return { outcome: 'unclear', reasons: [`at different moments it is: ${[...new Set(verdicts.map(outcomeOf))].join('; ')}`] }
   }
   if (!known.isWhole && isMissing(verdictOutcomes[late.kind])) {
     return { outcome: 'unclear', reasons: ['the journals that are kept begin after the message’s time or shortly before: what was there then is not known'] }
@@ -259,6 +263,8 @@ function ofMatching(known: Known): Conclusion {
   }
 }
 
+const isUnnoted = (verdict: MatchVerdict): boolean => verdict.kind === 'direct' || (verdict.kind === 'shared' && !verdict.isNoted)
+
 function withoutReceipt({ hasReceipts, receiptsLost }: Known): readonly string[] {
   if (receiptsLost > 0) return [`${receiptsLost} receipts of its shard were lost around then, its own perhaps`]
   return hasReceipts
@@ -282,7 +288,7 @@ const outcomeOf = ({ kind }: MatchVerdict): string => deliveryOutcomes[verdictOu
 function whyMissing({ life, message, then, refused, place }: Known): readonly string[] {
   const reasons: string[] = []
   const iso = ({ at }: Place): string => new Date(at).toISOString()
-  if (!then[1]) {
+  if (!then) {
     const before = life.lives.findLast(({ until }) => until !== null && until.at <= place.at)
     const after = life.lives.find(({ since }) => since !== null && since.at >= place.at)
     if (before?.until) reasons.push(`its last session had ended at ${iso(before.until)}: ${before.reason}`)

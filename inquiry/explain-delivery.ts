@@ -13,9 +13,9 @@ import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import type { Message } from '../schemas/records.ts'
-import { ClientLife, innerFilter } from './client-life.ts'
+import { ClientLife, innerFilter, type SessionThen } from './client-life.ts'
 import { type DeliveryAnswer, deliveryAnswer, isMissing, type Known, type Permission, type RefusedFilter } from './delivery-answer.ts'
-import { matchVerdict } from './match-verdict.ts'
+import { type MatchVerdict, matchVerdict } from './match-verdict.ts'
 import { MatchWindow } from './match-window.ts'
 import { type PastBase, pastBase } from './past-base.ts'
 import { QueueTrace } from './queue-trace.ts'
@@ -95,17 +95,18 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
   const trace = await traceOf(options, place, shard, base, life, { sessions: endOf(sessionsEnds, shard), inbox: endOf(inboxEnds, shard) })
   const earliest = Math.min(endOf(sessionsAt, shard), trace.matchedWith?.sessionsOffset ?? Number.POSITIVE_INFINITY)
   const latest = trace.matchedWith?.sessionsOffset ?? window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard)
-  const then = await sessionsThen(options, shard, base, trace.matchedWith ? latest : Math.min(earliest, latest), latest)
   const published: Published = { clientId: message.clientId, qos: message.qos as 0 | 1 | 2, retain: message.retain, receivedAt: message.receivedAt }
+  const matched = await matchedThen(options, shard, base, { earliest: Math.min(earliest, latest), latest }, (session) =>
+    matchVerdict(session, message.topic, published),
+  )
   const told = await receiptsOf(options, shard, place, message)
-  const authenticationName = then[1]?.session.authenticationName ?? clientId
+  const authenticationName = matched.then?.session.authenticationName ?? clientId
   const known: Known = {
     clientId,
     place,
     message,
     life,
-    then,
-    verdicts: [matchVerdict(then[0], message.topic, published), matchVerdict(then[1], message.topic, published)],
+    ...matched,
     window,
     trace,
     ...told,
@@ -158,22 +159,27 @@ async function traceOf(
   return trace
 }
 
-/** The session at two positions of its journal. */
-async function sessionsThen(
+/** The session at each moment at which the message can have been matched, and what matching makes of that. */
+async function matchedThen(
   { log, topics, clientId, onRead }: ExplainDeliveryOptions,
   shard: number,
   base: PastBase,
-  earliest: number,
-  latest: number,
-): Promise<readonly [ReturnType<ClientLife['now']>, ReturnType<ClientLife['now']>]> {
+  { earliest, latest }: { readonly earliest: number; readonly latest: number },
+  judge: (then: SessionThen | null) => MatchVerdict,
+): Promise<Pick<Known, 'then' | 'verdicts' | 'verdict'>> {
   const life = new ClientLife(clientId, shard, base)
-  let early: ReturnType<ClientLife['now']> | undefined
+  const verdicts: MatchVerdict[] = []
+  const note = (): void => {
+    const verdict = judge(life.now())
+    if (verdicts.at(-1)?.kind !== verdict.kind) verdicts.push(verdict)
+  }
   for await (const each of recordsOf(log, topics.sessions, shard, { from: base.sessionsFrom, to: latest }, onRead)) {
-    if (each.place.offset >= earliest) early ??= life.now() ?? null
+    if (each.place.offset >= earliest) note()
     life.apply(each)
   }
-  const late = life.now()
-  return [early === undefined ? late : early, late]
+  const then = life.now()
+  const verdict = judge(then)
+  return { then, verdict, verdicts: [...verdicts, verdict] }
 }
 
 async function findMessage({

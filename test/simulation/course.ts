@@ -29,10 +29,13 @@ export class Simulation {
   }
 
   readonly #published = new Map<string, number>()
+  readonly #hasReceipts: boolean
   #acknowledged = 0
+  #messages = 0
   #routerNumber = 0
 
-  constructor(seed: number) {
+  constructor(seed: number, hasReceipts = false) {
+    this.#hasReceipts = hasReceipts
     this.random = new Random(seed)
     this.workers = new Workers(this.random)
     this.devices = Array.from({ length: 7 }, (_, i) => new Device(`${i < 5 ? 'device' : 'guest'}-${i}`, i < 5, this.random))
@@ -50,6 +53,7 @@ export class Simulation {
   async start(): Promise<void> {
     this.#world = await new World({
       partitions: 3,
+      hasReceipts: this.#hasReceipts,
       random: this.random.next,
       environment: { SNAPSHOT_RECORDS: '100', CHECKPOINT_INTERVAL: '2000', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' },
     }).start()
@@ -108,7 +112,9 @@ export class Simulation {
       const text = `${topic} ${number}`
       const qos = this.random.chance(0.15) ? 0 : 1
       const due = qos === 0 ? [] : [...this.devices.map((device) => device.expect(topic, text)), this.workers.expect(text)]
-      void gateway.publish(topic, text, { qos }).then(() => {
+      const messageId = Buffer.alloc(16)
+      messageId.writeUInt32BE(++this.#messages)
+      void gateway.publish(topic, text, { qos, messageId }).then(() => {
         this.#acknowledged++
         for (const isDue of due) isDue()
       })

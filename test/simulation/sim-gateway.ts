@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { Owed, packetIdOf } from '../../gateway/outbound.ts'
+import { ConnectionReceipts, Receipts } from '../../gateway/receipts.ts'
 import { Shards } from '../../gateway/shards.ts'
 import type { Appender } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
@@ -72,6 +73,7 @@ export class SimConnection {
   closedWith: { readonly reasonCode: number; readonly reason: string } | null = null
   attachedAs: Attached | null = null
   #detach: (() => void) | null = null
+  readonly #receipts: ConnectionReceipts | null
 
   constructor(gateway: SimGateway, number: number, clientId: string, shard: number, options: ConnectOptions) {
     this.gateway = gateway
@@ -80,6 +82,7 @@ export class SimConnection {
     this.shard = shard
     this.connectionId = Buffer.alloc(16, number)
     this.options = options
+    this.#receipts = gateway.receipts && new ConnectionReceipts(gateway.receipts, shard, clientId)
   }
 
   get texts(): string[] {
@@ -94,7 +97,10 @@ export class SimConnection {
       if (this.owed.flight(packetId) !== 'pubrec') return
       this.owed.receive(packetId)
       this.gateway.acknowledge(this, delivery.number, AckOutcome.received)
-    } else if (this.owed.acknowledge(packetId) !== null) this.gateway.acknowledge(this, delivery.number, AckOutcome.acknowledged)
+    } else if (this.owed.acknowledge(packetId) !== null) {
+      this.#receipts?.acknowledged(packetId)
+      this.gateway.acknowledge(this, delivery.number, AckOutcome.acknowledged)
+    }
   }
 
   /** The client answers PUBREL. */
@@ -226,9 +232,10 @@ export class SimConnection {
       const { receiveMaximum = 10 } = this.options
       if (this.owed.inflight > receiveMaximum) throw new Error(`${this.clientId} has ${this.owed.inflight} in flight, more than ${receiveMaximum}`)
     }
-    const { topic, payload } = decodeMessage(message.value)
+    const { topic, payload, messageId } = decodeMessage(message.value)
     const { qos, dup, retain, number, subscriptionIdentifiers: identifiers } = receiver
     const delivery = { source: message.source, offset: message.offset, topic, text: payload.toString(), qos, dup, retain, number, identifiers }
+    this.#receipts?.sent({ messageId, partition: message.source, offset: message.offset }, receiver, number < 0 ? 0 : packetIdOf(number))
     this.received.push(delivery)
     this.options.onDelivery?.(this, delivery)
   }
@@ -250,12 +257,16 @@ export class SimGateway {
   /** Takes frames but hears and says nothing, as when stopped by a signal. */
   isFrozen = false
   readonly #frozen: (() => void)[] = []
+  readonly receipts: Receipts | null
 
   constructor(world: World, id: string) {
     this.world = world
     this.id = id
     this.log = new ProcessLog(world.store)
     this.shards = new Shards(world.partitions, 0)
+    const metrics = { reached: () => {}, receipts: () => {} }
+    const gathering = { topic: world.topics.receipts, gateway: id, now: world.now, waitingMax: () => 100_000, isLogFull: () => false, metrics }
+    this.receipts = world.hasReceipts ? new Receipts({ ...gathering, append: (record, done) => this.#appender?.append(record, done) }) : null
   }
 
   get address(): string {

@@ -45,6 +45,8 @@ export function freezeTime(): void {
 
 export class World {
   readonly partitions: number
+  /** Gateways note what becomes of deliveries. */
+  readonly hasReceipts: boolean
   readonly topics = topicNames('loggerhead', 'default')
   readonly store: MemoryStore
   readonly gateways = new Map<string, SimGateway>()
@@ -56,6 +58,7 @@ export class World {
   constructor(
     options: {
       readonly partitions?: number
+      readonly hasReceipts?: boolean
       readonly environment?: Readonly<Record<string, string>>
       readonly random?: () => number
       /** What a world before this one has left. */
@@ -63,6 +66,7 @@ export class World {
     } = {},
   ) {
     this.partitions = options.partitions ?? 2
+    this.hasReceipts = options.hasReceipts ?? false
     this.#environment = { KAFKA_PARTITIONS: String(this.partitions), ...options.environment }
     const { random } = options
     const later = (work: () => void, turns: number): void => {

@@ -1,7 +1,8 @@
 /** Every answer that explain-delivery can give, each from a log in memory that says so. */
 import { beforeEach, expect, test } from '@jest/globals'
 import { explainDelivery, messageNamed, NoSuchMessage } from '../../../inquiry/explain-delivery.ts'
-import type { Receipt, Replayed } from '../../../schemas/records.ts'
+import { encodeRecord } from '../../../schemas/codec.ts'
+import type { Receipt, Replayed, SessionState } from '../../../schemas/records.ts'
 import {
   acknowledged,
   attached,
@@ -337,6 +338,26 @@ test('unclear: a subscription that came while the message was on its way', async
   expect(await past.ask(at)).toMatchObject({ outcome: 'unclear', reasons: [expect.stringContaining('no subscription of the client matched it')] })
 })
 
+test('unclear: an owner matched it anew after a subscription, and may have sent it to the connection', async () => {
+  const session = await subscribe('other', { sessionExpiryInterval: 0 })
+  const at = await past.publish()
+  await past.write('inbox', indexed(at, at + 1, [entry(at, receiver('other', 9))], { sessionsOffset: 2 }))
+  await past.write('sessions', subscribed('screen', session, 'plant/#'))
+  await past.matched(at + 1)
+  expect((await past.ask(at)).outcome).toBe('unclear')
+})
+
+test('unclear: an owner that died may have sent it to a connection that a later match does not name; what is queued is as the record says', async () => {
+  const session = await subscribe()
+  const once = await past.publish({ qos: 0 })
+  const atLeastOnce = await past.publish()
+  const sessionsOffset = (await past.write('sessions', unsubscribed('screen', session, 'plant/#'))) + 1
+  await past.write('inbox', indexed(once, atLeastOnce + 1, [entry(atLeastOnce, receiver('other', 9))], { sessionsOffset }))
+  await past.matched(atLeastOnce + 1)
+  expect((await past.ask(once)).outcome).toBe('unclear')
+  expect((await past.ask(atLeastOnce)).outcome).toBe('noSubscription')
+})
+
 test('a message is named by its place or its id; what is not in the log is said to be not', async () => {
   expect(messageNamed('2:1184')).toEqual({ kind: 'position', partition: 2, offset: 1184 })
   expect(messageNamed('0A'.repeat(16))).toEqual({ kind: 'id', id: Buffer.alloc(16, 10) })
@@ -351,4 +372,55 @@ test('a message is named by its place or its id; what is not in the log is said 
   ] as const) {
     await expect(explainDelivery({ ...options, message })).rejects.toThrow(NoSuchMessage)
   }
+})
+
+test('an answer begins at the state that was written down before the message: subscriptions and numbers of the queue go on from there', async () => {
+  const session = await subscribe()
+  const owned = 1
+  const state = (but: Partial<SessionState>): SessionState => ({
+    clientId: 'screen',
+    authenticationName: 'device',
+    session,
+    epoch: session,
+    sequence: 1,
+    sessionExpiryInterval: 100,
+    attached: null,
+    detachedAt: null,
+    endedAt: null,
+    subscriptions: [{ ...subscription('plant/#'), epoch: session, retainedAt: null, retainedSince: null, replayAt: null }],
+    will: null,
+    attributes: {},
+    next: 7,
+    cursor: 7,
+    above: [],
+    sent: 7,
+    queue: [],
+    wills: [],
+    received: [],
+    uses: Buffer.alloc(0),
+    vouchedBy: '',
+    ownerKind: '',
+    replays: [],
+    ...but,
+  })
+  const sessions = [state({ clientId: 'another', session: 5 }), state({})].map((each) => encodeRecord('SessionState', each))
+  const from = await past.write('checkpoints', { name: 'SnapshotChunk', value: { shard: 0, term: 0, generation: 3, chunk: 0, sessions } })
+  const positions = { position: 0, lifecyclePosition: 0, highWaters: [0], terms: [0], retainedOffsets: [0], retainedHighWaters: [0], choicesFrom: null }
+  const about = { shard: 0, term: 0, generation: 3, chunks: 1, at: past.now }
+  const snapshot = encodeRecord('SnapshotClosed', { ...about, sessionsOffset: 2, inboxOffset: owned, ...positions })
+  await past.write('checkpoints', { name: 'CheckpointClosed', value: { ...about, from, inboxFrom: owned, snapshot, registryPosition: 0, registryDigest: '' } })
+  // What it was made of is gone, and clocks may be a minute apart.
+  past.store.truncate(names.sessions, 0, 2)
+  past.store.truncate(names.inbox, 0, owned)
+  past.now += 120_000
+  const at = await past.publish()
+  await owed(session, at)
+  expect((await past.ask(at)).outcome).toBe('waiting')
+  const done = await past.write('inbox', acknowledged('screen', session, 8))
+  const answer = await past.ask(at)
+  expect([answer.outcome, proof(answer)]).toEqual([
+    'acknowledged',
+    expect.arrayContaining([`inbox ${done} acknowledged`, expect.stringContaining('as its number 7')]),
+  ])
+  expect(answer.subscriptions).toEqual([{ filter: 'plant/#', qos: 1 }])
 })
