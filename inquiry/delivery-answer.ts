@@ -93,11 +93,11 @@ export interface Known {
   readonly place: Place
   readonly message: Message
   readonly life: ClientLife
-  /** As the session stood at the latest moment at which the message can have been matched. */
-  readonly then: SessionThen | null
+  /** As the session stood when the message was matched; where no record tells when that was, at the latest moment that it can have been. */
+  readonly sessionThen: SessionThen | null
   /** Of each moment at which it can have been matched, the earliest first and the latest last. */
   readonly verdicts: readonly MatchVerdict[]
-  /** Of the latest. */
+  /** Of `sessionThen`. */
   readonly verdict: MatchVerdict
   readonly window: MatchWindow
   readonly trace: QueueTrace
@@ -119,11 +119,11 @@ interface Conclusion {
 const shownMax = 10
 
 export function deliveryAnswer(known: Known): DeliveryAnswer {
-  const { clientId, place, message, life, then, trace, window, receipts, refused } = known
+  const { clientId, place, message, life, sessionThen, trace, window, receipts, refused } = known
   const conclusion = conclude(known)
   const { outcome } = conclusion
   const matching = life.spans.filter(({ subscription }) => isOnTopic(subscription, message.topic)).slice(-shownMax)
-  const nearly = outcome === 'noSubscription' && then ? nearest(then.subscriptions.values(), message.topic, shownMax) : []
+  const nearly = outcome === 'noSubscription' && sessionThen ? nearest(sessionThen.subscriptions.values(), message.topic, shownMax) : []
   return {
     client: clientId,
     message: {
@@ -176,8 +176,8 @@ function owedEvidence({ way, number, fate, place }: Owed): readonly Evidence[] {
   return fate.kind === 'dropped' ? [into, evidence(`dropped: ${fate.reason}`, fate.place)] : [into]
 }
 
-function endOf({ life, trace, then }: Known): readonly Evidence[] {
-  const id = trace.owed.at(-1)?.session ?? then?.session.id
+function endOf({ life, trace, sessionThen }: Known): readonly Evidence[] {
+  const id = trace.owed.at(-1)?.session ?? sessionThen?.session.id
   const own = life.lives.find((each) => each.id === id)
   return own?.until ? [evidence(`the session ended: ${own.reason}`, own.until)] : []
 }
@@ -285,10 +285,10 @@ const verdictOutcomes = {
 const outcomeOf = ({ kind }: MatchVerdict): string => deliveryOutcomes[verdictOutcomes[kind]]
 
 /** What was nearly there: a subscription before or after, a session before or after, a refusal. */
-function whyMissing({ life, message, then, refused, place }: Known): readonly string[] {
+function whyMissing({ life, message, sessionThen, refused, place }: Known): readonly string[] {
   const reasons: string[] = []
   const iso = ({ at }: Place): string => new Date(at).toISOString()
-  if (!then) {
+  if (!sessionThen) {
     const before = life.lives.findLast(({ until }) => until !== null && until.at <= place.at)
     const after = life.lives.find(({ since }) => since !== null && since.at >= place.at)
     if (before?.until) reasons.push(`its last session had ended at ${iso(before.until)}: ${before.reason}`)

@@ -94,13 +94,12 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
   const life = new ClientLife(clientId, shard, base)
   const trace = await traceOf(options, place, shard, base, life, { sessions: endOf(sessionsEnds, shard), inbox: endOf(inboxEnds, shard) })
   const earliest = Math.min(endOf(sessionsAt, shard), trace.matchedWith?.sessionsOffset ?? Number.POSITIVE_INFINITY)
-  const latest = trace.matchedWith?.sessionsOffset ?? window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard)
+  const latest = Math.max(window.done?.sessionsOffsets[shard] ?? endOf(sessionsEnds, shard), trace.matchedWith?.sessionsOffset ?? 0)
+  const range = { earliest, latest, counted: trace.matchedWith?.sessionsOffset ?? latest }
   const published: Published = { clientId: message.clientId, qos: message.qos as 0 | 1 | 2, retain: message.retain, receivedAt: message.receivedAt }
-  const matched = await matchedThen(options, shard, base, { earliest: Math.min(earliest, latest), latest }, (session) =>
-    matchVerdict(session, message.topic, published),
-  )
+  const matched = await matchedThen(options, shard, base, range, (session) => matchVerdict(session, message.topic, published))
   const told = await receiptsOf(options, shard, place, message)
-  const authenticationName = matched.then?.session.authenticationName ?? clientId
+  const authenticationName = matched.sessionThen?.session.authenticationName ?? clientId
   const known: Known = {
     clientId,
     place,
@@ -159,27 +158,29 @@ async function traceOf(
   return trace
 }
 
-/** The session at each moment at which the message can have been matched, and what matching makes of that. */
+/** What matching makes of the session at each moment at which the message can have been matched; `counted`: the one by which it stands in queues. */
 async function matchedThen(
   { log, topics, clientId, onRead }: ExplainDeliveryOptions,
   shard: number,
   base: PastBase,
-  { earliest, latest }: { readonly earliest: number; readonly latest: number },
+  { earliest, latest, counted }: { readonly earliest: number; readonly latest: number; readonly counted: number },
   judge: (then: SessionThen | null) => MatchVerdict,
-): Promise<Pick<Known, 'then' | 'verdicts' | 'verdict'>> {
+): Promise<Pick<Known, 'sessionThen' | 'verdicts' | 'verdict'>> {
   const life = new ClientLife(clientId, shard, base)
   const verdicts: MatchVerdict[] = []
+  let counting: { readonly now: SessionThen | null } | undefined
   const note = (): void => {
     const verdict = judge(life.now())
     if (verdicts.at(-1)?.kind !== verdict.kind) verdicts.push(verdict)
   }
   for await (const each of recordsOf(log, topics.sessions, shard, { from: base.sessionsFrom, to: latest }, onRead)) {
+    if (each.place.offset >= counted) counting ??= { now: life.now() }
     if (each.place.offset >= earliest) note()
     life.apply(each)
   }
-  const then = life.now()
-  const verdict = judge(then)
-  return { then, verdict, verdicts: [...verdicts, verdict] }
+  note()
+  const { now } = counting ?? { now: life.now() }
+  return { sessionThen: now, verdict: judge(now), verdicts }
 }
 
 async function findMessage({
