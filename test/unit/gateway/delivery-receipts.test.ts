@@ -1,12 +1,12 @@
 /** Which receipts a connection's receiving half gives, and when. */
 import { expect, test } from '@jest/globals'
 import { Delivering } from '../../../gateway/delivering.ts'
-import { Outgoing } from '../../../gateway/outgoing.ts'
 import { Output } from '../../../gateway/output.ts'
 import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
 import { ConnectionReceipts } from '../../../gateway/receipts.ts'
 import type { Receipt } from '../../../schemas/records.ts'
 import { clientOf, config, metricsOf } from './client-parts.ts'
+import { outgoing } from './outgoing-message.ts'
 
 function rig(but: { receiveMaximum?: number; maximumPacketSize?: number; isTransient?: boolean } = {}) {
   const told: string[] = []
@@ -29,32 +29,14 @@ function rig(but: { receiveMaximum?: number; maximumPacketSize?: number; isTrans
   }
   delivering.receipts = new ConnectionReceipts({ add }, 3, 'c')
   const deliver = (n: number, qos: 0 | 1 | 2, more: { number?: number; expiry?: number; now?: number; payload?: number; place?: number } = {}): void => {
-    const message = new Outgoing(
-      {
-        messageId: Buffer.alloc(16, n),
-        clientId: 'p',
-        session: 0,
-        receivedAt: 0,
-        topic: 't',
-        qos,
-        retain: false,
-        messageExpiryInterval: more.expiry ?? null,
-        authenticationName: 'a',
-        gateway: 'g',
-        protocolVersion: 5,
-        payloadFormatIndicator: null,
-        contentType: null,
-        responseTopic: null,
-        correlationData: null,
-        userProperties: [],
-        payload: Buffer.alloc(more.payload ?? 0),
-      },
-      null,
-      [],
-      false,
-      more.place ?? 2,
-      n * 10,
-    )
+    const published = {
+      messageId: Buffer.alloc(16, n),
+      receivedAt: 0,
+      qos,
+      messageExpiryInterval: more.expiry ?? null,
+      payload: Buffer.alloc(more.payload ?? 0),
+    }
+    const message = outgoing(published, { partition: more.place ?? 2, offset: n * 10 })
     const receiver = { connection: 1, qos, dup: false, retain: false, number: more.number ?? -1, subscriptionIdentifiers: [] }
     delivering.deliver(message, receiver, more.now ?? 0)
   }
