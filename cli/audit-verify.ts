@@ -1,8 +1,9 @@
 /** `loggerhead audit verify` and `head`: read Kafka themselves and need no service. */
 import { isSigned, publicBytes, type ReadCheckpoint, readStatement, StatementError } from '../audit/checkpoint.ts'
+import type { Finding, Proven } from '../audit/finding.ts'
 import { KeyError, readPublicKeys } from '../audit/keys.ts'
 import { readLastCheckpoint } from '../audit/last-checkpoint.ts'
-import { type Finding, type Proven, type VerifyReport, verifyLog } from '../audit/verify.ts'
+import { type VerifyReport, verifyLog } from '../audit/verify.ts'
 import type { Log } from '../log/log.ts'
 import { type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
 import { readSettings } from '../settings/setting.ts'

@@ -116,7 +116,8 @@ export class ShardAudit {
     this.#covered ??= await this.#begin()
     for (const covered of this.#covered) await this.#catchUp(covered)
     const isDue = this.#since !== undefined && this.#options.now() - this.#since >= checkpointMs
-    if (this.#unsaid || isDue || this.#records >= recordsPerCheckpoint) await this.#say()
+    // The first says where the chains begin, so that a shard without records has one too.
+    if (this.#unsaid || isDue || this.#records >= recordsPerCheckpoint || !this.#last) await this.#say()
   }
 
   /** Fences the owner before, whose last checkpoint is the last then, and takes up its chains. */

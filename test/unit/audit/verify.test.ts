@@ -1,8 +1,9 @@
 import { createHash, sign } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, test } from '@jest/globals'
 import { publicBytes, readStatement } from '../../../audit/checkpoint.ts'
+import { type Finding, findingKinds } from '../../../audit/finding.ts'
 import { readLastCheckpoint } from '../../../audit/last-checkpoint.ts'
-import type { Finding } from '../../../audit/verify.ts'
 import { FencedError, type LogRecord } from '../../../log/log.ts'
 import { recordsPerMark } from '../../../router/shard-audit.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
@@ -78,7 +79,7 @@ test('the chain is what its page says: SHA-256 over the value before, then offse
     sequence: 0,
     previous: null,
     term: 1,
-    at: 1_800_000_010_000,
+    at: 1_800_000_000_000,
     key: publicBytes(audited.key).toString('base64'),
     chains: [{ topic: 'loggerhead.default.messages', from: [0, first.toString('hex')], begins: true, marks: [[2, 2, value]], newest: 258 }],
   })
@@ -345,6 +346,21 @@ test('a thousand records have a checkpoint at once, as they are read by the rout
   audit.offer(2_000, { ...stretch, nextOffset: 3_000 })
   await audited.until(() => audited.checkpoints === 2)
   expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 2, proven: [{ records: 1_005 }] })
+})
+
+test('a shard without records has a checkpoint from the start, which says where its chains begin', async () => {
+  const audit = await audited.own(1)
+  audit.tick()
+  await audited.until(() => audited.checkpoints === 1)
+  expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 1, proven: [{ from: 0, to: 0, records: 0, waiting: 0 }] })
+  await audited.append(randomRecords(3, 1))
+  await audited.checkpoint(audit)
+  expect(await audited.verify()).toMatchObject({ ok: true, proven: [{ to: 3, records: 3 }] })
+})
+
+test('the page on the audit says what each finding means', () => {
+  const page = readFileSync(new URL('../../../docs/audit.md', import.meta.url), 'utf8')
+  for (const kind of findingKinds) expect(page).toContain(`\`${kind}\``)
 })
 
 test('records that nobody took into a checkpoint for long are told', async () => {

@@ -1,0 +1,130 @@
+/** The checkpoints of one shard in their row: who signed them, whether they are all there, and what the log beside them says. */
+import type { Log, LogRecord } from '../log/log.ts'
+import { decodeRecord } from '../schemas/codec.ts'
+import { RecordError } from '../schemas/record-error.ts'
+import { ChainReader } from './chain-reader.ts'
+import { isSigned, type ReadCheckpoint, readStatement, StatementError } from './checkpoint.ts'
+import type { Finding, FindingKind, Proven } from './finding.ts'
+
+export interface ShardVerifierOptions {
+  readonly log: Log
+  /** The topic `audit`. */
+  readonly topic: string
+  /** Public keys that are believed from the start (SubjectPublicKeyInfo, DER). */
+  readonly trusted: readonly Buffer[]
+  /** Checkpoints that were kept elsewhere: each must be among those that are there now. */
+  readonly expected?: readonly ReadCheckpoint[]
+  /** Only these topics; all that have chains when not given. */
+  readonly topics?: ReadonlySet<string>
+  readonly now: number
+}
+
+export class ShardVerifier {
+  readonly #partition: number
+  readonly #options: ShardVerifierOptions
+  readonly #tell: (finding: Finding) => void
+  readonly #trusted: Buffer[]
+  readonly #readers = new Map<string, ChainReader>()
+  readonly #expected: Map<number, ReadCheckpoint>
+  #first: number | undefined
+  #last: ReadCheckpoint | undefined
+  records = 0
+
+  constructor(partition: number, options: ShardVerifierOptions, tell: (finding: Finding) => void) {
+    this.#partition = partition
+    this.#options = options
+    this.#tell = tell
+    this.#trusted = [...options.trusted]
+    this.#expected = new Map((options.expected ?? []).filter(({ shard }) => shard === partition).map((each) => [each.sequence, each]))
+  }
+
+  /** The next record of the shard's partition of `audit`. */
+  async checkpoint(record: LogRecord): Promise<void> {
+    const checkpoint = this.#believed(record)
+    if (!checkpoint || !this.#follows(checkpoint, record.offset)) return
+    this.#first ??= checkpoint.sequence
+    const expected = this.#expected.get(checkpoint.sequence)
+    if (expected && !expected.hash.equals(checkpoint.hash)) {
+      this.#about('fork', record.offset, `checkpoint ${checkpoint.sequence} is another one than was kept elsewhere`)
+    }
+    this.#expected.delete(checkpoint.sequence)
+    for (const link of checkpoint.links) {
+      if (this.#options.topics && !this.#options.topics.has(link.topic)) continue
+      const reader = await this.#reader(link.topic)
+      this.records += await reader.link(link)
+    }
+    this.#last = checkpoint
+  }
+
+  /** Behind the last checkpoint. */
+  async end(): Promise<readonly Proven[]> {
+    if (!this.#last) {
+      this.#tell({ kind: 'noCheckpoints', topic: this.#options.topic, partition: this.#partition, detail: 'there is no checkpoint that could be believed' })
+    }
+    for (const { sequence } of this.#expected.values()) {
+      // Retention removes the oldest ones, and only those.
+      if (this.#first !== undefined && sequence < this.#first) continue
+      const detail = `checkpoint ${sequence}, which was kept elsewhere, is not there: the last one is ${this.#last?.sequence ?? 'none'}`
+      this.#tell({ kind: 'expectedMissing', topic: this.#options.topic, partition: this.#partition, detail })
+    }
+    const proven: Proven[] = []
+    for (const reader of this.#readers.values()) proven.push(await reader.end())
+    return proven
+  }
+
+  #about(kind: FindingKind, offset: number, detail: string): void {
+    this.#tell({ kind, topic: this.#options.topic, partition: this.#partition, from: offset, to: offset + 1, detail })
+  }
+
+  /** The checkpoint that a record holds, when a key that is believed has signed it. */
+  #believed({ offset, value }: LogRecord): ReadCheckpoint | undefined {
+    try {
+      const record = value && decodeRecord(value)
+      if (record?.name !== 'AuditCheckpoint') throw new StatementError(record ? `it is ${record.name}` : 'it is empty')
+      const checkpoint = readStatement(record.value.statement)
+      if (!isSigned(record.value, checkpoint.key)) {
+        this.#about('badSignature', offset, `the signature is not that of the key which checkpoint ${checkpoint.sequence} names`)
+        return undefined
+      }
+      if (!this.#trusted.some((key) => key.equals(checkpoint.key))) {
+        const detail = `checkpoint ${checkpoint.sequence} is signed by a key that is not believed: ${checkpoint.key.toString('base64')}`
+        this.#about('unknownKey', offset, detail)
+        return undefined
+      }
+      if (checkpoint.shard !== this.#partition) throw new StatementError(`it is of shard ${checkpoint.shard}`)
+      if (checkpoint.nextKey) this.#trusted.push(checkpoint.nextKey)
+      return checkpoint
+    } catch (error) {
+      if (!(error instanceof StatementError || error instanceof RecordError)) throw error
+      this.#about('notACheckpoint', offset, `the record is no checkpoint of this shard: ${error.message}`)
+      return undefined
+    }
+  }
+
+  /** Whether it goes on from the last one, or at least from a later one. */
+  #follows({ sequence, previous, term, hash }: ReadCheckpoint, offset: number): boolean {
+    const last = this.#last
+    if (!last) return true
+    if (sequence <= last.sequence) {
+      // An append of unknown outcome is repeated unchanged; Kafka drops the repeat, and a copy of it would say nothing else.
+      const detail = `checkpoint ${sequence} comes behind checkpoint ${last.sequence}: two rows of checkpoints, or one of them moved or copied`
+      if (sequence < last.sequence || !hash.equals(last.hash)) this.#about('fork', offset, detail)
+      return false
+    }
+    if (sequence > last.sequence + 1) {
+      this.#about('checkpointsMissing', offset, `checkpoints ${last.sequence + 1} to ${sequence - 1} are missing`)
+    } else if (!previous?.equals(last.hash)) {
+      this.#about('fork', offset, `checkpoint ${sequence} goes on from another checkpoint ${last.sequence} than the one that is there`)
+    }
+    if (term < last.term) this.#about('olderTerm', offset, `checkpoint ${sequence} is of term ${term}, behind one of term ${last.term}`)
+    return true
+  }
+
+  async #reader(topic: string): Promise<ChainReader> {
+    const known = this.#readers.get(topic)
+    if (known) return known
+    const reader = await ChainReader.open(this.#options, topic, this.#partition, this.#tell)
+    this.#readers.set(topic, reader)
+    return reader
+  }
+}
