@@ -54,6 +54,22 @@ export const topicSettings = {
     about:
       'How long messages and journals are kept, and state of the past can be asked for: 7d, 12h, 90m, milliseconds, ISO 8601 such as P7D, or unlimited. At least one hour.',
   },
+  HISTORY_BYTES: {
+    kind: 'number',
+    default: 0,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    unit: 'bytes',
+    about: 'Messages that each shard keeps, within HISTORY_WINDOW; 0: as many as come. At least 16777216, and not below what clients may be owed',
+    outcome: 'the oldest messages go before the window is over; one that is still owed is dropped as gone',
+    metric: 'loggerhead_deliveries_dropped_total{reason="gone"}',
+  },
+  NAMESPACE_HISTORY: {
+    kind: 'text',
+    default: '',
+    about:
+      'Windows of single namespaces, separated by commas, each as namespace=30d or, with its own HISTORY_BYTES behind a slash, namespace=30d/1073741824; the others have HISTORY_WINDOW.',
+  },
   AUDIT_WINDOW: {
     kind: 'text',
     default: '',
@@ -65,12 +81,43 @@ const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 
 /** HISTORY_WINDOW in milliseconds; Infinity when nothing is ever deleted. Throws SettingError. */
-export function historyWindowMs(text: string): number {
+export function historyWindowMs(text: string, variable = 'HISTORY_WINDOW'): number {
   if (text === 'unlimited') return Number.POSITIVE_INFINITY
   const ms = parseDuration(text)
-  if (ms === null) throw new SettingError('HISTORY_WINDOW', `“${text}” is not a length of time such as 7d, 12h, 604800000 (ms) or P7D, and not unlimited`)
-  if (ms < hourMs || ms > 3650 * dayMs) throw new SettingError('HISTORY_WINDOW', `“${text}” is not between 1h and 3650d`)
+  if (ms === null) throw new SettingError(variable, `“${text}” is not a length of time such as 7d, 12h, 604800000 (ms) or P7D, and not unlimited`)
+  if (ms < hourMs || ms > 3650 * dayMs) throw new SettingError(variable, `“${text}” is not between 1h and 3650d`)
   return ms
+}
+
+/** What a namespace keeps. */
+export interface Retention {
+  /** Infinity: nothing is deleted. */
+  readonly windowMs: number
+  /** Of messages in each shard; 0 for any number. */
+  readonly bytes: number
+}
+
+const historyBytesMin = 16 * 1024 * 1024
+
+function historyBytes(bytes: number, variable: string): number {
+  if (bytes !== 0 && !(bytes >= historyBytesMin && bytes <= Number.MAX_SAFE_INTEGER))
+    throw new SettingError(variable, `${bytes} is neither 0 nor at least ${historyBytesMin}`)
+  return bytes
+}
+
+/** NAMESPACE_HISTORY by namespace. Throws SettingError. */
+export function namespaceHistory(text: string, bytes: number): ReadonlyMap<string, Retention> {
+  const variable = 'NAMESPACE_HISTORY'
+  const retentions = new Map<string, Retention>()
+  for (const each of text.split(',').map((part) => part.trim())) {
+    if (each === '') continue
+    const [, name, window, own] = /^([A-Za-z0-9-]{3,50})=([^/]+)(?:\/(\d{1,16}))?$/.exec(each) ?? []
+    if (name === undefined || window === undefined)
+      throw new SettingError(variable, `“${each}” is not namespace=window or namespace=window/bytes, such as factory=30d`)
+    if (retentions.has(name)) throw new SettingError(variable, `it names “${name}” twice`)
+    retentions.set(name, { windowMs: historyWindowMs(window, variable), bytes: own === undefined ? bytes : historyBytes(Number(own), variable) })
+  }
+  return retentions
 }
 
 /** AUDIT_WINDOW in milliseconds. Throws SettingError. */
@@ -90,6 +137,12 @@ export interface TopicPlan {
   readonly partitions: number
   readonly replication: number
   readonly historyWindowMs: number
+  /** Bytes of messages in each shard; 0 or none for any number. */
+  readonly historyBytes?: number
+  /** Of namespaces without a retention of their own. */
+  readonly others?: Retention
+  /** Of namespaces that keep theirs for another time. */
+  readonly retentions?: ReadonlyMap<string, Retention>
   readonly auditWindowMs: number
 }
 
@@ -104,19 +157,32 @@ export function planTopics(values: Values<typeof topicSettings>, namespace: stri
     throw new SettingError('KAFKA_REPLICATION', `${replication} is below 3, the least the production profile allows`)
   }
   const windowMs = historyWindowMs(values.HISTORY_WINDOW)
-  return {
+  const bytes = historyBytes(values.HISTORY_BYTES, 'HISTORY_BYTES')
+  const plan: TopicPlan = {
     prefix,
     names: topicNames(prefix, namespace),
     partitions: values.KAFKA_PARTITIONS,
     replication,
     historyWindowMs: windowMs,
+    historyBytes: bytes,
+    others: { windowMs, bytes },
+    retentions: namespaceHistory(values.NAMESPACE_HISTORY, bytes),
     auditWindowMs: auditWindowMs(values.AUDIT_WINDOW, windowMs),
   }
+  return kept(plan, namespace, { windowMs, bytes })
 }
 
-/** The same for another namespace of the deployment. */
-export function planFor(plan: TopicPlan, namespace: string, partitions: number): TopicPlan {
-  return { ...plan, names: topicNames(plan.prefix, namespace), partitions }
+/** The plan with what the namespace keeps; its audit chains reach as far at least. */
+function kept(plan: TopicPlan, namespace: string, others: Retention): TopicPlan {
+  const { windowMs, bytes } = plan.retentions?.get(namespace) ?? others
+  return { ...plan, historyWindowMs: windowMs, historyBytes: bytes, auditWindowMs: Math.max(plan.auditWindowMs, windowMs) }
+}
+
+/** The same for another namespace of the deployment, by the name of its life; `plan` is that of the home namespace. */
+export function planFor(plan: TopicPlan, life: string, partitions: number): TopicPlan {
+  const [namespace = life] = life.split('.')
+  const others = plan.others ?? { windowMs: plan.historyWindowMs, bytes: plan.historyBytes ?? 0 }
+  return kept({ ...plan, names: topicNames(plan.prefix, life), partitions }, namespace, others)
 }
 
 /** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */
@@ -140,6 +206,14 @@ function keptFor(ms: number): Readonly<Record<string, string>> {
 }
 
 const journal = (plan: TopicPlan) => keptFor(plan.historyWindowMs)
+
+/** Messages, and what tells of them, may be kept by size as well. */
+function messagesKept(plan: TopicPlan): Readonly<Record<string, string>> {
+  const { historyBytes: bytes = 0 } = plan
+  if (bytes === 0) return journal(plan)
+  // A segment is dropped when those behind it are as large as what is kept.
+  return { ...journal(plan), 'retention.bytes': String(bytes), 'segment.bytes': String(Math.min(256 * 1024 * 1024, Math.floor(bytes / 4))) }
+}
 
 /**
  * What state is folded from. Any moment of the window has a checkpoint before it whose journals are still there: one is written
@@ -184,7 +258,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     settings: { ...common, ...settings },
   })
   return [
-    spec('messages', plan.partitions, journal(plan)),
+    spec('messages', plan.partitions, messagesKept(plan)),
     spec('index', plan.partitions, journal(plan)),
     spec('sessions', plan.partitions, stateJournal(plan)),
     spec('inbox', plan.partitions, stateJournal(plan)),
@@ -212,7 +286,10 @@ export function topicProblems(spec: TopicSpec, found: Readonly<Record<string, st
   const retention = spec.settings['retention.ms']
   if (policy === 'delete' && retention !== undefined) {
     if (isShorter(found, spec, 'retention.ms')) problem('retention.ms', `HISTORY_WINDOW needs ${retention === '-1' ? '-1' : `at least ${retention}, or -1`}`)
-    if (found['retention.bytes'] !== undefined && found['retention.bytes'] !== '-1') problem('retention.bytes', 'it must be -1: journals are kept by time')
+    if (found['retention.bytes'] !== undefined && isShorter(found, spec, 'retention.bytes')) {
+      const bytes = spec.settings['retention.bytes']
+      problem('retention.bytes', bytes === '-1' ? 'it must be -1: journals are kept by time' : `HISTORY_BYTES needs at least ${bytes}, or -1`)
+    }
   }
   if (isShorter(found, spec, 'min.compaction.lag.ms')) problem('min.compaction.lag.ms', `it must be at least ${spec.settings['min.compaction.lag.ms']}`)
   const bytes = spec.settings['max.message.bytes']
@@ -226,7 +303,11 @@ export function topicProblems(spec: TopicSpec, found: Readonly<Record<string, st
 }
 
 /** Times that are kept: -1 is without end, what Kafka does not report is none. */
-function isShorter(found: Readonly<Record<string, string>>, { settings }: TopicSpec, setting: 'retention.ms' | 'min.compaction.lag.ms'): boolean {
+function isShorter(
+  found: Readonly<Record<string, string>>,
+  { settings }: TopicSpec,
+  setting: 'retention.ms' | 'retention.bytes' | 'min.compaction.lag.ms',
+): boolean {
   const [wanted, actual] = [settings[setting], found[setting]]
   if (wanted === undefined || actual === '-1') return false
   return wanted === '-1' || !(Number(actual ?? 0) >= Number(wanted))

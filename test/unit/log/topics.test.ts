@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { parseDuration } from '../../../log/duration.ts'
 import { TopicMismatch, type TopicSpec } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
-import { ensureTopics, historyWindowMs, planTopics, topicNames, topicProblems, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { ensureTopics, historyWindowMs, planFor, planTopics, topicNames, topicProblems, topicSettings, topicSpecs } from '../../../log/topics.ts'
 import { readSettings, SettingError } from '../../../settings/setting.ts'
 
 const plan = (environment: Record<string, string> = {}, profile: 'development' | 'production' = 'development') =>
@@ -162,4 +162,38 @@ test('a history window that is no length of time, or too short, names the variab
   expect(historyWindowMs('PT1H')).toBe(3_600_000)
   for (const text of ['soon', '6d', '4000d']) expect(() => plan({ AUDIT_WINDOW: text })).toThrow(/^AUDIT_WINDOW: “/)
   for (const text of ['soon', '59m', '4000d']) expect(() => historyWindowMs(text)).toThrow(/^HISTORY_WINDOW: “/)
+})
+
+test('HISTORY_BYTES bounds messages and no journal of state; a smaller one of an existing topic is refused', () => {
+  const bytes = { HISTORY_BYTES: '1073741824' }
+  expect(specOf('messages', bytes).settings).toMatchObject({ 'retention.bytes': '1073741824', 'retention.ms': '604800000' })
+  for (const kind of ['sessions', 'inbox', 'checkpoints', 'lifecycle']) expect(specOf(kind, bytes).settings['retention.bytes']).toBe('-1')
+  const spec = specOf('messages', bytes)
+  expect(topicProblems(spec, made(spec), 'development')).toEqual([])
+  expect(topicProblems(spec, { ...made(spec), 'retention.bytes': '-1' }, 'development')).toEqual([])
+  expect(topicProblems(spec, { ...made(spec), 'retention.bytes': '1000' }, 'development')).toEqual([
+    `${messages}: retention.bytes is 1000; HISTORY_BYTES needs at least 1073741824, or -1`,
+  ])
+  expect(() => plan({ HISTORY_BYTES: '1000' })).toThrow(/^HISTORY_BYTES: 1000 is neither 0 nor at least 16777216/)
+})
+
+test('NAMESPACE_HISTORY gives single namespaces, of whichever life, a window and a size of their own', () => {
+  const home = plan({ HISTORY_WINDOW: '2d', NAMESPACE_HISTORY: 'default=1d, factory=30d, lab=unlimited/1073741824' })
+  const keeps = ({ historyWindowMs, historyBytes }: { readonly historyWindowMs: number; readonly historyBytes?: number }) => [
+    historyWindowMs / 86_400_000,
+    historyBytes,
+  ]
+  expect(keeps(home)).toEqual([1, 0])
+  expect(keeps(planFor(home, 'factory', 4))).toEqual([30, 0])
+  expect(keeps(planFor(home, 'factory.2', 4))).toEqual([30, 0])
+  expect(keeps(planFor(home, 'lab', 4))).toEqual([Number.POSITIVE_INFINITY, 1_073_741_824])
+  expect(keeps(planFor(home, 'other', 4))).toEqual([2, 0])
+  for (const [text, problem] of [
+    ['factory', /“factory” is not namespace=window/],
+    ['factory=soon', /“soon” is not a length of time/],
+    ['factory=1d,factory=2d', /names “factory” twice/],
+    ['factory=1d/5', /5 is neither 0 nor at least/],
+  ] as const) {
+    expect(() => plan({ NAMESPACE_HISTORY: text })).toThrow(problem)
+  }
 })
