@@ -8,15 +8,18 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const project = dirname(dirname(import.meta.dirname))
 
+export type Python = { readonly program: string } | { readonly missing: string }
+
 /** The wheels that an example says to install, in a folder that later runs find again; or why there are none. */
-export async function kafkaPython(example = 'print_messages.py'): Promise<{ readonly program: string } | { readonly missing: string }> {
+export function kafkaPython(example = 'print_messages.py'): Promise<Python> {
+  const text = readFileSync(join(project, 'docs/examples', example), 'utf8')
+  return pythonWith(/^ {4}pip install (.+)$/m.exec(text)?.[1]?.replaceAll("'", '').split(' ') ?? [])
+}
+
+/** The same with these wheels. */
+export async function pythonWith(install: readonly string[]): Promise<Python> {
   const found = await run('python3', ['--version']).catch(() => null)
   if (found === null) return { missing: 'no python3 on this machine' }
-  const install =
-    /^ {4}pip install (.+)$/m
-      .exec(readFileSync(join(project, 'docs/examples', example), 'utf8'))?.[1]
-      ?.replaceAll("'", '')
-      .split(' ') ?? []
   const identity = createHash('sha256').update(`${found.stdout}${install.join()}`).digest('hex').slice(0, 12)
   const folder = join(tmpdir(), `loggerhead-python-${process.getuid?.() ?? 0}-${identity}`)
   const program = join(folder, 'bin/python')

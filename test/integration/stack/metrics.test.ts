@@ -1,10 +1,13 @@
 /** What the documentation and the dashboard say is measured, on a running stack: everything is there, and moves when it has to. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
 import { declaredMetrics, type MetricSource } from '../../../stack/metric-tables.ts'
 import { eventGridMetrics, metricHomes } from '../../../telemetry/eventgrid-metrics.ts'
+import { type Python, pythonWith } from '../../support/kafka-python.ts'
 import { SpanCollector } from '../../support/span-collector.ts'
 import { type Stack, startStack, until } from '../../support/stack.ts'
 
@@ -13,6 +16,34 @@ const withKafka = process.env.KAFKA_BROKERS ? describe : describe.skip
 
 /** Families of a text in Prometheus' format. */
 const familiesOf = (text: string): Set<string> => new Set([...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name as string))
+
+interface Family {
+  readonly name: string
+  readonly type: string
+  readonly samples: readonly (readonly [name: string, labels: Readonly<Record<string, string>>, value: number])[]
+}
+
+const parser = `
+import json, sys
+from prometheus_client.parser import text_string_to_metric_families
+families = text_string_to_metric_families(sys.stdin.read())
+print(json.dumps([{'name': f.name, 'type': f.type, 'samples': [[s.name, s.labels, s.value] for s in f.samples]} for f in families]))
+`
+
+/** As the Python client of the Prometheus project reads a text in its format. */
+async function parse(program: string, text: string): Promise<readonly Family[]> {
+  const child = spawn(program, ['-c', parser], { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.end(text)
+  let told = ''
+  child.stdout.setEncoding('utf8').on('data', (some: string) => (told += some))
+  const [code] = await once(child, 'close')
+  expect(code).toBe(0)
+  return JSON.parse(told) as readonly Family[]
+}
+
+const python: Python = process.env.KAFKA_BROKERS ? await pythonWith(['prometheus-client==0.26.0']) : { missing: 'KAFKA_BROKERS is not set' }
+const withPython = 'missing' in python ? test.skip : test
+const why = 'missing' in python ? ` (skipped: ${python.missing})` : ''
 
 withKafka('the metrics of a running stack', () => {
   let stack: Stack
@@ -67,6 +98,28 @@ withKafka('the metrics of a running stack', () => {
       const hasTraces = service === 'gateway' || service === 'router'
       expect([service, [...expected].filter((name) => !families.has(name) && (hasTraces || !traces.test(name)))]).toEqual([service, []])
       expect([service, [...families].filter((name) => !expected.has(name))]).toEqual([service, []])
+    }
+  })
+
+  withPython(`Prometheus’ own parser reads what every service tells${why}`, async () => {
+    for (const service of metricHomes) {
+      const text = await scrape(service)
+      const parsed = await parse((python as { readonly program: string }).program, text)
+      // The parser calls a counter by its name without the ending.
+      const named = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => [
+        type === 'counter' ? name.replace(/_total$/, '') : name,
+        type,
+      ])
+      expect([service, parsed.map(({ name, type }) => [name, type])]).toEqual([service, named])
+      for (const { name, type, samples } of parsed) {
+        if (type !== 'histogram') continue
+        const series = Map.groupBy(samples, ([, labels]) => JSON.stringify({ ...labels, le: undefined }))
+        for (const of of series.values()) {
+          const buckets = of.filter(([sample]) => sample === `${name}_bucket`).map(([, , value]) => value)
+          const [, , count] = of.find(([sample]) => sample === `${name}_count`) ?? []
+          expect([name, buckets.toSorted((a, b) => a - b), buckets.at(-1)]).toEqual([name, buckets, count])
+        }
+      }
     }
   })
 
@@ -171,6 +224,47 @@ withKafka('the metrics of a running stack', () => {
       ),
     )
   })
+
+  test('SuccessfulPublishedEvents, MatchedEventCount, SuccessfulReceivedEvents, SuccessfulAcknowledgedEvents and those that failed move', async () => {
+    const at = '/namespaces/default/topics/measured'
+    expect((await stack.api('PUT', at, {})).status).toBe(201)
+    const filtersConfiguration = { includedEventTypes: ['wanted'] }
+    expect((await stack.api('PUT', `${at}/eventSubscriptions/all`, { deliveryConfiguration: { deliveryMode: 'Queue' }, filtersConfiguration })).status).toBe(
+      201,
+    )
+    const post = async (path: string, body?: unknown, type = 'application/json') =>
+      fetch(`${stack.url}/topics/measured${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': type },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    const publish = (type: string) => post(':publish', { specversion: '1.0', id: type, source: 's', type }, 'application/cloudevents+json')
+    await until('the gateway knows the topic', 30_000, async () => (await publish('passed over')).status === 200)
+    const of = { topic: 'measured', event_subscription: 'all' }
+    await moves('router', 'loggerhead_matched_events_total', of, () =>
+      moves('gateway', 'loggerhead_successful_published_events_total', { topic: 'measured' }, async () => expect((await publish('wanted')).status).toBe(200)),
+    )
+    expect(await sample('router', 'loggerhead_filtered_events_total', of)).toBeGreaterThan(0)
+    await moves('gateway', 'loggerhead_failed_published_events_total', { topic: 'measured', error: 'ClientError', error_type: 'BadRequest' }, () => publish(''))
+    let token = ''
+    await moves('router', 'loggerhead_successful_received_events_total', of, async () => {
+      const answer = (await (await post('/eventsubscriptions/all:receive?maxWaitTime=60')).json()) as {
+        readonly value: readonly { readonly brokerProperties: { readonly lockToken: string } }[]
+      }
+      token = answer.value[0]?.brokerProperties.lockToken ?? ''
+    })
+    await moves('router', 'loggerhead_successful_acknowledged_events_total', of, () => post('/eventsubscriptions/all:acknowledge', { lockTokens: [token] }))
+    const lost = { ...of, error: 'ClientError', error_type: 'TokenLost' }
+    await moves('router', 'loggerhead_failed_acknowledged_events_total', lost, () => post('/eventsubscriptions/all:acknowledge', { lockTokens: [token] }))
+    expect(await sample('gateway', 'loggerhead_publish_latency_seconds_count', { topic: 'measured' })).toBeGreaterThan(0)
+    expect(await sample('router', 'loggerhead_receive_latency_seconds_count', of)).toBe(1)
+    expect((await stack.api('DELETE', at)).status).toBe(204)
+    await until(
+      'the series are gone',
+      30_000,
+      async () => !(await scrape('router')).includes('topic="measured"') && !(await scrape('gateway')).includes('topic="measured"'),
+    )
+  }, 120_000)
 
   test('Kafka, the event loop and memory are measured by every service that has them', async () => {
     for (const service of ['gateway', 'router', 'registry']) {
