@@ -198,14 +198,17 @@ export class RouterLinks {
         return
       case 'direct': {
         const first = this.shards.receive(frame.shard, frame.to)
-        if (first !== null) for (const message of frame.messages) if (message.offset >= first) this.#deliver(message)
+        const now = this.#host.now()
+        if (first !== null) for (const message of frame.messages) if (message.offset >= first) this.#deliver(message, now)
         // All of it is in bounded windows, or dropped by their rules: the router never waits for a slow client.
         router.frames.send({ kind: 'received', shard: frame.shard, term: frame.term, to: frame.to })
         return
       }
-      case 'owed':
-        for (const message of frame.messages) this.#deliver(message)
+      case 'owed': {
+        const now = this.#host.now()
+        for (const message of frame.messages) this.#deliver(message, now)
         return
+      }
       case 'release':
         for (const { connection, number } of frame.releases) this.#host.connection(connection)?.release(number)
         return
@@ -264,8 +267,7 @@ export class RouterLinks {
     }
   }
 
-  #deliver(message: DeliveredMessage): void {
-    const now = this.#host.now()
+  #deliver(message: DeliveredMessage, now: number): void {
     let outgoing: Outgoing | null = null
     for (const receiver of message.receivers) {
       const connection = this.#host.connection(receiver.connection)
