@@ -1,6 +1,6 @@
 /**
  * What a fleet needs: how many gateways, routers, shards and brokers, what each of them is limited by, and how a fleet comes back when a
- * gateway dies. Pure; the costs are measured ones (`unitCosts`), the rest is arithmetic that can be checked by hand.
+ * gateway dies. Pure; the costs are those of a run of the bench (`costsOf`), the rest is arithmetic that can be checked by hand.
  */
 import type { Random } from '../test/simulation/random.ts'
 import type { Results } from './report.ts'
@@ -55,7 +55,7 @@ export interface UnitCosts {
   readonly registryRead: number
 }
 
-/** Measured on the two cores of docs/performance.md; `npm run bench:registry` has those of the registry. */
+/** For what no run has measured: memory and the registry's are measured (`npm run bench:registry`), CPU is assumed, on the high side. */
 export const unitCosts: UnitCosts = {
   gatewayIn: 35,
   gatewayOut: 35,

@@ -14,7 +14,7 @@ const fleets = [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]
 const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 1 : 0 })
 const counted = ({ count, because }: Count): string => `${number(count)} (${because})`
 
-export function sizeTable(unit: UnitCosts): string {
+export function sizeTable(unit: UnitCosts, source: string): string {
   const header = [
     'devices',
     'publishes/s at peak',
@@ -40,7 +40,7 @@ export function sizeTable(unit: UnitCosts): string {
   })
   const costs = Object.entries(unit).map(([name, value]) => `\`${name}\` ${number(value)}`)
   return [
-    `Measured costs (bench/fleet-size.ts has the units): ${costs.join(', ')}.`,
+    `Costs, ${source} (bench/fleet-size.ts has the units): ${costs.join(', ')}.`,
     [header, header.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n'),
     '![size](performance/size.svg)',
   ].join('\n\n')
@@ -71,14 +71,16 @@ function chart(unit: UnitCosts): string {
 if (import.meta.main) {
   const run = newestResults()
   const unit = run === undefined ? unitCosts : costsOf(JSON.parse(readFileSync(run, 'utf8')) as Results)
+  const source = run === undefined ? 'memory measured and CPU assumed' : 'as the newest run of the bench has found them, where it has'
+  const table = sizeTable(unit, source)
   const page = join(import.meta.dirname, '../docs/performance.md')
   const marked = /(<!-- size:start[^>]*-->\n)[\s\S]*?(\n<!-- size:end -->)/
   writeFileSync(
     page,
-    readFileSync(page, 'utf8').replace(marked, (_, start: string, end: string) => `${start}\n${sizeTable(unit)}\n${end}`),
+    readFileSync(page, 'utf8').replace(marked, (_, start: string, end: string) => `${start}\n${table}\n${end}`),
   )
   const pictures = join(import.meta.dirname, '../docs/performance')
   mkdirSync(pictures, { recursive: true })
   writeFileSync(join(pictures, 'size.svg'), chart(unit))
-  process.stdout.write(`${sizeTable(unit)}\n`)
+  process.stdout.write(`${table}\n`)
 }
