@@ -64,6 +64,8 @@ export class SpanCollector {
 
   static async start(): Promise<SpanCollector> {
     const collector = new SpanCollector()
+    // A connection that is closed while a batch is on its way to it costs the batch.
+    collector.#server.keepAliveTimeout = 0
     collector.#server.listen(0, '127.0.0.1')
     await once(collector.#server, 'listening')
     return collector

@@ -58,7 +58,7 @@ withKafka('a message that is traced', () => {
   })
 
   test('goes on in its publisher’s trace: publish, match, and a deliver for each subscriber, each the child of the one before', async () => {
-    const [far, near] = await Promise.all([subscriber(1, 'far', 'traced/one', 1), subscriber(0, 'near', 'traced/one', 0)])
+    const [far, near] = await Promise.all([subscriber(1, 'far', 'traced/one', 1), subscriber(0, 'near', 'traced/one', 2)])
     const traceId = freshTrace()
     await publish(await connect(0, 'publisher'), 'traced/one', { traceparent: `00-${traceId}-${parentSpan}-01`, tracestate: 'vendor=1', other: 'y' })
     const spans = await collector.trace(traceId, 4)
