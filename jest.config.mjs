@@ -7,4 +7,5 @@ export default {
   testPathIgnorePatterns: ['/node_modules/'],
   modulePathIgnorePatterns: ['<rootDir>/\\.data', '<rootDir>/\\.kafka'],
   testTimeout: 180_000,
+  testSequencer: '<rootDir>/test/support/sequencer.ts',
 }

@@ -1,5 +1,8 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { addUp, countsOf, finalLine, noCounts } from '../../support/counts.ts'
+import Sequencer, { longest } from '../../support/sequencer.ts'
 import { stages } from '../../support/stages.ts'
 
 test('tests are counted by their outcome, skipped ones with their reason', () => {
@@ -29,4 +32,12 @@ test('a file that could not be run is a failure', () => {
 
 test('a folder of tests that no stage names still runs', () => {
   expect(stages('test', () => ['unit', 'support', 'novel']).at(-1)?.folders).toEqual(['novel'])
+})
+
+test('the longest files of tests begin first, and are there', () => {
+  const tests = dirname(dirname(import.meta.dirname))
+  const files = longest.map((name) => ({ path: join(tests, `${name}.test.ts`) }))
+  expect(files.filter(({ path }) => !existsSync(path))).toEqual([])
+  const other = { path: import.meta.filename }
+  expect(new Sequencer().sort([other, ...files])).toEqual([...files, other])
 })
