@@ -26,7 +26,7 @@ describe('the command loggerhead', () => {
   beforeAll(async () => {
     stack = await startStack()
     folder = mkdtempSync(join(tmpdir(), 'loggerhead-cli-'))
-  }, 150_000)
+  }, 240_000)
   afterAll(async () => {
     await stack?.stop()
     rmSync(folder, { recursive: true, force: true })
@@ -316,14 +316,14 @@ describe('the command loggerhead', () => {
     /** Publishes, waits until both have it; where it stands in the log. */
     const publish = async (topic: string): Promise<string> => {
       await ok('pub', '-t', topic, '-m', 'x')
-      await Promise.all([kept, passing].map((each) => each.next(20_000)))
+      await Promise.all([kept, passing].map((each) => each.next()))
       const lines = (await ok('tail', 'messages', '--from-beginning', '--end')).trim().split('\n')
       const found = lines.map((line) => JSON.parse(line) as { partition: number; offset: number; key: string }).findLast(({ key }) => key === topic)
       return `${found?.partition}:${found?.offset}`
     }
     const first = await publish('told/1')
     const settled = (client: string, outcome: string) =>
-      until(`${client}: ${outcome}`, 30_000, async () => {
+      until(`${client}: ${outcome}`, 60_000, async () => {
         const answer = await explain(client, first)
         // The journals are told a moment later than the clients.
         return !['notMatched', 'inFlight', 'waiting'].includes(answer.outcome) && answer
@@ -346,7 +346,7 @@ describe('the command loggerhead', () => {
       last = await publish('told/2')
       return (await ok('tail', 'receipts', '--from-beginning', '--end')).includes('told-passing')
     })
-    const sent = await until('the receipt of the last one', 30_000, async () => {
+    const sent = await until('the receipt of the last one', 60_000, async () => {
       const answer = await explain('told-passing', last)
       return answer.outcome === 'sent' && answer
     })
@@ -362,7 +362,7 @@ describe('the command loggerhead', () => {
     writeFileSync(file, 'kind: topicSpaces\nname: everything\nproperties: {topicTemplates: ["#", "told/1"]}\n')
     expect(await ok('what-if', '-f', file, '-t', 'told/#')).toContain('publishes that would have been refused: none')
     await Promise.all([kept, passing, elsewhere].map((each) => each.client.endAsync()))
-  }, 150_000)
+  }, 240_000)
 
   test('doctor finds everything well, and names what is not', async () => {
     const well = JSON.parse(await ok('--json', 'doctor')) as { check: string; health: string }[]

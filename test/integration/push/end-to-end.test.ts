@@ -262,14 +262,14 @@ test('the commands of docs/push.md work as they stand', async () => {
   const [port = 0] = await findFreePorts(1)
   const webhook = inBackground(receive, here, { PORT: String(port) })
   try {
-    await until('the webhook listens', 30_000, () => webhook.said().includes('listening'))
+    await until('the webhook listens', 60_000, () => webhook.said().includes('listening'))
     const run = (script: string) => promisify(execFile)('bash', ['-euc', script.replaceAll('127.0.0.1:9000', `127.0.0.1:${port}`)], { cwd: here })
     const [make = '', act = ''] = others
     expect((await run(make)).stdout).toContain('"deliveryMode":"Push"')
     const alerts = new EventPublisher(stack.brokers, `${stack.prefix}.default.topic.alerts`)
     await alerts.publish([{ id: 'a', key: 'front', data: { smoke: true } }])
     await alerts.close()
-    await until('the receiver prints the event', 30_000, () => webhook.said().includes('test.event front {"smoke":true}'))
+    await until('the receiver prints the event', 60_000, () => webhook.said().includes('test.event front {"smoke":true}'))
     const { stdout } = await run(`${make}\n${act}`)
     expect(stdout).toContain('"redriven":0')
   } finally {

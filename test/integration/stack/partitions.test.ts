@@ -85,7 +85,7 @@ async function settle(subscription: string, action: string, received: readonly R
 async function publishEvents(ids: readonly string[]): Promise<void> {
   const headers = { authorization: `SharedAccessKey ${stack.apiKey}`, 'content-type': 'application/cloudevents-batch+json' }
   const events = ids.map((id) => ({ specversion: '1.0', id, source: '/doors', type: 'door.opened', subject: 'front', data: {} }))
-  await until('the topic is known', 30_000, async () => {
+  await until('the topic is known', 60_000, async () => {
     const response = await fetch(`${stack.url}/topics/doors:publish`, { method: 'POST', headers, body: JSON.stringify(events) })
     await response.arrayBuffer()
     return response.status === 200
