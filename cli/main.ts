@@ -4,6 +4,7 @@ import { SettingError } from '../settings/setting.ts'
 import { addAtCommands } from './at-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import { addCompletion } from './completion.ts'
+import { addEraseCommand } from './erase-command.ts'
 import { addExplainDeliveryCommand } from './explain-delivery-command.ts'
 import { Failure } from './failure.ts'
 import { addLiveCommands } from './live-commands.ts'
@@ -46,6 +47,7 @@ addPkiCommands(program)
 addTokenCommands(program)
 addPartitionsCommand(program)
 addAuditCommands(program)
+addEraseCommand(program)
 program
   .command('doctor')
   .description('try the front door, the key, Kafka and every listener as a client would, and say what is wrong')

@@ -42,6 +42,9 @@ export interface AttachAnswer {
   readonly filters: readonly string[] | number
 }
 
+/** How often it is looked whether the key of a will is there, ms. */
+const sealingLookMs = 50
+
 /** Who a client is. */
 interface Judged {
   readonly principal: Principal
@@ -326,8 +329,15 @@ export class Connecting {
     else this.#attach(client, since, judged)
   }
 
-  #attach(client: Client, since: number, { principal, credentials, expiresAt }: Judged): void {
+  #attach(client: Client, since: number, judged: Judged): void {
     const host = this.#host
+    const { principal, credentials, expiresAt } = judged
+    // A will is sealed like any message, and its key may have to come into the log first.
+    if (client.will && !host.isReadyToSeal(principal)) {
+      if (host.now() - since < host.config.ATTACH_TIMEOUT) this.#hold(client, since, judged, sealingLookMs)
+      else this.#refuse(RefusalReason.sealingKeyLate, ReasonCode.ServerUnavailable, 'the key that its will is sealed with is not in the log', 'ATTACH_TIMEOUT')
+      return
+    }
     const attachment = host.attach(this.#connection, client, principal, Boolean(credentials.username) || voucherOf(principal) !== '')
     if (!attachment) {
       this.#refuse(RefusalReason.shardSilent, ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
@@ -352,6 +362,10 @@ export class Connecting {
     if (older) metrics.reached('TAKEOVER_INTERVAL')
     older?.close(ended(ReasonCode.ConnectionRateExceeded, 'another connection with this client id waits'))
     waiting.set(clientId, this.#connection)
+    this.#hold(client, since, judged, waitMs)
+  }
+
+  #hold(client: Client, since: number, judged: Judged, waitMs: number): void {
     const until = this.#host.now() + waitMs
     this.#phase = { is: 'waiting', client, judged, since, until }
     this.#host.setDeadline(this.#connection, until)

@@ -46,6 +46,7 @@ import { ConnectionReceipts, Receipts } from './receipts.ts'
 import { RefusalReason } from './refusal-reason.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
+import type { Sealing } from './sealing.ts'
 import { Takeovers } from './takeovers.ts'
 import type { Transport } from './transport.ts'
 
@@ -79,6 +80,8 @@ export interface GatewayOptions {
   readonly tracing?: Tracing | null
   /** Gaps up to this long are a busy event loop, longer ones pauses of the process, ms; 2,000 when not given. */
   readonly pauseMsMax?: number
+  /** Null where no client’s messages are sealed. */
+  readonly sealing?: Sealing | null
 }
 
 /** Chains of clients that were let in, kept for resumed TLS sessions. */
@@ -101,6 +104,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
+  readonly sealing: Sealing | null
   readonly tracing: Tracing | null
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
@@ -165,6 +169,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.config = withNamespace(options.config, options.registry.view.namespace?.properties)
     this.logger = options.logger
     this.tracing = options.tracing ?? null
+    this.sealing = options.sealing ?? null
     this.#appender = appender
     this.#startedAt = this.now()
     this.#pauses = new PauseWatch(options.pauseMsMax ?? usualPauseMsMax, Date.now())
@@ -507,6 +512,15 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return this.#rules.maySubscribe(principal, filter).allowed || this.#rules.mayReplay(principal, filter).allowed
   }
 
+  isReadyToSeal(principal: Principal): boolean {
+    return this.sealing?.isReady(principal) ?? true
+  }
+
+  /** A key was destroyed: what was decided under it is decided anew. */
+  sealingChanged(): void {
+    this.registryVersion++
+  }
+
   partitionOf(_topic: string, key: Buffer): number {
     return partitionOf(key, this.#options.partitions)
   }
@@ -521,7 +535,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     accepted.authenticationName = identity.authenticationName
     accepted.protocolVersion = identity.protocolVersion
     accepted.receivedAt = now
-    const value = encodePublish(accepted, topic.name, packet)
+    const value = encodePublish(accepted, topic.name, this.sealing ? this.sealing.sealed(identity.authenticationName, topic.name, packet) : packet)
     const span = this.tracing && tracePublish(this.tracing, accepted, topic.name, packet)
     this.#appender.append(
       { topic: this.#options.topics.messages, partition: topic.partition, key: topic.key, value, timestamp: now },
@@ -554,7 +568,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       remoteAddress: connection.transport.remoteAddress,
       transport: connection.transport.kind,
       registryPosition: this.#options.registry.view.position,
-      will: client.will,
+      will: client.will && this.sealing ? this.sealing.sealedWill(principal.authenticationName, client.will) : client.will,
       attributes: principal.attributes,
       sessionsMax: sessionsMaxOf({ kind: principal.kind, hasUserName }, this.config.SESSIONS_PER_NAME_MAX),
       vouchedBy: voucherOf(principal),

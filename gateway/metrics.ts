@@ -80,6 +80,8 @@ export class GatewayMetrics {
   readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0, overLimit: 0 }
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
+  /** Messages that nobody can read any more; their deliveries count as expired. */
+  erased = 0
   readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }
   /** Sockets from addresses that the namespace does not let in. */
   ipRefused = 0
@@ -183,6 +185,15 @@ export class GatewayMetrics {
     counter('loggerhead_publishes_dropped_total', 'Publishes that did not go into the log', 'reason', () => Object.entries(this.publishesDropped))
     counter('loggerhead_deliveries_total', 'Messages sent (QoS 0) or acknowledged by the client (QoS 1 and 2)', 'qos', () => byQoS(this.deliveries))
     counter('loggerhead_deliveries_dropped_total', 'Messages that a client did not get', 'reason', () => Object.entries(this.deliveriesDropped))
+    countedElsewhere(
+      {
+        registry,
+        name: 'loggerhead_erased_messages_total',
+        help: 'Messages on their way out whose key was destroyed: their deliveries count as expired',
+        labelNames: [],
+      },
+      () => [[{}, this.erased]],
+    )
     counter(
       'loggerhead_mqtt_throttling_enforcements_total',
       'Event Grid’s Mqtt.ThrottlingEnforcements: how often a rate took effect',

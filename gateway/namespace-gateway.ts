@@ -5,6 +5,7 @@ import { readOidcSettings } from '../access/token-roles.ts'
 import type { Log } from '../log/log.ts'
 import type { SchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { ensureTopics, type Profile, type TopicPlan, topicSpecs } from '../log/topics.ts'
+import { ClientKeys } from '../model/client-keys.ts'
 import { followServed } from '../model/partition-change.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
@@ -16,6 +17,7 @@ import { ended } from './disconnection.ts'
 import { EventPublisher } from './events/event-publisher.ts'
 import { Gateway, usualPauseMsMax } from './gateway.ts'
 import { NamespaceHttp } from './http/namespace-http.ts'
+import { Sealing } from './sealing.ts'
 
 export interface NamespaceGatewayOptions {
   readonly namespace: string
@@ -63,7 +65,21 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     await Promise.all([registry.close(), appender.close()])
     throw error
   })
-  const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions }, appender)
+  const { ERASABLE_ATTRIBUTE: attribute } = config
+  const keys = attribute === '' ? null : await ClientKeys.start({ log, topic: plan.names.keys, onFailed: options.onFailed })
+  const sealing =
+    keys &&
+    new Sealing({
+      attribute,
+      keys,
+      appender: eventAppender,
+      topic: plan.names.keys,
+      logger: options.logger,
+      now: () => clock.now(),
+      onErased: () => gateway.metrics.erased++,
+    })
+  const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions, sealing }, appender)
+  keys?.onDestroyed(() => gateway.sealingChanged())
   const routers = routersByHttp(
     {
       addresses: options.routers,
@@ -91,7 +107,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     async stop(address, isGone) {
       if (isGone) await gateway.stop(address, ended(ReasonCode.AdministrativeAction, 'the namespace was deleted'))
       else await gateway.stop(address)
-      await Promise.all([registry.close(), appender.close(), eventAppender.close()])
+      await Promise.all([registry.close(), keys?.close(), appender.close(), eventAppender.close()])
     },
   }
 }

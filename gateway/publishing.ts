@@ -57,6 +57,8 @@ export interface PublishHost {
   readonly logIsFull: boolean
   partitionOf(topic: string, key: Buffer): number
   mayPublish(principal: Principal, topic: string): Permission
+  /** False while the key that the client’s messages are sealed with is on its way into the log. */
+  isReadyToSeal(principal: Principal): boolean
   /** `messageId` when another gateway may append the same message; else a fresh one. Answers the time of it, ms since the epoch. */
   appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): number
 }
@@ -352,7 +354,7 @@ export class Publishing implements Inbound {
     const refusal = refuseTopic(name, host.config)
     if (refusal) return refusal
     const permission = host.mayPublish(this.#owner.principal, name)
-    if (permission === 'undecided') return 'wait'
+    if (permission === 'undecided' || !host.isReadyToSeal(this.#owner.principal)) return 'wait'
     if (known) {
       known.allowed = permission === 'allowed'
       known.version = host.registryVersion

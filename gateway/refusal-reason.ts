@@ -44,6 +44,7 @@ export const refusalReasons = {
   ownerRefused: 'the session belongs to another client',
   attachLost: 'the log did not take the connection',
   attachLate: 'ATTACH_TIMEOUT',
+  sealingKeyLate: 'ATTACH_TIMEOUT, while the key that the will is sealed with was on its way into the log',
   closedMeanwhile: 'the gateway ended the connection before its CONNACK; the line says why',
   // PUBLISH
   publishBackpressure: 'QoS 0 while KAFKA_BYTES_WAITING_MAX is reached',

@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { isReplayed, retainedShard, shardOfSource } from '../model/session-queue.ts'
 import { FrameLink } from '../proto/delivery.ts'
 import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame } from '../proto/frames.ts'
-import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
+import { decodeMessage, encodeMessage, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { TracedDelivery, Tracing } from '../telemetry/tracing.ts'
 import type { Connection } from './connection.ts'
@@ -13,6 +13,7 @@ import type { HeldMessage } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Outgoing, plainOrigin } from './outgoing.ts'
 import { replayMarks } from './provenance.ts'
+import type { Sealing } from './sealing.ts'
 import { Shards } from './shards.ts'
 
 /** What the links need of the gateway. */
@@ -22,6 +23,8 @@ export interface LinkHost {
   readonly metrics: GatewayMetrics
   readonly logger: Logger
   readonly tracing: Tracing | null
+  /** Null where no client’s messages are sealed. */
+  readonly sealing: Sealing | null
   now(): number
   /** By its number within this incarnation; undefined when it is gone. */
   connection(number: number): Connection | undefined
@@ -43,6 +46,8 @@ interface Router {
   readonly peer: string
   name: string | null
   heardAt: number
+  /** Frames that wait for keys of the first one’s messages, in their order: as much as the router has under way. */
+  held: Frame[] | null
 }
 
 export class RouterLinks {
@@ -82,9 +87,10 @@ export class RouterLinks {
     }
     const router: Router = {
       frames: new FrameLink(stream, {
-        onFrame: (frame) => this.#receive(router, frame),
+        onFrame: (frame) => this.#take(router, frame),
         onEnd: (reason) => {
           this.#routers.delete(router)
+          router.held = null
           this.shards.drop(router)
           this.#host.logger.info({ router: router.name, peer, reason }, 'router link ended')
         },
@@ -92,6 +98,7 @@ export class RouterLinks {
       peer,
       name: null,
       heardAt: this.#host.now(),
+      held: null,
     }
     this.#routers.add(router)
   }
@@ -118,6 +125,37 @@ export class RouterLinks {
       this.shards.of(shard)?.link?.frames.send({ kind: 'acks', shard, acks })
     }
     this.#acks.clear()
+  }
+
+  /** A sealed message can be here before its key is; a message that waits holds up what its router sent behind it. */
+  #take(router: Router, frame: Frame): void {
+    const { sealing } = this.#host
+    if (router.held) router.held.push(frame)
+    else if (sealing && holdsUnknown(sealing, frame)) {
+      router.held = [frame]
+      void this.#handOnHeld(router, sealing)
+    } else this.#receive(router, frame)
+  }
+
+  async #handOnHeld(router: Router, sealing: Sealing): Promise<void> {
+    try {
+      await sealing.confirm()
+    } catch (error) {
+      // It sends them again on its next link.
+      router.frames.close(`the keys of sealed messages cannot be read: ${(error as Error).message}`)
+      return
+    }
+    // What is unknown still has no key any more.
+    const held = router.held ?? []
+    router.held = null
+    for (const [index, frame] of held.entries()) {
+      if (index > 0 && holdsUnknown(sealing, frame)) {
+        router.held = held.slice(index)
+        void this.#handOnHeld(router, sealing)
+        return
+      }
+      this.#receive(router, frame)
+    }
   }
 
   #receive(router: Router, frame: Frame): void {
@@ -250,8 +288,11 @@ export class RouterLinks {
   }
 
   /** `tracing` is given for what is live: what is retained was published long ago. */
-  #read({ value, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
+  #read({ value: stored, source, offset }: DeliveredMessage, tracing: Tracing | null = null): Outgoing | null {
     try {
+      const { sealing } = this.#host
+      const value = sealing ? sealing.opened(stored) : stored
+      if (!value) return new Outgoing(erased(stored), plainOrigin(-1, -1))
       // What is retained and owed has the place of another topic.
       const partition = retainedShard(source) === undefined ? shardOfSource(source) : -1
       const origin = plainOrigin(partition, offset)
@@ -288,6 +329,17 @@ function deliveryTrace(tracing: Tracing, value: Buffer): TracedDelivery | null {
     message,
     message.userProperties.map(({ name, value }) => [name, value] as const),
   )
+}
+
+/** What nobody can read any more is delivered as a message is that has expired: not at all. */
+function erased(value: Buffer): Buffer {
+  const { receivedAt: _, ...message } = decodeMessage(value)
+  const nothing = { payload: Buffer.alloc(0), userProperties: [], correlationData: null, receivedAt: 0, messageExpiryInterval: 0 }
+  return Buffer.from(encodeMessage({ ...message, ...nothing }))
+}
+
+function holdsUnknown(sealing: Sealing, frame: Frame): boolean {
+  return (frame.kind === 'direct' || frame.kind === 'owed' || frame.kind === 'retained') && frame.messages.some(({ value }) => sealing.isUnknown(value))
 }
 
 function reasonNamed(name: string): DisconnectionReason {

@@ -58,6 +58,8 @@ export interface HistoryLine {
   readonly payload?: string
   /** Of a payload that is no UTF-8. */
   readonly payloadBase64?: string
+  /** Its publisher was erased: there is no payload any more. */
+  readonly erased?: true
   readonly cursor: string
 }
 
@@ -88,9 +90,11 @@ export function messageOfLine(line: HistoryLine): Message {
   }
 }
 
-/** `cursor`: where to go on behind this message. */
-export function historyLine({ source, record }: Found, cursor: string): HistoryLine {
-  const message = decodeMessage(record.value)
+/** What is told of a message that was erased: that there was one. */
+export const erasedMessage = (value: Buffer): Message => ({ ...decodeMessage(value), payload: Buffer.alloc(0), userProperties: [], correlationData: null })
+
+/** `cursor`: where to go on behind this message. `message`: as it was published, where that is not what stands in the record. */
+export function historyLine({ source, record }: Found, cursor: string, message = decodeMessage(record.value)): HistoryLine {
   return {
     position: `${source}:${record.offset}`,
     messageId: message.messageId.toString('hex'),
@@ -107,8 +111,7 @@ export function historyLine({ source, record }: Found, cursor: string): HistoryL
 }
 
 /** The same as a CloudEvent 1.0 in its JSON form. Its id is the position: one publish that stands twice in the log is told once. */
-export function historyEvent({ source, record }: Found, cursor: string, namespace: string): object {
-  const message = decodeMessage(record.value)
+export function historyEvent({ source, record }: Found, cursor: string, namespace: string, message = decodeMessage(record.value)): object {
   const payload = payloadOf(message.payload)
   return {
     specversion: '1.0',

@@ -15,6 +15,7 @@ export const topicKinds = [
   'receipts',
   'lifecycle',
   'audit',
+  'keys',
   'registry',
   'gateways',
 ] as const
@@ -221,6 +222,9 @@ function messagesKept(plan: TopicPlan): Readonly<Record<string, string>> {
  */
 const stateJournal = (plan: TopicPlan) => keptFor(plan.historyWindowMs + 2 * checkpointEveryMs(plan))
 
+/** How long a segment of `keys` may grow before what comes next begins another, ms. */
+export const keysRolledMs = 10 * 60_000
+
 const compacted: Readonly<Record<string, string>> = {
   'cleanup.policy': 'compact',
   // The cleaner leaves the newest segment alone: a small one keeps start-up reads short.
@@ -230,6 +234,17 @@ const compacted: Readonly<Record<string, string>> = {
   'max.compaction.lag.ms': String(dayMs),
   // A reader that was away for less than a day still sees what was deleted.
   'delete.retention.ms': String(dayMs),
+}
+
+/** What is destroyed here is to be gone from the disk, not only from view: segments are small in time, and cleaned as soon as they are closed. */
+const forgotten: Readonly<Record<string, string>> = {
+  'cleanup.policy': 'compact',
+  'segment.bytes': String(16 * 1024 * 1024),
+  'segment.ms': String(keysRolledMs),
+  'min.cleanable.dirty.ratio': '0.001',
+  'max.compaction.lag.ms': String(keysRolledMs),
+  // A reader that was away for longer begins anew.
+  'delete.retention.ms': String(keysRolledMs),
 }
 
 /** Kafka's longest. */
@@ -271,6 +286,7 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     spec('lifecycle', plan.partitions, journal(plan)),
     spec('audit', plan.partitions, keptFor(plan.auditWindowMs)),
     spec('registry', 1, compactedLater(plan)),
+    spec('keys', 1, forgotten),
     spec('gateways', 1, compacted),
   ]
 }

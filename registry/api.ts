@@ -10,6 +10,7 @@ import { readBearer } from './bearer.ts'
 import { type Author, type Caller, checkRole, findCaller } from './callers.ts'
 import { addChangesRoute } from './changes-route.ts'
 import type { RegistryConfig } from './config.ts'
+import { addEraseRoute } from './erase-route.ts'
 import type { AskWebhook } from './event-resources.ts'
 import { addExplainDeliveryRoute } from './explain-delivery-route.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
@@ -176,6 +177,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addWhatIfRoute(api, options, turns)
     addExplainDeliveryRoute(api, turns)
     addChangesRoute(api, options)
+    addEraseRoute(api)
   })
   return app
 }

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Cursor } from '../history/cursor.ts'
-import { type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
+import { erasedMessage, type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
 import { HistoryReader } from '../history/history-reader.ts'
 import { LogIndex } from '../history/log-index.ts'
 import { messagesSince, resolvePlaces } from '../history/places.ts'
@@ -12,6 +12,7 @@ import type { TopicNames } from '../log/topics.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
 import { ndjson } from './import-route.ts'
 import { keptAlive } from './kept-alive.ts'
+import type { ServedNamespace } from './namespaces.ts'
 import type { PastTurns } from './past-turns.ts'
 import type { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
@@ -100,7 +101,7 @@ function readQuery(request: FastifyRequest, now: number): Asked {
  * Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before
  * stands. `isOver`: nobody reads them any more. A generator hears of that when it yields, and while nothing matches it does not.
  */
-async function* linesOf(source: HistorySource, asked: Asked, namespace: string, isOver: () => boolean): AsyncGenerator<string> {
+async function* linesOf({ history: source, name: namespace, erasure }: ServedNamespace, asked: Asked, isOver: () => boolean): AsyncGenerator<string> {
   const { log, topic, partitions } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
@@ -123,7 +124,10 @@ async function* linesOf(source: HistorySource, asked: Asked, namespace: string, 
       left -= found.length
       for (const each of found) {
         cursor.move(each.source, each.record.offset + 1)
-        text += `${JSON.stringify(format === 'json' ? historyLine(each, cursor.text) : historyEvent(each, cursor.text, namespace))}\n`
+        const opened = await erasure.opened(each.record.value)
+        const message = opened ?? erasedMessage(each.record.value)
+        const line = format === 'json' ? historyLine(each, cursor.text, message) : historyEvent(each, cursor.text, namespace, message)
+        text += `${JSON.stringify(opened ? line : { ...line, erased: true })}\n`
       }
       for (const place of reader.places) cursor.move(place.source, place.next)
       quiet = text === '' ? quiet + 1 : 0
@@ -146,7 +150,7 @@ export function addHistoryRoutes(api: FastifyInstance, turns: PastTurns): void {
     const asked = readQuery(request, Date.now())
     const done = turns.begin()
     // What HEAD asks for is answered when it begins.
-    const lines = linesOf(request.at.history, asked, request.at.name, () => stream.destroyed || reply.raw.writableEnded)
+    const lines = linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded)
     const stream: Readable = Readable.from(keptAlive(lines), { highWaterMark: 1 })
     stream.once('close', done)
     return reply.header('content-type', ndjson).send(stream)

@@ -6,6 +6,7 @@ import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/nam
 import { lifeName, type Namespace } from '../model/namespaces.ts'
 import type { Routers } from '../proto/routers.ts'
 import type { Author } from './callers.ts'
+import { Erasure } from './erasure.ts'
 import { EventTopics, namespaceTopicsOf } from './event-topics.ts'
 import type { HistorySource } from './history-routes.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
@@ -21,6 +22,7 @@ export interface ServedNamespace {
   readonly history: HistorySource
   /** Where its life cycle events stand. */
   readonly lifecycleTopic: string
+  readonly erasure: Erasure
 }
 
 /** What the deployment knows of a namespace. */
@@ -64,6 +66,8 @@ const turnsMax = 16
 export class Namespaces {
   readonly home: ServedNamespace
   readonly #options: NamespacesOptions
+  /** By the topic of their keys. */
+  readonly #erasures = new Map<string, Erasure>()
   readonly #directory: NamespaceDirectory
   readonly #others: NamespaceInstances<Registry>
   readonly #timer: NodeJS.Timeout
@@ -109,7 +113,19 @@ export class Namespaces {
       eventTopics: new EventTopics(log, plan, kafkaTopics),
       history: { log, topic: names.messages, partitions, indexTopic: names.index, topics: names },
       lifecycleTopic: names.lifecycle,
+      erasure: this.#erasureOf(name, plan),
     }
+  }
+
+  /** One for each life of a namespace: it follows the topic `keys` once it is asked. */
+  #erasureOf(name: string, { names: topics, partitions }: TopicPlan): Erasure {
+    const known = this.#erasures.get(topics.keys)
+    if (known) return known
+    const { log, clock } = this.#options
+    const erasure = new Erasure({ log, topics, partitions, namespace: name, clock })
+    this.#erasures.set(topics.keys, erasure)
+    erasure.begin().catch((error: Error) => this.#options.logger.error({ namespace: name, err: error }, 'whether keys were destroyed is not known'))
+    return erasure
   }
 
   /** Those that are served, by name. */
@@ -190,6 +206,7 @@ export class Namespaces {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     this.#unwatch()
+    await Promise.all([...this.#erasures.values()].map((erasure) => erasure.close()))
     await this.#others.close()
   }
 

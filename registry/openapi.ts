@@ -366,6 +366,27 @@ function inquiryPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+function erasePaths(namespace: string): Readonly<Record<string, object>> {
+  return {
+    [`/namespaces/${namespace}/clients/{name}:erase`]: {
+      parameters: [inPath('name', 'The authentication name, percent-encoded')],
+      post: {
+        operationId: 'eraseClient',
+        tags: ['audit'],
+        'x-role': 'owner',
+        responses: {
+          '200': answer('How many keys were destroyed: what was sealed with them is read by nobody any more', {
+            type: 'object',
+            properties: { erasedKeys: { type: 'integer' } },
+            required: ['erasedKeys'],
+          }),
+          ...common,
+        },
+      },
+    },
+  }
+}
+
 function otherPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/clients:import`]: {
@@ -472,6 +493,7 @@ export function openApiDocument(namespace: string): object {
       ...historyPaths(namespace),
       ...atPaths(namespace),
       ...changesPaths(namespace),
+      ...erasePaths(namespace),
       ...inquiryPaths(namespace),
       ...mqttPaths,
     },

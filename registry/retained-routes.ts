@@ -22,7 +22,7 @@ function topicOf(request: FastifyRequest): string {
 
 export function addRetainedRoutes(api: FastifyInstance): void {
   const config = { kind: 'retainedMessages', role: 'operator' } as const
-  const representation = (namespace: string, { topic, ...properties }: ToldMessage): object => ({
+  const representation = (namespace: string, { topic, ...properties }: ToldMessage & { readonly payload?: string; readonly erased?: true }): object => ({
     id: `/namespaces/${namespace}/retainedMessages/${encodeURIComponent(topic)}`,
     name: topic,
     type: 'Loggerhead/namespaces/retainedMessages',
@@ -42,7 +42,9 @@ export function addRetainedRoutes(api: FastifyInstance): void {
     const topic = topicOf(request)
     const message = await getRetained(request.at.routers, topic, request.caller.by).catch(orMissing)
     if (!message) throw notThere(topic)
-    return representation(request.at.name, message)
+    const payload = await request.at.erasure.openedPayload(Buffer.from(message.payload, 'base64'), topic)
+    if (payload === null) return representation(request.at.name, { ...message, size: 0, payload: '', erased: true })
+    return representation(request.at.name, { ...message, size: payload.length, payload: payload.toString('base64') })
   })
 
   // The owner of the topic's shard publishes what clears it: subscribers see an empty message, as when a client does.

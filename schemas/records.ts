@@ -794,6 +794,16 @@ export interface AuditCheckpoint {
   readonly signature: Buffer
 }
 
+/** A key that a client's messages are sealed with (topic `keys`); a tombstone destroys it. */
+export interface ClientKey {
+  readonly authenticationName: string
+  /** 16 random bytes: what sealed messages name it by. */
+  readonly id: Buffer
+  /** 32 random bytes, for AES-256-GCM. */
+  readonly key: Buffer
+  readonly at: number
+}
+
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
   Acknowledged: Acknowledged
@@ -801,6 +811,7 @@ export interface Records {
   AuditCheckpoint: AuditCheckpoint
   CheckpointClosed: CheckpointClosed
   Chosen: Chosen
+  ClientKey: ClientKey
   DeliveryReceipts: DeliveryReceipts
   Detached: Detached
   Dropped: Dropped

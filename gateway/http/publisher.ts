@@ -153,6 +153,8 @@ export class HttpPublisher {
       throw new HttpProblem(503, 'the registry is not current', { retryAfter: 1 })
     }
     if (permission === 'denied') this.#refuse(asker, name)
+    if (!host.isReadyToSeal(asker.principal))
+      throw new HttpProblem(503, 'the key that its messages are sealed with is on its way into the log', { retryAfter: 1 })
     if (host.logIsFull) {
       metrics.publishesDropped.backpressure++
       metrics.reached('KAFKA_BYTES_WAITING_MAX')

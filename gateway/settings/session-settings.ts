@@ -106,6 +106,12 @@ export const sessionSettings = {
       'CONNECT waits until that time has passed; a second one with the same client id takes the first one’s place, which gets 0x9F (server unavailable in 3.1.1)',
     metric: reached('TAKEOVER_INTERVAL'),
   },
+  ERASABLE_ATTRIBUTE: {
+    kind: 'text',
+    default: '',
+    about:
+      'Attribute of clients whose messages are sealed with a key of their own, so that they can be erased; empty: nothing is sealed, and what was sealed before is handed out as it stands in the log',
+  },
   SESSIONS_PER_NAME_MAX: {
     kind: 'number',
     default: unlimitedSessions,

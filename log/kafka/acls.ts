@@ -39,6 +39,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
       topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
       topic(names.lifecycle, ['Write'], 'what it refused'),
+      topic(names.keys, ['Read', 'Write'], 'keys that messages are sealed with'),
       topic(names.receipts, ['Write'], 'what became of deliveries, where that is to be noted'),
       eventTopics(['Write'], 'events published over HTTP'),
     ],
@@ -71,6 +72,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.inbox, ['Read'], 'what came after it'),
       topic(names.receipts, ['Read'], 'what became of deliveries'),
       topic(names.lifecycle, ['Read', 'Write'], 'what changed, and what was changed before'),
+      topic(names.keys, ['Read', 'Write'], 'opens the past that is sealed; destroys keys'),
       eventTopics(
         ['Create', 'Delete', 'Describe', 'DescribeConfigs', 'AlterConfigs'],
         'makes namespace topics, sets their retention, and deletes them on demand',

@@ -1,6 +1,6 @@
 /** A log that is changed where it lies: in the segment files of a stopped Kafka, checksums mended. */
 import { execFile } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,8 +8,12 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { crc32c } from '@node-rs/crc32'
 import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
-import { topicNames } from '../../../log/topics.ts'
+import type { TopicSpec } from '../../../log/log.ts'
+import { planTopics, topicNames, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { clientKeyKey, clientKeyRecord } from '../../../model/client-keys.ts'
+import { Erasure } from '../../../registry/erasure.ts'
 import { ShardAudit } from '../../../router/shard-audit.ts'
+import type { SealingKey } from '../../../schemas/sealed-message.ts'
 import { readSettings } from '../../../settings/setting.ts'
 import { findJava, OwnKafka, until } from '../log/own-kafka.ts'
 
@@ -27,7 +31,7 @@ beforeAll(async () => {
   if (typeof java === 'string') return
   folder = await mkdtemp(join(tmpdir(), 'loggerhead-tampering-'))
   await writeFile(join(folder, 'public.pem'), publicKey.export({ format: 'pem', type: 'spki' }))
-  kafka = await OwnKafka.start()
+  kafka = await OwnKafka.start({ more: () => ({ 'log.cleaner.backoff.ms': '200' }) })
 }, 300_000)
 afterAll(async () => {
   await kafka?.stop()
@@ -107,6 +111,15 @@ async function writeLog(log: KafkaLog): Promise<void> {
   await appender.close()
 }
 
+/** Every file below the folder of the broker that holds the bytes. */
+async function filesWith(bytes: Buffer): Promise<readonly string[]> {
+  const entries = await readdir(kafka.folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name))
+  // Kafka may have removed one meanwhile.
+  const held = await Promise.all(files.map(async (file) => (await readFile(file).catch(() => Buffer.alloc(0))).includes(bytes)))
+  return files.filter((_, index) => held[index])
+}
+
 async function segmentOf(topic: string): Promise<string> {
   const files = await readdir(kafka.folder, { recursive: true })
   const found = files.find((file) => file.endsWith(join(`${topic}-0`, '00000000000000000000.log')))
@@ -146,6 +159,51 @@ interface Report {
   readonly ok: boolean
   readonly findings: readonly { readonly kind: string; readonly topic: string; readonly from: number; readonly to: number }[]
 }
+
+run(
+  `the key of a client that was erased is in no file of the broker once its segment is closed and cleaned${why}`,
+  async () => {
+    const log = openLog()
+    try {
+      const plan = planTopics(readSettings(topicSettings, {}), 'default', 'development')
+      const spec = topicSpecs({ ...plan, replication: 1 }).find(({ name }) => name === topics.keys) as TopicSpec
+      // The same in less time.
+      const soon = { 'segment.ms': '100', 'max.compaction.lag.ms': '100', 'delete.retention.ms': '100', 'file.delete.delay.ms': '0' }
+      await log.createTopics([
+        { ...spec, settings: { ...spec.settings, ...soon } },
+        { name: 'loggerhead.other.lifecycle', partitions: 1, replication: 1, settings: { 'cleanup.policy': 'delete' } },
+      ])
+      const [ada, bob] = [0, 1].map(() => ({ id: randomBytes(16), key: randomBytes(32) })) as [SealingKey, SealingKey]
+      const appender = await log.appender()
+      const timestamp = Date.now()
+      for (const [name, key] of [['ada', ada] as const, ['bob', bob] as const]) {
+        await appender.write({ topic: topics.keys, partition: 0, key: clientKeyKey(name, key.id), value: clientKeyRecord(name, key, timestamp), timestamp })
+      }
+      expect(await filesWith(ada.key)).toHaveLength(1)
+      const erasure = new Erasure({
+        log,
+        topics: { keys: topics.keys, lifecycle: 'loggerhead.other.lifecycle' },
+        partitions: 1,
+        namespace: 'default',
+        clock: { now: Date.now },
+      })
+      expect(await erasure.erase('ada', { by: 'test' })).toBe(1)
+      let left = await filesWith(ada.key)
+      const end = Date.now() + 120_000
+      while (left.length > 0) {
+        if (Date.now() > end) throw new Error(`the key is still in ${left.join(', ')}`)
+        // What comes next closes the segment.
+        await erasure.roll()
+        left = await filesWith(ada.key)
+      }
+      expect((await filesWith(bob.key)).length).toBeGreaterThan(0)
+      await erasure.close()
+    } finally {
+      await log.close()
+    }
+  },
+  180_000,
+)
 
 run(
   `a record changed on the disk of a broker, its checksum mended, is found with the offsets around it, and so is an end that was cut off${why}`,

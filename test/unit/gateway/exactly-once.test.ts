@@ -35,6 +35,7 @@ function publisher(
     logIsFull: false,
     partitionOf: () => 0,
     mayPublish: but.mayPublish ?? (() => 'allowed' as const),
+    isReadyToSeal: () => true,
     appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }),
   }
   const owner = {

@@ -34,6 +34,7 @@ test('names are prefix, namespace and topic', () => {
     index: 'acme.plant-1.index',
     lifecycle: 'acme.plant-1.lifecycle',
     audit: 'acme.plant-1.audit',
+    keys: 'acme.plant-1.keys',
     registry: 'acme.plant-1.registry',
     gateways: 'acme.plant-1.gateways',
   })
@@ -53,6 +54,7 @@ test('shards have the same number of partitions in every sharded topic; registry
     receipts: 6,
     lifecycle: 6,
     audit: 6,
+    keys: 1,
     registry: 1,
     gateways: 1,
   })

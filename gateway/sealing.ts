@@ -1,0 +1,112 @@
+/**
+ * Messages of clients whose data can be erased: sealed on their way into the log, opened on their way out. A client's key stands in the
+ * log before anything is sealed with it, so that whoever reads a sealed message finds its key, or knows that it was destroyed.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Principal } from '../access/principal.ts'
+import type { Appender } from '../log/log.ts'
+import { type ClientKeys, clientKeyKey, clientKeyRecord } from '../model/client-keys.ts'
+import type { PublishPacket } from '../mqtt/packet.ts'
+import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
+import type { Will } from '../schemas/records.ts'
+import { keyIdSize, keySize, magic, openedMessage, type SealingKey, seal, sealedWith } from '../schemas/sealed-message.ts'
+
+export interface SealingOptions {
+  /** Clients that have this attribute. */
+  readonly attribute: string
+  readonly keys: ClientKeys
+  readonly appender: Appender
+  /** The topic `keys`. */
+  readonly topic: string
+  readonly logger: Logger
+  now(): number
+  /** A message that nobody can read any more. */
+  onErased(): void
+}
+
+/** Ids of keys that were destroyed, as far as they were met. */
+const destroyedMax = 10_000
+
+export class Sealing {
+  readonly #options: SealingOptions
+  /** Names whose key is on its way into the log. */
+  readonly #asked = new Set<string>()
+  readonly #destroyed = new Set<string>()
+
+  constructor(options: SealingOptions) {
+    this.#options = options
+  }
+
+  /** Whether a message of the client can be taken now. False while its first key, or the one after an erasure, is on its way into the log. */
+  isReady({ authenticationName, attributes }: Principal): boolean {
+    const { attribute, keys } = this.#options
+    if (attributes[attribute] === undefined || keys.ofName(authenticationName)) return true
+    if (!this.#asked.has(authenticationName)) void this.#make(authenticationName)
+    return false
+  }
+
+  /** The packet as it goes into the log. An empty payload clears what is retained and holds nothing personal: it stays as it is. */
+  sealed(authenticationName: string, topic: string, packet: PublishPacket): PublishPacket {
+    const key = this.#options.keys.ofName(authenticationName)
+    if (!key || packet.payload.length === 0) return packet
+    const { userProperties = [], correlationData = null, ...properties } = packet.properties ?? {}
+    const payload = seal({ payload: packet.payload, userProperties, correlationData }, key, topic)
+    return { ...packet, payload, ...(packet.properties && { properties }) }
+  }
+
+  sealedWill(authenticationName: string, will: Will): Will {
+    const key = this.#options.keys.ofName(authenticationName)
+    if (!key || will.payload.length === 0) return will
+    const userProperties = will.userProperties.map(({ name, value }) => [name, value] as const)
+    const payload = seal({ payload: will.payload, userProperties, correlationData: will.correlationData }, key, will.topic)
+    return { ...will, payload, userProperties: [], correlationData: null }
+  }
+
+  /** Whether a record may hold a sealed message whose key is not known here, and was not found to be destroyed. */
+  isUnknown(value: Buffer): boolean {
+    const at = value.indexOf(magic)
+    if (at === -1) return false
+    const id = sealedWith(value.subarray(at))
+    return id !== undefined && !this.#options.keys.find(id) && !this.#destroyed.has(id.toString('hex'))
+  }
+
+  /** Resolves once the key of every message that was in the log when this was called is known, or known to be destroyed. */
+  async confirm(): Promise<void> {
+    await this.#options.keys.confirm()
+  }
+
+  /** The record of a message as it was published, in a buffer of its own where it was sealed; null when its key is destroyed. Throws RecordError. */
+  opened(value: Buffer): Buffer | null {
+    if (value.indexOf(magic) === -1) return value
+    const message = decodeMessage(value)
+    const id = sealedWith(message.payload)
+    if (!id) return value
+    const key = this.#options.keys.find(id)
+    const opened = key && openedMessage(message, key.key)
+    if (opened) return Buffer.from(encodeMessage(opened))
+    if (!key) this.#remember(id)
+    this.#options.onErased()
+    return null
+  }
+
+  #remember(id: Buffer): void {
+    if (this.#destroyed.size >= destroyedMax) this.#destroyed.delete(this.#destroyed.keys().next().value as string)
+    this.#destroyed.add(id.toString('hex'))
+  }
+
+  async #make(authenticationName: string): Promise<void> {
+    const { appender, topic, keys, logger, now } = this.#options
+    this.#asked.add(authenticationName)
+    const made: SealingKey = { id: randomBytes(keyIdSize), key: randomBytes(keySize) }
+    try {
+      const value = clientKeyRecord(authenticationName, made, now())
+      const offset = await appender.write({ topic, partition: 0, key: clientKeyKey(authenticationName, made.id), value, timestamp: now() })
+      await keys.reached(offset + 1)
+    } catch (error) {
+      logger.warn({ authenticationName, error: (error as Error).message }, 'a key to seal messages with is not in the log; it is asked for again')
+    } finally {
+      this.#asked.delete(authenticationName)
+    }
+  }
+}

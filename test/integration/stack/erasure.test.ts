@@ -1,0 +1,146 @@
+/** A client's data from its publish to its erasure, seen by those who read it: subscribers, the HTTP API, and any Kafka client. */
+import { execFile } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
+import type { VerifyReport } from '../../../audit/verify.ts'
+import { type Stack, startStack, until } from '../../support/stack.ts'
+import { readRecords } from '../../wire/kafka-log.ts'
+import { readAll } from '../../wire/kafka-records.ts'
+
+const project = join(import.meta.dirname, '../../..')
+
+let stack: Stack
+let folder: string
+const clients: MqttClient[] = []
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'loggerhead-erasure-'))
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  await writeFile(join(folder, 'private.pem'), privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  await writeFile(join(folder, 'public.pem'), publicKey.export({ format: 'pem', type: 'spki' }))
+  const chains = { AUDIT_CHAIN: 'messages,lifecycle,sessions,inbox', AUDIT_KEY: join(folder, 'private.pem') }
+  stack = await startStack({ environment: { ERASABLE_ATTRIBUTE: 'personal', GATEWAYS: '2', ...chains } })
+}, 180_000)
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.endAsync(true)))
+  await stack?.stop()
+  if (folder) await rm(folder, { recursive: true })
+}, 90_000)
+
+async function call(method: string, path: string, body?: object): Promise<unknown> {
+  const answer = await fetch(`${stack.url}/namespaces/default/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${stack.apiKey}`, ...(body && { 'content-type': 'application/json' }) },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`)
+  return text
+}
+
+/** A client, and what it was sent. The second gateway listens 10 above the first. */
+async function connect(clientId: string, gateway: 0 | 1, options: IClientOptions = {}): Promise<{ readonly client: MqttClient; readonly got: string[] }> {
+  const got: string[] = []
+  const client = await connectAsync(`mqtt://127.0.0.1:${stack.ports.mqtt + 10 * gateway}`, {
+    clientId,
+    protocolVersion: 5,
+    reconnectPeriod: 0,
+    ...options,
+  }).catch((error: Error) => {
+    throw new Error(`${clientId} cannot connect: ${error.message}`)
+  })
+  clients.push(client)
+  client.on('message', (topic, payload, { properties }) => got.push(`${topic} ${payload}${JSON.stringify(properties?.userProperties ?? {})}`))
+  return { client, got }
+}
+
+/** What an auditor's command says of the log. */
+function verify(): Promise<{ readonly code: number; readonly report: Pick<VerifyReport, 'findings' | 'proven'> }> {
+  const args = [join(project, 'cli/main.ts'), 'audit', 'verify', '--json', '--key', join(folder, 'public.pem')]
+  const environment = { ...process.env, KAFKA_BROKERS: stack.brokers, LOGGERHEAD_PREFIX: stack.prefix }
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, { env: environment, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (stdout === '') reject(new Error(stderr))
+      else resolve({ code: error ? Number(error.code) : 0, report: JSON.parse(stdout) })
+    })
+  })
+}
+
+async function history(): Promise<readonly { readonly payload?: string; readonly erased?: true }[]> {
+  const lines = String(await call('GET', 'history?topicFilter=people/%23'))
+    .trim()
+    .split('\n')
+  return lines.map((line) => JSON.parse(line)).filter(({ end }) => end === undefined)
+}
+
+test('what a client publishes reaches everybody as it was and stands sealed in the log; once the client is erased, neither queues, retained messages, replays nor the API have it, and the audit chains verify', async () => {
+  const password = 'correct-horse-battery'
+  await call('PUT', 'clients/ada', {
+    attributes: { personal: 1 },
+    clientCertificateAuthentication: { validationScheme: 'SubjectMatchesAuthenticationName' },
+    passwordAuthentication: { password },
+  })
+  await call('PUT', 'topicSpaces/people', { topicTemplates: ['people/#'] })
+  for (const permission of ['Publisher', 'Subscriber', 'Replayer']) {
+    await call('PUT', `permissionBindings/people-${permission.toLowerCase()}`, { clientGroupName: '$all', topicSpaceName: 'people', permission })
+    await call('PUT', `permissionBindings/anyone-${permission.toLowerCase()}`, { clientGroupName: '$anonymous', topicSpaceName: 'people', permission })
+  }
+  const live = await connect('live', 1)
+  await until('the permission is known', 30_000, async () => {
+    const granted = await live.client.subscribeAsync('people/#', { qos: 1 }).catch(() => [])
+    return granted[0]?.qos === 1
+  })
+  const session = { clean: false, properties: { sessionExpiryInterval: 3600 } }
+  const away = await connect('away', 0, session)
+  await away.client.subscribeAsync('people/#', { qos: 1 })
+  await away.client.endAsync()
+
+  const will = { topic: 'people/ada/will', payload: Buffer.from('last words of ada'), qos: 1 as const, retain: false }
+  const ada = await connect('ada', 0, { username: 'ada', password, will })
+  await ada.client.publishAsync('people/ada', 'temperature of ada: 36.9', { qos: 1, retain: true, properties: { userProperties: { patient: 'ada lovelace' } } })
+  await ada.client.publishAsync('people/ada', 'temperature of ada: 37.2', { qos: 2, retain: true, properties: { userProperties: { patient: 'ada lovelace' } } })
+  ada.client.stream.destroy()
+  const patient = '{"patient":"ada lovelace"}'
+  const all = [`people/ada temperature of ada: 36.9${patient}`, `people/ada temperature of ada: 37.2${patient}`, 'people/ada/will last words of ada{}']
+  await until(`everything arrives: ${live.got}`, 60_000, async () => live.got.length === 3)
+  expect([...live.got].sort()).toEqual(all)
+  expect((await history()).map(({ payload }) => payload).sort()).toEqual(['last words of ada', 'temperature of ada: 36.9', 'temperature of ada: 37.2'])
+  expect(JSON.parse(String(await call('GET', 'retainedMessages/people%2Fada')))).toMatchObject({
+    properties: { payload: Buffer.from('temperature of ada: 37.2').toString('base64') },
+  })
+
+  // As any Kafka client has it, wherever a copy may be.
+  for (const kind of ['messages', 'sessions', 'retained', 'inbox', 'snapshots', 'lifecycle']) {
+    const values = (await readAll(stack.brokers, `${stack.prefix}.default.${kind}`)).map(({ value }) => value ?? Buffer.alloc(0))
+    expect({ kind, clear: values.filter((value) => /temperature of ada|last words|lovelace/.test(value.toString('latin1'))) }).toEqual({ kind, clear: [] })
+  }
+  expect(await readRecords(stack.brokers, `${stack.prefix}.default.keys`, 'ClientKey')).toHaveLength(1)
+
+  expect(JSON.parse(String(await call('POST', 'clients/ada:erase')))).toEqual({ erasedKeys: 1 })
+  expect((await history()).map(({ payload, erased }) => [payload, erased])).toEqual(Array.from({ length: 3 }, () => ['', true]))
+  expect(JSON.parse(String(await call('GET', 'retainedMessages/people%2Fada')))).toMatchObject({ properties: { payload: '', erased: true } })
+
+  // What was owed, retained or is asked for again is not there any more; what others publish is.
+  const back = await connect('away', 1, session)
+  const fresh = await connect('fresh', 0)
+  await fresh.client.subscribeAsync(['people/#', '$replay/-PT1H/people/ada'], { qos: 1 })
+  await live.client.publishAsync('people/bob', 'still here', { qos: 1, retain: false })
+  await until('what others publish arrives', 60_000, async () => [back.got, fresh.got].every((got) => got.includes('people/bob still here{}')))
+  const later = await connect('ada', 1, { username: 'ada', password })
+  await later.client.publishAsync('people/ada', 'afterwards', { qos: 1 })
+  await until('what it publishes afterwards arrives', 60_000, async () => [back.got, fresh.got].every((got) => got.includes('people/ada afterwards{}')))
+  for (const { got } of [back, fresh]) expect(got.filter((each) => !/^\$replay\/end |still here|afterwards/.test(each))).toEqual([])
+  const inLog = (await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message')).map(({ value }) => value.topic)
+  expect(inLog.filter((topic) => topic === 'people/ada')).toHaveLength(3)
+
+  // The log did not change: its chains say so, all topics of all shards.
+  await until('all messages are in checkpoints', 60_000, async () => {
+    const { code, report } = await verify()
+    expect([code, report.findings]).toEqual([0, []])
+    const ofMessages = report.proven.filter(({ topic }) => topic === `${stack.prefix}.default.messages`)
+    return ofMessages.length === 4 && ofMessages.every(({ waiting }) => waiting === 0)
+  })
+}, 180_000)

@@ -1,0 +1,75 @@
+import { duplexPair } from 'node:stream'
+import { expect, test } from '@jest/globals'
+import { pino } from 'pino'
+import type { LinkHost } from '../../../gateway/router-links.ts'
+import { RouterLinks } from '../../../gateway/router-links.ts'
+import { FrameLink } from '../../../proto/delivery.ts'
+import type { Frame } from '../../../proto/frames.ts'
+
+/** A gateway's side of a link with a router; keys of messages are known once the log was asked. */
+function linked() {
+  const known = new Set<string>()
+  const asked: (() => void)[] = []
+  const pongs: Frame[] = []
+  const host = {
+    id: 'g',
+    incarnation: 1,
+    metrics: { deliveriesDropped: { gone: 0 }, staleFrames: { inc() {} } },
+    logger: pino({ level: 'silent' }),
+    tracing: null,
+    sealing: {
+      isUnknown: (value: Buffer) => value.toString().startsWith('sealed') && !known.has(value.toString()),
+      confirm: () => new Promise<void>((resolve) => asked.push(resolve)),
+    },
+    now: () => 0,
+    connection: () => undefined,
+    connectionsOf: () => [],
+    onLateAnswer() {},
+    onSuperseded() {},
+    onReconciled() {},
+  } as unknown as LinkHost
+  const [here, there] = duplexPair({ readableObjectMode: true, writableObjectMode: true })
+  new RouterLinks(host, 4).onLink(here, 'test')
+  const link = new FrameLink(there, { onFrame: (frame) => pongs.push(frame), onEnd() {} })
+  link.send({ kind: 'hello', router: 'r', gateway: 'g', incarnation: 1 } as Frame)
+  link.send({ kind: 'own', shard: 0, term: 5 } as Frame)
+  const direct = (from: number, value: string): void =>
+    link.send({
+      kind: 'direct',
+      shard: 0,
+      term: 5,
+      from,
+      to: from + 1,
+      messages: [{ source: 0, offset: from, value: Buffer.from(value), receivers: [] }],
+    } as unknown as Frame)
+  const received = (): number[] => pongs.flatMap((frame) => (frame.kind === 'received' ? [frame.to] : []))
+  return { direct, received, known, asked }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let turns = 0; !condition(); turns++) {
+    if (turns > 100_000) throw new Error('it did not come to pass')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+test('a message whose key is not known yet waits for the log, with all that its router sent behind it and in that order', async () => {
+  const { direct, received, known, asked } = linked()
+  direct(0, 'plain')
+  await until(() => received().length === 1)
+  direct(1, 'sealed with a')
+  direct(2, 'plain')
+  direct(3, 'sealed with b')
+  await until(() => asked.length === 1)
+  expect(received()).toEqual([1])
+  known.add('sealed with a')
+  asked[0]?.()
+  await until(() => asked.length === 2)
+  await until(() => received().length === 3)
+  expect(received()).toEqual([1, 2, 3])
+  // The log was asked, and there is no such key: it is handed on to be told so.
+  asked[1]?.()
+  direct(4, 'plain')
+  await until(() => received().length === 5)
+  expect(received()).toEqual([1, 2, 3, 4, 5])
+})

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto'
+import { expect, test } from '@jest/globals'
+import type { Message } from '../../../schemas/records.ts'
+import { open, openedMessage, type Personal, seal, sealedWith } from '../../../schemas/sealed-message.ts'
+
+const key = { id: randomBytes(16), key: randomBytes(32) }
+const personal: Personal = {
+  payload: Buffer.from('36.9'),
+  userProperties: [
+    ['patient', 'Ada'],
+    ['', '“'],
+  ],
+  correlationData: Buffer.from([0, 255]),
+}
+
+test.each<[string, Personal]>([
+  ['everything', personal],
+  ['a payload alone', { payload: randomBytes(10_000), userProperties: [], correlationData: null }],
+  ['no payload', { payload: Buffer.alloc(0), userProperties: [['a', 'b']], correlationData: null }],
+  ['empty correlation data', { payload: Buffer.from('x'), userProperties: [], correlationData: Buffer.alloc(0) }],
+])('%s comes out as it went in, and nothing of it stands in what is sealed', (_, each) => {
+  const sealed = seal(each, key, 'a/b')
+  expect(sealedWith(sealed)).toEqual(key.id)
+  expect(open(sealed, key.key, 'a/b')).toEqual(each)
+  if (each.payload.length > 1) expect(sealed.includes(each.payload)).toBe(false)
+  expect(sealed.includes('patient')).toBe(false)
+  expect(sealed.length - each.payload.length).toBeLessThan(512)
+})
+
+test('the same message sealed twice is two different ones', () => {
+  expect(seal(personal, key, 'a/b').equals(seal(personal, key, 'a/b'))).toBe(false)
+})
+
+test('another key, another topic and any changed byte open nothing', () => {
+  const sealed = seal(personal, key, 'a/b')
+  expect(open(sealed, randomBytes(32), 'a/b')).toBeUndefined()
+  expect(open(sealed, key.key, 'a/c')).toBeUndefined()
+  for (let at = 24; at < sealed.length; at++) {
+    const changed = Buffer.from(sealed)
+    changed[at] = (changed[at] as number) ^ 1
+    expect(open(changed, key.key, 'a/b')).toBeUndefined()
+  }
+})
+
+test('what is not sealed is not taken for it, however it begins', () => {
+  const sealed = seal(personal, key, 'a/b')
+  for (const payload of [Buffer.alloc(0), Buffer.from([0xc5]), Buffer.from('plain'), sealed.subarray(0, 40), Buffer.concat([Buffer.from('x'), sealed])]) {
+    expect(sealedWith(payload)).toBeUndefined()
+  }
+})
+
+test('a message is opened with all that was sealed of it, and the rest as it stands', () => {
+  const message: Message = {
+    messageId: Buffer.alloc(16),
+    clientId: 'c',
+    session: 0,
+    receivedAt: 1,
+    topic: 'a/b',
+    qos: 1,
+    retain: false,
+    messageExpiryInterval: null,
+    authenticationName: 'Ada',
+    gateway: 'gateway',
+    protocolVersion: 5,
+    payloadFormatIndicator: 1,
+    contentType: 'text/plain',
+    responseTopic: null,
+    correlationData: null,
+    userProperties: [],
+    payload: seal(personal, key, 'a/b'),
+  }
+  expect(openedMessage(message, key.key)).toEqual({
+    ...message,
+    payload: personal.payload,
+    correlationData: personal.correlationData,
+    userProperties: [
+      { name: 'patient', value: 'Ada' },
+      { name: '', value: '“' },
+    ],
+  })
+  expect(openedMessage({ ...message, topic: 'a/c' }, key.key)).toBeUndefined()
+})
