@@ -5,9 +5,8 @@
  */
 import type { Append, Appender, Log } from '../log/log.ts'
 import { type TopicNames, topicSpecs } from '../log/topics.ts'
-import { chunkKey, closedKey } from '../model/snapshot.ts'
+import { chunkKey, closedKey, joined, stateChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { SessionState } from '../schemas/records.ts'
 import { BeforeHistory } from './before-history.ts'
 import { checkpointFor, contentsOfCheckpoint } from './checkpoint.ts'
 import type { Moment } from './moment.ts'
@@ -151,7 +150,7 @@ class Copy {
     const { term, generation } = closed
     const write = (key: Buffer, value: Buffer): Promise<void> => this.#append({ topic: to.topics.snapshots, partition: shard, key, value, timestamp: now })
     let chunk = 0
-    for (const sessions of chunksOf(contents.states)) {
+    for (const sessions of stateChunks(joined(contents.states), chunkSizeMax)) {
       await write(Buffer.from(chunkKey(generation, chunk)), encodeRecord('SnapshotChunk', { shard, term, generation, chunk, sessions }))
       chunk++
     }
@@ -216,20 +215,4 @@ class Copy {
     await this.#appender.flush()
     if (this.#failure) throw this.#failure
   }
-}
-
-function* chunksOf(states: readonly SessionState[]): Generator<Buffer[]> {
-  let chunk: Buffer[] = []
-  let size = 0
-  for (const state of states) {
-    const bytes = encodeRecord('SessionState', state)
-    if (size + bytes.length > chunkSizeMax && chunk.length > 0) {
-      yield chunk
-      chunk = []
-      size = 0
-    }
-    chunk.push(bytes)
-    size += bytes.length
-  }
-  if (chunk.length > 0) yield chunk
 }

@@ -155,6 +155,23 @@ export function* stateChunks(states: Iterable<SessionState>, sizeMax: number): G
   if (chunk.length > 0) yield chunk
 }
 
+/** Where the folds stand: what a snapshot's closing record says of them. */
+export function snapshotPositions(
+  sessions: SessionFold,
+  inbox: InboxFold,
+  positions: Pick<SnapshotPositions, 'position' | 'lifecyclePosition' | 'retainedOffsets'>,
+): SnapshotPositions & Pick<SnapshotClosed, 'choicesFrom'> {
+  return {
+    sessionsOffset: sessions.position,
+    inboxOffset: inbox.position,
+    highWaters: [...inbox.highWaters],
+    terms: [...inbox.terms],
+    retainedHighWaters: [...inbox.retainedHighWaters],
+    choicesFrom: inbox.choicesFrom(positions.position),
+    ...positions,
+  }
+}
+
 /** Held messages in one record at most: it stays below half a MiB. */
 export const heldPerRecord = 15_000
 

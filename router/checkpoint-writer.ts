@@ -5,7 +5,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { snapshotChunks } from '../model/snapshot.ts'
+import { snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RetainedNote, SnapshotClosed } from '../schemas/records.ts'
 
@@ -46,13 +46,7 @@ export function takeCheckpoint(state: CheckpointState): (target: CheckpointTarge
     generation: now,
     chunks: chunks.length,
     at: now,
-    sessionsOffset: sessions.position,
-    inboxOffset: inbox.position,
-    highWaters: [...inbox.highWaters],
-    terms: [...inbox.terms],
-    retainedHighWaters: [...inbox.retainedHighWaters],
-    choicesFrom: inbox.choicesFrom(positions.position),
-    ...positions,
+    ...snapshotPositions(sessions, inbox, positions),
   })
   return async ({ appender, log, topics, registry, journaled, now: clock }) => {
     const topic = topics.checkpoints

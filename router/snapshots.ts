@@ -6,7 +6,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { chunkKey, closedKey, contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks } from '../model/snapshot.ts'
+import { chunkKey, closedKey, contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage, RouteProgress, SessionState, SnapshotClosed } from '../schemas/records.ts'
 
@@ -104,13 +104,7 @@ export async function writeSnapshot(options: {
     generation,
     chunks: chunks.length,
     at: now,
-    sessionsOffset: sessions.position,
-    inboxOffset: inbox.position,
-    highWaters: [...inbox.highWaters],
-    terms: [...inbox.terms],
-    retainedHighWaters: [...inbox.retainedHighWaters],
-    choicesFrom: inbox.choicesFrom(positions.position),
-    ...positions,
+    ...snapshotPositions(sessions, inbox, positions),
   }
   const write = (key: Buffer, value: Buffer | null): Promise<number> => appender.write({ topic, partition: shard, key, value, timestamp: now })
   await Promise.all(
