@@ -218,15 +218,14 @@ describe('the command loggerhead', () => {
       })),
       retained: (await apiRows('retainedMessages', `&topicFilter=${root}/%23`)).map(({ name }) => name),
     })
-    const then = async (moment: string): Promise<Omit<Told, 'moment'>> => ({
-      sessions: mine(JSON.parse(await ok('--json', 'at', moment, 'sessions'))).map(({ name, connected, subscriptions, queue }) => ({
-        name,
-        connected,
-        filters: subscriptions,
-        owed: queue.messages,
-      })),
-      retained: mine(JSON.parse(await ok('--json', 'at', moment, 'retained'))).map(({ name }) => name),
-    })
+    const then = async (moment: string): Promise<Omit<Told, 'moment'>> => {
+      const rowsOf = async (kind: string) => mine((await stack.lines(`/namespaces/default/at/${moment}/${kind}`)) as readonly Row[])
+      const [sessions, retained] = [await rowsOf('sessions'), await rowsOf('retained')]
+      return {
+        sessions: sessions.map(({ name, connected, subscriptions, queue }) => ({ name, connected, filters: subscriptions, owed: queue.messages })),
+        retained: retained.map(({ name }) => name),
+      }
+    }
     const publisher = await JsClient.connect(url, { protocolVersion: 5, clientId: 'at-publisher' })
     const clients = new Map<string, JsClient>()
     const told: Told[] = []
@@ -264,6 +263,9 @@ describe('the command loggerhead', () => {
     await publisher.client.endAsync()
     expect(new Set(told.map(({ sessions, retained }) => JSON.stringify([sessions, retained]))).size).toBe(deeds.length)
     for (const { moment, ...state } of told) expect([moment, await then(moment)]).toEqual([moment, state])
+    const [first] = mine(JSON.parse(await ok('--json', 'at', told[3]!.moment, 'sessions')))
+    expect(first).toMatchObject({ name: `${root}-1`, connected: false, queue: { messages: 3 } })
+    expect(await ok('at', '-PT0S', 'retained')).not.toContain(`${root}/kept`)
     const differences = await ok('diff', told[1]!.moment, told.at(-1)!.moment)
     expect(differences.split('\n')).toEqual(
       expect.arrayContaining([
