@@ -5,12 +5,18 @@
 import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { isMarker, retainedShard, shardOfSource } from '../model/session-queue.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import { type PayloadRun, runOf, runOfCopies } from './payload-run.ts'
 import { markerOf } from './replay-marker.ts'
 import { WaitingPositions } from './waiting-positions.ts'
 
 /** The log no longer holds it. */
 export const gone = Symbol('gone')
+
+interface Run {
+  readonly records: readonly LogRecord[]
+  readonly first: number
+  readonly last: number
+  readonly bytes: number
+}
 
 /** Bytes of one read for those who come back. */
 const readSize = 512 * 1024
@@ -19,9 +25,9 @@ const retryMs = 200
 const goneMax = 10_000
 
 class Partition {
-  readonly tail: PayloadRun[] = []
+  readonly tail: Run[] = []
   tailBytes = 0
-  readonly reread: PayloadRun[] = []
+  readonly reread: Run[] = []
   rereadBytes = 0
   /** Retention removed everything below, as far as is known. */
   start = 0
@@ -78,12 +84,12 @@ export class Payloads {
     }
     partition.tail.push(run)
     partition.tailBytes += run.bytes
-    while (partition.tailBytes > this.#bytesMax && partition.tail.length > 1) partition.tailBytes -= (partition.tail.shift() as PayloadRun).bytes
+    while (partition.tailBytes > this.#bytesMax && partition.tail.length > 1) partition.tailBytes -= (partition.tail.shift() as Run).bytes
   }
 
   /** Keeps some records of a partition that were read for somebody and will be sent soon; ascending. Copies what is a small part of its fetch. */
   remember(partitionNumber: number, records: readonly LogRecord[]): void {
-    const run = runOfCopies(records)
+    const run = runOf(records.map((record) => ({ ...record, key: null, value: record.value && Buffer.from(record.value) })))
     if (run) this.#addReread(this.#partition(partitionNumber), run)
   }
 
@@ -136,14 +142,14 @@ export class Payloads {
     if (run) this.#addReread(partition, run)
     // Somebody may have asked for an earlier one meanwhile: this read says nothing of it.
     partition.waiting.settle(lowest, Math.max(stretch.nextOffset, lowest + 1), (offset) => {
-      if (!run?.valueAt(offset)) rememberGone(partition, offset)
+      if (!valueIn(run, offset)) rememberGone(partition, offset)
     })
   }
 
-  #addReread(partition: Partition, run: PayloadRun): void {
+  #addReread(partition: Partition, run: Run): void {
     partition.reread.push(run)
     partition.rereadBytes += run.bytes
-    while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as PayloadRun).bytes
+    while (partition.rereadBytes > this.#bytesMax && partition.reread.length > 1) partition.rereadBytes -= (partition.reread.shift() as Run).bytes
   }
 
   #partition(number: number): Partition {
@@ -162,25 +168,50 @@ function rememberGone({ gone }: Partition, offset: number): void {
   if (gone.size > goneMax) gone.delete(gone.values().next().value as number)
 }
 
+function runOf(records: readonly LogRecord[]): Run | undefined {
+  const first = records[0]
+  const last = records.at(-1)
+  if (!first || !last) return undefined
+  let bytes = 0
+  for (const record of records) bytes += (record.value?.length ?? 0) + 100
+  return { records, first: first.offset, last: last.offset, bytes }
+}
+
+function valueIn(run: Run | undefined, offset: number): Buffer | undefined {
+  if (!run || offset < run.first || offset > run.last) return undefined
+  const direct = run.records[offset - run.first]
+  if (direct?.offset === offset) return direct.value ?? undefined
+  let low = 0
+  let high = run.records.length - 1
+  while (low <= high) {
+    const middle = (low + high) >> 1
+    const record = run.records[middle] as LogRecord
+    if (record.offset === offset) return record.value ?? undefined
+    if (record.offset < offset) low = middle + 1
+    else high = middle - 1
+  }
+  return undefined
+}
+
 /** In runs read for different askers, in any order: few and large. */
-function find(runs: readonly PayloadRun[], offset: number): Buffer | undefined {
+function find(runs: readonly Run[], offset: number): Buffer | undefined {
   for (let i = runs.length - 1; i >= 0; i--) {
-    const value = runs[i]?.valueAt(offset)
+    const value = valueIn(runs[i], offset)
     if (value) return value
   }
   return undefined
 }
 
 /** In the tail, whose runs ascend: many and small. */
-function findSorted(runs: readonly PayloadRun[], offset: number): Buffer | undefined {
+function findSorted(runs: readonly Run[], offset: number): Buffer | undefined {
   let low = 0
   let high = runs.length - 1
   while (low <= high) {
     const middle = (low + high) >> 1
-    const run = runs[middle] as PayloadRun
+    const run = runs[middle] as Run
     if (offset < run.first) high = middle - 1
     else if (offset > run.last) low = middle + 1
-    else return run.valueAt(offset)
+    else return valueIn(run, offset)
   }
   return undefined
 }
