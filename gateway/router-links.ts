@@ -138,6 +138,8 @@ export class RouterLinks {
   }
 
   async #handOnHeld(router: Router, sealing: Sealing): Promise<void> {
+    // All that has come by now is known behind this, or has no key any more: however many unknown keys there are, the log is asked once a turn.
+    const asked = router.held?.length ?? 0
     try {
       await sealing.confirm()
     } catch (error) {
@@ -145,11 +147,10 @@ export class RouterLinks {
       router.frames.close(`the keys of sealed messages cannot be read: ${(error as Error).message}`)
       return
     }
-    // What is unknown still has no key any more.
     const held = router.held ?? []
     router.held = null
     for (const [index, frame] of held.entries()) {
-      if (index > 0 && holdsUnknown(sealing, frame)) {
+      if (index >= asked && holdsUnknown(sealing, frame)) {
         router.held = held.slice(index)
         void this.#handOnHeld(router, sealing)
         return

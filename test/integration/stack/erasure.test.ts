@@ -69,6 +69,23 @@ function verify(): Promise<{ readonly code: number; readonly report: Pick<Verify
   })
 }
 
+/** Messages that a gateway found to be erased. */
+async function erasedAt(gateway: 0 | 1): Promise<number> {
+  const { ports } = await stack.process(gateway === 0 ? 'gateway' : 'gateway-2')
+  const metrics = await (await fetch(`http://127.0.0.1:${ports.internal}/metrics`)).text()
+  return Number(/^loggerhead_erased_messages_total(?:\{.*\})? (\d+)/m.exec(metrics)?.[1] ?? Number.NaN)
+}
+
+/** Whether what is retained of the client reaches nobody at a gateway any more: gateways hear of an erasure a moment after it. */
+async function hasForgotten(gateway: 0 | 1): Promise<boolean> {
+  const before = await erasedAt(gateway)
+  const probe = await connect(`probe-${gateway}-${before}-${Date.now()}`, gateway)
+  await probe.client.subscribeAsync('people/ada', { qos: 1 })
+  await until('what is retained is sent, or found to be erased', 60_000, async () => probe.got.length > 0 || (await erasedAt(gateway)) > before)
+  await probe.client.endAsync()
+  return probe.got.length === 0
+}
+
 async function history(): Promise<readonly { readonly payload?: string; readonly erased?: true }[]> {
   const lines = String(await call('GET', 'history?topicFilter=people/%23'))
     .trim()
@@ -123,6 +140,8 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   expect((await history()).map(({ payload, erased }) => [payload, erased])).toEqual(Array.from({ length: 3 }, () => ['', true]))
   expect(JSON.parse(String(await call('GET', 'retainedMessages/people%2Fada')))).toMatchObject({ properties: { payload: '', erased: true } })
 
+  for (const gateway of [0, 1] as const) await until(`gateway ${gateway} has forgotten the key`, 60_000, () => hasForgotten(gateway))
+
   // What was owed, retained or is asked for again is not there any more; what others publish is.
   const back = await connect('away', 1, session)
   const fresh = await connect('fresh', 0)
@@ -139,7 +158,8 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   // The log did not change: its chains say so, all topics of all shards.
   await until('all messages are in checkpoints', 60_000, async () => {
     const { code, report } = await verify()
-    expect([code, report.findings]).toEqual([0, []])
+    // Until each shard has its first checkpoint, nothing proves it.
+    if (code !== 0) return false
     const ofMessages = report.proven.filter(({ topic }) => topic === `${stack.prefix}.default.messages`)
     return ofMessages.length === 4 && ofMessages.every(({ waiting }) => waiting === 0)
   })

@@ -60,6 +60,7 @@ test('a message whose key is not known yet waits for the log, with all that its 
   direct(1, 'sealed with a')
   direct(2, 'plain')
   direct(3, 'sealed with b')
+  direct(4, 'sealed with c')
   await until(() => asked.length === 1)
   expect(received()).toEqual([1])
   known.add('sealed with a')
@@ -67,9 +68,10 @@ test('a message whose key is not known yet waits for the log, with all that its 
   await until(() => asked.length === 2)
   await until(() => received().length === 3)
   expect(received()).toEqual([1, 2, 3])
-  // The log was asked, and there is no such key: it is handed on to be told so.
+  // The log was asked, and there are no such keys: the messages are handed on to be told so, both after one question.
   asked[1]?.()
-  direct(4, 'plain')
-  await until(() => received().length === 5)
-  expect(received()).toEqual([1, 2, 3, 4, 5])
+  direct(5, 'plain')
+  await until(() => received().length === 6)
+  expect(received()).toEqual([1, 2, 3, 4, 5, 6])
+  expect(asked).toHaveLength(2)
 })
