@@ -4,7 +4,7 @@ import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
 import { topicNames } from '../../../../log/topics.ts'
 import type { NamespaceEntry } from '../../../../model/namespaces.ts'
-import { partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
+import { followServed, partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
 import { RegistryFollower } from '../../../../model/registry-follower.ts'
 import { ChangeRefused, changePartitions } from '../../../../router/partitions/change.ts'
 import { findNamespace, writePartitions } from '../../../../router/partitions/namespace-entry.ts'
@@ -224,6 +224,21 @@ describe('changing the number of shards', () => {
     expect(await log.partitions(topics.messages)).toBe(before)
     await begin(before, store)
   }, 60_000)
+
+  test('whoever serves the namespace hears of the change and ends; afterwards only who counts as many shards may begin', async () => {
+    const store = await given()
+    const log = new MemoryLog(store)
+    const serve = async (partitions: number, failures: unknown[] = []): Promise<RegistryFollower> =>
+      followServed({ log, topic: topics.registry, clock: { now: Date.now }, onFailed: (error) => failures.push(error) }, partitions)
+    const failures: unknown[] = []
+    const running = await serve(before, failures)
+    await change(log)
+    await running.reached(((await log.endOffsets(topics.registry)).get(0) ?? 0) - 1)
+    await running.close()
+    expect(failures).toEqual([expect.objectContaining({ name: 'PartitionsChanged', message: expect.stringContaining('from 2 to 5') })])
+    await expect(serve(before)).rejects.toThrow('KAFKA_PARTITIONS (of another namespace: its partitions) must say 5')
+    await (await serve(after)).close()
+  })
 
   test('a further namespace is found by its name, and its entry in the home namespace’s registry has the new number', async () => {
     world = await new World({ partitions: before }).start()
