@@ -1,6 +1,6 @@
 /** Who changed which resource, when, from what to what: the registry's life cycle events, read back in the order of time. */
 import { type Log, OffsetOutOfRange } from '../log/log.ts'
-import { decodeRecord } from '../schemas/codec.ts'
+import { decodePublished } from '../schemas/codec.ts'
 import { RecordError } from '../schemas/record-error.ts'
 
 /** One change of the registry, as it stands in the topic `lifecycle`. */
@@ -60,7 +60,7 @@ const isAsked = ({ resource, by }: ChangeQuery, change: RegistryChange): boolean
 
 /** The change that a record of `lifecycle` tells of; undefined when it tells of something else. */
 export function changeOf(partition: number, offset: number, value: Buffer): RegistryChange | undefined {
-  const { name, value: event } = decodeRecord(value)
+  const { name, value: event } = decodePublished(value)
   if (name !== 'LifecycleEvent' || event.type !== 'Loggerhead.RegistryResourceChanged') return undefined
   const {
     kind,

@@ -7,7 +7,7 @@ import type { LogRecord } from '../log/log.ts'
 import { openSchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { type TopicKind, type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
-import { decodeRecord } from '../schemas/codec.ts'
+import { decodePublished } from '../schemas/codec.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
 import { showNext } from './output.ts'
@@ -46,7 +46,7 @@ function lineOf({ partition, offset, timestamp, key, value }: LogRecord): object
   const stands = { partition, offset, time: new Date(timestamp).toISOString(), key: key?.toString('utf8') ?? null }
   if (value === null) return { ...stands, deleted: true }
   try {
-    const { name, value: record } = decodeRecord(value)
+    const { name, value: record } = decodePublished(value)
     return { ...stands, record: name, value: shownValue(record) }
   } catch (error) {
     return { ...stands, unreadable: (error as Error).message }

@@ -118,7 +118,7 @@ export function writeUnderId(name: RecordName, id: number): void {
 }
 
 /**
- * The record in single-object encoding, itself when it is: for what is kept inside other records, which must be readable without any registry. Throws like decodeRecord.
+ * The record in single-object encoding, itself when it is: for what is kept inside other records, which must be readable without any registry. Throws like decodePublished.
  */
 export function inSingleObject(buffer: Buffer): Buffer {
   if (buffer[0] !== 0) return buffer
@@ -151,10 +151,19 @@ export function encodeRecord<N extends RecordName>(name: N, value: Records[N]): 
 }
 
 /**
- * Any record of ours, told apart by its fingerprint or by the id that a schema registry knows its schema by. Throws UnknownSchema for another's,
- * UnknownSchemaId for an id that nobody has told this process, RecordError for damaged bytes.
+ * Any record of ours, told apart by its fingerprint or by the id that a schema registry knows its schema by. Throws UnknownSchema for another's, RecordError
+ * for damaged bytes. No journal holds ids: one that nobody has told this process is damage there.
  */
 export function decodeRecord(buffer: Buffer): AnyRecord {
+  try {
+    return decodePublished(buffer)
+  } catch (error) {
+    throw error instanceof UnknownSchemaId ? new RecordError(error.message, { cause: error }) : error
+  }
+}
+
+/** The same for topics whose records may have ids. Throws UnknownSchemaId for one that nobody has told this process: passed over, the record would be lost. */
+export function decodePublished(buffer: Buffer): AnyRecord {
   const codec = codecAt(buffer)
   const start = bodyStart(buffer)
   const end = codec.checkShape(buffer, start)

@@ -6,7 +6,7 @@ import { collapse } from '../../events/lifecycle-collapse.ts'
 import { lifecycleCloudEvent, lifecycleTypes } from '../../events/lifecycle-event.ts'
 import type { ReceivedEvent } from '../../events/received-event.ts'
 import type { LogRecord, Stretch } from '../../log/log.ts'
-import { decodeRecord } from '../../schemas/codec.ts'
+import { decodePublished } from '../../schemas/codec.ts'
 import { RecordError } from '../../schemas/record-error.ts'
 import type { LifecycleEvent } from '../../schemas/records.ts'
 import type { EventReader, TopicReader } from './topic-reader.ts'
@@ -114,7 +114,7 @@ function decide<R extends { readonly record: LogRecord; readonly event: Lifecycl
 function lifecycleEventOf({ value }: LogRecord): LifecycleEvent | undefined {
   if (value === null) return undefined
   try {
-    const record = decodeRecord(value)
+    const record = decodePublished(value)
     return record.name === 'LifecycleEvent' ? record.value : undefined
   } catch (error) {
     if (error instanceof RecordError) return undefined

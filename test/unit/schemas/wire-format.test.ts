@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from '@jest/globals'
 import {
+  decodePublished,
   decodeRecord,
   encodeRecord,
   framingOf,
@@ -50,11 +51,15 @@ afterAll(() => {
 describe('records in the wire format of a schema registry', () => {
   test('under an id that nobody has told are an error of their own, which names the setting, and never pass for damaged', () => {
     const value = framed(70_000, single)
-    for (const read of [decodeRecord, decodeMessage, peekMessage, messageIdOf, inSingleObject, (bytes: Buffer) => new DeliveryView(bytes)]) {
+    for (const read of [decodePublished, decodeMessage, peekMessage, messageIdOf, inSingleObject, (bytes: Buffer) => new DeliveryView(bytes)]) {
       expect(() => read(value)).toThrow(UnknownSchemaId)
       expect(() => read(value)).toThrow(/70000.*SCHEMA_REGISTRY_URL/)
       expect(() => read(value)).not.toThrow(RecordError)
     }
+  })
+
+  test('are damage in a journal, where none is ever written', () => {
+    expect(() => decodeRecord(framed(70_000, single))).toThrow(RecordError)
   })
 
   test('are read like those in single-object encoding, by every reader, once the id is known', () => {
@@ -106,7 +111,7 @@ describe('an id', () => {
     expect(learnSchemaId(70_003, undocumented)).toEqual({ name: 'Message', isCurrent: true })
     expect(() => learnSchemaId(70_003, schemaOf('LifecycleEvent'))).toThrow('the id 70003 stands for Message and for LifecycleEvent')
     expect(learnSchemaId(70_004, 'string')).toBeUndefined()
-    expect(() => decodeRecord(framed(70_004, single))).toThrow(UnknownSchemaId)
+    expect(() => decodePublished(framed(70_004, single))).toThrow(UnknownSchemaId)
   })
 
   test('is a number from 1 to 2^31 - 1', () => {
