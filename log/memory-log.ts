@@ -479,15 +479,17 @@ export class MemoryLog implements Log {
   createTopics(specs: readonly TopicSpec[]): Promise<void> {
     return this.#ask(() => {
       for (const spec of specs) {
-        const found = this.#store.topics.get(spec.name)
-        if (!found) {
-          const partitions = Array.from({ length: spec.partitions }, () => ({ records: [], startOffset: 0, endOffset: 0, epochs: new Map() }))
-          this.#store.topics.set(spec.name, { spec, partitions })
-        } else if (found.partitions.length !== spec.partitions) {
+        const found = this.#store.topics.get(spec.name)?.partitions.length
+        if (found !== undefined && found !== spec.partitions) {
           throw new TopicMismatch(
-            `the topic ${spec.name} has ${found.partitions.length} partitions, not ${spec.partitions}: KAFKA_PARTITIONS (of another namespace: its partitions) must say that; the command “loggerhead partitions” changes it`,
+            `the topic ${spec.name} has ${found} partitions, not ${spec.partitions}: KAFKA_PARTITIONS (of another namespace: its partitions) must say that; the command “loggerhead partitions” changes it`,
           )
         }
+      }
+      for (const spec of specs) {
+        if (this.#store.topics.has(spec.name)) continue
+        const partitions = Array.from({ length: spec.partitions }, () => ({ records: [], startOffset: 0, endOffset: 0, epochs: new Map() }))
+        this.#store.topics.set(spec.name, { spec, partitions })
       }
     })
   }

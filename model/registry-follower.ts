@@ -1,7 +1,7 @@
 /** Keeps a RegistryView current from the log, and knows how old its knowledge is. */
 import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import { type RegistryRecord, RegistryView } from './registry-view.ts'
+import { partitionsKey, type RegistryRecord, RegistryView } from './registry-view.ts'
 
 export interface RegistryFollowerOptions {
   readonly log: Log
@@ -27,8 +27,8 @@ export function readRegistryRecord(record: LogRecord): RegistryRecord {
   }
 }
 
-/** The registry's own notes, upon which nobody has anything to do. */
-const isBookkeeping = ({ key }: RegistryRecord): boolean => key.startsWith('marker/') || key.startsWith('fence/')
+/** The registry's own notes, upon which nobody has anything to do; a change of partitions ends who serves. */
+const isBookkeeping = ({ key }: RegistryRecord): boolean => (key.startsWith('marker/') && key !== partitionsKey) || key.startsWith('fence/')
 
 interface Waiter {
   readonly offset: number

@@ -21,6 +21,9 @@ export interface CertificateAuthority {
   readonly certificate: X509Certificate
 }
 
+/** Key of the marker that says how many partitions the namespace has (partition-change.ts). */
+export const partitionsKey = 'marker/partitions'
+
 /** Splits a record's key at its first slash: a kind never holds one, and of names only an event subscription's. */
 export function splitKey(key: string): { readonly kind: string; readonly name: string } {
   const slash = key.indexOf('/')

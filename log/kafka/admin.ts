@@ -33,6 +33,8 @@ export class Admin {
     for (const { name } of specs) cluster.watch(name)
     await cluster.persist('metadata', () => cluster.refresh())
     const missing = specs.filter(({ name }) => !cluster.topic(name)?.exists)
+    // Nothing is made beside topics that do not fit: it would be made as wrongly.
+    await this.#checkPartitions(specs.filter((spec) => !missing.includes(spec)))
     if (missing.length > 0) {
       await cluster.persist(
         'creating topics',
@@ -40,6 +42,11 @@ export class Admin {
         (error) => error instanceof LinkError || retriable.has(errorType(error) ?? ''),
       )
     }
+    // Somebody else may have been faster.
+    await this.#checkPartitions(missing)
+  }
+
+  async #checkPartitions(specs: readonly TopicSpec[]): Promise<void> {
     for (const { name, partitions } of specs) {
       const found = await this.#reads.partitions(name)
       if (found !== partitions) {

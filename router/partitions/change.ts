@@ -10,6 +10,7 @@ import { partitionOf } from '../../log/partitioner.ts'
 import { type TopicNames, topicKinds, unshardedKinds } from '../../log/topics.ts'
 import { type PartitionChange, partitionChangeOf, partitionsMarker } from '../../model/partition-change.ts'
 import { RegistryFollower } from '../../model/registry-follower.ts'
+import { partitionsKey } from '../../model/registry-view.ts'
 import type { Session } from '../../model/session.ts'
 import { chunkKey, closedKey, heldChunks, stateChunks } from '../../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../../schemas/codec.ts'
@@ -48,7 +49,7 @@ export class ChangeRefused extends Error {
 
 /** Under it stands, in `snapshots`, what is going to be the closing record of the shard's snapshot. */
 const closingKey = Buffer.from('closing')
-const markerKey = Buffer.from(`marker/${partitionsMarker}`)
+const markerKey = Buffer.from(partitionsKey)
 /** Records under way at a time. */
 const writesMax = 1_000
 /** As KAFKA_PARTITIONS allows. */

@@ -129,6 +129,15 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     expect(seen((await log.read(topic, 1, 0)).records)).toMatchObject([[0, expect.anything(), 'a', 'one']])
   })
 
+  test('nothing is made beside a topic that has another number of partitions', async () => {
+    const { log, topic } = await withTopic(2)
+    const made = (partitions: number) => [`${topic}-new`, topic].map((name) => ({ name, partitions, replication: 1, settings: {} }))
+    await expect(log.createTopics(made(3))).rejects.toThrow(TopicMismatch)
+    expect(await log.topicExists(`${topic}-new`)).toBe(false)
+    await log.createTopics(made(2))
+    expect(await log.topicExists(`${topic}-new`)).toBe(true)
+  })
+
   test('the members of a group are counted, none in one that was never there', async () => {
     const { log, topic } = await withTopic(2)
     const group = `${topic}-group`

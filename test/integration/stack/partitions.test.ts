@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { findFreePorts } from '../../../stack/ports.ts'
 import { JsClient } from '../../clients/mqttjs.ts'
 import { put } from '../../clients/registered.ts'
 import { count } from '../../support/available.ts'
@@ -37,8 +40,8 @@ interface Ended {
   readonly err: string
 }
 
-/** A program of ours beside the stack, on its Kafka; ended with kill -9 once it has printed a line that matches. */
-async function run(program: string, args: readonly string[], killAt?: RegExp, environment: object = {}): Promise<Ended> {
+/** A program of ours beside the stack, on its Kafka; ended, with kill -9 by default, once it has printed a line that matches. */
+async function run(program: string, args: readonly string[], killAt?: RegExp, environment: object = {}, signal: NodeJS.Signals = 'SIGKILL'): Promise<Ended> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(project, program), ...args], {
     env: { ...process.env, KAFKA_BROKERS: stack.brokers, LOGGERHEAD_PREFIX: stack.prefix, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -47,7 +50,7 @@ async function run(program: string, args: readonly string[], killAt?: RegExp, en
   const said = { out: '', err: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     said.out += text
-    if (killAt?.test(said.out)) child.kill('SIGKILL')
+    if (killAt?.test(said.out)) child.kill(signal)
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said.err += text
@@ -93,6 +96,21 @@ async function publishEvents(ids: readonly string[]): Promise<void> {
 }
 
 describe('loggerhead partitions', () => {
+  test('npm start -- --kafka-only starts no service, for commands that want nobody to be served, and ends in good order', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'loggerhead-kafka-only-'))
+    try {
+      const [http = 0, ...ports] = await findFreePorts(5)
+      const listeners = Object.fromEntries(['MQTT_PORT', 'MQTTS_PORT', 'WS_PORT', 'WSS_PORT'].map((name, index) => [name, String(ports[index])]))
+      const environment = { LOGGERHEAD_DATA: data, HTTP_PORT: String(http), ...listeners }
+      const { code, out, err } = await run('stack/main.ts', ['--kafka-only'], /Kafka alone runs/, environment, 'SIGTERM')
+      expect({ code, err }).toEqual({ code: 0, err: '' })
+      expect(out).toContain(`Kafka answers at ${stack.brokers}`)
+      expect(JSON.parse(await readFile(join(data, 'processes.json'), 'utf8'))).toEqual({})
+    } finally {
+      await rm(data, { recursive: true, force: true })
+    }
+  }, 60_000)
+
   test('2 become 5, killed on the way: sessions, queues, retained messages, routes and event subscriptions go on, once and in order', async () => {
     await put(stack, 'topics/doors', { partitions: 1 })
     const locked = names.slice(0, 4).map((name) => `locked-${name}`)
