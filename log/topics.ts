@@ -21,7 +21,7 @@ export const topicKinds = [
 ] as const
 export type TopicKind = (typeof topicKinds)[number]
 /** Those that have one partition, whatever number of shards there is. */
-export const unshardedKinds: readonly TopicKind[] = ['registry', 'gateways']
+export const unshardedKinds: readonly TopicKind[] = ['registry', 'keys', 'gateways']
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
 /** `<prefix>.<namespace>.<topic>`. */

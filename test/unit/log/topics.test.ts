@@ -2,7 +2,17 @@ import { expect, test } from '@jest/globals'
 import { parseDuration } from '../../../log/duration.ts'
 import { TopicMismatch, type TopicSpec } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
-import { ensureTopics, historyWindowMs, planFor, planTopics, topicNames, topicProblems, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import {
+  ensureTopics,
+  historyWindowMs,
+  planFor,
+  planTopics,
+  topicNames,
+  topicProblems,
+  topicSettings,
+  topicSpecs,
+  unshardedKinds,
+} from '../../../log/topics.ts'
 import { readSettings, SettingError } from '../../../settings/setting.ts'
 
 const plan = (environment: Record<string, string> = {}, profile: 'development' | 'production' = 'development') =>
@@ -198,4 +208,10 @@ test('NAMESPACE_HISTORY gives single namespaces, of whichever life, a window and
   ] as const) {
     expect(() => plan({ NAMESPACE_HISTORY: text })).toThrow(problem)
   }
+})
+
+test('topics that have one partition whatever the number of shards are named as such, for a change of it leaves them alone', () => {
+  const seven = plan({ KAFKA_PARTITIONS: '7' })
+  const single = topicSpecs(seven).flatMap(({ name, partitions }) => (partitions === 7 ? [] : [name]))
+  expect(single.sort()).toEqual(unshardedKinds.map((kind) => seven.names[kind]).sort())
 })
