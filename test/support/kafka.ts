@@ -31,6 +31,9 @@ export interface NodeForTests {
   readonly javaOptions?: readonly string[]
 }
 
+/** Of the Kafka that all tests share: who waits for a compaction waits for no cleaner that rests 15 s. */
+const sharedSettings = { 'log.cleaner.backoff.ms': '200' }
+
 /** A Kafka of one's own from the artifacts, on free ports in a temporary folder. */
 export async function startNode({ java, maven, say = () => {}, more, javaOptions = [] }: NodeForTests): Promise<TestKafka> {
   await fetchArtifacts({ project, say, ...(maven !== undefined && { maven }) })
@@ -74,7 +77,7 @@ async function startContainer(): Promise<TestKafka> {
     port,
     controllerPort: 9093,
     flushEveryAppend: false,
-    more: { listeners: `PLAINTEXT://0.0.0.0:${port},CONTROLLER://127.0.0.1:9093`, 'inter.broker.listener.name': 'PLAINTEXT' },
+    more: { ...sharedSettings, listeners: `PLAINTEXT://0.0.0.0:${port},CONTROLLER://127.0.0.1:9093`, 'inter.broker.listener.name': 'PLAINTEXT' },
   })
   const container = await new GenericContainer(`apache/kafka:${kafkaVersion}`)
     .withExposedPorts({ container: port, host: port })
@@ -104,7 +107,7 @@ export async function startTestKafka(
     case 'testcontainers':
       return startContainer()
     case 'artifacts':
-      return startNode({ ...choice, say })
+      return startNode({ ...choice, say, more: () => sharedSettings })
     case 'none':
       throw new Error(choice.missing)
     case 'docker':
