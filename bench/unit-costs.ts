@@ -60,6 +60,7 @@ function publishing(version: 4 | 5) {
     logIsFull: false,
     partitionOf: () => 0,
     mayPublish: () => 'allowed' as const,
+    isReadyToSeal: () => true,
     appendMessage(
       identity: { readonly clientId: string; readonly session: number; readonly authenticationName: string },
       topic: { readonly name: string; readonly key: Buffer },
