@@ -243,8 +243,8 @@ const forgotten: Readonly<Record<string, string>> = {
   'segment.ms': String(keysRolledMs),
   'min.cleanable.dirty.ratio': '0.001',
   'max.compaction.lag.ms': String(keysRolledMs),
-  // A reader that was away for longer begins anew.
-  'delete.retention.ms': String(keysRolledMs),
+  // A tombstone holds no key. A gateway that was cut off and misses it would go on to seal what nobody else can open.
+  'delete.retention.ms': String(dayMs),
 }
 
 /** Kafka's longest. */

@@ -78,6 +78,12 @@ test('journals are kept for the history window, state is compacted', () => {
   expect(specOf('registry').settings).not.toHaveProperty('retention.ms')
 })
 
+test('a key that was destroyed leaves the disk soon; that it was destroyed is to be read for as long as anything else that was deleted', () => {
+  const { settings } = specOf('keys')
+  expect(settings).toMatchObject({ 'cleanup.policy': 'compact', 'segment.ms': '600000', 'max.compaction.lag.ms': '600000' })
+  expect(settings['delete.retention.ms']).toBe(specOf('registry').settings['delete.retention.ms'])
+})
+
 test('production makes three replicas of which two must answer, and refuses fewer', () => {
   expect(specOf('inbox', {}, 'production')).toMatchObject({
     replication: 3,
