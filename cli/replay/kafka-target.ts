@@ -54,9 +54,11 @@ export class KafkaTarget implements ReplayOutput {
   }
 
   async write(lines: readonly HistoryLine[]): Promise<void> {
+    // As at a broker, an empty one in its place would be another message.
+    const there = lines.filter(({ erased }) => !erased)
     try {
       await Promise.all(
-        lines.map((line) => {
+        there.map((line) => {
           const key = Buffer.from(line.topic)
           return this.#appender.write({
             topic: this.#topic,

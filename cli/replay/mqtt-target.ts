@@ -58,6 +58,8 @@ export class MqttTarget implements ReplayOutput {
 
   async write(lines: readonly HistoryLine[]): Promise<void> {
     for (const line of lines) {
+      // In its place an empty message would be acted on, and one with RETAIN would clear what is retained.
+      if (line.erased) continue
       await this.#until(() => this.#inFlight < this.#window)
       const [topic, options] = publishOf(line, this.#options)
       this.#inFlight++

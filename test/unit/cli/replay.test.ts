@@ -1,14 +1,16 @@
+import { EventEmitter } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { parquetReadObjects } from 'hyparquet'
+import type { MqttClient } from 'mqtt'
 import { type Json, Refused } from '../../../cli/api-client.ts'
 import { Failure } from '../../../cli/failure.ts'
 import { CursorFile, parseProgress } from '../../../cli/replay/cursor-file.ts'
-import { isOwnTopic, recordOf } from '../../../cli/replay/kafka-target.ts'
+import { isOwnTopic, KafkaTarget, recordOf } from '../../../cli/replay/kafka-target.ts'
 import { LineFile } from '../../../cli/replay/line-file.ts'
-import { publishOf } from '../../../cli/replay/mqtt-target.ts'
+import { MqttTarget, publishOf } from '../../../cli/replay/mqtt-target.ts'
 import type { ReplayOutput } from '../../../cli/replay/output.ts'
 import { Pace } from '../../../cli/replay/pace.ts'
 import { ParquetFolder, parquetOf, partName } from '../../../cli/replay/parquet-folder.ts'
@@ -17,6 +19,7 @@ import { positionsLeft } from '../../../cli/replay/progress-bar.ts'
 import { replay } from '../../../cli/replay/replay.ts'
 import { csvHeader, csvRow, jsonRow } from '../../../cli/replay/rows.ts'
 import { type HistoryLine, historyLine, messageOfLine } from '../../../history/history-line.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 
 let folder: string
@@ -224,6 +227,30 @@ test('a Kafka record is what a route would have written, and says where the mess
   const event = recordOf(line(1), 'cloudEventsBinary', 'default')
   expect(headersOf(event)).toMatchObject({ ce_id: '00'.repeat(16), ce_source: 'default', ce_subject: 'a/1', loggerhead_position: '0:1' })
   expect(JSON.parse(String(recordOf(line(1), 'cloudEventsStructured', 'default').value))).toMatchObject({ specversion: '1.0', subject: 'a/1' })
+})
+
+test('what was erased is published to nobody: its place is not an empty message, which would clear what is retained', async () => {
+  const lines = [line(0), line(1, { payload: '', retain: true, erased: true }), line(2)]
+  const published: unknown[][] = []
+  const client = new EventEmitter() as unknown as MqttClient
+  client.publish = ((...[topic, payload, , done]: [string, Buffer, object, () => void]) => {
+    published.push([topic, String(payload)])
+    done()
+  }) as unknown as MqttClient['publish']
+  const broker = new MqttTarget({ client, topicPrefix: '', keepsRetain: true, withProperties: true })
+  await broker.write(lines)
+  await broker.settle()
+  expect(published).toEqual([
+    ['a/1', '0'],
+    ['a/1', '2'],
+  ])
+
+  const log = new MemoryLog()
+  await log.createTopics([{ name: 'out', partitions: 1, replication: 1, settings: {} }])
+  const topic = await KafkaTarget.open(log, 'out', 'raw', 'default')
+  await topic.write(lines)
+  expect((await log.endOffsets('out')).get(0)).toBe(2)
+  await topic.close()
 })
 
 test('the broker’s own topics are known by their names', () => {
