@@ -7,8 +7,15 @@ import type { Finding, FindingKind, Proven } from './finding.ts'
 /** Records older than this are to be in a checkpoint, ms. */
 const behindMs = 5 * 60_000
 /** Clocks of brokers and auditors may differ by this much, ms. */
-const clocksMs = 60_000
+export const clocksMs = 60_000
 const readBytes = 512 * 1024
+
+/** For how long a topic keeps its records at least, ms: Infinity for ever, 0 when size may remove them at any time. */
+export function keptForMs(settings: Readonly<Record<string, string>>): number {
+  if (Number(settings['retention.bytes'] ?? -1) >= 0) return 0
+  const ms = Number(settings['retention.ms'] ?? -1)
+  return ms < 0 ? Number.POSITIVE_INFINITY : ms
+}
 
 /** One chain: its links in their order, and the records that they are about. */
 export class ChainReader {
@@ -36,7 +43,7 @@ export class ChainReader {
     tell: (finding: Finding) => void,
   ): Promise<ChainReader> {
     const [starts, ends, settings] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic), log.topicSettings(topic)])
-    const retentionMs = Number(settings['retention.ms'] ?? -1)
+    const retentionMs = keptForMs(settings)
     return new ChainReader(log, { topic, partition, start: starts.get(partition) ?? 0, end: ends.get(partition) ?? 0, now, retentionMs }, tell)
   }
 
@@ -59,7 +66,7 @@ export class ChainReader {
     this.#end = of.end
     this.#readTo = of.start
     this.#now = of.now
-    this.#retentionMs = of.retentionMs < 0 ? Number.POSITIVE_INFINITY : of.retentionMs
+    this.#retentionMs = of.retentionMs
     this.#proven = { topic: of.topic, partition: of.partition, from: -1, to: of.start, records: 0, waiting: 0, cut: 0 }
   }
 

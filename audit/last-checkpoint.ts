@@ -12,21 +12,34 @@ export interface FoundCheckpoint {
   readonly signed: SignedStatement
 }
 
-/** The last checkpoint of a shard; undefined when there is none. */
-export async function readLastCheckpoint(log: Log, topic: string, shard: number): Promise<FoundCheckpoint | undefined> {
+/**
+ * The last checkpoint of a shard; undefined when there is none. With keys it is the last that one of them signed, or another that they name:
+ * whoever can write to the topic cannot lead a chain astray. Where there is none of theirs, it is the last of all.
+ */
+export async function readLastCheckpoint(log: Log, topic: string, shard: number, keys?: readonly Buffer[]): Promise<FoundCheckpoint | undefined> {
   const start = (await log.startOffsets(topic)).get(shard) ?? 0
   const end = (await log.endOffsets(topic)).get(shard) ?? 0
   // Control records may stand behind it.
   for (let back = 8; ; back *= 4) {
     const from = Math.max(start, end - back)
     let last: FoundCheckpoint | undefined
+    let own: FoundCheckpoint | undefined
+    const believed = [...(keys ?? [])]
     for (let offset = from; offset < end; ) {
       const stretch = await log.read(topic, shard, offset, readBytes)
-      for (const { value } of stretch.records) last = (value && checkpointIn(value)) ?? last
+      for (const { value } of stretch.records) {
+        last = (value && checkpointIn(value)) ?? last
+        if (!last || !believed.some((key) => key.equals((last as FoundCheckpoint).checkpoint.key))) continue
+        const { sequence, nextKey } = last.checkpoint
+        // A copy of an earlier one may be appended by anybody.
+        if (own && sequence <= own.checkpoint.sequence) continue
+        own = last
+        if (nextKey && !believed.some((key) => key.equals(nextKey))) believed.push(nextKey)
+      }
       if (stretch.nextOffset === offset) break
       offset = stretch.nextOffset
     }
-    if (last || from === start) return last
+    if (own || from === start || (last && !keys)) return own ?? last
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Log, LogRecord } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import { ChainReader } from './chain-reader.ts'
+import { ChainReader, clocksMs, keptForMs } from './chain-reader.ts'
 import { isSigned, type ReadCheckpoint, readStatement, StatementError } from './checkpoint.ts'
 import type { Finding, FindingKind, Proven } from './finding.ts'
 
@@ -61,10 +61,12 @@ export class ShardVerifier {
     if (!this.#last) {
       this.#tell({ kind: 'noCheckpoints', topic: this.#options.topic, partition: this.#partition, detail: 'there is no checkpoint that could be believed' })
     }
-    for (const { sequence } of this.#expected.values()) {
-      // Retention removes the oldest ones, and only those.
-      if (this.#first !== undefined && sequence < this.#first) continue
-      const detail = `checkpoint ${sequence}, which was kept elsewhere, is not there: the last one is ${this.#last?.sequence ?? 'none'}`
+    const { log, topic, now } = this.#options
+    const keptMs = this.#expected.size > 0 ? keptForMs(await log.topicSettings(topic)) : 0
+    for (const { sequence, at } of this.#expected.values()) {
+      // Retention removes the oldest ones, those whose time is over, and only those.
+      if (this.#first !== undefined && sequence < this.#first && at + keptMs <= now + clocksMs) continue
+      const detail = `checkpoint ${sequence}, which was kept elsewhere, is not there: there are those from ${this.#first ?? 'none'} to ${this.#last?.sequence ?? 'none'}`
       this.#tell({ kind: 'expectedMissing', topic: this.#options.topic, partition: this.#partition, detail })
     }
     const proven: Proven[] = []

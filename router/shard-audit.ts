@@ -58,6 +58,8 @@ export class ShardAudit {
   readonly #options: ShardAuditOptions
   /** Undefined until what the predecessor left is read. */
   #covered: readonly Covered[] | undefined
+  /** Where chains stand that are switched off: said again each time, so that they go on from there. */
+  #resting: readonly Link[] = []
   #last: Said | undefined
   /** Built and not in the log for all that is known: it is said before anything else. */
   #unsaid: { readonly signed: SignedStatement; readonly said: Said } | undefined
@@ -122,10 +124,13 @@ export class ShardAudit {
 
   /** Fences the owner before, whose last checkpoint is the last then, and takes up its chains. */
   async #begin(): Promise<readonly Covered[]> {
-    const { appender, topic, shard, log, covered } = this.#options
+    const { appender, topic, shard, log, covered, keys } = this.#options
     await appender.fence(topic, [shard])
-    const last = (await readLastCheckpoint(log, topic, shard))?.checkpoint
+    const last = (await readLastCheckpoint(log, topic, shard, keys.map(publicBytes)))?.checkpoint
     this.#last = last
+    this.#resting = (last?.links ?? [])
+      .filter((link) => !covered.includes(link.topic))
+      .map((link) => ({ topic: link.topic, from: headOf(link), begins: false, marks: [], newest: 0 }))
     return Promise.all(
       covered.map(async (name) => {
         const start = (await log.startOffsets(name)).get(shard) ?? 0
@@ -209,7 +214,7 @@ export class ShardAudit {
     })
     const sequence = this.#last ? this.#last.sequence + 1 : 0
     const nextKey = leaving ? publicBytes(current) : undefined
-    const checkpoint: Checkpoint = { shard, sequence, previous: this.#last?.hash ?? null, term, at: now(), links, nextKey }
+    const checkpoint: Checkpoint = { shard, sequence, previous: this.#last?.hash ?? null, term, at: now(), links: [...links, ...this.#resting], nextKey }
     const signed = signCheckpoint(checkpoint, leaving ?? current)
     this.#records = 0
     this.#since = undefined

@@ -262,6 +262,33 @@ describe('what retention removes', () => {
     expect((await audited.verify()).findings).toMatchObject([{ kind: 'removedEarly', from: 0, to: 10 }])
   })
 
+  test('the beginning of log and checkpoints cut off together before its time is told by a checkpoint that was kept elsewhere', async () => {
+    const audit = await audited.own(1)
+    await audited.append(randomRecords(10, 1))
+    await audited.checkpoint(audit)
+    const kept = (await readLastCheckpoint(audited.log, topics.audit, 0))?.checkpoint
+    const expected = kept ? [kept] : []
+    await audited.append(randomRecords(10, 2))
+    await audited.checkpoint(audit)
+    cut(10)
+    cut(1, topics.audit)
+    expect((await audited.verify()).ok).toBe(true)
+    expect(kinds((await audited.verify({ expected })).findings)).toEqual(['expectedMissing'])
+    expect((await audited.verify({ expected, now: audited.now + day })).findings).toEqual([])
+  })
+
+  test('what a bound by size removes goes whenever it comes to that, and is not told', async () => {
+    const audit = await audited.own(1)
+    for (let round = 0; round < 2; round++) {
+      await audited.append(randomRecords(10, round))
+      await audited.checkpoint(audit)
+    }
+    cut(10)
+    expect(kinds((await audited.verify()).findings)).toEqual(['removedEarly'])
+    await audited.log.changeTopicSettings(topics.messages, { 'retention.bytes': '16777216' })
+    expect(await audited.verify()).toMatchObject({ ok: true, proven: [{ from: 10, to: 20 }] })
+  })
+
   test('what it removed before it was hashed is told by owner and verifier', async () => {
     await audited.append(randomRecords(10, 1))
     await audited.checkpoint(await audited.own(1))
@@ -322,6 +349,48 @@ describe('a new owner', () => {
     expect(await audited.verify()).toMatchObject({ ok: true, proven: [{ records: 15 }] })
   })
 
+  test('with the former key believes the key that it has named, and goes on from there', async () => {
+    const next = newKey()
+    await audited.append(randomRecords(5, 1))
+    await audited.checkpoint(await audited.own(1))
+    const rotated = await audited.own(2, [next, audited.key])
+    for (let round = 0; round < 12; round++) {
+      await audited.append(randomRecords(5, round))
+      await audited.checkpoint(rotated)
+    }
+    await audited.append(randomRecords(5, 3))
+    await audited.checkpoint(await audited.own(3))
+    expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 14, proven: [{ records: 70 }] })
+  })
+
+  test('is not led astray by checkpoints that others append, signed by themselves or copied', async () => {
+    await audited.append(randomRecords(5, 1))
+    const first = await audited.own(1)
+    await audited.checkpoint(first)
+    await audited.append(randomRecords(5, 2))
+    await audited.checkpoint(first)
+    const thief = newKey()
+    const { statement, signature } = statementAt(audited.records(topics.audit)[0] as LogRecord)
+    const forged = Buffer.from(
+      statement
+        .toString()
+        .replace(publicBytes(audited.key).toString('base64'), publicBytes(thief).toString('base64'))
+        .replace('"sequence":0', `"sequence":${Number.MAX_SAFE_INTEGER}`),
+    )
+    const anybody = await audited.log.appender()
+    for (const signed of [
+      { statement: forged, signature: sign(null, forged, thief) },
+      { statement, signature },
+    ]) {
+      await anybody.write({ topic: topics.audit, partition: 0, key: null, value: encodeRecord('AuditCheckpoint', signed), timestamp: audited.now })
+    }
+    await audited.append(randomRecords(5, 3))
+    await audited.checkpoint(await audited.own(2))
+    const { findings, proven } = await audited.verify()
+    expect(kinds(findings)).toEqual(['unknownKey', 'fork'])
+    expect(proven).toMatchObject([{ to: 15, records: 15 }])
+  })
+
   test('with another key that nobody has named is not', async () => {
     const next = newKey()
     await audited.append(randomRecords(5, 1))
@@ -346,6 +415,22 @@ test('a thousand records have a checkpoint at once, as they are read by the rout
   audit.offer(2_000, { ...stretch, nextOffset: 3_000 })
   await audited.until(() => audited.checkpoints === 2)
   expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 2, proven: [{ records: 1_005 }] })
+})
+
+test('a chain that is switched off and on again goes on from where it was', async () => {
+  audited = await AuditedLog.open(['messages', 'lifecycle'])
+  const both = [topics.messages, topics.lifecycle]
+  const write = async (seed: number): Promise<void> => {
+    await audited.append(randomRecords(5, seed))
+    await audited.append(randomRecords(5, seed + 1), topics.lifecycle)
+  }
+  await write(1)
+  await audited.checkpoint(await audited.own(1, undefined, both))
+  await write(3)
+  await audited.checkpoint(await audited.own(2))
+  await write(5)
+  await audited.checkpoint(await audited.own(3, undefined, both))
+  expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 3, proven: [{ records: 15 }, { records: 15 }] })
 })
 
 test('a shard without records has a checkpoint from the start, which says where its chains begin', async () => {
