@@ -58,18 +58,15 @@ interface Source {
 const isAsked = ({ resource, by }: ChangeQuery, change: RegistryChange): boolean =>
   (resource === undefined || change.resource === resource || change.resource.startsWith(`${resource}/`)) && (by === undefined || change.by === by)
 
+type TellsChange = Pick<RegistryChange, 'by' | 'address' | 'before' | 'after' | 'concealed'> & { readonly kind: string; readonly name: string }
+
 /** The change that a record of `lifecycle` tells of; undefined when it tells of something else. */
 export function changeOf(partition: number, offset: number, value: Buffer): RegistryChange | undefined {
   const { name, value: event } = decodePublished(value)
   if (name !== 'LifecycleEvent' || event.type !== 'Loggerhead.RegistryResourceChanged') return undefined
-  const {
-    kind,
-    name: named,
-    ...data
-  } = JSON.parse(event.data) as Pick<RegistryChange, 'by' | 'address' | 'before' | 'after' | 'concealed'> & {
-    readonly kind: string
-    readonly name: string
-  }
+  const told = JSON.parse(event.data) as TellsChange | null
+  if (typeof told?.kind !== 'string') return undefined
+  const { kind, name: named, ...data } = told
   const change = data.after === null ? 'deleted' : data.before === null ? 'created' : 'updated'
   return { partition, offset, at: event.time, resource: `${kind}/${named}`, change, ...data }
 }
@@ -112,7 +109,7 @@ function readable(partition: number, offset: number, value: Buffer): RegistryCha
   try {
     return changeOf(partition, offset, value)
   } catch (error) {
-    if (error instanceof RecordError) return undefined
+    if (error instanceof RecordError || error instanceof SyntaxError) return undefined
     throw error
   }
 }
