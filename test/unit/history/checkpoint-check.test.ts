@@ -3,6 +3,7 @@ import { newestCheckpoint } from '../../../history/checkpoint.ts'
 import { checkCheckpoint } from '../../../history/checkpoint-check.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { planTopics, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { historyKeptText } from '../../../model/history-kept.ts'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
 import { takeCheckpoint } from '../../../router/checkpoint-writer.ts'
@@ -77,6 +78,24 @@ test('a subscription too many, a retained message too few and another registry a
   // The one after it says the same: the mistake is told once.
   await checkpoint([])
   expect(await check()).toEqual([])
+})
+
+test('a registry that may have been compacted since is not held against the checkpoint', async () => {
+  const { log, checkpoint, append } = await world()
+  const appender = await log.appender()
+  const mark = (name: string, properties: string, at: number): Promise<number> => {
+    const value = encodeRecord('RegistryEntry', { kind: 'marker', name, properties, etag: '', createdAt: at, updatedAt: at, by: 'registry' })
+    return appender.write({ topic: names.registry, partition: 0, key: Buffer.from(`marker/${name}`), value, timestamp: at })
+  }
+  await checkpoint([])
+  await mark('history', historyKeptText({ since: 0, windowMs: 60_000 }), 900)
+  await append('sessions', attached('c'))
+  await checkpoint([], { position: 1, digest: 'of what was there then' })
+  await mark('other', '{}', 2_000)
+  const newest = (await newestCheckpoint(log, names.checkpoints, 0))!
+  const at = (now: number) => checkCheckpoint({ log, topics: names, shard: 0, shards: 1, now }, newest)
+  expect(await at(10_000)).toEqual(['registry'])
+  expect(await at(100_000)).toEqual([])
 })
 
 test('a router checks the shards of others once for each checkpoint, and its own only when there is no other', async () => {
