@@ -41,7 +41,9 @@ export function parseBound(text: string): Bound | string {
   if (time.test(text)) {
     // Date would take 24:00 and 31 February for other days.
     const at = Date.parse(text.replace(/(\.\d{3})\d*Z$/, '$1Z'))
-    return Number.isNaN(at) || !text.startsWith(new Date(at).toISOString().slice(0, 16)) ? `names no time that there is: ${shown(text)}` : { kind: 'time', at }
+    if (Number.isNaN(at) || !text.startsWith(new Date(at).toISOString().slice(0, 16))) return `names no time that there is: ${shown(text)}`
+    // Nothing is older, and Kafka takes negative times for other questions: -1 is the end of a partition.
+    return { kind: 'time', at: Math.max(0, at) }
   }
   const ago = duration.exec(text)
   if (ago && text !== '-P') return { kind: 'ago', ms: durationMs(ago) }

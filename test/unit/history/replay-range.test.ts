@@ -91,5 +91,6 @@ test('a duration is fixed when it is asked for, and its text is read again as th
   const now = Date.parse('2026-01-31T12:00:00Z')
   expect(boundText(fixed(parseBound('-PT1H') as never, now))).toBe('2026-01-31T11:00:00.000Z')
   expect(boundText(fixed(parseBound('1:2,0:9') as never, now))).toBe('0:9,1:2')
+  expect(parseBound('1969-12-31T23:59:59.999Z')).toEqual({ kind: 'time', at: 0 })
   expect(fixed({ kind: 'ago', ms: now + 1 }, now)).toEqual({ kind: 'time', at: 0 })
 })
