@@ -66,7 +66,12 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     throw error
   })
   const { ERASABLE_ATTRIBUTE: attribute } = config
-  const keys = attribute === '' ? null : await ClientKeys.start({ log, topic: plan.names.keys, onFailed: options.onFailed })
+  const asked = attribute === '' ? null : ClientKeys.start({ log, topic: plan.names.keys, onFailed: options.onFailed })
+  // A namespace that cannot be opened is tried again and again.
+  const keys = await (asked?.catch(async (error: unknown) => {
+    await Promise.all([registry.close(), appender.close(), eventAppender.close()])
+    throw error
+  }) ?? null)
   const sealing =
     keys &&
     new Sealing({

@@ -45,7 +45,10 @@ export class ClientKeys {
     const { log, topic } = options
     const from = (await log.startOffsets(topic)).get(0) ?? 0
     const keys = new ClientKeys(options, await log.follow({ topic, from: new Map([[0, from]]) }), from)
-    await keys.confirm()
+    await keys.confirm().catch(async (error: unknown) => {
+      await keys.close()
+      throw error
+    })
     return keys
   }
 
