@@ -18,9 +18,13 @@ export interface Place {
   readonly time: number
 }
 
-/** Partitions that may hold what matches the filter: one without wildcards is a topic, and a topic is in one. */
-export function sourcesOf(filter: string, partitions: number): readonly number[] {
-  return hasWildcard(filter) ? Array.from({ length: partitions }, (_, source) => source) : [partitionOf(filter, partitions)]
+/**
+ * Partitions that may hold what matches the filter: one without wildcards is a topic, and a topic is in one, and in those that it had while there were
+ * fewer of them.
+ */
+export function sourcesOf(filter: string, partitions: number, formerly: readonly number[] = []): readonly number[] {
+  if (hasWildcard(filter)) return Array.from({ length: partitions }, (_, source) => source)
+  return [...new Set([...formerly, partitions].map((count) => partitionOf(filter, count)))]
 }
 
 /** Asks the log; what it no longer holds, or not yet, is left out. Without `to` partitions that `from` does not name are read from their ends on. */
@@ -29,17 +33,19 @@ export async function resolvePlaces(options: {
   readonly topic: string
   readonly filter: string
   readonly partitions: number
+  /** How many there were before, each number once. */
+  readonly formerly?: readonly number[] | undefined
   readonly from: FixedBound
   readonly to: FixedBound | null
 }): Promise<readonly Place[]> {
-  const { log, topic, filter, partitions, from, to } = options
+  const { log, topic, filter, partitions, formerly, from, to } = options
   const [starts, ends, froms, tos] = await Promise.all([
     log.startOffsets(topic),
     log.endOffsets(topic),
     offsetsOf(log, topic, from),
     to === null ? undefined : offsetsOf(log, topic, to),
   ])
-  return sourcesOf(filter, partitions).flatMap((source) => {
+  return sourcesOf(filter, partitions, formerly).flatMap((source) => {
     const start = starts.get(source) ?? 0
     const last = ends.get(source) ?? start
     const asked = froms.get(source)

@@ -25,6 +25,8 @@ export interface WhatIfRunOptions {
   readonly log: Log
   readonly topics: TopicNames
   readonly partitions: number
+  /** How many there were before. */
+  readonly formerly?: readonly number[]
   /** As it is now. */
   readonly registry: RegistryView
   /** The proposal is held against the registry as it is now, or as it was where the stretch begins. */
@@ -65,14 +67,14 @@ const judgementsPerTurn = 2_000
 const progressMs = 1_000
 
 export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ readonly progress: Progress } | WhatIfAnswer> {
-  const { log, topics, partitions, registry, asOf, proposed, from, to, topicFilter, top, isOver } = options
+  const { log, topics, partitions, formerly, registry, asOf, proposed, from, to, topicFilter, top, isOver } = options
   const moment = await momentOf(log, topics, from)
   const before = asOf === 'now' ? registry : (await registryAt(log, topics.registry, moment, Date.now())).view
   const after = new ProposedRegistry(before)
   for (const each of proposed) after.propose(each)
   const whatIf = new WhatIf(before, after, pairsMax)
   const sessions = await sessionsAt(log, topics, partitions, moment)
-  const places = await resolvePlaces({ log, topic: topics.messages, filter: topicFilter, partitions, from, to })
+  const places = await resolvePlaces({ log, topic: topics.messages, filter: topicFilter, partitions, formerly, from, to })
   let gone = 0
   const onGone = (_: number, below: number, start: number): void => {
     gone += start - below

@@ -12,6 +12,8 @@ export interface PartitionChange {
   readonly state: (typeof partitionChangeStates)[number]
   readonly from: number
   readonly to: number
+  /** What it was before `from`, oldest first. */
+  readonly formerly: readonly number[]
   /** By partition: what the journals held when it began. What stands behind was written by the change. */
   readonly sessions: readonly number[]
   readonly inbox: readonly number[]
@@ -24,11 +26,16 @@ export const partitionsMarker = 'partitions'
 export function partitionChangeOf(view: RegistryView): PartitionChange | undefined {
   const text = view.markerProperties(partitionsMarker)
   if (text === undefined) return undefined
-  const { state, from, to, sessions, inbox } = JSON.parse(text) as PartitionChange
+  const { state, from, to, formerly = [], sessions, inbox } = JSON.parse(text) as PartitionChange
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-  if (!partitionChangeStates.includes(state) || !isCount(from) || !isCount(to) || !Array.isArray(sessions) || !Array.isArray(inbox))
+  if (!partitionChangeStates.includes(state) || !isCount(from) || !isCount(to) || !Array.isArray(formerly) || !Array.isArray(sessions) || !Array.isArray(inbox))
     throw new Error('the registry’s marker “partitions” cannot be read: a later version has written it')
-  return { state, from, to, sessions, inbox }
+  return { state, from, to, formerly, sessions, inbox }
+}
+
+/** The numbers that the namespace had before, oldest first: a topic's messages stay in the partition that it had then. */
+export function formerPartitions(change: PartitionChange | undefined): readonly number[] {
+  return change ? [...new Set([...change.formerly, change.from])].filter((count) => count !== change.to) : []
 }
 
 /** The namespace cannot be served by this process now; the message is a sentence. */

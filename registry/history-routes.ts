@@ -23,6 +23,8 @@ export interface HistorySource {
   /** The topic `messages`. */
   readonly topic: string
   readonly partitions: number
+  /** How many there were before. */
+  readonly formerly: readonly number[]
   /** The topic `index`. */
   readonly indexTopic: string
   readonly topics: TopicNames
@@ -102,10 +104,10 @@ function readQuery(request: FastifyRequest, now: number): Asked {
  * stands. `isOver`: nobody reads them any more. A generator hears of that when it yields, and while nothing matches it does not.
  */
 async function* linesOf({ history: source, name: namespace, erasure }: ServedNamespace, asked: Asked, isOver: () => boolean): AsyncGenerator<string> {
-  const { log, topic, partitions } = source
+  const { log, topic, partitions, formerly } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
-  const [places, since] = [await resolvePlaces({ log, topic, filter, partitions, from, to }), await messagesSince(log, topic, from)]
+  const [places, since] = [await resolvePlaces({ log, topic, filter, partitions, formerly, from, to }), await messagesSince(log, topic, from)]
   let gone = 0
   const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
   const cursor = new Cursor(places)

@@ -4,6 +4,7 @@ import { ensureTopics, type Profile, planFor, type TopicPlan, topicSpecs } from 
 import { NamespaceDirectory } from '../model/namespace-directory.ts'
 import { NamespaceInstances, type NamespaceInstancesOptions } from '../model/namespace-instances.ts'
 import { lifeName, type Namespace } from '../model/namespaces.ts'
+import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { Routers } from '../proto/routers.ts'
 import type { Author } from './callers.ts'
 import { Erasure } from './erasure.ts'
@@ -111,7 +112,7 @@ export class Namespaces {
       registry,
       routers: routersOf(name),
       eventTopics: new EventTopics(log, plan, kafkaTopics),
-      history: { log, topic: names.messages, partitions, indexTopic: names.index, topics: names },
+      history: { log, topic: names.messages, partitions, formerly: formerPartitions(partitionChangeOf(registry.view)), indexTopic: names.index, topics: names },
       lifecycleTopic: names.lifecycle,
       erasure: this.#erasureOf(name, plan),
     }

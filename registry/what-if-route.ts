@@ -108,11 +108,11 @@ export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, tur
     const from = boundIn('from', asked.from ?? '-PT1H', now)
     const to = asked.to === undefined ? ({ kind: 'time', at: Number.MAX_SAFE_INTEGER } as const) : boundIn('to', asked.to, now)
     const proposed = propose(request, asked, config)
-    const { log, topics, partitions } = request.at.history
+    const { log, topics, partitions, formerly } = request.at.history
     const done = turns.begin()
     const registry = request.at.registry.view
     const isOver = (): boolean => stream.destroyed || reply.raw.writableEnded
-    const lines = runWhatIf({ log, topics, partitions, registry, asOf: asked.registry ?? 'now', proposed, from, to, topicFilter, top, isOver })
+    const lines = runWhatIf({ log, topics, partitions, formerly, registry, asOf: asked.registry ?? 'now', proposed, from, to, topicFilter, top, isOver })
     const stream: Readable = Readable.from(linesOf(lines), { highWaterMark: 1 })
     stream.once('close', done)
     return reply.header('content-type', ndjson).send(stream)

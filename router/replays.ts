@@ -37,6 +37,8 @@ export interface ReplaysOptions {
   readonly shard: number
   readonly term: number
   readonly partitions: number
+  /** How many there were before. */
+  formerly(): readonly number[]
   readonly fold: SessionFold
   readonly log: Log
   readonly topics: { readonly messages: string; readonly inbox: string }
@@ -227,7 +229,7 @@ export class Replays {
   }
 
   async #open(job: Job): Promise<HistoryReader> {
-    const { log, topics, partitions, counters } = this.#options
+    const { log, topics, partitions, formerly, counters } = this.#options
     const { request, query } = job
     // Its subscription is in the log.
     job.ends = await log.endOffsets(topics.messages)
@@ -240,6 +242,7 @@ export class Replays {
           topic: topics.messages,
           filter: query.filter,
           partitions,
+          formerly: formerly(),
           from: boundOf(request.from),
           to: request.to === null ? null : boundOf(request.to),
         })

@@ -17,6 +17,7 @@ import { type Appender, FencedError, type Follower, type Log, LogClosed, type Me
 import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
 import { deliveryPolicyOf, splitSubscriptionName } from '../model/event-subscriptions.ts'
+import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import type { Attributes, Resource } from '../model/registry-resources.ts'
@@ -597,6 +598,7 @@ export class Router {
             this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),
         },
         replays: {
+          formerly: () => formerPartitions(partitionChangeOf(registry.view)),
           turns: this.#replayTurns,
           limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate, sideBySide: config.sessionReplaysMax },
           counters: {

@@ -8,7 +8,7 @@
 import type { Append, Appender, Log } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 import { type TopicNames, topicKinds, unshardedKinds } from '../../log/topics.ts'
-import { type PartitionChange, partitionChangeOf, partitionsMarker } from '../../model/partition-change.ts'
+import { formerPartitions, type PartitionChange, partitionChangeOf, partitionsMarker } from '../../model/partition-change.ts'
 import { RegistryFollower } from '../../model/registry-follower.ts'
 import { partitionsKey } from '../../model/registry-view.ts'
 import type { Session } from '../../model/session.ts'
@@ -72,7 +72,7 @@ export async function changePartitions(options: ChangeOptions): Promise<void> {
   await refuseWhileServed(options)
   const change = new Change(options, await log.appender({ transactionalId: `${topics.registry}.partitions` }))
   try {
-    await change.run(isUnderWay ? begun : undefined, current)
+    await change.run(begun, current)
   } finally {
     await change.close()
   }
@@ -149,9 +149,10 @@ class Change {
     await Promise.all([this.#marking, ...this.#fenced].map((appender) => appender.close()))
   }
 
-  async run(begun: PartitionChange | undefined, current: number): Promise<void> {
+  /** `last`: the one under way, or the one before. */
+  async run(last: PartitionChange | undefined, current: number): Promise<void> {
     const { say, to, onMoved } = this.#options
-    const change = begun ?? (await this.#begin(current))
+    const change = last && last.state !== 'done' ? last : await this.#begin(current, formerPartitions(last))
     // Also when it goes on: whoever does so alone must be able to.
     await this.#mark(change)
     if (change.state === 'moving') {
@@ -167,7 +168,7 @@ class Change {
   }
 
   /** Nothing is left to do for anybody, and nobody begins anything any more. */
-  async #begin(from: number): Promise<PartitionChange> {
+  async #begin(from: number, formerly: readonly number[]): Promise<PartitionChange> {
     const { log, topics, to, say } = this.#options
     const stand = async () => ({
       ends: { sessions: await endsOf(log, topics.sessions), inbox: await endsOf(log, topics.inbox) },
@@ -178,7 +179,7 @@ class Change {
     const why = whyNotAtRest(await readShards(log, topics, from, before.ends), before.ends, before.messages)
     if (why.length > 0)
       throw new ChangeRefused(`not everything is done with yet; start the routers without gateways for a moment, and stop them in order: ${why.join('; ')}`)
-    const change: PartitionChange = { state: 'moving', from, to, ...before.ends }
+    const change: PartitionChange = { state: 'moving', from, to, formerly, ...before.ends }
     await this.#mark(change)
     // Who came up in between has heard of it, or read it, and ends.
     const until = performance.now() + (this.#options.endMs ?? 20_000)
@@ -279,15 +280,15 @@ class Change {
     const { log, topics, to, now } = this.#options
     const plan = planSessions(shards, to, now())
     const named = await this.#name(plan)
+    const [sessionsEnds, inboxEnds, messagesEnds = []] = await Promise.all([topics.sessions, topics.inbox, topics.messages].map((topic) => endsOf(log, topic)))
     const states = Array.from({ length: to }, (): SessionState[] => [])
     const renamed = new Map<Session, Renamed>()
     for (const [index, moving] of plan.entries()) {
-      const state = stateAfter(moving, named[index] as readonly number[], retained)
+      const state = stateAfter(moving, named[index] as readonly number[], retained, messagesEnds)
       states[moving.to]?.push(state)
       renamed.set(moving.session, { shard: moving.to, session: state.session })
     }
     const held = await this.#heldAfter(shards, renamed)
-    const [sessionsEnds, inboxEnds, messagesEnds] = await Promise.all([topics.sessions, topics.inbox, topics.messages].map((topic) => endsOf(log, topic)))
     const at = now()
     for (let shard = 0; shard < to; shard++) {
       const before = shards[shard]
@@ -303,9 +304,9 @@ class Change {
         at,
         sessionsOffset,
         inboxOffset: inboxEnds?.[shard] ?? 0,
-        position: messagesEnds?.[shard] ?? 0,
+        position: messagesEnds[shard] ?? 0,
         lifecyclePosition: sessionsOffset,
-        highWaters: perShard(to, (source) => messagesEnds?.[source] ?? 0),
+        highWaters: perShard(to, (source) => messagesEnds[source] ?? 0),
         terms: perShard(to, (source) => Math.max(-1, ...shards.map(({ inbox }) => inbox.terms[source] ?? -1))),
         retainedOffsets: perShard(to, (of) => sessionsEnds?.[of] ?? 0),
         retainedHighWaters: perShard(to, () => sessionsOffset),

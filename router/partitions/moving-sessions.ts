@@ -7,7 +7,7 @@ import type { Session } from '../../model/session.ts'
 import { retainedShard, retainedSource } from '../../model/session-queue.ts'
 import { sessionState } from '../../model/snapshot.ts'
 import { isRepeatable, type RepeatableId, RepeatableKind, readRepeatableId, repeatableId } from '../../schemas/message-id.ts'
-import type { HeldMessage, QueueEntry, SessionMoved, SessionState } from '../../schemas/records.ts'
+import type { HeldMessage, QueueEntry, ReplayState, SessionMoved, SessionState } from '../../schemas/records.ts'
 import type { ShardAtRest } from './shards-at-rest.ts'
 
 export interface MovingSession {
@@ -46,11 +46,12 @@ export type MovedRetained = ReadonlyMap<string, { readonly shard: number; readon
 
 export const retainedPlace = (shard: number, offset: number): string => `${shard}/${offset}`
 
-/** The session's state for the snapshot of the shard it goes to. `named`: the offsets that its names got. */
-export function stateAfter({ session, names }: MovingSession, named: readonly number[], retained: MovedRetained): SessionState {
+/** The session's state for the snapshot of the shard it goes to. `named`: the offsets that its names got; `ends`: of each partition of `messages`. */
+export function stateAfter({ session, names }: MovingSession, named: readonly number[], retained: MovedRetained, ends: readonly number[]): SessionState {
   const state = sessionState(session)
   const queue = state.queue.map((entry) => entryAfter(entry, retained))
-  if (names.length === 0) return { ...state, queue }
+  const replays = state.replays.map((replay) => replayAfter(replay, ends))
+  if (names.length === 0) return { ...state, replays, queue }
   const called = new Map(names.map(({ what, formerly }, index) => [`${what} ${formerly}`, named[index] as number]))
   const id = called.get(`session ${session.id}`) as number
   const replayNamed = (formerly: number): number => called.get(`replay ${formerly}`) as number
@@ -66,9 +67,17 @@ export function stateAfter({ session, names }: MovingSession, named: readonly nu
       replayAt: subscription.replayAt === null ? null : replayNamed(subscription.replayAt),
     })),
     wills: state.wills.map((will) => ({ ...will, epoch: called.get(`will ${will.epoch}`) as number, session: id })),
-    replays: state.replays.map((replay) => ({ ...replay, replay: replayNamed(replay.replay) })),
+    replays: replays.map((replay) => ({ ...replay, replay: replayNamed(replay.replay) })),
     queue,
   }
+}
+
+/** One that goes on with what is published reads it in every partition: what it waits for may come in another one now. */
+function replayAfter(replay: ReplayState, ends: readonly number[]): ReplayState {
+  const { positions } = replay
+  if (replay.phase !== 'reading' || positions.every(({ end }) => end !== null)) return replay
+  const others = ends.flatMap((next, source) => (positions.some((position) => position.source === source) ? [] : [{ source, next, end: null }]))
+  return { ...replay, positions: [...positions, ...others] }
 }
 
 /** Messages stay where they are, and so does what points to them. */

@@ -4,9 +4,12 @@ import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
 import { topicNames } from '../../../../log/topics.ts'
 import type { NamespaceEntry } from '../../../../model/namespaces.ts'
-import { followServed, partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
+import { followServed, formerPartitions, partitionChangeOf, whyNotServed } from '../../../../model/partition-change.ts'
 import { RegistryFollower } from '../../../../model/registry-follower.ts'
+import { newReplay } from '../../../../model/replay.ts'
+import { Session } from '../../../../model/session.ts'
 import { ChangeRefused, changePartitions } from '../../../../router/partitions/change.ts'
+import { stateAfter } from '../../../../router/partitions/moving-sessions.ts'
 import { findNamespace, writePartitions } from '../../../../router/partitions/namespace-entry.ts'
 import { encodeRecord } from '../../../../schemas/codec.ts'
 import type { SimConnection, SimGateway } from '../../../simulation/sim-gateway.ts'
@@ -262,8 +265,61 @@ describe('changing the number of shards', () => {
     await change(log, 3)
     await change(log, 3)
     await change(log, after)
+    const follower = await RegistryFollower.start({ log, topic: topics.registry, clock: { now: Date.now } })
+    expect(formerPartitions(partitionChangeOf(follower.view))).toEqual([before, 3])
+    await follower.close()
     await expectWhole(store)
   }, 60_000)
+
+  test('a replay of one topic brings what was published before and after the change, wherever it stands', async () => {
+    const store = await given()
+    const log = new MemoryLog(store)
+    await change(log, 3)
+    await change(log)
+    const { gateway, router } = await begin(after, store)
+    await (world as World).register('permissionBindings', 'all-replay', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Replayer' })
+    const replay = { from: new Date(Date.now() - 3_600_000).toISOString(), to: null, client: null, speed: null }
+    for (const part of [0, 1, 2, 3]) {
+      const topic = `from/${part}`
+      await gateway.publish(topic, 'after', { qos: 1 })
+      const asker = await connected(gateway, `asks for ${topic}`)
+      await asker.subscribe({ filter: topic, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay })
+      const expected = [part, part + 4, part + 8, part + 12, part + 16].map(String)
+      const texts = (): string[] => asker.received.filter((each) => each.topic === topic).map(({ text }) => text)
+      await (world as World).until(() => texts().length >= 6, `all of ${topic} is replayed`)
+      expect(texts().sort()).toEqual([...expected, 'after'].sort())
+    }
+    await end(gateway, router)
+  }, 60_000)
+
+  test('a replay that is under way reads the new partitions too, and one that has an end does not', () => {
+    const states = ['going on', 'ends'].map((clientId, index) => {
+      const session = new Session({
+        clientId,
+        shard: 0,
+        authenticationName: clientId,
+        id: 1,
+        sequence: 1,
+        expiryInterval: 60,
+        attached: null,
+        will: null,
+        attributes: {},
+        vouchedBy: '',
+        ownerKind: '',
+      })
+      const positions = [{ source: 1, next: 4, end: index === 0 ? null : 9 }]
+      session.queue.replays = new Map([[7, { ...newReplay(7), positions }]])
+      return stateAfter({ session, from: 0, to: 0, names: [] }, [], new Map(), [10, 20, 0])
+    })
+    expect(states.map(({ replays }) => replays[0]?.positions)).toEqual([
+      [
+        { source: 1, next: 4, end: null },
+        { source: 0, next: 10, end: null },
+        { source: 2, next: 0, end: null },
+      ],
+      [{ source: 1, next: 4, end: 9 }],
+    ])
+  })
 
   test('event subscriptions are where their shard is: positions and locks of each, and nothing stays behind', async () => {
     const store = await given()
