@@ -128,9 +128,7 @@ export class ShardAudit {
     await appender.fence(topic, [shard])
     const last = (await readLastCheckpoint(log, topic, shard, keys.map(publicBytes)))?.checkpoint
     this.#last = last
-    this.#resting = (last?.links ?? [])
-      .filter((link) => !covered.includes(link.topic))
-      .map((link) => ({ topic: link.topic, from: headOf(link), begins: false, marks: [], newest: 0 }))
+    this.#resting = await this.#restingOf((last?.links ?? []).filter((link) => !covered.includes(link.topic)))
     return Promise.all(
       covered.map(async (name) => {
         const start = (await log.startOffsets(name)).get(shard) ?? 0
@@ -144,6 +142,19 @@ export class ShardAudit {
         return { topic: name, chain: new Chain(head), from: head, begins: false, marks: [], newest: 0 }
       }),
     )
+  }
+
+  /** Those that can go on: behind where the others stand, retention has removed what comes next. */
+  async #restingOf(links: readonly Link[]): Promise<readonly Link[]> {
+    const { log, shard } = this.#options
+    const resting: Link[] = []
+    for (const link of links) {
+      const { topic } = link
+      const from = headOf(link)
+      const start = (await log.topicExists(topic)) ? (await log.startOffsets(topic)).get(shard) : undefined
+      if (start !== undefined && from.offset >= start) resting.push({ topic, from, begins: false, marks: [], newest: 0 })
+    }
+    return resting
   }
 
   #anew(topic: string, offset: number): Covered {

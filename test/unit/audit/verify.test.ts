@@ -433,6 +433,24 @@ test('a chain that is switched off and on again goes on from where it was', asyn
   expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 3, proven: [{ records: 15 }, { records: 15 }] })
 })
 
+test('a chain that is switched off is forgotten once retention has removed the place where it rests', async () => {
+  audited = await AuditedLog.open(['messages', 'lifecycle'])
+  await audited.append(randomRecords(5, 1), topics.lifecycle)
+  await audited.checkpoint(await audited.own(1, undefined, [topics.messages, topics.lifecycle]))
+  const lastTopics = async (): Promise<string[] | undefined> =>
+    (await readLastCheckpoint(audited.log, topics.audit, 0))?.checkpoint.links.map(({ topic }) => topic)
+  await audited.append(randomRecords(5, 2), topics.lifecycle)
+  for (const [term, start, expected] of [
+    [2, 5, [topics.messages, topics.lifecycle]],
+    [3, 6, [topics.messages]],
+  ] as const) {
+    Object.assign(audited.store.topics.get(topics.lifecycle)?.partitions[0] as object, { startOffset: start })
+    await audited.append(randomRecords(5, term))
+    await audited.checkpoint(await audited.own(term))
+    expect(await lastTopics()).toEqual(expected)
+  }
+})
+
 test('a shard without records has a checkpoint from the start, which says where its chains begin', async () => {
   const audit = await audited.own(1)
   audit.tick()
