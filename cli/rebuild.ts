@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { BeforeHistory } from '../history/before-history.ts'
 import { momentOf } from '../history/moment.ts'
-import { NotEmpty, rebuild } from '../history/rebuild.ts'
+import { NotAlone, NotEmpty, rebuild } from '../history/rebuild.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../log/kafka/kafka-log.ts'
@@ -46,7 +46,7 @@ export async function rebuildTo(around: Surroundings, { until, to, toPrefix }: R
       note(`start it with KAFKA_BROKERS=${to} KAFKA_PARTITIONS=${shards} LOGGERHEAD_PREFIX=${own} HISTORY_WINDOW=unlimited npm start`)
   } catch (error) {
     if (error instanceof BeforeHistory) throw new Failure(`--until ${until}: ${error.message}`, { cause: error })
-    if (error instanceof NotEmpty) throw new Failure(`--to ${to}: ${error.message}`, { cause: error })
+    if (error instanceof NotEmpty || error instanceof NotAlone) throw new Failure(`--to ${to}: ${error.message}`, { cause: error })
     throw error
   } finally {
     await Promise.all([from.close(), copy.close()])

@@ -29,8 +29,15 @@ export async function momentOf(log: Log, topics: MomentTopics, bound: Exclude<Bo
     log.offsetsAt(topics.inbox, at),
     log.offsetsAt(topics.messages, at),
   ])
-  const named = bound.kind === 'time' ? messages : new Map([...messages, ...bound.offsets])
-  return { at, registry: registry.get(0) ?? 0, sessions, inbox, messages: named }
+  const moment = { at, registry: registry.get(0) ?? 0, sessions, inbox }
+  if (bound.kind === 'time') return { ...moment, messages }
+  const ends = await log.endOffsets(topics.messages)
+  const { offsets } = bound
+  // What is named beyond the end is not there.
+  return {
+    ...moment,
+    messages: new Map([...messages].map(([partition, offset]) => [partition, Math.min(offsets.get(partition) ?? offset, ends.get(partition) ?? offset)])),
+  }
 }
 
 /** Now: everything that stands in the log. */

@@ -21,6 +21,14 @@ export class NotEmpty extends Error {
   }
 }
 
+/** Somebody else writes to the copy's topics: its records do not stand where others say that they are. */
+export class NotAlone extends Error {
+  constructor(topic: string) {
+    super(`somebody else has written to ${topic}: the copy is of no use. Nothing may run there until it is whole`)
+    this.name = 'NotAlone'
+  }
+}
+
 export interface RebuildOptions {
   readonly from: { readonly log: Log; readonly topics: TopicNames }
   readonly to: { readonly log: Log; readonly prefix: string; readonly topics: TopicNames }
@@ -48,7 +56,7 @@ const chunkSizeMax = 512 * 1024
 const fillerKey = Buffer.from('\u0000filler')
 const day = 24 * 3_600_000
 
-/** Makes the topics and copies. Rejects with BeforeHistory, NotEmpty, or what the logs reject with; what was copied until then stays. */
+/** Makes the topics and copies. Rejects with BeforeHistory, NotEmpty, NotAlone, or what the logs reject with; what was copied until then stays. */
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
   const { from, to, shards, moment, now } = options
   const { view } = await registryAt(from.log, from.topics.registry, moment, now)
@@ -135,6 +143,8 @@ class Copy {
       await this.#fill(target, partition, next, end, key)
     }
     await this.#settled()
+    const ends = await to.log.endOffsets(target)
+    for (const [partition, end] of until) if (ends.get(partition) !== end) throw new NotAlone(target)
     onCopied?.(topic, count)
     return count
   }
