@@ -45,14 +45,23 @@ export async function resolvePlaces(options: {
     offsetsOf(log, topic, from),
     to === null ? undefined : offsetsOf(log, topic, to),
   ])
+  const isContinued = from.kind === 'positions' && isFromBefore(from.offsets, filter, formerly ?? [])
   return sourcesOf(filter, partitions, formerly).flatMap((source) => {
     const start = starts.get(source) ?? 0
     const last = ends.get(source) ?? start
-    const asked = froms.get(source)
+    const asked = froms.get(source) ?? (isContinued ? start : undefined)
     if (to !== null && (asked === undefined || tos?.get(source) === undefined)) return []
     const next = Math.min(Math.max(asked ?? last, start), last)
     const end = to === null ? null : Math.max(next, Math.min(tos?.get(source) ?? last, last))
     return [{ source, next, end, time: from.kind === 'time' ? from.at : 0 }]
+  })
+}
+
+/** Whether the positions are of all that was to be read when there were fewer partitions: the others have nothing but what came after. */
+function isFromBefore(positions: ReadonlyMap<number, number>, filter: string, formerly: readonly number[]): boolean {
+  return formerly.some((count, index) => {
+    const then = sourcesOf(filter, count, formerly.slice(0, index))
+    return then.length === positions.size && then.every((source) => positions.has(source))
   })
 }
 

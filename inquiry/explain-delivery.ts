@@ -9,6 +9,7 @@ import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { Published } from '../model/delivery-terms.ts'
+import { partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -90,7 +91,7 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
   }
 
   const reach = { at: since, sessions: endOf(sessionsSince, shard), inbox: endOf(inboxSince, shard) }
-  const base = await pastBase(log, topics, shard, clientId, reach)
+  const base = await pastBase(log, topics, shard, clientId, reach, partitionChangeOf(options.registry) !== undefined)
   const life = new ClientLife(clientId, shard, base)
   const trace = await traceOf(options, place, shard, base, life, { sessions: endOf(sessionsEnds, shard), inbox: endOf(inboxEnds, shard) })
   const earliest = Math.min(endOf(sessionsAt, shard), trace.matchedWith?.sessionsOffset ?? Number.POSITIVE_INFINITY)

@@ -19,6 +19,8 @@ export async function pastBase(
   shard: number,
   clientId: string,
   reach: Reach,
+  /** The number of shards was changed once: journals may begin in the middle of a client's life. */
+  hasMoved: boolean,
 ): Promise<PastBase> {
   const [sessionStarts, inboxStarts] = await Promise.all([log.startOffsets(topics.sessions), log.startOffsets(topics.inbox)])
   const sessionsFrom = sessionStarts.get(shard) ?? 0
@@ -26,7 +28,7 @@ export async function pastBase(
   const checkpoint: Checkpoint | undefined = await checkpointFor(log, topics.checkpoints, shard, reach)
   const isThere = checkpoint && checkpoint.closed.sessionsOffset >= sessionsFrom && checkpoint.closed.inboxOffset >= inboxFrom
   const contents = isThere ? await contentsOfCheckpoint(log, topics.checkpoints, shard, checkpoint) : undefined
-  if (!checkpoint || !contents) return { closed: null, states: [], isWhole: sessionsFrom === 0 && inboxFrom === 0, sessionsFrom, inboxFrom }
+  if (!checkpoint || !contents) return { closed: null, states: [], isWhole: sessionsFrom === 0 && inboxFrom === 0 && !hasMoved, sessionsFrom, inboxFrom }
   const { closed } = checkpoint
   const states = joined(contents.states).filter((state) => state.clientId === clientId)
   return { closed, states, isWhole: true, sessionsFrom: closed.sessionsOffset, inboxFrom: closed.inboxOffset }

@@ -142,6 +142,14 @@ test('journals that no longer hold the client’s beginning are not taken for it
   expect(await past.ask(at)).toMatchObject({ outcome: 'unclear', reasons: [expect.stringContaining('is not known')] })
 })
 
+test('where the number of shards was changed since, another journal may have had the client: that it had none here says nothing', async () => {
+  const at = await past.publish()
+  await past.matched(at + 1)
+  expect(await past.ask(at)).toMatchObject({ outcome: 'noSession' })
+  await past.register('marker/partitions', { state: 'done', from: 1, to: 2, formerly: [], sessions: [0], inbox: [1] })
+  expect(await past.ask(at)).toMatchObject({ outcome: 'unclear', reasons: [expect.stringContaining('is not known')] })
+})
+
 test('noSession: not yet, and no longer', async () => {
   const early = await past.publish()
   await past.matched(early + 1)
