@@ -42,12 +42,17 @@ export function shownValue(value: unknown, field = ''): unknown {
   return value
 }
 
+/** What a client's messages are sealed with is shown to nobody. */
+export function shownRecord(name: string, record: object): unknown {
+  return shownValue(name === 'ClientKey' ? { ...record, key: null } : record)
+}
+
 function lineOf({ partition, offset, timestamp, key, value }: LogRecord): object {
   const stands = { partition, offset, time: new Date(timestamp).toISOString(), key: key?.toString('utf8') ?? null }
   if (value === null) return { ...stands, deleted: true }
   try {
     const { name, value: record } = decodePublished(value)
-    return { ...stands, record: name, value: shownValue(record) }
+    return { ...stands, record: name, value: shownRecord(name, record) }
   } catch (error) {
     return { ...stands, unreadable: (error as Error).message }
   }

@@ -60,7 +60,7 @@ export function sealedWith(payload: Buffer): Buffer | undefined {
   return payload.subarray(keyIdAt, nonceAt)
 }
 
-/** What was sealed; undefined when it was not sealed with this key, for this topic. */
+/** What was sealed; undefined when it was not sealed with this key, for this topic, or what was sealed has not the form above. */
 export function open(payload: Buffer, key: Buffer, about: string): Personal | undefined {
   let body: Buffer
   try {
@@ -70,17 +70,25 @@ export function open(payload: Buffer, key: Buffer, about: string): Personal | un
   } catch {
     return undefined
   }
-  let at = 4
-  const next = (): Buffer => {
-    const size = body.readUInt32BE(at)
-    at += 4 + size
-    return body.subarray(at - size, at)
+  return read(body)
+}
+
+/** Undefined where a size leads beyond the end. */
+function read(body: Buffer): Personal | undefined {
+  let at = 0
+  const size = (): number => {
+    at += 4
+    return at <= body.length ? body.readUInt32BE(at - 4) : 0
   }
-  // Whoever has the key has written it so.
-  const userProperties = Array.from({ length: body.readUInt32BE(0) }, () => [next().toString(), next().toString()] as const)
-  const hasCorrelation = body.readUInt32BE(at) !== none
-  const correlationData = hasCorrelation ? next() : null
-  return { payload: body.subarray(hasCorrelation ? at : at + 4), userProperties, correlationData }
+  const take = (count: number): Buffer => {
+    at += count
+    return body.subarray(at - count, at)
+  }
+  const userProperties: [string, string][] = []
+  for (let left = size(); left > 0 && at <= body.length; left--) userProperties.push([take(size()).toString(), take(size()).toString()])
+  const correlationSize = size()
+  const correlationData = correlationSize === none ? null : take(correlationSize)
+  return at <= body.length ? { payload: body.subarray(at), userProperties, correlationData } : undefined
 }
 
 /** A message as it was published, before it was sealed. */

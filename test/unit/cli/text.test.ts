@@ -4,7 +4,7 @@ import { explainDistrust, explainRefusal, judgeDates, listenersOf } from '../../
 import { kindNamed } from '../../../cli/kinds.ts'
 import { show, table } from '../../../cli/output.ts'
 import { diffOf, planText, stepTo } from '../../../cli/plan.ts'
-import { shownValue } from '../../../cli/tail.ts'
+import { shownRecord, shownValue } from '../../../cli/tail.ts'
 
 test('a plan says field by field what changes, and sums up', () => {
   const groups = kindNamed('groups')!
@@ -61,6 +61,12 @@ test('doctor: a certificate that has expired, is not valid yet, or soon will not
     ['ws', undefined],
     ['wss', 8084],
   ])
+})
+
+test('tail: of a key that messages are sealed with all is shown but the key', () => {
+  const record = { authenticationName: 'ada', id: Buffer.from([1, 2]), key: Buffer.from('0123456789abcdef0123456789abcdef'), at: 1 }
+  expect(shownRecord('ClientKey', record)).toMatchObject({ authenticationName: 'ada', key: null })
+  expect(JSON.stringify(shownRecord('ClientKey', record))).not.toContain('0123456789')
 })
 
 test('tail: bytes are text where they are some, JSON within a record is taken apart, hashes of keys are left out', () => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, randomBytes } from 'node:crypto'
 import { expect, test } from '@jest/globals'
 import type { Message } from '../../../schemas/records.ts'
 import { open, openedMessage, type Personal, seal, sealedWith } from '../../../schemas/sealed-message.ts'
@@ -79,4 +79,17 @@ test('a message is opened with all that was sealed of it, and the rest as it sta
     ],
   })
   expect(openedMessage({ ...message, topic: 'a/c' }, key.key)).toBeUndefined()
+})
+
+test.each<[string, number[]]>([
+  ['nothing', []],
+  ['more user properties than there are', [0xff, 0xff, 0xff, 0xff]],
+  ['a name longer than the rest', [0, 0, 0, 1, 0, 0, 0, 9, 65]],
+  ['correlation data longer than the rest', [0, 0, 0, 0, 0, 0, 0, 9, 65]],
+])('%s under a right key opens nothing, and ends no process', (_, body) => {
+  const nonce = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', key.key, nonce).setAAD(Buffer.from('a/b'))
+  const sealed = Buffer.concat([Buffer.from('c54c485345414c01', 'hex'), key.id, nonce, cipher.update(Buffer.from(body)), cipher.final(), cipher.getAuthTag()])
+  expect(sealedWith(sealed)).toEqual(key.id)
+  expect(open(sealed, key.key, 'a/b')).toBeUndefined()
 })
