@@ -14,6 +14,8 @@ export interface PartitionChange {
   readonly to: number
   /** What it was before `from`, oldest first. */
   readonly formerly: readonly number[]
+  /** False while it is not known yet that nobody came to serve in the meantime: nothing is changed before. */
+  readonly isAtRest: boolean
   /** By partition: what the journals held when it began. What stands behind was written by the change. */
   readonly sessions: readonly number[]
   readonly inbox: readonly number[]
@@ -26,11 +28,11 @@ export const partitionsMarker = 'partitions'
 export function partitionChangeOf(view: RegistryView): PartitionChange | undefined {
   const text = view.markerProperties(partitionsMarker)
   if (text === undefined) return undefined
-  const { state, from, to, formerly = [], sessions, inbox } = JSON.parse(text) as PartitionChange
+  const { state, from, to, formerly = [], isAtRest = true, sessions, inbox } = JSON.parse(text) as PartitionChange
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
   if (!partitionChangeStates.includes(state) || !isCount(from) || !isCount(to) || !Array.isArray(formerly) || !Array.isArray(sessions) || !Array.isArray(inbox))
     throw new Error('the registry’s marker “partitions” cannot be read: a later version has written it')
-  return { state, from, to, formerly, sessions, inbox }
+  return { state, from, to, formerly, isAtRest, sessions, inbox }
 }
 
 /** The numbers that the namespace had before, oldest first: a topic's messages stay in the partition that it had then. */

@@ -152,7 +152,7 @@ class Change {
   /** `last`: the one under way, or the one before. */
   async run(last: PartitionChange | undefined, current: number): Promise<void> {
     const { say, to, onMoved } = this.#options
-    const change = last && last.state !== 'done' ? last : await this.#begin(current, formerPartitions(last))
+    const change = last && last.state !== 'done' && last.isAtRest ? last : await this.#beginAnew(last, current)
     // Also when it goes on: whoever does so alone must be able to.
     await this.#mark(change)
     if (change.state === 'moving') {
@@ -167,6 +167,12 @@ class Change {
     say(`done: ${to} partitions, which KAFKA_PARTITIONS must say from now on (of another namespace than the home one, its resource does)`)
   }
 
+  /** One that was killed before it knew that nobody had come has changed nothing: who came may have something left to do. */
+  async #beginAnew(last: PartitionChange | undefined, current: number): Promise<PartitionChange> {
+    if (last && last.state !== 'done') await this.#mark({ ...last, state: 'done', to: last.from })
+    return this.#begin(current, last && last.state !== 'done' ? last.formerly : formerPartitions(last))
+  }
+
   /** Nothing is left to do for anybody, and nobody begins anything any more. */
   async #begin(from: number, formerly: readonly number[]): Promise<PartitionChange> {
     const { log, topics, to, say } = this.#options
@@ -179,7 +185,7 @@ class Change {
     const why = whyNotAtRest(await readShards(log, topics, from, before.ends), before.ends, before.messages)
     if (why.length > 0)
       throw new ChangeRefused(`not everything is done with yet; start the routers without gateways for a moment, and stop them in order: ${why.join('; ')}`)
-    const change: PartitionChange = { state: 'moving', from, to, formerly, ...before.ends }
+    const change: PartitionChange = { state: 'moving', from, to, formerly, isAtRest: false, ...before.ends }
     await this.#mark(change)
     // Who came up in between has heard of it, or read it, and ends.
     const until = performance.now() + (this.#options.endMs ?? 20_000)
@@ -188,7 +194,7 @@ class Change {
       await new Promise((resolve) => setTimeout(resolve, 250))
       serving = await whoServes(this.#options)
     }
-    if (serving.length === 0 && JSON.stringify(await stand()) === JSON.stringify(before)) return change
+    if (serving.length === 0 && JSON.stringify(await stand()) === JSON.stringify(before)) return { ...change, isAtRest: true }
     await this.#mark({ ...change, state: 'done', to: from })
     throw new ChangeRefused(`somebody began to serve the namespace meanwhile${serving.length > 0 ? `: ${serving.join('; ')}` : ''}`)
   }

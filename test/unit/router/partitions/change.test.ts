@@ -228,6 +228,18 @@ describe('changing the number of shards', () => {
     await begin(before, store)
   }, 60_000)
 
+  test('killed before it knew that nobody had come, it begins anew: what was published meanwhile is not passed over', async () => {
+    const store = await given()
+    await expect(change(dyingLog(store, 1).log)).rejects.toThrow(Killed)
+    const log = new MemoryLog(store)
+    const appender = await log.appender()
+    const value = encodeRecord('TermAnnounced', { shard: 0, term: 0 })
+    await appender.write({ topic: topics.messages, partition: 1, key: Buffer.from('t'), value, timestamp: Date.now() })
+    await expect(change(log)).rejects.toThrow('1 messages of shard 1 are not matched')
+    // Routers may come and match them.
+    await begin(before, store)
+  }, 60_000)
+
   test('whoever serves the namespace hears of the change and ends; afterwards only who counts as many shards may begin', async () => {
     const store = await given()
     const log = new MemoryLog(store)
