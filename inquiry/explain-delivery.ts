@@ -12,7 +12,6 @@ import type { Published } from '../model/delivery-terms.ts'
 import { partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
-import { decodeMessage } from '../schemas/message-record.ts'
 import type { Message } from '../schemas/records.ts'
 import { ClientLife, innerFilter, type SessionThen } from './client-life.ts'
 import { type DeliveryAnswer, deliveryAnswer, isMissing, type Known, type Permission, type RefusedFilter } from './delivery-answer.ts'
@@ -21,7 +20,7 @@ import { MatchWindow } from './match-window.ts'
 import { type PastBase, pastBase } from './past-base.ts'
 import { QueueTrace } from './queue-trace.ts'
 import type { ReceiptTold } from './receipts.ts'
-import { type Place, recordsOf } from './records.ts'
+import { type Place, readMessage, recordsOf } from './records.ts'
 
 export interface ExplainDeliveryOptions {
   readonly log: Log
@@ -201,7 +200,9 @@ async function findMessage({
     if (message.kind === 'position' && message.offset >= end) throw new NoSuchMessage(`the log ends before ${partition}:${end}`)
     const range = message.kind === 'position' ? { from: message.offset, to: message.offset + 1 } : { from: start, to: end }
     for await (const { offset, value, timestamp } of valuesOf(log, topics.messages, partition, range, onRead)) {
-      const found = decodeMessage(value)
+      const found = readMessage(value)
+      if (!found && message.kind === 'position') throw new NoSuchMessage(`what stands at ${partition}:${offset} cannot be read as a message`)
+      if (!found) continue
       if (message.kind === 'id' && !found.messageId.equals(message.id)) continue
       const { messageId, payload, correlationData, ...rest } = found
       // Copies: the fetched batch is far larger.

@@ -1,8 +1,9 @@
 /** The records of one partition, decoded, from one offset up to another. What cannot be read is passed over, as by every fold. */
 import { type Log, OffsetOutOfRange } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import type { AnyRecord } from '../schemas/records.ts'
+import type { AnyRecord, Message } from '../schemas/records.ts'
 
 /** Where something stands that proves what is said. */
 export interface Place {
@@ -50,9 +51,14 @@ export async function* recordsOf(
   }
 }
 
-function readable(value: Buffer): AnyRecord | undefined {
+const readable = (value: Buffer): AnyRecord | undefined => unlessUnreadable(() => decodeRecord(value))
+
+/** Undefined for what is no message: whoever writes to the topic can put it there, and it is in nobody's way. */
+export const readMessage = (value: Buffer): Message | undefined => unlessUnreadable(() => decodeMessage(value))
+
+function unlessUnreadable<T>(read: () => T): T | undefined {
   try {
-    return decodeRecord(value)
+    return read()
   } catch (error) {
     if (error instanceof RecordError) return undefined
     throw error

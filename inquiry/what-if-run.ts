@@ -13,9 +13,9 @@ import { ProposedRegistry, type ProposedResource } from '../model/proposed-regis
 import { anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { LifecycleEvent } from '../schemas/records.ts'
+import { readMessage } from './records.ts'
 import { SessionsThen } from './sessions-then.ts'
 import { type ToldRefusal, WhatIf, type WhatIfReport } from './what-if.ts'
 
@@ -134,7 +134,9 @@ async function sessionsAt(log: Log, topics: TopicNames, partitions: number, mome
 
 /** How many judgements it took. */
 function judge(whatIf: WhatIf, { source, record, topic }: Found, before: RegistryView, sessions: SessionsThen | null): number {
-  const { authenticationName, clientId, session, qos, retain, receivedAt } = decodeMessage(record.value)
+  const message = readMessage(record.value)
+  if (!message) return 1
+  const { authenticationName, clientId, session, qos, retain, receivedAt } = message
   // The broker's own probes, and what operators send over HTTP: rules are not about them.
   if (authenticationName === internalName || clientId.startsWith(internalClientIdPrefix)) return 1
   const place = `${source}:${record.offset}`

@@ -5,7 +5,8 @@ import { type Format, showNext } from '../output.ts'
 import type { ReplayOutput, Standing } from './output.ts'
 
 /** A line for people: when, where, what. */
-const lineOf = ({ receivedAt, topic, payload, payloadBase64 }: HistoryLine): string => `${receivedAt} ${topic} ${payload ?? payloadBase64 ?? ''}`
+export const lineOf = ({ receivedAt, topic, payload, payloadBase64, erased }: HistoryLine): string =>
+  `${receivedAt} ${topic} ${erased ? '(erased)' : (payload ?? payloadBase64 ?? '')}`
 
 export class Printer implements ReplayOutput {
   readonly #format: Format

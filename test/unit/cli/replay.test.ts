@@ -15,6 +15,7 @@ import type { ReplayOutput } from '../../../cli/replay/output.ts'
 import { Pace } from '../../../cli/replay/pace.ts'
 import { ParquetFolder, parquetOf, partName } from '../../../cli/replay/parquet-folder.ts'
 import { type HistoryApi, past } from '../../../cli/replay/past.ts'
+import { lineOf } from '../../../cli/replay/printer.ts'
 import { positionsLeft } from '../../../cli/replay/progress-bar.ts'
 import { replay } from '../../../cli/replay/replay.ts'
 import { csvHeader, csvRow, jsonRow } from '../../../cli/replay/rows.ts'
@@ -215,6 +216,10 @@ test('a publish repeats QoS, RETAIN and properties under the topic with its pref
   }
   expect(publishOf(rich, { topicPrefix: 'again/', keepsRetain: true, withProperties: true })).toEqual(['again/a/1', { qos: 2, retain: true, properties }])
   expect(publishOf(rich, { topicPrefix: '', keepsRetain: false, withProperties: false })).toEqual(['a/1', { qos: 2, retain: false }])
+})
+
+test('printed, a message that was erased says so', () => {
+  expect([lineOf(line(2, { payload: '', erased: true })), lineOf(line(1))]).toEqual(['2026-01-31T12:00:02.000Z a/1 (erased)', '2026-01-31T12:00:01.000Z a/1 1'])
 })
 
 test('a Kafka record is what a route would have written, and says where the message stood', () => {

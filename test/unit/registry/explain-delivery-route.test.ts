@@ -50,6 +50,16 @@ test('the answer is the last line: the message by its place or its id, and what 
   expect((await ask({ client: 'screen', message: '03'.repeat(16) })).last).toEqual(last)
 })
 
+test('what cannot be read as a message is in the way of no other, and is said to be none', async () => {
+  const appender = await api.log.appender()
+  for (let partition = 0; partition < partitions; partition++)
+    await appender.write({ topic: api.topics.messages, partition, key: Buffer.from('plant/1'), value: Buffer.from('no message'), timestamp: Date.now() })
+  await appender.close()
+  const position = await publish('plant/1')
+  expect((await ask({ client: 'screen', message: '03'.repeat(16) })).last).toMatchObject({ message: { position } })
+  expect((await ask({ client: 'screen', message: '0:0' })).last).toEqual({ error: 'what stands at 0:0 cannot be read as a message', noSuchMessage: true })
+})
+
 test('a message that is not there is said to be not, and the turn is given back', async () => {
   for (let i = 0; i < 2; i++) {
     expect((await ask({ client: 'screen', message: '0:77' })).last).toEqual({ error: expect.stringContaining('the log ends before'), noSuchMessage: true })

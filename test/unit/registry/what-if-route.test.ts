@@ -18,7 +18,7 @@ beforeEach(async () => {
 })
 afterEach(() => api.close())
 
-async function publish(topic: string, at: number, authenticationName = 'pump', clientId = 'p1'): Promise<void> {
+async function publish(topic: string, at: number, authenticationName = 'pump', clientId = 'p1', behind = ''): Promise<void> {
   const appender = await api.log.appender()
   const key = Buffer.from(topic)
   const value = encodeMessage({
@@ -40,7 +40,13 @@ async function publish(topic: string, at: number, authenticationName = 'pump', c
     userProperties: [],
     payload: Buffer.from('x'),
   })
-  await appender.write({ topic: api.topics.messages, partition: partitionOf(key, partitions), key, value: Buffer.from(value), timestamp: at })
+  await appender.write({
+    topic: api.topics.messages,
+    partition: partitionOf(key, partitions),
+    key,
+    value: Buffer.concat([value, Buffer.from(behind)]),
+    timestamp: at,
+  })
   await appender.close()
 }
 
@@ -84,6 +90,13 @@ test('what was published and what was refused in the stretch is judged by the pr
   })
   expect(api.registry.view.position).toBe(position)
   expect(api.registry.view.topicSpaces.get('plant')?.properties.topicTemplates).toEqual(['plant/#'])
+})
+
+test('what turns out to be no message is passed over, and breaks nothing off', async () => {
+  await publish('plant/2/a', start)
+  await publish('plant/2/a', start + 1, 'pump', 'p1', 'bytes behind the message')
+  await publish('plant/2/a', start + 2)
+  expect(await ask({ proposed: [narrower], from })).toMatchObject({ publishes: { judged: 2, refused: { count: 2 } } })
 })
 
 test('several proposals may refer to each other, and null is a resource that is gone', async () => {
