@@ -49,7 +49,7 @@ export function judgePushed(records: readonly FoundRecord[], arrivals: readonly 
     const event = byId.get(id)
     if (!event) problems.push(`${id} of ${subject} is none of the topic's events`)
     else if (event.headers.ce_subject !== subject || event.value?.toString('base64') !== data) problems.push(`${id} arrived as another event`)
-    if (!arrived.has(id)) orders.set(subject, [...(orders.get(subject) ?? []), id])
+    if (event && !arrived.has(id)) orders.set(subject, [...(orders.get(subject) ?? []), id])
     arrived.add(id)
   }
   for (const [id, { headers }] of byId) if (!arrived.has(id)) problems.push(`${id} of ${headers.ce_subject} did not arrive`)

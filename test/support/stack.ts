@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { findFreePorts } from '../../stack/ports.ts'
@@ -158,6 +158,8 @@ class RunningStack implements Stack {
   async kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<number> {
     const { pid } = await this.process(name)
     process.kill(pid, signal)
+    // The signal reaches one thread, which stops the others: until then they go on.
+    if (signal === 'SIGSTOP') await until(`${name} stands still`, 60_000, () => isStopped(pid))
     return pid
   }
 
@@ -223,6 +225,19 @@ class RunningStack implements Stack {
   ended(): Promise<number | null> {
     return this.#exit
   }
+}
+
+/** Whether every thread of a process is stopped. */
+async function isStopped(pid: number): Promise<boolean> {
+  const tasks = await readdir(`/proc/${pid}/task`)
+  // The state follows the name, which stands in parentheses and may hold anything.
+  const stateOf = (task: string): Promise<string | undefined> =>
+    readFile(`/proc/${pid}/task/${task}/stat`, 'utf8').then(
+      (text) => text.split(') ').at(-1)?.[0],
+      () => undefined,
+    )
+  const states = await Promise.all(tasks.map(stateOf))
+  return states.every((state) => state === 'T')
 }
 
 /** Variables of the one who runs the tests that would change the stack. */
