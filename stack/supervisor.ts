@@ -78,17 +78,17 @@ export class Supervisor {
   }
 
   async #start(step: <T>(work: Promise<T>) => Promise<T>): Promise<void> {
-    const { config, project, environment, node, nodeFlags } = this.#options
+    const { config, project, environment, node, nodeFlags, kafkaOnly } = this.#options
     this.#folder.writeProcesses({})
     await step(this.#endLeftovers())
-    await step(checkFree(publicPorts(config)))
+    await step(checkFree(publicPorts(config).filter(([variable]) => !kafkaOnly || variable === 'KAFKA_PORT')))
     const files = {
       apiKey: keyFile(this.#folder.file('api-key')),
       internalKey: keyFile(this.#folder.file('internal-key')),
     }
     const certificates = await step(this.#certificates())
     const { brokers, kafka } = await step(this.#startKafka())
-    if (this.#options.kafkaOnly) {
+    if (kafkaOnly) {
       this.#options.say('Kafka alone runs, for commands that want nobody to be served; Ctrl-C stops it')
       return
     }
