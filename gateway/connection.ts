@@ -531,9 +531,9 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     this.#host.waitFor(this, 'log')
   }
 
-  /** The packet needs a decision that cannot be made now: it is taken again once the registry is current. */
+  /** The packet needs a decision that cannot be made now, or a key that is not in the log yet: it is taken again at a tick with a current registry. */
   #waitForRegistry(packet: Packet): void {
-    this.#host.metrics.reached('REGISTRY_STALE')
+    if (!this.#host.registryIsCurrent) this.#host.metrics.reached('REGISTRY_STALE')
     this.#input.pauseBefore(packet, Pause.registry)
     this.#host.waitFor(this, 'registry')
   }

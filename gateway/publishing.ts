@@ -8,6 +8,7 @@ import { writePacket } from '../mqtt/writer.ts'
 import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import { OperationError } from '../telemetry/dimensions.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
+import { ended } from './disconnection.ts'
 import { messageExcess } from './message-limits.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { messageKind } from './operation-counts.ts'
@@ -57,6 +58,7 @@ export interface PublishHost {
   readonly logIsFull: boolean
   partitionOf(topic: string, key: Buffer): number
   mayPublish(principal: Principal, topic: string): Permission
+  now(): number
   /** False while the key that the client’s messages are sealed with is on its way into the log. */
   isReadyToSeal(principal: Principal): boolean
   /** `messageId` when another gateway may append the same message; else a fresh one. Answers the time of it, ms since the epoch. */
@@ -87,7 +89,7 @@ export interface PublisherSession {
   readonly uses: PacketUses | null
 }
 
-/** `wait`: not taken, come back when the registry is current. `full` and `window`: taken, but read no further for now. `last`: refused, and the last that is read. */
+/** `wait`: not taken, come back when the registry is current, or a moment later. `full` and `window`: taken, but read no further for now. `last`: refused, and the last that is read. */
 export type PublishResult = 'taken' | 'wait' | 'full' | 'window' | 'last' | End
 
 const ignored: Appended = () => {}
@@ -97,6 +99,11 @@ const refusals: Readonly<Record<number, string>> = {
   [ReasonCode.NotAuthorized]: 'no permission to publish on this topic',
   [ReasonCode.PayloadFormatInvalid]: 'the payload is not UTF-8, although its payload format indicator says so',
   [ReasonCode.PacketIdentifierNotFound]: 'no QoS 2 publish waits for a PUBREL under this packet id',
+}
+const keyIsLate: End = {
+  do: 'end',
+  ending: ended(ReasonCode.ServerBusy, 'the key that its messages are sealed with is not in the log'),
+  limit: 'KAFKA_AWAY_CLOSE',
 }
 const ackNames = { [AckType.Puback]: 'puback', [AckType.Pubrec]: 'pubrec', [AckType.Pubcomp]: 'pubcomp' } as const
 
@@ -119,6 +126,8 @@ export class Publishing implements Inbound {
   #acks: PublishAck[] = []
   #head = 0
   #closed = false
+  /** Since when a publish has waited for the key that it is to be sealed with, ms since the epoch; null: none waits. */
+  #keyAwaitedSince: number | null = null
 
   constructor(host: PublishHost, owner: PublishOwner, client: Client, session: PublisherSession, output: Output) {
     this.#session = session
@@ -143,7 +152,9 @@ export class Publishing implements Inbound {
 
   receive(packet: PublishPacket): PublishResult {
     const result = this.#receive(packet)
-    if (typeof result === 'object' && result !== publishDenied) this.#count(packet, errorOf(result.ending.reasonCode), RefusalReason.publishMisused)
+    if (typeof result === 'object' && result !== publishDenied) {
+      this.#count(packet, errorOf(result.ending.reasonCode), result === keyIsLate ? RefusalReason.publishKeyLate : RefusalReason.publishMisused)
+    }
     return result
   }
 
@@ -354,7 +365,9 @@ export class Publishing implements Inbound {
     const refusal = refuseTopic(name, host.config)
     if (refusal) return refusal
     const permission = host.mayPublish(this.#owner.principal, name)
-    if (permission === 'undecided' || !host.isReadyToSeal(this.#owner.principal)) return 'wait'
+    if (permission === 'undecided') return 'wait'
+    if (!host.isReadyToSeal(this.#owner.principal)) return this.#waitForKey()
+    this.#keyAwaitedSince = null
     if (known) {
       known.allowed = permission === 'allowed'
       known.version = host.registryVersion
@@ -368,5 +381,12 @@ export class Publishing implements Inbound {
     const topic = { name, key, partition: host.partitionOf(name, key), allowed: permission === 'allowed', version: host.registryVersion }
     this.#topics.set(name, topic)
     return topic
+  }
+
+  /** The log does not take its key: as when it takes nothing, that goes on for so long and no longer. */
+  #waitForKey(): 'wait' | End {
+    const now = this.#host.now()
+    this.#keyAwaitedSince ??= now
+    return now - this.#keyAwaitedSince < this.#host.config.KAFKA_AWAY_CLOSE ? 'wait' : keyIsLate
   }
 }

@@ -51,6 +51,7 @@ export const refusalReasons = {
   publishNotPermitted: 'no permission binding allows the topic',
   publishPayloadFormat: 'the payload is not UTF-8, although it says so (PAYLOAD_FORMAT_VALIDATION)',
   publishAboveLimit: 'properties of a message above their limits',
+  publishKeyLate: 'KAFKA_AWAY_CLOSE, while the key that the message is to be sealed with was on its way into the log',
   publishMisused: 'a PUBLISH that breaks the protocol or a limit that ends the connection; the line “disconnected” says which',
   // filters of SUBSCRIBE and UNSUBSCRIBE
   subscribeMisused: 'a SUBSCRIBE that breaks the protocol; the line “disconnected” says how',

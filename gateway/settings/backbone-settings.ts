@@ -59,7 +59,7 @@ export const backboneSettings = {
     min: 100,
     max: 86_400_000,
     unit: 'ms',
-    about: 'Kafka silent for this long: clients are closed',
+    about: 'Kafka silent for this long: clients are closed. So is one whose publish waits this long for the key that it is sealed with',
     outcome: 'DISCONNECT 0x89 and close',
     metric: reached('KAFKA_AWAY_CLOSE'),
   },

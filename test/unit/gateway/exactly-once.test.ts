@@ -22,6 +22,8 @@ function publisher(
     session?: Partial<PublisherSession>
     mayPublish?: () => 'allowed' | 'denied'
     rules?: Partial<NamespaceRules>
+    now?: () => number
+    isReadyToSeal?: () => boolean
   } = {},
 ) {
   const appends: { readonly id: Buffer | undefined; readonly done: Appended }[] = []
@@ -35,7 +37,8 @@ function publisher(
     logIsFull: false,
     partitionOf: () => 0,
     mayPublish: but.mayPublish ?? (() => 'allowed' as const),
-    isReadyToSeal: () => true,
+    now: but.now ?? (() => 0),
+    isReadyToSeal: but.isReadyToSeal ?? (() => true),
     appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }),
   }
   const owner = {
@@ -62,6 +65,26 @@ test('PUBREC follows the append of the message, PUBCOMP that of the release', ()
   expect([sent(), releases.map(({ packetId }) => packetId)]).toEqual([[], [1]])
   releases[0]?.done(null, 0)
   expect(sent()).toEqual(['70020001'])
+})
+
+test('a publish waits for the key that it is to be sealed with, KAFKA_AWAY_CLOSE from the first try on, and then the connection ends with 0x89', () => {
+  const late = config.KAFKA_AWAY_CLOSE
+  let now = 0
+  let isReady = false
+  const { publish, publishing, appends } = publisher({ now: () => now, isReadyToSeal: () => isReady })
+  expect(publish(1)).toBe('wait')
+  now = late - 1
+  expect(publish(1)).toBe('wait')
+  isReady = true
+  expect(publish(1)).toBe('taken')
+  // Another wait begins anew.
+  isReady = false
+  publishing.forgetDecisions()
+  now = 2 * late
+  expect(publish(2)).toBe('wait')
+  now = 3 * late
+  expect(publish(2)).toMatchObject({ do: 'end', limit: 'KAFKA_AWAY_CLOSE', ending: { reasonCode: 0x89 } })
+  expect(appends.length).toBe(1)
 })
 
 test('a repeat on the same connection is not appended; its PUBREC stands behind the first', () => {

@@ -133,6 +133,7 @@ class Connection {
       logIsFull: false,
       partitionOf: () => 0,
       mayPublish: () => 'allowed',
+      now: () => 0,
       isReadyToSeal: () => true,
       appendMessage: (_identity, _topic, packet, done, id) => {
         if (id === undefined) throw new Error('another gateway could not make the same id')
