@@ -25,12 +25,14 @@ export interface SealingOptions {
   onErased(): void
 }
 
+/** How long a key that the log did not take is not asked for again, ms. */
+const askAgainMs = 1000
 /** Ids of keys that were destroyed, as far as they were met. */
 const destroyedMax = 10_000
 
 export class Sealing {
   readonly #options: SealingOptions
-  /** Names whose key is on its way into the log. */
+  /** Names whose key is on its way into the log, or was not taken just now. */
   readonly #asked = new Set<string>()
   readonly #destroyed = new Set<string>()
 
@@ -105,6 +107,7 @@ export class Sealing {
       await keys.reached(offset + 1)
     } catch (error) {
       logger.warn({ authenticationName, error: (error as Error).message }, 'a key to seal messages with is not in the log; it is asked for again')
+      await new Promise((resolve) => setTimeout(resolve, askAgainMs).unref())
     } finally {
       this.#asked.delete(authenticationName)
     }

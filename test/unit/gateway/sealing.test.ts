@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { pino } from 'pino'
 import type { Principal } from '../../../access/principal.ts'
 import { Sealing } from '../../../gateway/sealing.ts'
@@ -176,12 +176,31 @@ test('a message that comes before its key is not taken for erased: it is unknown
   expect(sealing.isUnknown(value)).toBe(false)
 })
 
-test('a key that the log did not take is asked for again', async () => {
-  let fails = 1
+test('a key that the log did not take is asked for again, once a second however often the client tries', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  let writes = 0
   const flaky = {
     ...appender,
-    write: (record: Parameters<Appender['write']>[0]) => (fails-- > 0 ? Promise.reject(new AppendError('away', 'refused')) : appender.write(record)),
+    write: (record: Parameters<Appender['write']>[0]) => (++writes <= 2 ? Promise.reject(new AppendError('away', 'refused')) : appender.write(record)),
   } as Appender
-  await ready(sealingWith(keys, flaky), ada)
-  expect(keys.idsOf('Ada')).toHaveLength(1)
+  const there = sealingWith(keys, flaky)
+  const tries = async (): Promise<number> => {
+    for (let turn = 0; turn < 5; turn++) {
+      expect(there.isReady(ada)).toBe(false)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return writes
+  }
+  try {
+    expect(await tries()).toBe(1)
+    await jest.advanceTimersByTimeAsync(999)
+    expect(await tries()).toBe(1)
+    await jest.advanceTimersByTimeAsync(1)
+    expect(await tries()).toBe(2)
+    await jest.advanceTimersByTimeAsync(1000)
+  } finally {
+    jest.useRealTimers()
+  }
+  await ready(there, ada)
+  expect([writes, keys.idsOf('Ada').length]).toEqual([3, 1])
 })
