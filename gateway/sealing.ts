@@ -9,6 +9,7 @@ import type { Appender } from '../log/log.ts'
 import { type ClientKeys, clientKeyKey, clientKeyRecord } from '../model/client-keys.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
+import { RecordError, UnknownSchemaId } from '../schemas/record-error.ts'
 import type { Will } from '../schemas/records.ts'
 import { keyIdSize, keySize, magic, openedMessage, type SealingKey, seal, sealedWith } from '../schemas/sealed-message.ts'
 
@@ -65,11 +66,10 @@ export class Sealing {
     return { ...will, payload, userProperties: [], correlationData: null }
   }
 
-  /** Whether a record may hold a sealed message whose key is not known here, and was not found to be destroyed. */
+  /** Whether a record holds a sealed message whose key is not known here, and was not found to be destroyed. */
   isUnknown(value: Buffer): boolean {
-    const at = value.indexOf(magic)
-    if (at === -1) return false
-    const id = sealedWith(value.subarray(at))
+    if (value.indexOf(magic) === -1) return false
+    const id = keyIdOf(value)
     return id !== undefined && !this.#options.keys.find(id) && !this.#destroyed.has(id.toString('hex'))
   }
 
@@ -111,5 +111,15 @@ export class Sealing {
     } finally {
       this.#asked.delete(authenticationName)
     }
+  }
+}
+
+/** Undefined also of what cannot be read: who hands it on says so. */
+function keyIdOf(value: Buffer): Buffer | undefined {
+  try {
+    return sealedWith(decodeMessage(value).payload)
+  } catch (error) {
+    if (!(error instanceof RecordError || error instanceof UnknownSchemaId)) throw error
+    return undefined
   }
 }

@@ -8,7 +8,7 @@ import { ClientKeys } from '../../../model/client-keys.ts'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../../../schemas/message-record.ts'
 import type { Message } from '../../../schemas/records.ts'
-import { sealedWith } from '../../../schemas/sealed-message.ts'
+import { magic, sealedWith } from '../../../schemas/sealed-message.ts'
 
 const topic = 'loggerhead.default.keys'
 let log: MemoryLog
@@ -203,4 +203,12 @@ test('a key that the log did not take is asked for again, once a second however 
   }
   await ready(there, ada)
   expect([writes, keys.idsOf('Ada').length]).toEqual([3, 1])
+})
+
+test('only a payload can be sealed: the same bytes elsewhere in a message ask for no key', async () => {
+  const others = { ...messageOf(packet), correlationData: Buffer.concat([magic, Buffer.alloc(100, 7)]) }
+  expect(sealing.isUnknown(Buffer.from(encodeMessage(others)))).toBe(false)
+  expect(opened(sealing, others)).toEqual(others)
+  expect(sealing.isUnknown(Buffer.from(encodeMessage({ ...others, payload: others.correlationData })))).toBe(true)
+  expect(sealing.isUnknown(others.correlationData)).toBe(false)
 })
