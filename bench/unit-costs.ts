@@ -187,7 +187,7 @@ function delivering(version: 4 | 5, batches: readonly Buffer[]) {
     for (const each of halves) {
       each.output.take()
       for (let i = 0; i < burst; i++) {
-        each.half.acknowledge(each.next, now)
+        each.half.acknowledge(each.next, 0, now)
         each.next = (each.next % 65_535) + 1
       }
     }

@@ -449,7 +449,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         this.#published(packet, phase.publishing.release(packet.packetId))
         return
       case 'puback':
-        phase.delivering.acknowledge(packet.packetId, this.#host.now())
+        phase.delivering.acknowledge(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#host.now())
         this.#judgeAcknowledgement(packet)
         return
       case 'pingreq':

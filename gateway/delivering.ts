@@ -1,3 +1,4 @@
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import { AckOutcome, type LiveSession, type Receiver } from '../proto/frames.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { DeliverySpans } from './delivery-spans.ts'
@@ -140,8 +141,8 @@ export class Delivering {
   }
 
   /** PUBACK. One for no QoS 1 message in flight is ignored. */
-  acknowledge(packetId: number, nowMs: number): void {
-    if (this.#flight(packetId) === 'puback') this.#done(packetId, 1, nowMs)
+  acknowledge(packetId: number, reasonCode: number, nowMs: number): void {
+    if (this.#flight(packetId) === 'puback') this.#done(packetId, 1, reasonCode, nowMs)
   }
 
   /** PUBREC. False when the packet id is of no QoS 2 message in flight. */
@@ -151,7 +152,7 @@ export class Delivering {
     if (flight === 'release') return true
     if (flight === 'pubcomp') this.#pubrel(packetId)
     else if (reasonCode >= 0x80)
-      this.#done(packetId, 2, nowMs) // [MQTT-4.3.3-4]: no PUBREL, and the packet id is free
+      this.#done(packetId, 2, reasonCode, nowMs) // [MQTT-4.3.3-4]: no PUBREL, and the packet id is free
     else if (this.#owed) {
       const number = this.#owed.receive(packetId)
       if (number !== null) this.#owner.onDone(number, AckOutcome.received)
@@ -171,7 +172,7 @@ export class Delivering {
 
   /** PUBCOMP. One that nothing waits for is ignored. */
   complete(packetId: number, nowMs: number): void {
-    if (this.#flight(packetId) === 'pubcomp') this.#done(packetId, 2, nowMs)
+    if (this.#flight(packetId) === 'pubcomp') this.#done(packetId, 2, ReasonCode.Success, nowMs)
   }
 
   #handOn({ message, receiver }: HeldMessage, nowMs: number): void {
@@ -186,10 +187,10 @@ export class Delivering {
     return this.#owed?.flight(packetId) ?? this.#direct?.flight(packetId) ?? null
   }
 
-  #done(packetId: number, qos: 1 | 2, nowMs: number): void {
+  #done(packetId: number, qos: 1 | 2, reasonCode: number, nowMs: number): void {
     this.#metrics.deliveries[qos]++
     this.#spans?.acknowledged(packetId)
-    this.receipts?.acknowledged(packetId)
+    this.receipts?.acknowledged(packetId, reasonCode)
     const number = this.#owed?.acknowledge(packetId) ?? null
     if (number !== null) this.#owner.onDone(number, AckOutcome.acknowledged)
     else if (this.#direct?.acknowledge(packetId)) {

@@ -3,6 +3,7 @@
  * time; deliveries never wait for them: what finds no room is lost, counted, and the number stands in the next record.
  */
 import type { Append, Appended } from '../log/log.ts'
+import { reasonName } from '../mqtt/reason-code.ts'
 import type { Receiver } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { Receipt } from '../schemas/records.ts'
@@ -117,10 +118,11 @@ export class ConnectionReceipts {
     if (packetId > 0) this.#inFlight.set(packetId, receipt)
   }
 
-  acknowledged(packetId: number): void {
+  /** `reasonCode`: from 0x80 on the client refuses the message, which MQTT does not send again. */
+  acknowledged(packetId: number, reasonCode: number): void {
     const sent = this.#inFlight.get(packetId)
     if (!sent || !this.#inFlight.delete(packetId)) return
-    this.#receipts.add(this.#shard, { ...sent, outcome: 'acknowledged' })
+    this.#receipts.add(this.#shard, { ...sent, outcome: 'acknowledged', reason: reasonCode >= 0x80 ? reasonName(reasonCode) : '' })
   }
 
   dropped(message: ReceiptedMessage, receiver: Pick<Receiver, 'qos'>, reason: string): void {

@@ -218,7 +218,8 @@ function ofQueues({ trace, life }: Known): Conclusion | undefined {
 
 function ofReceipts(receipts: readonly ReceiptTold[]): Conclusion | undefined {
   const last = (outcome: ReceiptTold['outcome']): ReceiptTold | undefined => receipts.findLast((each) => each.outcome === outcome)
-  if (last('acknowledged')) return { outcome: 'acknowledged' }
+  const acknowledged = last('acknowledged')
+  if (acknowledged) return { outcome: 'acknowledged', ...(acknowledged.reason !== '' && { reason: acknowledged.reason }) }
   const sent = last('sent')
   if (sent) return sent.qos === 0 ? { outcome: 'sent' } : { outcome: 'inFlight' }
   const dropped = last('dropped')

@@ -98,7 +98,7 @@ export class SimConnection {
       this.owed.receive(packetId)
       this.gateway.acknowledge(this, delivery.number, AckOutcome.received)
     } else if (this.owed.acknowledge(packetId) !== null) {
-      this.#receipts?.acknowledged(packetId)
+      this.#receipts?.acknowledged(packetId, 0)
       this.gateway.acknowledge(this, delivery.number, AckOutcome.acknowledged)
     }
   }

@@ -48,7 +48,7 @@ test('QoS 0 is sent, QoS 1 is sent and acknowledged, QoS 2 is acknowledged when 
   deliver(1, 0)
   deliver(2, 1)
   deliver(3, 2)
-  delivering.acknowledge(1, 0)
+  delivering.acknowledge(1, 0, 0)
   delivering.receive(2, 0, 0)
   delivering.complete(2, 0)
   expect(told).toEqual(['3 1 2:10 q0 sent', '3 2 2:20 q1 sent', '3 3 2:30 q2 sent', '3 2 2:20 q1 acknowledged', '3 3 2:30 q2 acknowledged'])
@@ -58,7 +58,7 @@ test('what the session is owed is told alike', () => {
   const { delivering, deliver, told } = rig({ isTransient: false })
   deliver(1, 1, { number: 0 })
   deliver(2, 1, { number: 1, expiry: 1, now: 5_000 })
-  delivering.acknowledge(1, 0)
+  delivering.acknowledge(1, 0, 0)
   expect(told).toEqual(['3 1 2:10 q1 sent', '3 2 2:20 q1 dropped expired', '3 1 2:10 q1 acknowledged'])
 })
 
@@ -87,11 +87,20 @@ test('what waited behind the window when the connection ended is told; where it 
   expect(told).toEqual(['3 1 -1:-1 q1 sent', '3 2 2:20 q1 dropped connectionEnded'])
 })
 
+test('what the client refuses is acknowledged with its reason: a PUBACK or a PUBREC from 0x80 on', () => {
+  const { delivering, deliver, told } = rig()
+  deliver(1, 1)
+  deliver(2, 2)
+  delivering.acknowledge(1, 0x97, 0)
+  delivering.receive(2, 0x83, 0)
+  expect(told.slice(2)).toEqual(['3 1 2:10 q1 acknowledged QuotaExceeded', '3 2 2:20 q2 acknowledged ImplementationSpecificError'])
+})
+
 test('without receipts nothing is told', () => {
   const { delivering, deliver, told } = rig()
   delivering.receipts = null
   deliver(1, 1)
-  delivering.acknowledge(1, 0)
+  delivering.acknowledge(1, 0, 0)
   delivering.close()
   expect(told).toEqual([])
 })

@@ -277,7 +277,7 @@ test('PUBREC with an error ends it without PUBREL [MQTT-4.3.3-4]; one for no QoS
 test('PUBACK does not end a QoS 2 message', () => {
   const { delivering, deliver, done } = receiver()
   deliver(0)
-  delivering.acknowledge(1, 0)
+  delivering.acknowledge(1, 0, 0)
   expect([done, delivering.inflight]).toEqual([[], 1])
 })
 

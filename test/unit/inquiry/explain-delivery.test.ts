@@ -223,6 +223,8 @@ test('with receipts it is exact: sent at QoS 0, acknowledged, dropped, or not th
   expect((await past.ask(at)).outcome).toBe('inFlight')
   await noteReceipts(receipt('acknowledged', { qos: 1 }))
   expect((await past.ask(at)).outcome).toBe('acknowledged')
+  await noteReceipts(receipt('acknowledged', { qos: 1, reason: 'QuotaExceeded' }))
+  expect(await past.ask(at)).toMatchObject({ outcome: 'acknowledged', reason: 'QuotaExceeded' })
 })
 
 test('receipts that were lost around then are said to be: the absence of one means nothing', async () => {
