@@ -293,10 +293,10 @@ export class RouterLinks {
     try {
       const { sealing } = this.#host
       const value = sealing ? sealing.opened(stored) : stored
-      if (!value) return new Outgoing(erased(stored), plainOrigin(-1, -1))
       // What is retained and owed has the place of another topic.
       const partition = retainedShard(source) === undefined ? shardOfSource(source) : -1
       const origin = plainOrigin(partition, offset)
+      if (!value) return new Outgoing(erased(stored), origin)
       if (isReplayed(source)) {
         const { receivedAt } = peekMessage(value)
         return new Outgoing(value, { ...origin, marks: replayMarks(shardOfSource(source), offset, receivedAt), isPast: true })

@@ -1,13 +1,16 @@
 import { duplexPair } from 'node:stream'
 import { expect, test } from '@jest/globals'
 import { pino } from 'pino'
+import type { Outgoing } from '../../../gateway/outgoing.ts'
 import type { LinkHost } from '../../../gateway/router-links.ts'
 import { RouterLinks } from '../../../gateway/router-links.ts'
 import { FrameLink } from '../../../proto/delivery.ts'
 import type { Frame } from '../../../proto/frames.ts'
+import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from './outgoing-message.ts'
 
 /** A gateway's side of a link with a router; keys of messages are known once the log was asked. */
-function linked() {
+function linked(connection: (number: number) => unknown = () => undefined) {
   const known = new Set<string>()
   const asked: (() => void)[] = []
   const pongs: Frame[] = []
@@ -20,9 +23,10 @@ function linked() {
     sealing: {
       isUnknown: (value: Buffer) => value.toString().startsWith('sealed') && !known.has(value.toString()),
       confirm: () => new Promise<void>((resolve) => asked.push(resolve)),
+      opened: () => null,
     },
     now: () => 0,
-    connection: () => undefined,
+    connection,
     connectionsOf: () => [],
     onLateAnswer() {},
     onSuperseded() {},
@@ -33,14 +37,14 @@ function linked() {
   const link = new FrameLink(there, { onFrame: (frame) => pongs.push(frame), onEnd() {} })
   link.send({ kind: 'hello', router: 'r', gateway: 'g', incarnation: 1 } as Frame)
   link.send({ kind: 'own', shard: 0, term: 5 } as Frame)
-  const direct = (from: number, value: string): void =>
+  const direct = (from: number, value: string | Buffer, receivers: readonly unknown[] = []): void =>
     link.send({
       kind: 'direct',
       shard: 0,
       term: 5,
       from,
       to: from + 1,
-      messages: [{ source: 0, offset: from, value: Buffer.from(value), receivers: [] }],
+      messages: [{ source: 0, offset: from, value: Buffer.from(value), receivers }],
     } as unknown as Frame)
   const received = (): number[] => pongs.flatMap((frame) => (frame.kind === 'received' ? [frame.to] : []))
   return { direct, received, known, asked }
@@ -74,4 +78,13 @@ test('a message whose key is not known yet waits for the log, with all that its 
   await until(() => received().length === 6)
   expect(received()).toEqual([1, 2, 3, 4, 5, 6])
   expect(asked).toHaveLength(2)
+})
+
+test('what was erased is handed on as expired, with its place in messages for receipts', async () => {
+  const delivered: Outgoing[] = []
+  const { direct, received } = linked(() => ({ deliver: (message: Outgoing) => delivered.push(message) }))
+  const receiver = { connection: 1, qos: 1, dup: false, retain: false, number: -1, subscriptionIdentifiers: [] }
+  direct(7, Buffer.from(encodeMessage(loggedMessage())), [receiver])
+  await until(() => received().length === 1)
+  expect(delivered.map((each) => [each.partition, each.offset, each.isExpired(1)])).toEqual([[0, 7, true]])
 })
