@@ -127,7 +127,10 @@ export class RouterLinks {
     this.#acks.clear()
   }
 
-  /** A sealed message can be here before its key is; a message that waits holds up what its router sent behind it. */
+  /**
+   * A sealed message can be here before its key is; a message that waits holds up what its router sent behind it. Pings too: a router that hears
+   * nothing for GATEWAY_STALL ends the link, and on the next one what ends connections goes before what was held.
+   */
   #take(router: Router, frame: Frame): void {
     const { sealing } = this.#host
     if (router.held) router.held.push(frame)
