@@ -836,7 +836,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** The namespace's host names may be others. */
   hostNamesChanged(): void {
     this.#rejudging.changed()
-    this.metrics.events.keep(this.#options.registry.view.topics.keys())
   }
 
   #onRegistryChange(): void {
