@@ -768,9 +768,9 @@ export interface Receipt {
   readonly offset: number
   /** Of the delivery. */
   readonly qos: number
-  /** sent (written to the connection), acknowledged (PUBACK or PUBCOMP) or dropped. */
+  /** sent (written to the connection), acknowledged (PUBACK, PUBCOMP, or PUBREC with a reason code that refuses it) or dropped. */
   readonly outcome: string
-  /** Why it was dropped; empty otherwise. */
+  /** Why it was dropped; of one that was acknowledged the name of the reason code with which the client refused it; empty otherwise. */
   readonly reason: string
   readonly at: number
 }
