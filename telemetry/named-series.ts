@@ -6,7 +6,8 @@ type Labels = Readonly<Record<string, string>>
 export class NamedSeries {
   readonly #metrics: readonly (Counter<string> | Histogram<string>)[]
   readonly #nameOf: (labels: Labels) => string
-  #known: ReadonlySet<string> = new Set()
+  /** Null until it was told: series may be of what is gone by then. */
+  #known: ReadonlySet<string> | null = null
 
   /** `nameOf` says of a series' labels whose it is. */
   constructor(metrics: readonly (Counter<string> | Histogram<string>)[], nameOf: (labels: Labels) => string) {
@@ -19,7 +20,7 @@ export class NamedSeries {
     const known = this.#known
     const there = new Set(names)
     this.#known = there
-    if ([...known].every((name) => there.has(name))) return
+    if (known && [...known].every((name) => there.has(name))) return
     for (const metric of this.#metrics) {
       const { values } = await metric.get()
       // Whoever has read them as JSON has left the registry's default labels in them, which are none of the metric's own.

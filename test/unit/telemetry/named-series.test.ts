@@ -25,3 +25,11 @@ test('series of subscriptions that are no more are shown no more, and all others
   expect(await shown()).toEqual(['pager'])
   expect((await registry.metrics()).split('\n').filter((line) => line.includes('"pager"'))).toEqual(before)
 })
+
+test('what is deleted by the very first change goes too', async () => {
+  const registry = new NamespaceMetrics().begin('factory')
+  const metrics = createRouterMetrics(registry)
+  metrics.push.delivered.inc({ topic: 'doors', event_subscription: 'alarms' })
+  await metrics.series.keep([])
+  expect(await registry.metrics()).not.toContain('"alarms"')
+})
