@@ -21,6 +21,7 @@ import { type PastBase, pastBase } from './past-base.ts'
 import { QueueTrace } from './queue-trace.ts'
 import type { ReceiptTold } from './receipts.ts'
 import { type Place, readMessage, recordsOf } from './records.ts'
+import { toldRefusal } from './told-refusal.ts'
 
 export interface ExplainDeliveryOptions {
   readonly log: Log
@@ -60,7 +61,6 @@ export class NoSuchMessage extends Error {
 const clocksApartMs = 60_000
 const refusalsMax = 100
 const receiptsMax = 1_000
-const notAuthorized = 0x87
 
 /** Rejects with NoSuchMessage. */
 export async function explainDelivery(options: ExplainDeliveryOptions): Promise<DeliveryAnswer> {
@@ -269,10 +269,9 @@ async function refusedFilters(
   const refused: RefusedFilter[] = []
   const range = { from: starts.get(partition) ?? 0, to: before.get(partition) ?? 0 }
   for await (const { place: at, record } of recordsOf(log, topics.lifecycle, partition, range, onRead)) {
-    if (record.name !== 'LifecycleEvent' || record.value.type !== 'Loggerhead.SubscribeRefused') continue
-    const told = JSON.parse(record.value.data) as Readonly<Record<string, unknown>>
-    if (told.clientAuthenticationName !== authenticationName || told.reasonCode !== notAuthorized || typeof told.topic !== 'string') continue
-    if (!matches(innerFilter(told.topic), topic)) continue
+    if (record.name !== 'LifecycleEvent') continue
+    const told = toldRefusal(record.value)
+    if (told?.kind !== 'subscribe' || told.authenticationName !== authenticationName || !matches(innerFilter(told.topic), topic)) continue
     refused.push({ filter: told.topic, place: at })
     if (refused.length > refusalsMax) refused.shift()
   }

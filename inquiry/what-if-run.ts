@@ -7,17 +7,15 @@ import { type Moment, momentOf } from '../history/moment.ts'
 import { registryAt } from '../history/past-registry.ts'
 import { resolvePlaces } from '../history/places.ts'
 import type { fixed } from '../history/replay-range.ts'
-import { type Log, OffsetOutOfRange } from '../log/log.ts'
+import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { ProposedRegistry, type ProposedResource } from '../model/proposed-registry.ts'
 import { anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
-import { decodeRecord } from '../schemas/codec.ts'
-import { RecordError } from '../schemas/record-error.ts'
-import type { LifecycleEvent } from '../schemas/records.ts'
-import { readMessage } from './records.ts'
+import { readMessage, recordsOf } from './records.ts'
 import { SessionsThen } from './sessions-then.ts'
-import { type ToldRefusal, WhatIf, type WhatIfReport } from './what-if.ts'
+import { type ToldRefusal, toldRefusal } from './told-refusal.ts'
+import { WhatIf, type WhatIfReport } from './what-if.ts'
 
 type FixedBound = ReturnType<typeof fixed>
 
@@ -158,45 +156,10 @@ function nameAlone(view: RegistryView, authenticationName: string): SessionIdent
 async function* refusalsOf(log: Log, topic: string, from: number, to: number): AsyncGenerator<ToldRefusal> {
   const [starts, ends] = await Promise.all([log.offsetsAt(topic, from), log.endOffsets(topic)])
   for (const [partition, end] of ends) {
-    for (let next = starts.get(partition) ?? end; next < end; ) {
-      let stretch: Awaited<ReturnType<Log['read']>>
-      try {
-        stretch = await log.read(topic, partition, next, readBytes)
-      } catch (error) {
-        if (!(error instanceof OffsetOutOfRange)) throw error
-        next = Math.max(next + 1, (await log.startOffsets(topic)).get(partition) ?? end)
-        continue
-      }
-      if (stretch.nextOffset <= next) break
-      next = stretch.nextOffset
-      for (const { value, timestamp } of stretch.records) {
-        if (!value || timestamp < from || timestamp >= to) continue
-        const refusal = readRefusal(value)
-        if (refusal) yield refusal
-      }
+    for await (const { place, record } of recordsOf(log, topic, partition, { from: starts.get(partition) ?? end, to: end })) {
+      if (record.name !== 'LifecycleEvent' || place.at < from || place.at >= to) continue
+      const refusal = toldRefusal(record.value)
+      if (refusal) yield refusal
     }
   }
-}
-
-const kinds = { 'Loggerhead.PublishRefused': 'publish', 'Loggerhead.SubscribeRefused': 'subscribe' } as const
-const notAuthorized = 0x87
-
-/** Of a permission that was missing; undefined for all else that stands there. */
-function readRefusal(value: Buffer): ToldRefusal | undefined {
-  try {
-    const record = decodeRecord(value)
-    return record.name === 'LifecycleEvent' ? refusalIn(record.value) : undefined
-  } catch (error) {
-    // A record that cannot be read tells of nothing, here as everywhere.
-    if (error instanceof RecordError || error instanceof SyntaxError) return undefined
-    throw error
-  }
-}
-
-function refusalIn({ type, data }: LifecycleEvent): ToldRefusal | undefined {
-  const kind = kinds[type as keyof typeof kinds]
-  if (kind === undefined) return undefined
-  const { clientAuthenticationName: authenticationName, topic, reasonCode, more } = JSON.parse(data) as Readonly<Record<string, unknown>>
-  if (typeof authenticationName !== 'string' || typeof topic !== 'string' || typeof more !== 'number' || reasonCode !== notAuthorized) return undefined
-  return { kind, authenticationName, topic, more }
 }

@@ -8,6 +8,7 @@ import { type Principal, principalOfSession, type SessionIdentity } from '../acc
 import type { RegistryView } from '../model/registry-view.ts'
 import type { DeliveryThen } from './sessions-then.ts'
 import { type Counted, Tally, type Told } from './tally.ts'
+import type { ToldRefusal } from './told-refusal.ts'
 
 /** Answers that are kept, by client and topic or filter, and characters of those. */
 const answersMax = 20_000
@@ -48,16 +49,6 @@ export interface WhatIfReport {
   }
   /** Refusals that were only counted, without the topic: what they would be is not known. */
   readonly refusalsOfUnknownTopic: number
-}
-
-/** A refusal as an audit event tells it. */
-export interface ToldRefusal {
-  readonly kind: 'publish' | 'subscribe'
-  readonly authenticationName: string
-  /** Or the filter. */
-  readonly topic: string
-  /** Others of the minute that it stands for. */
-  readonly more: number
 }
 
 class Side {

@@ -124,6 +124,17 @@ test('noSubscription: that the client may not subscribe, and which binding is mi
   expect(proof(answer)).toContain('lifecycle 0 a SUBSCRIBE to plant/# was refused')
 })
 
+test('a refusal that cannot be read tells of nothing', async () => {
+  await subscribe('other', { authenticationName: 'screen' })
+  for (const data of ['{', 'null', '[]']) {
+    const event = { id: '1', type: 'Loggerhead.SubscribeRefused', source: '', subject: '', time: past.now, data }
+    await past.write('lifecycle', { name: 'LifecycleEvent', value: event })
+  }
+  const at = await past.publish()
+  await past.matched(at + 1)
+  expect(await past.ask(at)).toMatchObject({ outcome: 'noSubscription', reasons: [] })
+})
+
 test('where the log does not hold what the registry was, it is asked as it is, and that is said', async () => {
   await past.register('clientGroups/$anonymous', { query: '' })
   await past.register('topicSpaces/plant', { topicTemplates: ['plant/#'] })
