@@ -20,7 +20,7 @@ import { MatchWindow } from './match-window.ts'
 import { type PastBase, pastBase } from './past-base.ts'
 import { QueueTrace } from './queue-trace.ts'
 import type { ReceiptTold } from './receipts.ts'
-import { type Place, readMessage, recordsOf } from './records.ts'
+import { type Place, readMessage, recordsOf, valuesOf } from './records.ts'
 import { toldRefusal } from './told-refusal.ts'
 
 export interface ExplainDeliveryOptions {
@@ -199,36 +199,19 @@ async function findMessage({
     if (message.kind === 'position' && message.offset < start) throw new NoSuchMessage(`the log begins at ${partition}:${start}: what stood before is gone`)
     if (message.kind === 'position' && message.offset >= end) throw new NoSuchMessage(`the log ends before ${partition}:${end}`)
     const range = message.kind === 'position' ? { from: message.offset, to: message.offset + 1 } : { from: start, to: end }
-    for await (const { offset, value, timestamp } of valuesOf(log, topics.messages, partition, range, onRead)) {
-      const found = readMessage(value)
-      if (!found && message.kind === 'position') throw new NoSuchMessage(`what stands at ${partition}:${offset} cannot be read as a message`)
-      if (!found) continue
-      if (message.kind === 'id' && !found.messageId.equals(message.id)) continue
-      const { messageId, payload, correlationData, ...rest } = found
-      // Copies: the fetched batch is far larger.
-      const kept = { ...rest, messageId: Buffer.from(messageId), payload: Buffer.alloc(0), correlationData: null }
-      return { place: { topic: topics.messages, partition, offset, at: timestamp }, message: kept }
+    for await (const values of valuesOf(log, topics.messages, partition, range, onRead)) {
+      for (const { offset, value, timestamp } of values) {
+        const found = readMessage(value)
+        if (!found && message.kind === 'position') throw new NoSuchMessage(`what stands at ${partition}:${offset} cannot be read as a message`)
+        if (!found || (message.kind === 'id' && !found.messageId.equals(message.id))) continue
+        const { messageId, payload, correlationData, ...rest } = found
+        // Copies: the fetched batch is far larger.
+        const kept = { ...rest, messageId: Buffer.from(messageId), payload: Buffer.alloc(0), correlationData: null }
+        return { place: { topic: topics.messages, partition, offset, at: timestamp }, message: kept }
+      }
     }
   }
   throw new NoSuchMessage(message.kind === 'id' ? 'no message in the log has this id' : 'no message stands at this position')
-}
-
-async function* valuesOf(
-  log: Log,
-  topic: string,
-  partition: number,
-  { from, to }: { readonly from: number; readonly to: number },
-  onRead: (bytes: number) => void,
-): AsyncGenerator<{ readonly offset: number; readonly value: Buffer; readonly timestamp: number }> {
-  for (let next = from; next < to; ) {
-    const stretch = await log.read(topic, partition, next)
-    for (const { offset, value, timestamp } of stretch.records) {
-      if (value) onRead(value.length)
-      if (value && offset >= next && offset < to) yield { offset, value, timestamp }
-    }
-    if (stretch.nextOffset <= next) return
-    next = stretch.nextOffset
-  }
 }
 
 async function receiptsOf(

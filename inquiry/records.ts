@@ -1,5 +1,5 @@
 /** The records of one partition, decoded, from one offset up to another. What cannot be read is passed over, as by every fold. */
-import { type Log, OffsetOutOfRange } from '../log/log.ts'
+import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
@@ -19,16 +19,34 @@ export interface PlacedRecord {
   readonly record: AnyRecord
 }
 
+type Valued = LogRecord & { readonly value: Buffer }
+
 /** Of what retention has removed nothing is told. `onRead` is called with the bytes of each fetch. */
 export async function* recordsOf(
   log: Log,
   topic: string,
   partition: number,
   range: { readonly from: number; readonly to: number },
-  onRead: (bytes: number) => void = () => {},
+  onRead?: (bytes: number) => void,
 ): AsyncGenerator<PlacedRecord> {
-  for (let next = range.from; next < range.to; ) {
-    let stretch: Awaited<ReturnType<Log['read']>>
+  for await (const values of valuesOf(log, topic, partition, range, onRead)) {
+    for (const { offset, value, timestamp } of values) {
+      const record = readable(value)
+      if (record) yield { place: { topic, partition, offset, at: timestamp }, record }
+    }
+  }
+}
+
+/** The same before it is decoded, a fetch at a time. */
+export async function* valuesOf(
+  log: Log,
+  topic: string,
+  partition: number,
+  { from, to }: { readonly from: number; readonly to: number },
+  onRead: (bytes: number) => void = () => {},
+): AsyncGenerator<readonly Valued[]> {
+  for (let next = from; next < to; ) {
+    let stretch: Stretch
     try {
       stretch = await log.read(topic, partition, next)
     } catch (error) {
@@ -38,14 +56,9 @@ export async function* recordsOf(
       next = start
       continue
     }
-    let bytes = 0
-    for (const { offset, value, timestamp } of stretch.records) {
-      bytes += value?.length ?? 0
-      if (!value || offset < next || offset >= range.to) continue
-      const record = readable(value)
-      if (record) yield { place: { topic, partition, offset, at: timestamp }, record }
-    }
-    onRead(bytes)
+    onRead(stretch.records.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0))
+    const at = next
+    yield stretch.records.filter((record): record is Valued => record.value !== null && record.offset >= at && record.offset < to)
     if (stretch.nextOffset <= next) return
     next = stretch.nextOffset
   }

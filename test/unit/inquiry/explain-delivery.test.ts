@@ -1,6 +1,7 @@
 /** Every answer that explain-delivery can give, each from a log in memory that says so. */
 import { beforeEach, expect, test } from '@jest/globals'
 import { explainDelivery, messageNamed, NoSuchMessage } from '../../../inquiry/explain-delivery.ts'
+import { MemoryLog } from '../../../log/memory-log.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { Receipt, Replayed, SessionState } from '../../../schemas/records.ts'
 import {
@@ -393,6 +394,25 @@ test('a message is named by its place or its id; what is not in the log is said 
   ] as const) {
     await expect(explainDelivery({ ...options, message })).rejects.toThrow(NoSuchMessage)
   }
+})
+
+test('what retention removes while a message is looked for is not there: the others are looked through, and one that was named is said to be gone', async () => {
+  class ForgettingLog extends MemoryLog {
+    override read(topic: string, partition: number, offset: number, maxBytes?: number): ReturnType<MemoryLog['read']> {
+      if (topic === names.messages) past.store.truncate(topic, partition, 1)
+      return super.read(topic, partition, offset, maxBytes)
+    }
+  }
+  await past.publish()
+  await past.publish({ messageId: Buffer.alloc(16, 7) })
+  const log = new ForgettingLog(past.store)
+  const options = { log, topics: names, partitions: 1, registry: past.registry, clientId: 'screen', onRead: () => {}, now: () => past.now }
+  expect((await explainDelivery({ ...options, message: { kind: 'id', id: Buffer.alloc(16, 7) } })).message.position).toBe('0:1')
+  past = await new Past().begin()
+  await past.publish()
+  await past.publish()
+  const named = explainDelivery({ ...options, log: new ForgettingLog(past.store), message: { kind: 'position', partition: 0, offset: 0 } })
+  await expect(named).rejects.toThrow(NoSuchMessage)
 })
 
 test('an answer begins at the state that was written down before the message: subscriptions and numbers of the queue go on from there', async () => {
