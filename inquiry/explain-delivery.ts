@@ -9,7 +9,7 @@ import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { Published } from '../model/delivery-terms.ts'
-import { partitionChangeOf } from '../model/partition-change.ts'
+import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
 import type { Message } from '../schemas/records.ts'
@@ -239,24 +239,25 @@ async function receiptsOf(
   return { receipts, hasReceipts, receiptsLost }
 }
 
-/** SUBSCRIBEs of the name that were refused before the message, for filters on its topic. */
+/** SUBSCRIBEs of the name that were refused before the message, for filters on its topic; also in partitions that the name had while there were fewer. */
 async function refusedFilters(
-  { log, topics, onRead }: ExplainDeliveryOptions,
+  { log, topics, registry, onRead }: ExplainDeliveryOptions,
   authenticationName: string,
   place: Place,
   topic: string,
 ): Promise<readonly RefusedFilter[]> {
-  const count = await log.partitions(topics.lifecycle)
-  const partition = partitionOf(Buffer.from(authenticationName), count)
   const [starts, before] = await Promise.all([log.startOffsets(topics.lifecycle), log.offsetsAt(topics.lifecycle, place.at + 1)])
+  const counts = [...formerPartitions(partitionChangeOf(registry)), before.size]
   const refused: RefusedFilter[] = []
-  const range = { from: starts.get(partition) ?? 0, to: before.get(partition) ?? 0 }
-  for await (const { place: at, record } of recordsOf(log, topics.lifecycle, partition, range, onRead)) {
-    if (record.name !== 'LifecycleEvent') continue
-    const told = toldRefusal(record.value)
-    if (told?.kind !== 'subscribe' || told.authenticationName !== authenticationName || !matches(innerFilter(told.topic), topic)) continue
-    refused.push({ filter: told.topic, place: at })
-    if (refused.length > refusalsMax) refused.shift()
+  for (const partition of new Set(counts.map((count) => partitionOf(Buffer.from(authenticationName), count)))) {
+    const range = { from: starts.get(partition) ?? 0, to: before.get(partition) ?? 0 }
+    for await (const { place: at, record } of recordsOf(log, topics.lifecycle, partition, range, onRead)) {
+      if (record.name !== 'LifecycleEvent') continue
+      const told = toldRefusal(record.value)
+      if (told?.kind !== 'subscribe' || told.authenticationName !== authenticationName || !matches(innerFilter(told.topic), topic)) continue
+      refused.push({ filter: told.topic, place: at })
+      if (refused.length > refusalsMax) refused.shift()
+    }
   }
   return refused
 }

@@ -2,8 +2,9 @@
 import { beforeEach, expect, test } from '@jest/globals'
 import { explainDelivery, messageNamed, NoSuchMessage } from '../../../inquiry/explain-delivery.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
+import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
-import type { Receipt, Replayed, SessionState } from '../../../schemas/records.ts'
+import type { AnyRecord, Receipt, Replayed, SessionState } from '../../../schemas/records.ts'
 import {
   acknowledged,
   attached,
@@ -103,6 +104,22 @@ test('noSubscription: what nearly matched, and what was subscribed before and af
   expect(answer.permission).toMatchObject({ allowed: false })
 })
 
+const refusedSubscribe = (name: string): AnyRecord => {
+  const data = JSON.stringify({ clientAuthenticationName: name, topic: 'plant/#', reasonCode: 0x87, more: 0 })
+  return { name: 'LifecycleEvent', value: { id: '1', type: 'Loggerhead.SubscribeRefused', source: '', subject: '', time: past.now, data } }
+}
+
+test('a SUBSCRIBE that was refused is found in the partition that its name had before there were more of them', async () => {
+  const name = ['a', 'b', 'c', 'd'].find((each) => partitionOf(Buffer.from(each), 2) === 1) as string
+  await past.write('lifecycle', refusedSubscribe(name))
+  await past.log.addPartitions(names.lifecycle, 2)
+  await past.register('marker/partitions', { state: 'done', from: 1, to: 2, formerly: [], sessions: [0], inbox: [1] })
+  await subscribe('other', { authenticationName: name })
+  const at = await past.publish()
+  await past.matched(at + 1)
+  expect(proof(await past.ask(at))).toContain('lifecycle 0 a SUBSCRIBE to plant/# was refused')
+})
+
 test('noSubscription: that the client may not subscribe, and which binding is missing, is told as of the message', async () => {
   const client = (attributes: object) => ({ authenticationName: 'screen', state: 'Enabled', clientCertificateAuthentication: {}, attributes })
   await past.register('marker/history', { since: 0, windowMs: 7 * 24 * 3_600_000 })
@@ -111,11 +128,7 @@ test('noSubscription: that the client may not subscribe, and which binding is mi
   await past.register('topicSpaces/plant', { topicTemplates: ['plant/#'] })
   await past.register('permissionBindings/screens-read', { clientGroupName: 'screens', topicSpaceName: 'plant', permission: 'Subscriber' })
   await subscribe('other', { authenticationName: 'screen' })
-  const data = JSON.stringify({ clientAuthenticationName: 'screen', topic: 'plant/#', reasonCode: 0x87, more: 0 })
-  await past.write('lifecycle', {
-    name: 'LifecycleEvent',
-    value: { id: '1', type: 'Loggerhead.SubscribeRefused', source: '', subject: '', time: past.now, data },
-  })
+  await past.write('lifecycle', refusedSubscribe('screen'))
   const at = await past.publish()
   await past.matched(at + 1)
   await past.register('clients/screen', client({ type: 'screen' }))
