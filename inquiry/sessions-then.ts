@@ -40,9 +40,9 @@ export class SessionsThen {
   /** Time of the first record that is not applied. */
   #nextAt = 0
 
-  /** The sessions of a namespace as they were. Rejects with BeforeHistory where the log does not hold that any more. */
-  static async at(log: Log, topics: PastTopics, partitions: number, moment: Moment): Promise<SessionsThen> {
-    const [folds, ends] = await Promise.all([foldsAt(log, topics, partitions, moment), log.endOffsets(topics.sessions)])
+  /** The sessions of a namespace as they were. Rejects with BeforeHistory where the log does not hold that any more. `hasMoved`: there were fewer shards once. */
+  static async at(log: Log, topics: PastTopics, partitions: number, moment: Moment, hasMoved: boolean): Promise<SessionsThen> {
+    const [folds, ends] = await Promise.all([foldsAt(log, topics, partitions, moment, hasMoved), log.endOffsets(topics.sessions)])
     const journals = folds.map((fold) => ({
       fold,
       records: recordsOf(log, topics.sessions, fold.shard, { from: fold.position, to: ends.get(fold.shard) ?? 0 }),
@@ -146,12 +146,12 @@ export class SessionsThen {
   }
 }
 
-/** From what owners of the shards wrote down; from their beginning, where the journals still have it. */
-async function foldsAt(log: Log, topics: PastTopics, partitions: number, moment: Moment): Promise<readonly SessionFold[]> {
+/** From what owners of the shards wrote down; from their beginning, where the journals still have it. A session that moved has its beginning in another. */
+async function foldsAt(log: Log, topics: PastTopics, partitions: number, moment: Moment, hasMoved: boolean): Promise<readonly SessionFold[]> {
   try {
     return (await shardsAt({ log, topics, shards: partitions, moment })).map(({ sessions }) => sessions)
   } catch (error) {
-    if (!(error instanceof BeforeHistory) || [...(await log.startOffsets(topics.sessions)).values()].some((start) => start > 0)) throw error
+    if (!(error instanceof BeforeHistory) || hasMoved || [...(await log.startOffsets(topics.sessions)).values()].some((start) => start > 0)) throw error
   }
   const folds = Array.from({ length: partitions }, (_, shard) => new SessionFold(shard))
   for (const fold of folds) {

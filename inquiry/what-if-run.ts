@@ -71,7 +71,7 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   const after = new ProposedRegistry(before)
   for (const each of proposed) after.propose(each)
   const whatIf = new WhatIf(before, after, pairsMax)
-  const sessions = await sessionsAt(log, topics, partitions, moment)
+  const sessions = await sessionsAt(log, topics, partitions, moment, (formerly ?? []).length > 0)
   const places = await resolvePlaces({ log, topic: topics.messages, filter: topicFilter, partitions, formerly, from, to })
   let gone = 0
   const onGone = (_: number, below: number, start: number): void => {
@@ -108,6 +108,7 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   const until = to.kind === 'time' ? to.at : last + 1
   if (since < until) {
     for await (const refusal of refusalsOf(log, topics.lifecycle, since, until)) {
+      if (isOver()) return
       if (nameAlone(before, refusal.authenticationName)) whatIf.refused(refusal)
       else whatIf.refusedUnknown(1 + refusal.more)
     }
@@ -121,9 +122,9 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
 }
 
 /** Why not, where the log does not hold that any more. */
-async function sessionsAt(log: Log, topics: TopicNames, partitions: number, moment: Moment): Promise<SessionsThen | BeforeHistory> {
+async function sessionsAt(log: Log, topics: TopicNames, partitions: number, moment: Moment, hasMoved: boolean): Promise<SessionsThen | BeforeHistory> {
   try {
-    return await SessionsThen.at(log, topics, partitions, moment)
+    return await SessionsThen.at(log, topics, partitions, moment, hasMoved)
   } catch (error) {
     if (error instanceof BeforeHistory) return error
     throw error

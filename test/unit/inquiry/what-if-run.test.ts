@@ -22,10 +22,21 @@ async function connect(clientId: string, filter: Parameters<typeof subscribed>[2
   return epoch
 }
 
-async function ask(proposed: readonly ProposedResource[], asOf: 'now' | 'then' = 'now', from = 0): Promise<WhatIfAnswer> {
+async function ask(proposed: readonly ProposedResource[], asOf: 'now' | 'then' = 'now', from = 0, formerly: readonly number[] = []): Promise<WhatIfAnswer> {
   let last: object = {}
   const range = { from: { kind: 'time', at: from }, to: { kind: 'time', at: Number.MAX_SAFE_INTEGER } } as const
-  const options = { log: past.log, topics: names, partitions: 1, registry: past.registry, asOf, proposed, topicFilter: '#', top: 10, isOver: () => false }
+  const options = {
+    log: past.log,
+    topics: names,
+    partitions: 1,
+    formerly,
+    registry: past.registry,
+    asOf,
+    proposed,
+    topicFilter: '#',
+    top: 10,
+    isOver: () => false,
+  }
   for await (const each of runWhatIf({ ...options, ...range })) last = each
   return last as WhatIfAnswer
 }
@@ -112,4 +123,11 @@ test('where the journals no longer hold who was there, publishes are judged and 
   past.store.truncate(names.sessions, 0, 1)
   const answer = await ask(noReaders)
   expect(answer).toMatchObject({ publishes: { judged: 1 }, deliveries: { judged: 0 }, deliveriesUnknown: 'no history is kept yet' })
+})
+
+test('journals of before a change of the number of partitions are not folded from their beginning: sessions that moved stand in two of them', async () => {
+  await connect('screen', 'plant/+')
+  await past.publish()
+  expect((await ask(noReaders)).deliveries).toMatchObject({ judged: 1 })
+  expect(await ask(noReaders, 'now', 0, [2])).toMatchObject({ deliveries: { judged: 0 }, deliveriesUnknown: 'no history is kept yet' })
 })
