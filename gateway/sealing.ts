@@ -92,6 +92,13 @@ export class Sealing {
     return null
   }
 
+  /** The payload of a message on the topic as it was published; null when its key is destroyed. Rejects when the log does not tell of its key. */
+  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
+    const opened = await this.#options.keys.openedPayload(payload, topic)
+    if (!opened) this.#options.onErased()
+    return opened
+  }
+
   #remember(id: Buffer): void {
     if (this.#destroyed.size >= destroyedMax) this.#destroyed.delete(this.#destroyed.keys().next().value as string)
     this.#destroyed.add(id.toString('hex'))

@@ -4,7 +4,7 @@
  */
 import { type Follower, type Log, LogClosed, type LogRecord } from '../log/log.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { SealingKey } from '../schemas/sealed-message.ts'
+import { open, type SealingKey, sealedWith } from '../schemas/sealed-message.ts'
 
 export interface ClientKeysOptions {
   readonly log: Log
@@ -74,6 +74,16 @@ export class ClientKeys {
   ofName(authenticationName: string): SealingKey | undefined {
     const [first] = this.#ofName.get(authenticationName) ?? []
     return first === undefined ? undefined : this.#byId.get(first)
+  }
+
+  /** The payload of a message on the topic as it was published; null when its key is destroyed. Rejects when the log does not tell of its key. */
+  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
+    const id = sealedWith(payload)
+    if (!id) return payload
+    // What was read before its key is known waits for it; what has none then, has none any more.
+    if (!this.find(id)) await this.confirm()
+    const key = this.find(id)
+    return (key && open(payload, key.key, topic)?.payload) ?? null
   }
 
   /** Calls back after a key was destroyed. */

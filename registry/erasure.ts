@@ -9,7 +9,7 @@ import { ClientKeys } from '../model/client-keys.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import type { Message } from '../schemas/records.ts'
-import { open, openedMessage, sealedWith } from '../schemas/sealed-message.ts'
+import { openedMessage, sealedWith } from '../schemas/sealed-message.ts'
 import type { Author } from './callers.ts'
 import { Problem } from './problem.ts'
 
@@ -54,10 +54,7 @@ export class Erasure {
 
   /** The payload of a message on the topic as it was published; null when its key is destroyed. */
   async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
-    const id = sealedWith(payload)
-    if (!id) return payload
-    const key = await this.#key(id)
-    return (key && open(payload, key, topic)?.payload) ?? null
+    return sealedWith(payload) ? (await this.#ring()).openedPayload(payload, topic) : payload
   }
 
   async #key(id: Buffer): Promise<Buffer | undefined> {

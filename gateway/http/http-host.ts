@@ -7,6 +7,7 @@ import type { GatewayMetrics } from '../metrics.ts'
 import type { Readiness } from '../protocol.ts'
 import type { PublishHost } from '../publishing.ts'
 import type { NamespaceRates } from '../rates.ts'
+import type { Sealing } from '../sealing.ts'
 
 /** What publishing and reading over HTTP need of their namespace's gateway. */
 export interface HttpHost extends PublishHost, AuthenticatingHost {
@@ -14,6 +15,8 @@ export interface HttpHost extends PublishHost, AuthenticatingHost {
   readonly rates: NamespaceRates
   readonly view: RegistryView
   readonly registryIsCurrent: boolean
+  /** Null where no client’s messages are sealed. */
+  readonly sealing: Sealing | null
   now(): number
   readiness(isInternal: boolean): Readiness
   /** Whether the namespace lets the address in. */

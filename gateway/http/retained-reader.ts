@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { RefusedKind } from '../../audit/refusals.ts'
 import { ReasonCode } from '../../mqtt/reason-code.ts'
-import { getRetained, listRetained, ShardsMissing } from '../../proto/retained-answers.ts'
+import { getRetained, listRetained, ShardsMissing, type WholeMessage } from '../../proto/retained-answers.ts'
 import type { Routers } from '../../proto/routers.ts'
 import { topicLimit } from '../protocol.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -35,9 +35,10 @@ export class RetainedReader {
     const message = await this.#within(3 * this.#host.config.MAXIMUM_PACKET_SIZE, response, () =>
       getRetained(this.#routers, topic, asker.principal.authenticationName),
     )
-    if (!message) throw new HttpProblem(404, 'nothing is retained on this topic', { field: 'topic', value: topic })
-    response.writeHead(200, messageHeaders(message))
-    response.end(Buffer.from(message.payload, 'base64'))
+    const payload = message && (await this.#payloadOf(message))
+    if (!payload) throw new HttpProblem(404, 'nothing is retained on this topic', { field: 'topic', value: topic })
+    response.writeHead(200, messageHeaders({ ...message, size: payload.length }))
+    response.end(payload)
   }
 
   /** Answers with a page; `base` is the address that was asked, without its query. */
@@ -49,6 +50,16 @@ export class RetainedReader {
     const body = listBody(messages, hasMore ? `${base}?continuationToken=${tokenOf(request, last)}` : null)
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' })
     response.end(body)
+  }
+
+  /** As it was published; null when it was erased: nobody gets it any more. */
+  async #payloadOf({ payload, topic }: WholeMessage): Promise<Buffer | null> {
+    const bytes = Buffer.from(payload, 'base64')
+    const { sealing } = this.#host
+    if (!sealing) return bytes
+    return sealing.openedPayload(bytes, topic).catch(() => {
+      throw new HttpProblem(503, 'the key that the message is sealed with cannot be read now', { retryAfter: 2 })
+    })
   }
 
   /** A request counts as a SUBSCRIBE does. Throws HttpProblem. */

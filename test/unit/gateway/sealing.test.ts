@@ -205,6 +205,19 @@ test('a key that the log did not take is asked for again, once a second however 
   expect([writes, keys.idsOf('Ada').length]).toEqual([3, 1])
 })
 
+test('a payload alone is opened on its topic, from a key that is not known here yet too, and is nothing once that is destroyed', async () => {
+  const others = await startKeys()
+  const there = sealingWith(others, appender)
+  await ready(sealing, ada)
+  const { payload } = sealing.sealed('Ada', 'a/b', packet)
+  expect(await there.openedPayload(payload, 'a/b')).toEqual(packet.payload)
+  expect(await there.openedPayload(payload, 'a/c')).toBeNull()
+  expect(await there.openedPayload(packet.payload, 'a/b')).toBe(packet.payload)
+  await others.close()
+  await erase('Ada')
+  expect(await sealing.openedPayload(payload, 'a/b')).toBeNull()
+})
+
 test('only a payload can be sealed: the same bytes elsewhere in a message ask for no key', async () => {
   const others = { ...messageOf(packet), correlationData: Buffer.concat([magic, Buffer.alloc(100, 7)]) }
   expect(sealing.isUnknown(Buffer.from(encodeMessage(others)))).toBe(false)
