@@ -56,10 +56,15 @@ const chunkSizeMax = 512 * 1024
 const fillerKey = Buffer.from('\u0000filler')
 const day = 24 * 3_600_000
 
-/** Makes the topics and copies. Rejects with BeforeHistory, NotEmpty, NotAlone, or what the logs reject with; what was copied until then stays. */
+/**
+ * Makes the topics and copies. Rejects with BeforeHistory, before anything is made; with NotEmpty, NotAlone, or what the logs reject with: what was copied
+ * until then stays.
+ */
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
   const { from, to, shards, moment, now } = options
   const { view } = await registryAt(from.log, from.topics.registry, moment, now)
+  // Each shard is folded once for nothing: what the log does not hold is told before the copy's topics hold a part.
+  for (let shard = 0; shard < shards; shard++) await shardAt({ ...from, shard, shards, moment })
   const copy = await Copy.begin(options)
   try {
     const copied: Record<string, number> = {}
