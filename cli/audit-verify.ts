@@ -9,15 +9,17 @@ import { type TopicNames, topicKinds, topicNames, topicSettings } from '../log/t
 import { readSettings } from '../settings/setting.ts'
 import type { VerifyCommandOptions } from './audit-commands.ts'
 import { Failure } from './failure.ts'
+import { firstAnswer } from './first-answer.ts'
 import { readText } from './input.ts'
+import { openLog } from './kafka.ts'
 import { table } from './output.ts'
 import type { Surroundings } from './surroundings.ts'
-import { openLog } from './tail.ts'
 
 async function withLog<T>({ config, environment }: Surroundings, work: (log: Log, names: TopicNames) => Promise<T>): Promise<T> {
   const names = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
   const log = openLog(environment)
   try {
+    if (!(await firstAnswer(log, log.topicExists(names.audit), 'KAFKA_BROKERS'))) throw new Failure(`there is no topic ${names.audit}`)
     return await work(log, names)
   } finally {
     await log.close()
@@ -82,7 +84,6 @@ export async function verify(around: Surroundings, { key, expect, topic = [] }: 
       if (!kind) throw new Failure(`--topic: “${named}” is none of messages, lifecycle, sessions, inbox`)
       return names[kind]
     })
-    if (!(await log.topicExists(names.audit))) throw new Failure(`there is no topic ${names.audit}`)
     return verifyLog({
       log,
       topic: names.audit,

@@ -6,9 +6,10 @@ import { connect as connectTls, type PeerCertificate } from 'node:tls'
 import mqtt from 'mqtt'
 import { topicNames, topicSettings } from '../log/topics.ts'
 import { readSettings } from '../settings/setting.ts'
+import { firstAnswer } from './first-answer.ts'
+import { openLog } from './kafka.ts'
 import { refusal } from './mqtt-connection.ts'
 import type { Surroundings } from './surroundings.ts'
-import { openLog } from './tail.ts'
 
 export type Health = 'ok' | 'warning' | 'failed' | 'skipped'
 
@@ -220,10 +221,7 @@ async function checkKafka({ environment, config }: Surroundings): Promise<Findin
     const opened = openLog(environment)
     log = opened
     const names = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
-    const late = new Promise<never>((_, reject) =>
-      setTimeout(() => reject(new Error(opened.health().reason ?? `no answer within ${timeoutMs} ms`)), timeoutMs).unref(),
-    )
-    const ends = await Promise.race([opened.endOffsets(names.messages), late])
+    const ends = await firstAnswer(opened, opened.endOffsets(names.messages), 'Kafka', timeoutMs)
     const messages = [...ends.values()].reduce((sum, end) => sum + end, 0)
     return { check, health: 'ok', detail: `it answers; ${names.messages} has ${ends.size} partitions and reaches to ${messages} records` }
   } catch (error) {

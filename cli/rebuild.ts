@@ -1,17 +1,14 @@
 /** Copies a namespace until a moment into another Kafka. Reads and writes Kafka itself and needs no service. */
-import { pino } from 'pino'
-import { Registry } from 'prom-client'
 import { BeforeHistory } from '../history/before-history.ts'
 import { momentOf } from '../history/moment.ts'
 import { NotAlone, NotEmpty, rebuild } from '../history/rebuild.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
-import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
-import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import { topicNames, topicSettings } from '../log/topics.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
+import { firstAnswer } from './first-answer.ts'
+import { openLog } from './kafka.ts'
 import type { Surroundings } from './surroundings.ts'
-import { openLog } from './tail.ts'
 
 export interface RebuildRequest {
   readonly until: string
@@ -26,9 +23,10 @@ export async function rebuildTo(around: Surroundings, { until, to, toPrefix }: R
   const { LOGGERHEAD_PREFIX: prefix } = readSettings(topicSettings, environment)
   const topics = topicNames(prefix, config.namespace)
   const from = openLog(environment)
-  const target = kafkaConnection(readSettings(kafkaSettings, { KAFKA_BROKERS: to }))
-  const copy = new KafkaLog({ ...target, clientId: `loggerhead-rebuild-${process.pid}`, logger: pino({ level: 'silent' }), metrics: new Registry() })
+  const copy = openLog({ KAFKA_BROKERS: to })
   try {
+    await firstAnswer(from, from.topicExists(topics.messages), 'KAFKA_BROKERS')
+    await firstAnswer(copy, copy.topicExists(topics.messages), `--to ${to}`)
     const now = Date.now()
     const moment = await momentOf(from, topics, fixed(bound, now))
     const shards = await from.partitions(topics.messages)

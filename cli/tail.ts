@@ -1,8 +1,5 @@
 /** The records of a topic of the log, decoded, as they come. Reads Kafka itself and needs no service. */
 import { pino } from 'pino'
-import { Registry } from 'prom-client'
-import { kafkaConnection, kafkaSettings } from '../log/kafka/connection-settings.ts'
-import { KafkaLog } from '../log/kafka/kafka-log.ts'
 import type { LogRecord } from '../log/log.ts'
 import { openSchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
@@ -10,15 +7,10 @@ import { type TopicKind, type TopicNames, topicKinds, topicNames, topicSettings 
 import { decodePublished } from '../schemas/codec.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
+import { openLog } from './kafka.ts'
 import { showNext } from './output.ts'
 import { readable } from './payload.ts'
 import type { Surroundings } from './surroundings.ts'
-
-/** Kafka as the environment says. */
-export function openLog(environment: Surroundings['environment']): KafkaLog {
-  const connection = kafkaConnection(readSettings(kafkaSettings, environment))
-  return new KafkaLog({ ...connection, clientId: `loggerhead-cli-${process.pid}`, logger: pino({ level: 'silent' }), metrics: new Registry() })
-}
 
 const secret = new Set(['hash'])
 

@@ -66,7 +66,7 @@ function kafkaTarget(topic: string, format: KafkaFormat, { environment, config }
   return {
     name: `kafka ${topic} ${format}`,
     async open() {
-      const [{ isOwnTopic, KafkaTarget }, { openLog }] = await Promise.all([import('./kafka-target.ts'), import('../tail.ts')])
+      const [{ isOwnTopic, KafkaTarget }, { openLog }] = await Promise.all([import('./kafka-target.ts'), import('../kafka.ts')])
       const prefix = readSettings(topicSettings, environment).LOGGERHEAD_PREFIX
       if (isOwnTopic(topic, prefix)) throw new Failure(`--to-kafka: ${topic} is one of the broker’s own topics, which nobody else may write to`)
       return KafkaTarget.open(openLog(environment), topic, format, config.namespace)
