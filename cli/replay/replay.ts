@@ -24,6 +24,8 @@ export interface ReplayOutcome {
   readonly messages: number
   readonly cursor: string | null
   readonly isDone: boolean
+  /** An earlier run had come to the end: this one has replayed nothing. */
+  readonly wasDone: boolean
 }
 
 const pauseMaxMs = 60_000
@@ -31,7 +33,7 @@ const pauseMaxMs = 60_000
 /** Throws Failure; what was settled before stays noted. */
 export async function replay({ api, purpose, pace, cursorFile, progress, signal, noteEveryMs, open }: ReplayOptions): Promise<ReplayOutcome> {
   const before = await cursorFile?.read(purpose)
-  if (before?.isDone) return before
+  if (before?.isDone) return { ...before, wasDone: true }
   let now: Progress = before ?? { purpose, cursor: null, to: null, messages: 0, standing: {}, isDone: false }
   // Before there is an output: one without a cursor file is somebody else's.
   if (!before) await cursorFile?.write(now)
@@ -73,7 +75,7 @@ export async function replay({ api, purpose, pace, cursorFile, progress, signal,
       if (performance.now() - notedAt >= noteEveryMs) await note(false)
     }
     await note(!signal.aborted)
-    return now
+    return { ...now, wasDone: false }
   } finally {
     progress.end()
     await output.close()

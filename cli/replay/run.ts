@@ -107,7 +107,7 @@ export async function runReplay(around: Surroundings, filter: string, options: R
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
   const isPrinted = file === undefined && toMqtt === undefined && toKafka === undefined
   const cursorFile = cursorPath === undefined ? undefined : new CursorFile(cursorPath)
-  const { messages, cursor, isDone } = await replay({
+  const { messages, cursor, isDone, wasDone } = await replay({
     api: around.api,
     purpose: { filter, from, to, client, limit, namespace: around.config.namespace, output: target.name },
     pace,
@@ -118,7 +118,8 @@ export async function runReplay(around: Surroundings, filter: string, options: R
     open: target.open,
   })
   const goesOn = cursorFile ? 'the same command goes on there' : cursor === null ? '' : `--from ${cursor} goes on there`
-  around.note(isDone ? `${messages} messages` : `stopped after ${messages} messages; ${goesOn}`)
+  if (wasDone) around.note(`all ${messages} messages were replayed before, as ${cursorPath} says; now none was`)
+  else around.note(isDone ? `${messages} messages` : `stopped after ${messages} messages; ${goesOn}`)
   if (!isDone) process.exitCode = 130
   else if (options.resume === undefined) await cursorFile?.remove()
 }

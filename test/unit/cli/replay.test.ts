@@ -17,7 +17,7 @@ import { ParquetFolder, parquetOf, partName } from '../../../cli/replay/parquet-
 import { type HistoryApi, past } from '../../../cli/replay/past.ts'
 import { lineOf } from '../../../cli/replay/printer.ts'
 import { positionsLeft } from '../../../cli/replay/progress-bar.ts'
-import { replay } from '../../../cli/replay/replay.ts'
+import { type ReplayOutcome, replay } from '../../../cli/replay/replay.ts'
 import { csvHeader, csvRow, jsonRow } from '../../../cli/replay/rows.ts'
 import { type HistoryLine, historyLine, messageOfLine } from '../../../history/history-line.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
@@ -287,7 +287,7 @@ async function replayInto(
   count = 4,
   noteEveryMs = 60_000,
   lines: readonly HistoryLine[] = ten,
-): Promise<void> {
+): Promise<ReplayOutcome | undefined> {
   const stopping = new AbortController()
   let taken = 0
   const killed = new Error('killed')
@@ -313,8 +313,9 @@ async function replayInto(
       }
     },
   }
-  await replay(options).catch((error) => {
+  return replay(options).catch((error) => {
     if (error !== killed) throw error
+    return undefined
   })
 }
 
@@ -334,10 +335,10 @@ for (const [format, header] of [
     expect(rows).toHaveLength(4)
     await writeFile(path, '{"torn', { flag: 'a' })
     await replayInto(open, 'killed', 2)
-    await replayInto(open, 'left alone')
+    expect(await replayInto(open, 'left alone')).toMatchObject({ messages: 10, isDone: true, wasDone: false })
     expect(await readFile(path, 'utf8')).toBe(header + ten.map(format === 'csv' ? csvRow : jsonRow).join(''))
     const { size } = await stat(path)
-    await replayInto(open, 'left alone')
+    expect(await replayInto(open, 'left alone')).toMatchObject({ messages: 10, isDone: true, wasDone: true })
     expect((await stat(path)).size).toBe(size)
   })
 }
