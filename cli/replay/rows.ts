@@ -21,6 +21,7 @@ export const csvColumns = [
   'userProperties',
   'payload',
   'payloadBase64',
+  'erased',
 ] as const satisfies readonly (keyof HistoryLine)[]
 
 const quoted = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
@@ -77,4 +78,6 @@ export const parquetColumns: readonly ParquetColumn[] = [
   optional('correlationData', 'BYTE_ARRAY', ({ correlationDataBase64: text }) => (text === undefined ? null : Buffer.from(text, 'base64'))),
   optional('userProperties', 'JSON', ({ userProperties }) => userProperties),
   required('payload', 'BYTE_ARRAY', payloadOfLine),
+  // An empty payload is another thing.
+  required('erased', 'BOOLEAN', ({ erased = false }) => erased),
 ]

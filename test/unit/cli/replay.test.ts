@@ -170,16 +170,17 @@ test('how much is left is what every partition has before its end, those read be
 })
 
 test('a row of CSV is quoted where it has to be; what a message does not have is empty', () => {
-  expect(csvHeader.split(',').length).toBe(18)
+  expect(csvHeader.split(',').length).toBe(19)
   expect(csvRow(rich)).toBe(
-    `0:7,${'00'.repeat(16)},2026-01-31T12:00:07.000Z,a/1,2,true,pump,Pump,gateway-1,5,4294967295,1,"text/plain, ""quoted""","answers\n",AQI=,"[{""name"":""x"",""value"":""1""},{""name"":""y"",""value"":""""},{""name"":""x"",""value"":""2""}]",7,\n`,
+    `0:7,${'00'.repeat(16)},2026-01-31T12:00:07.000Z,a/1,2,true,pump,Pump,gateway-1,5,4294967295,1,"text/plain, ""quoted""","answers\n",AQI=,"[{""name"":""x"",""value"":""1""},{""name"":""y"",""value"":""""},{""name"":""x"",""value"":""2""}]",7,,\n`,
   )
-  expect(csvRow(raw)).toMatch(/,5,,,,,,,,\/wA=\n$/)
+  expect(csvRow(raw)).toMatch(/,5,,,,,,,,\/wA=,\n$/)
+  expect(csvRow(line(2, { payload: '', erased: true }))).toMatch(/,,,true\n$/)
   expect(JSON.parse(jsonRow(rich))).toEqual({ ...rich, cursor: undefined })
 })
 
 test('Parquet has every column of every message, bytes as bytes, and null for what a message does not have', async () => {
-  const rows = await parquetReadObjects({ file: parquetOf([rich, raw]).buffer as ArrayBuffer, utf8: false })
+  const rows = await parquetReadObjects({ file: parquetOf([rich, raw, line(2, { payload: '', erased: true })]).buffer as ArrayBuffer, utf8: false })
   expect(rows).toEqual([
     {
       partition: 0,
@@ -200,8 +201,10 @@ test('Parquet has every column of every message, bytes as bytes, and null for wh
       correlationData: new Uint8Array([1, 2]),
       userProperties: rich.userProperties,
       payload: new Uint8Array([0x37]),
+      erased: false,
     },
     expect.objectContaining({ offset: 8n, userProperties: null, contentType: null, correlationData: null, payload: new Uint8Array([0xff, 0]) }),
+    expect.objectContaining({ offset: 2n, payload: new Uint8Array(), erased: true }),
   ])
 })
 
