@@ -70,6 +70,12 @@ export class ClientKeys {
     return this.#byId.size === 0 ? undefined : this.#byId.get(id.toString('hex'))
   }
 
+  /** The key of an id; undefined when it was destroyed: what was read before its key is known waits for the log. */
+  async findConfirmed(id: Buffer): Promise<SealingKey | undefined> {
+    if (!this.find(id)) await this.confirm()
+    return this.find(id)
+  }
+
   /** A key of a client that is there still. */
   ofName(authenticationName: string): SealingKey | undefined {
     const [first] = this.#ofName.get(authenticationName) ?? []
@@ -80,9 +86,7 @@ export class ClientKeys {
   async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
     const id = sealedWith(payload)
     if (!id) return payload
-    // What was read before its key is known waits for it; what has none then, has none any more.
-    if (!this.find(id)) await this.confirm()
-    const key = this.find(id)
+    const key = await this.findConfirmed(id)
     return (key && open(payload, key.key, topic)?.payload) ?? null
   }
 

@@ -48,20 +48,13 @@ export class Erasure {
     const message = decodeMessage(value)
     const id = sealedWith(message.payload)
     if (!id) return message
-    const key = await this.#key(id)
-    return (key && openedMessage(message, key)) ?? null
+    const key = await (await this.#ring()).findConfirmed(id)
+    return (key && openedMessage(message, key.key)) ?? null
   }
 
   /** The payload of a message on the topic as it was published; null when its key is destroyed. */
   async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
     return sealedWith(payload) ? (await this.#ring()).openedPayload(payload, topic) : payload
-  }
-
-  async #key(id: Buffer): Promise<Buffer | undefined> {
-    const keys = await this.#ring()
-    // What was read before its key is known waits for it; what has none then, has none any more.
-    if (!keys.find(id)) await keys.confirm()
-    return keys.find(id)?.key
   }
 
   /** Destroys all keys of a client; resolves with their number once none is left. */
