@@ -42,8 +42,6 @@ export interface ReadChangesOptions {
   readonly topic: string
   readonly query: ChangeQuery
   readonly reaches: readonly Reach[]
-  /** Asked between fetches: nobody listens any more. */
-  isOver?(): boolean
 }
 
 const readBytes = 256 * 1024
@@ -74,8 +72,8 @@ export function changeOf(partition: number, offset: number, value: Buffer): Regi
 /** All that match, those of all partitions in the order of time; holds one fetch of each partition. */
 export async function* readChanges(options: ReadChangesOptions): AsyncGenerator<RegistryChange> {
   const sources: Source[] = options.reaches.map(({ source, next, end }) => ({ source, next, end, found: [] }))
-  while (!options.isOver?.()) {
-    for (const source of sources) while (source.found.length === 0 && source.next < source.end && !options.isOver?.()) await fill(source, options)
+  for (;;) {
+    for (const source of sources) while (source.found.length === 0 && source.next < source.end) await fill(source, options)
     const first = sources.reduce<Source | undefined>(
       (least, each) => (each.found[0] && (!least?.found[0] || each.found[0].at < least.found[0].at) ? each : least),
       undefined,

@@ -35,8 +35,6 @@ export interface WhatIfRunOptions {
   readonly topicFilter: string
   /** Pairs of client and topic shown of each count. */
   readonly top: number
-  /** Nobody reads the answer any more. */
-  isOver(): boolean
 }
 
 export interface Progress {
@@ -65,7 +63,7 @@ const judgementsPerTurn = 2_000
 const progressMs = 1_000
 
 export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ readonly progress: Progress } | WhatIfAnswer> {
-  const { log, topics, partitions, formerly, registry, asOf, proposed, from, to, topicFilter, top, isOver } = options
+  const { log, topics, partitions, formerly, registry, asOf, proposed, from, to, topicFilter, top } = options
   const moment = await momentOf(log, topics, from)
   const before = asOf === 'now' ? registry : (await registryAt(log, topics.registry, moment, Date.now())).view
   const after = new ProposedRegistry(before)
@@ -83,7 +81,6 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   let judgements = 0
   let toldAt = Date.now()
   while (!reader.isThere) {
-    if (isOver()) return
     const found = await reader.read(readBytes, messagesPerRead)
     for (const each of found) {
       const at = each.record.timestamp
@@ -108,7 +105,6 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   const until = to.kind === 'time' ? to.at : last + 1
   if (since < until) {
     for await (const refusal of refusalsOf(log, topics.lifecycle, since, until)) {
-      if (isOver()) return
       if (nameAlone(before, refusal.authenticationName)) whatIf.refused(refusal)
       else whatIf.refusedUnknown(1 + refusal.more)
     }

@@ -19,7 +19,7 @@ import { addImportRoute } from './import-route.ts'
 import { addNamespaceRoutes } from './namespace-routes.ts'
 import type { Namespaces, ServedNamespace } from './namespaces.ts'
 import { openApiDocument } from './openapi.ts'
-import { PastTurns } from './past-turns.ts'
+import { PastStreams } from './past-streams.ts'
 import { Problem, problemBody } from './problem.ts'
 import { addResourceRoutes } from './resource-routes.ts'
 import { addRetainedRoutes } from './retained-routes.ts'
@@ -171,12 +171,12 @@ export function createApi(options: ApiOptions): FastifyInstance {
     addSessionRoutes(api)
     addRetainedRoutes(api)
     addSubscriptionActions(api)
-    const turns = new PastTurns(config.HISTORY_STREAMS_MAX, options.onLimit)
-    addHistoryRoutes(api, turns)
-    addAtRoutes(api, turns)
-    addWhatIfRoute(api, options, turns)
-    addExplainDeliveryRoute(api, turns)
-    addChangesRoute(api, options)
+    const streams = new PastStreams({ max: config.HISTORY_STREAMS_MAX, onLimit: options.onLimit })
+    addHistoryRoutes(api, streams)
+    addAtRoutes(api, streams)
+    addWhatIfRoute(api, options, streams)
+    addExplainDeliveryRoute(api, streams)
+    addChangesRoute(api, streams)
     addEraseRoute(api)
   })
   return app

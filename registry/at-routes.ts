@@ -1,14 +1,11 @@
 /** `GET /namespaces/{ns}/at/{time}/{kind}` and `/diff`: the state of any moment of the history window, folded from the log as the services fold it. */
-import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { BeforeHistory } from '../history/before-history.ts'
+import type { FastifyInstance } from 'fastify'
 import { type Moment, momentOf } from '../history/moment.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import { type StateKind, type StateOptions, stateDifferences, stateKinds, stateRows } from '../history/state-rows.ts'
-import { ndjson } from './import-route.ts'
-import { keptAlive } from './kept-alive.ts'
-import type { PastTurns } from './past-turns.ts'
-import { Problem } from './problem.ts'
+import type { Log } from '../log/log.ts'
+import type { ServedNamespace } from './namespaces.ts'
+import type { PastStreams } from './past-streams.ts'
 import { shownClient } from './resources.ts'
 import { badRequest } from './violations.ts'
 
@@ -26,58 +23,39 @@ function kindIn(text: string, field: string): StateKind {
   return kind
 }
 
-async function momentIn(request: FastifyRequest, field: string, text: string, now: number): Promise<Moment> {
+function boundIn(field: string, text: string, now: number): ReturnType<typeof fixed> {
   const bound = parseBound(text)
   if (typeof bound === 'string') throw badRequest([{ field, value: text, rule: `${boundAbout}; this one ${bound}` }])
-  const { log, topics } = request.at.history
-  return momentOf(log, topics, fixed(bound, now)).catch(orGone)
+  return fixed(bound, now)
 }
 
-/** What was asked for is from before what is kept. */
-function orGone(error: unknown): never {
-  throw error instanceof BeforeHistory ? new Problem(410, `that moment is not kept: ${error.message}`, { cause: error }) : error
-}
-
-const optionsOf = ({ at: { history } }: FastifyRequest, now: number): StateOptions => ({
-  log: history.log,
-  topics: history.topics,
-  shards: history.partitions,
+const optionsOf = (log: Log, { history: { topics, partitions } }: ServedNamespace, now: number): StateOptions => ({
+  log,
+  topics,
+  shards: partitions,
   now,
   showClient: ({ properties }) => shownClient(properties),
 })
 
-/** Lines of JSON, the first portion computed before the answer begins; what breaks off later says so in the last line. */
-async function answer(reply: FastifyReply, portions: AsyncGenerator<readonly object[]>, last: object, done: () => void): Promise<FastifyReply> {
-  const first = await portions.next().catch((error: unknown) => {
-    done()
-    return orGone(error)
-  })
-  const stream: Readable = Readable.from(keptAlive(linesOf(first, portions, last)), { highWaterMark: 1 })
-  stream.once('close', done)
-  return reply.header('content-type', ndjson).send(stream)
-}
+const iso = ({ at }: Moment): string => new Date(at).toISOString()
 
-async function* linesOf(first: IteratorResult<readonly object[]>, portions: AsyncGenerator<readonly object[]>, last: object): AsyncGenerator<string> {
-  try {
-    for (let next = first; !next.done; next = await portions.next()) {
-      if (next.value.length > 0) yield next.value.map((row) => `${JSON.stringify(row)}\n`).join('')
-    }
-    yield `${JSON.stringify(last)}\n`
-  } catch (error) {
-    yield `${JSON.stringify({ error: (error as Error).message })}\n`
-  }
-}
+/** Lines of JSON of a portion. */
+const linesOf = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 
-export function addAtRoutes(api: FastifyInstance, turns: PastTurns): void {
+export function addAtRoutes(api: FastifyInstance, streams: PastStreams): void {
   const config = { role: 'operator' } as const
 
   api.get('/namespaces/:ns/at/:time/:kind', { config }, async (request, reply) => {
     const { time, kind: named } = request.params as { readonly time: string; readonly kind: string }
     const kind = kindIn(named, 'kind')
     const now = Date.now()
-    const moment = await momentIn(request, 'time', time, now)
-    const rows = stateRows(optionsOf(request, now), kind, moment)
-    return answer(reply, rows, { end: true, at: new Date(moment.at).toISOString() }, turns.begin())
+    const bound = boundIn('time', time, now)
+    const { at } = request
+    return streams.answer(reply, at.history.log, async function* (log) {
+      const moment = await momentOf(log, at.history.topics, bound)
+      for await (const rows of stateRows(optionsOf(log, at, now), kind, moment)) if (rows.length > 0) yield linesOf(rows)
+      yield linesOf([{ end: true, at: iso(moment) }])
+    })
   })
 
   api.get('/namespaces/:ns/diff', { config }, async (request, reply) => {
@@ -90,10 +68,15 @@ export function addAtRoutes(api: FastifyInstance, turns: PastTurns): void {
     if (kind !== undefined && typeof kind !== 'string') throw badRequest([{ field: 'kind', rule: 'may be given once' }])
     const kinds = kind === undefined ? stateKinds : [kindIn(kind, 'kind')]
     const now = Date.now()
-    const [earlier, later] = await Promise.all([momentIn(request, 'from', from, now), momentIn(request, 'to', to, now)])
-    const all = async function* (): AsyncGenerator<readonly object[]> {
-      for (const each of kinds) yield* stateDifferences(optionsOf(request, now), each, earlier, later)
-    }
-    return answer(reply, all(), { end: true, from: new Date(earlier.at).toISOString(), to: new Date(later.at).toISOString() }, turns.begin())
+    const bounds = [boundIn('from', from, now), boundIn('to', to, now)] as const
+    const { at } = request
+    return streams.answer(reply, at.history.log, async function* (log) {
+      const { topics } = at.history
+      const [earlier, later] = [await momentOf(log, topics, bounds[0]), await momentOf(log, topics, bounds[1])]
+      for (const each of kinds) {
+        for await (const rows of stateDifferences(optionsOf(log, at, now), each, earlier, later)) if (rows.length > 0) yield linesOf(rows)
+      }
+      yield linesOf([{ end: true, from: iso(earlier), to: iso(later) }])
+    })
   })
 }

@@ -1,14 +1,11 @@
 /** `GET /namespaces/{ns}/changes`: who changed which resource, when, from what to what, as lines of JSON. */
-import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { readChanges } from '../audit/changes.ts'
 import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
-import type { ApiOptions } from './api.ts'
-import { ndjson } from './import-route.ts'
-import { keptAlive } from './kept-alive.ts'
+import type { Log } from '../log/log.ts'
 import type { ServedNamespace } from './namespaces.ts'
-import { Problem } from './problem.ts'
+import type { PastStreams } from './past-streams.ts'
 import { badRequest } from './violations.ts'
 
 export const changesQuery = {
@@ -35,39 +32,24 @@ function boundOf(field: 'from' | 'to', text: string, now: number): ReturnType<ty
   return fixed(bound, now)
 }
 
-/** A line for each change; the last one says that it is the last. An error in the middle is a line too: what came before stands. */
-async function* linesOf({ history: { log, partitions }, lifecycleTopic: topic }: ServedNamespace, asked: Asked, isOver: () => boolean): AsyncGenerator<string> {
+/** A line for each change; the last one says that it is the last. */
+async function* linesOf(log: Log, { history: { partitions }, lifecycleTopic: topic }: ServedNamespace, asked: Asked): AsyncGenerator<string> {
   const now = Date.now()
   const from = boundOf('from', asked.from ?? '-P7D', now)
   const to = asked.to === undefined ? { kind: 'time' as const, at: Number.MAX_SAFE_INTEGER } : boundOf('to', asked.to, now)
-  try {
-    const reaches = (await resolvePlaces({ log, topic, filter: '#', partitions, from, to })).map(({ source, next, end }) => ({
-      source,
-      next,
-      end: end ?? next,
-    }))
-    for await (const { at, ...change } of readChanges({ log, topic, query: asked, reaches, isOver })) {
-      yield `${JSON.stringify({ time: new Date(at).toISOString(), ...change })}\n`
-    }
-    yield `${JSON.stringify({ end: true })}\n`
-  } catch (error) {
-    yield `${JSON.stringify({ error: (error as Error).message })}\n`
+  const places = await resolvePlaces({ log, topic, filter: '#', partitions, from, to })
+  const reaches = places.map(({ source, next, end }) => ({ source, next, end: end ?? next }))
+  for await (const { at, ...change } of readChanges({ log, topic, query: asked, reaches })) {
+    yield `${JSON.stringify({ time: new Date(at).toISOString(), ...change })}\n`
   }
+  yield `${JSON.stringify({ end: true })}\n`
 }
 
-export function addChangesRoute(api: FastifyInstance, { config, onLimit }: ApiOptions): void {
-  let underWay = 0
+export function addChangesRoute(api: FastifyInstance, streams: PastStreams): void {
   // What API keys there are is told to owners alone, and this tells all changes.
   api.get('/namespaces/:ns/changes', { config: { role: 'owner' } }, async (request, reply) => {
     const asked = readQuery(request.query as Readonly<Record<string, unknown>>)
     for (const field of ['from', 'to'] as const) if (asked[field] !== undefined) boundOf(field, asked[field], 0)
-    if (underWay >= config.HISTORY_STREAMS_MAX) {
-      onLimit('HISTORY_STREAMS_MAX')
-      throw new Problem(503, `${config.HISTORY_STREAMS_MAX} streams of changes are under way, which is the most (HISTORY_STREAMS_MAX)`, { retryAfter: 5 })
-    }
-    underWay++
-    const stream: Readable = Readable.from(keptAlive(linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded)), { highWaterMark: 1 })
-    stream.once('close', () => underWay--)
-    return reply.header('content-type', ndjson).send(stream)
+    return streams.answer(reply, request.at.history.log, (log) => linesOf(log, request.at, asked))
   })
 }

@@ -130,7 +130,7 @@ export const registrySettings = {
     min: 1,
     max: 1_000,
     unit: 'streams',
-    about: 'Streams of the past (GET …/history) under way at one time; each holds one fetch of half a MiB',
+    about: 'Answers about the past (history, at, diff, changes, explainDelivery, whatIf) under way at one time; each holds one fetch of half a MiB',
     outcome: 'a further one is refused with 503',
     metric: reached('HISTORY_STREAMS_MAX'),
   },

@@ -1,9 +1,7 @@
 /** `POST /namespaces/{ns}/history:explainDelivery`: what became of one message for one client, and which records prove it. */
-import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import { explainDelivery, messageNamed, NoSuchMessage } from '../inquiry/explain-delivery.ts'
-import { ndjson } from './import-route.ts'
-import type { PastTurns } from './past-turns.ts'
+import { type ExplainDeliveryOptions, explainDelivery, messageNamed, NoSuchMessage } from '../inquiry/explain-delivery.ts'
+import type { PastStreams } from './past-streams.ts'
 import { badRequest } from './violations.ts'
 
 export const explainDeliverySchema = {
@@ -21,31 +19,18 @@ interface Asked {
   readonly message: string
 }
 
-/** Nobody waits for the answer any more. */
-class Unasked extends Error {}
-
 const progressMs = 1_000
 
-export function addExplainDeliveryRoute(api: FastifyInstance, turns: PastTurns): void {
+export function addExplainDeliveryRoute(api: FastifyInstance, streams: PastStreams): void {
   api.post<{ Body: Asked }>(
     '/namespaces/:ns/history::explainDelivery',
     { config: { role: 'operator' }, schema: { body: explainDeliverySchema } },
     async (request, reply) => {
       const message = messageNamed(request.body.message)
       if (!message) throw badRequest([{ field: 'message', value: request.body.message, rule: 'partition:offset, or 32 hexadecimal digits' }])
-      const { log, topics, partitions } = request.at.history
-      const done = turns.begin()
-      let bytes = 0
-      const onRead = (read: number): void => {
-        if (stream.destroyed || reply.raw.writableEnded) throw new Unasked()
-        bytes += read
-      }
-      const { view } = request.at.registry
-      const line = lineOf(explainDelivery({ log, topics, partitions, registry: view, clientId: request.body.client, message, now: Date.now, onRead }))
-      const lines = linesOf(line, () => bytes)
-      const stream: Readable = Readable.from(lines, { highWaterMark: 1 })
-      stream.once('close', done)
-      return reply.header('content-type', ndjson).send(stream)
+      const { topics, partitions } = request.at.history
+      const asked = { topics, partitions, registry: request.at.registry.view, clientId: request.body.client, message, now: Date.now }
+      return streams.answer(reply, request.at.history.log, (log) => linesOf({ log, ...asked }))
     },
   )
 }
@@ -58,7 +43,12 @@ const lineOf = (answer: Promise<object>): Promise<string> =>
   )
 
 /** Lines of JSON: how much was read while it goes on, then the answer, or an error. */
-async function* linesOf(line: Promise<string>, bytesRead: () => number): AsyncGenerator<string> {
+async function* linesOf(asked: Omit<ExplainDeliveryOptions, 'onRead'>): AsyncGenerator<string> {
+  let bytes = 0
+  const onRead = (read: number): void => {
+    bytes += read
+  }
+  const line = lineOf(explainDelivery({ ...asked, onRead }))
   for (;;) {
     let timer: NodeJS.Timeout | undefined
     const pause = new Promise<null>((resolve) => {
@@ -70,6 +60,6 @@ async function* linesOf(line: Promise<string>, bytesRead: () => number): AsyncGe
       yield done
       return
     }
-    yield `${JSON.stringify({ progress: { bytes: bytesRead() } })}\n`
+    yield `${JSON.stringify({ progress: { bytes } })}\n`
   }
 }

@@ -1,5 +1,4 @@
 /** `GET /namespaces/{ns}/history`: what was published, as lines of JSON that begin at once and can be gone on with. The registry reads the log itself: no gateway or router is asked. */
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Cursor } from '../history/cursor.ts'
 import { erasedMessage, type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
@@ -10,10 +9,8 @@ import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
-import { ndjson } from './import-route.ts'
-import { keptAlive } from './kept-alive.ts'
 import type { ServedNamespace } from './namespaces.ts'
-import type { PastTurns } from './past-turns.ts'
+import type { PastStreams } from './past-streams.ts'
 import type { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
 
@@ -99,12 +96,9 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   }
 }
 
-/**
- * Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before
- * stands. `isOver`: nobody reads them any more. A generator hears of that when it yields, and while nothing matches it does not.
- */
-async function* linesOf({ history: source, name: namespace, erasure }: ServedNamespace, asked: Asked, isOver: () => boolean): AsyncGenerator<string> {
-  const { log, topic, partitions, formerly } = source
+/** Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before stands. */
+async function* linesOf(log: Log, { history: source, name: namespace, erasure }: ServedNamespace, asked: Asked): AsyncGenerator<string> {
+  const { topic, partitions, formerly } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
   const [places, since] = [await resolvePlaces({ log, topic, filter, partitions, formerly, from, to }), await messagesSince(log, topic, from)]
@@ -120,7 +114,6 @@ async function* linesOf({ history: source, name: namespace, erasure }: ServedNam
   }
   try {
     while (!reader.isThere && left > 0) {
-      if (isOver()) return
       text = ''
       const found = await reader.read(readBytes, left)
       left -= found.length
@@ -147,14 +140,9 @@ async function* linesOf({ history: source, name: namespace, erasure }: ServedNam
   }
 }
 
-export function addHistoryRoutes(api: FastifyInstance, turns: PastTurns): void {
+export function addHistoryRoutes(api: FastifyInstance, streams: PastStreams): void {
   api.get('/namespaces/:ns/history', { config: { role: 'operator' } }, async (request, reply) => {
     const asked = readQuery(request, Date.now())
-    const done = turns.begin()
-    // What HEAD asks for is answered when it begins.
-    const lines = linesOf(request.at, asked, () => stream.destroyed || reply.raw.writableEnded)
-    const stream: Readable = Readable.from(keptAlive(lines), { highWaterMark: 1 })
-    stream.once('close', done)
-    return reply.header('content-type', ndjson).send(stream)
+    return streams.answer(reply, request.at.history.log, (log) => linesOf(log, request.at, asked))
   })
 }

@@ -1,13 +1,11 @@
 /** `POST /namespaces/{ns}/history:whatIf`: what other groups, topic spaces, bindings or clients would have made of traffic that was. Nothing is written. */
-import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import { runWhatIf } from '../inquiry/what-if-run.ts'
 import { ProposedRegistry, type ProposedResource } from '../model/proposed-registry.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
 import type { ApiOptions } from './api.ts'
-import { ndjson } from './import-route.ts'
-import type { PastTurns } from './past-turns.ts'
+import type { PastStreams } from './past-streams.ts'
 import { Problem } from './problem.ts'
 import { readProperties } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
@@ -98,7 +96,7 @@ function propose(request: FastifyRequest, { proposed }: Asked, limits: ApiOption
   return all
 }
 
-export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, turns: PastTurns): void {
+export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, streams: PastStreams): void {
   api.post<{ Body: Asked }>('/namespaces/:ns/history::whatIf', { config: { role: 'operator' }, schema: { body: whatIfSchema } }, async (request, reply) => {
     const asked = request.body
     const { topicFilter = '#', top = 20 } = asked
@@ -108,22 +106,14 @@ export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, tur
     const from = boundIn('from', asked.from ?? '-PT1H', now)
     const to = asked.to === undefined ? ({ kind: 'time', at: Number.MAX_SAFE_INTEGER } as const) : boundIn('to', asked.to, now)
     const proposed = propose(request, asked, config)
-    const { log, topics, partitions, formerly } = request.at.history
-    const done = turns.begin()
+    const { log: whole, topics, partitions, formerly } = request.at.history
     const registry = request.at.registry.view
-    const isOver = (): boolean => stream.destroyed || reply.raw.writableEnded
-    const lines = runWhatIf({ log, topics, partitions, formerly, registry, asOf: asked.registry ?? 'now', proposed, from, to, topicFilter, top, isOver })
-    const stream: Readable = Readable.from(linesOf(lines), { highWaterMark: 1 })
-    stream.once('close', done)
-    return reply.header('content-type', ndjson).send(stream)
+    return streams.answer(reply, whole, (log) =>
+      linesOf(runWhatIf({ log, topics, partitions, formerly, registry, asOf: asked.registry ?? 'now', proposed, from, to, topicFilter, top })),
+    )
   })
 }
 
-/** Lines of JSON; what breaks off says so in the last one. */
 async function* linesOf(answers: AsyncIterable<object>): AsyncGenerator<string> {
-  try {
-    for await (const each of answers) yield `${JSON.stringify(each)}\n`
-  } catch (error) {
-    yield `${JSON.stringify({ error: (error as Error).message })}\n`
-  }
+  for await (const each of answers) yield `${JSON.stringify(each)}\n`
 }

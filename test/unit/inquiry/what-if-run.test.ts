@@ -25,18 +25,7 @@ async function connect(clientId: string, filter: Parameters<typeof subscribed>[2
 async function ask(proposed: readonly ProposedResource[], asOf: 'now' | 'then' = 'now', from = 0, formerly: readonly number[] = []): Promise<WhatIfAnswer> {
   let last: object = {}
   const range = { from: { kind: 'time', at: from }, to: { kind: 'time', at: Number.MAX_SAFE_INTEGER } } as const
-  const options = {
-    log: past.log,
-    topics: names,
-    partitions: 1,
-    formerly,
-    registry: past.registry,
-    asOf,
-    proposed,
-    topicFilter: '#',
-    top: 10,
-    isOver: () => false,
-  }
+  const options = { log: past.log, topics: names, partitions: 1, formerly, registry: past.registry, asOf, proposed, topicFilter: '#', top: 10 }
   for await (const each of runWhatIf({ ...options, ...range })) last = each
   return last as WhatIfAnswer
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
-import { ApiHarness, client } from './harness.ts'
+import { ApiHarness, client, ownersKey } from './harness.ts'
 
 const partitions = 4
 const start = Date.parse('2026-01-31T12:00:00Z')
@@ -135,4 +135,32 @@ test('it takes an operator, and its turn among the streams of the past', async (
   expect((await ask({ proposed: [narrower] })).publishes).toMatchObject({ judged: 0 })
   // The turn is given back each time.
   expect((await ask({ proposed: [narrower] })).publishes).toMatchObject({ judged: 0 })
+})
+
+test('it has a turn with all else that is told of the past, and reads no further when whoever asked has gone', async () => {
+  for (let i = 0; i < 3; i++) await refusePublish('lab/1', start + i)
+  const blocked: (() => void)[] = []
+  const { read } = api.log
+  api.log.read = async (...args) => {
+    if (args[0] === api.topics.lifecycle) await new Promise<void>((resolve) => blocked.push(resolve))
+    return read.call(api.log, args[0], args[1], args[2], 1)
+  }
+  const address = await api.app.listen({ port: 0, host: '127.0.0.1' })
+  const leaving = new AbortController()
+  const asking = fetch(`${address}/namespaces/default/history:whatIf`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ownersKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ proposed: [narrower], from }),
+    signal: leaving.signal,
+  }).then((answer) => answer.text())
+  while (blocked.length < 1) await new Promise(setImmediate)
+  expect((await api.send('GET', 'changes')).status).toBe(503)
+  leaving.abort()
+  await expect(asking).rejects.toThrow('abort')
+  const connections = () => new Promise((resolve) => api.app.server.getConnections((_, count) => resolve(count)))
+  while ((await connections()) !== 0) await new Promise(setImmediate)
+  for (const resume of blocked.splice(0)) resume()
+  // Whatever reads on is held for ever.
+  while ((await api.send('GET', 'at/-PT0S/clients')).status !== 200) await new Promise(setImmediate)
+  expect(blocked).toEqual([])
 })
