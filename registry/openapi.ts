@@ -254,6 +254,9 @@ function retainedPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
+const lines = (description: string): object => ({ description, content: { 'application/x-ndjson': { schema: { type: 'string' } } } })
+const notKept = { '410': problem('The moment is from before what is kept: the problem says from when there is history') }
+
 function historyPaths(namespace: string): Readonly<Record<string, object>> {
   return {
     [`/namespaces/${namespace}/history`]: {
@@ -263,11 +266,9 @@ function historyPaths(namespace: string): Readonly<Record<string, object>> {
         'x-role': 'operator',
         parameters: Object.entries(historyQuery).map(([name, { schema, about }]) => query(name, schema, about)),
         responses: {
-          '200': {
-            description:
-              'A line of JSON for each message, with a cursor that a later from may be; the last line has end: true. A line with error says that it broke off there',
-            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
-          },
+          '200': lines(
+            'A line of JSON for each message, with a cursor that a later from may be; the last line has end: true. A line with error says that it broke off there',
+          ),
           ...common,
         },
       },
@@ -275,11 +276,8 @@ function historyPaths(namespace: string): Readonly<Record<string, object>> {
   }
 }
 
-const lines = (description: string): object => ({ description, content: { 'application/x-ndjson': { schema: { type: 'string' } } } })
-
 function atPaths(namespace: string): Readonly<Record<string, object>> {
   const parameter = (name: string, schema: object, description: string): object => ({ name, in: 'path', required: true, schema, description })
-  const notKept = { '410': problem('The moment is from before what is kept: the problem says from when there is history') }
   return {
     [`/namespaces/${namespace}/at/{time}/{kind}`]: {
       parameters: [
@@ -318,10 +316,7 @@ function changesPaths(namespace: string): Readonly<Record<string, object>> {
         'x-role': 'owner',
         parameters: Object.entries(changesQuery).map(([name, { schema, about }]) => query(name, schema, about)),
         responses: {
-          '200': {
-            description: 'A line of JSON for each change of a resource; the last line has end: true. A line with error says that it broke off there',
-            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
-          },
+          '200': lines('A line of JSON for each change of a resource; the last line has end: true. A line with error says that it broke off there'),
           ...common,
         },
       },
@@ -339,10 +334,7 @@ function inquiryPaths(namespace: string): Readonly<Record<string, object>> {
         description: 'What became of one message for one client, why, and which records of the log prove it.',
         requestBody: { required: true, content: json(explainDeliverySchema) },
         responses: {
-          '200': {
-            description: 'Lines of JSON: progress while it goes on, and the answer as the last one. A line with error says why there is none',
-            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
-          },
+          '200': lines('Lines of JSON: progress while it goes on, and the answer as the last one. A line with error says why there is none'),
           ...common,
         },
       },
@@ -355,10 +347,8 @@ function inquiryPaths(namespace: string): Readonly<Record<string, object>> {
         description: 'What proposed client groups, topic spaces, permission bindings and clients would have made of traffic that was. Nothing is written.',
         requestBody: { required: true, content: json(whatIfSchema) },
         responses: {
-          '200': {
-            description: 'Lines of JSON: progress while it goes on, and the report as the last one. A line with error says that it broke off',
-            content: { 'application/x-ndjson': { schema: { type: 'string' } } },
-          },
+          '200': lines('Lines of JSON: progress while it goes on, and the report as the last one. A line with error says that it broke off'),
+          ...notKept,
           ...common,
         },
       },
