@@ -5,20 +5,20 @@ import { KeyError, readPublicKeys } from '../audit/keys.ts'
 import { readLastCheckpoint } from '../audit/last-checkpoint.ts'
 import { type VerifyReport, verifyLog } from '../audit/verify.ts'
 import type { Log } from '../log/log.ts'
-import { type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
-import { readSettings } from '../settings/setting.ts'
+import { type TopicNames, topicKinds } from '../log/topics.ts'
 import type { VerifyCommandOptions } from './audit-commands.ts'
 import { Failure } from './failure.ts'
 import { firstAnswer } from './first-answer.ts'
 import { readText } from './input.ts'
 import { openLog } from './kafka.ts'
+import { namespaceTopics } from './namespace-topics.ts'
 import { table } from './output.ts'
 import type { Surroundings } from './surroundings.ts'
 
-async function withLog<T>({ config, environment }: Surroundings, work: (log: Log, names: TopicNames) => Promise<T>): Promise<T> {
-  const names = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
-  const log = openLog(environment)
+async function withLog<T>(around: Surroundings, work: (log: Log, names: TopicNames) => Promise<T>): Promise<T> {
+  const log = openLog(around.environment)
   try {
+    const names = await namespaceTopics(log, around)
     if (!(await firstAnswer(log, log.topicExists(names.audit), 'KAFKA_BROKERS'))) throw new Failure(`there is no topic ${names.audit}`)
     return await work(log, names)
   } finally {

@@ -8,6 +8,7 @@ import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
 import { firstAnswer } from './first-answer.ts'
 import { openLog } from './kafka.ts'
+import { namespaceTopics } from './namespace-topics.ts'
 import type { Surroundings } from './surroundings.ts'
 
 export interface RebuildRequest {
@@ -21,10 +22,10 @@ export async function rebuildTo(around: Surroundings, { until, to, toPrefix }: R
   const bound = parseBound(until)
   if (typeof bound === 'string') throw new Failure(`--until ${bound}`)
   const { LOGGERHEAD_PREFIX: prefix } = readSettings(topicSettings, environment)
-  const topics = topicNames(prefix, config.namespace)
   const from = openLog(environment)
   const copy = openLog({ KAFKA_BROKERS: to })
   try {
+    const topics = await namespaceTopics(from, around)
     await firstAnswer(from, from.topicExists(topics.messages), 'KAFKA_BROKERS')
     await firstAnswer(copy, copy.topicExists(topics.messages), `--to ${to}`)
     const now = Date.now()

@@ -1,12 +1,15 @@
 /** What every command has at hand. */
 import type { Command } from 'commander'
+import { readSettings } from '../settings/setting.ts'
 import { ApiClient } from './api-client.ts'
-import { type CliConfig, readCliConfig } from './config.ts'
+import { type CliConfig, cliSettings, readCliConfig } from './config.ts'
 import { Failure } from './failure.ts'
 import { type Column, type Format, formats, show } from './output.ts'
 
 export interface Surroundings {
   readonly config: CliConfig
+  /** The deployment's home namespace: what the environment names, whichever --namespace is meant. */
+  readonly home: string
   readonly api: ApiClient
   readonly format: Format
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -43,6 +46,7 @@ export function surroundings(command: Command): Surroundings {
   }
   return {
     config,
+    home: readSettings(cliSettings, process.env).LOGGERHEAD_NAMESPACE,
     api: new ApiClient(config),
     format,
     environment,

@@ -3,11 +3,12 @@ import { pino } from 'pino'
 import type { LogRecord } from '../log/log.ts'
 import { openSchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
-import { type TopicKind, type TopicNames, topicKinds, topicNames, topicSettings } from '../log/topics.ts'
+import { type TopicKind, type TopicNames, topicKinds } from '../log/topics.ts'
 import { decodePublished } from '../schemas/codec.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
 import { openLog } from './kafka.ts'
+import { namespaceTopics } from './namespace-topics.ts'
 import { showNext } from './output.ts'
 import { readable } from './payload.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -69,12 +70,13 @@ export interface TailOptions {
 }
 
 /** Prints the records of a kind of topic until the options say enough. */
-export async function tail({ config, environment, format, print }: Surroundings, kind: string, options: TailOptions): Promise<void> {
+export async function tail(around: Surroundings, kind: string, options: TailOptions): Promise<void> {
   if (!(topicKinds as readonly string[]).includes(kind)) throw new Failure(`“${kind}” is not one of ${topicKinds.join(', ')}`)
-  const topics = topicNames(readSettings(topicSettings, environment).LOGGERHEAD_PREFIX, config.namespace)
-  const topic = topics[kind as TopicKind]
+  const { environment, format, print } = around
   const log = openLog(environment)
   try {
+    const topics = await namespaceTopics(log, around)
+    const topic = topics[kind as TopicKind]
     await learnSchemaIds(environment, topics)
     const [start, end] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)]).catch((error: Error) => {
       throw new Failure(`the topic ${topic} cannot be read: ${error.message}`)
