@@ -107,7 +107,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     bodyLimit: config.REGISTRY_BODY_MAX,
     routerOptions: { maxParamLength: 1024 },
     forceCloseConnections: true,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, verbose: true } },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, verbose: true, code: { optimize: false } } },
   })
 
   app.decorateRequest('warnings')
