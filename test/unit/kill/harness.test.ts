@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import { Mosquitto } from '../wire/mosquitto.ts'
-import { Load } from './harness.ts'
+import { Load } from '../../kill/harness.ts'
+import { Mosquitto } from '../../wire/mosquitto.ts'
 
 const title = 'the harness, tried on a broker that forgets everything when it is killed'
 const installed = Mosquitto.isInstalled ? describe : describe.skip

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { type Evidence, judge, outOfOrder, type Seen } from './verdict.ts'
+import { type Evidence, judge, outOfOrder, type Seen } from '../../kill/verdict.ts'
 
 const plain = (sequence: number) => ({ topic: 't', sequence, dup: false })
 const again = (sequence: number) => ({ topic: 't', sequence, dup: true })

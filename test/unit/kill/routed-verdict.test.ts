@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import type { FoundRecord } from '../wire/kafka-records.ts'
-import { type Arrival, judgePushed, judgeRouted } from './routed-verdict.ts'
+import { type Arrival, judgePushed, judgeRouted } from '../../kill/routed-verdict.ts'
+import type { FoundRecord } from '../../wire/kafka-records.ts'
 
 const record = (offset: number, of = offset): FoundRecord => ({
   partition: 0,
