@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import { Random } from '../../simulation/random.ts'
 import type { Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, World } from '../../simulation/world.ts'
+import { count } from '../../support/available.ts'
 
-const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
 const topics = ['a/x', 'a/y', 'a/z']
 
 let world: World
@@ -52,7 +52,7 @@ class Wanderer {
   }
 }
 
-test.each(Array.from({ length: isLong ? 100 : 6 }, (_, i) => 1 + i * 7919))(
+test.each(Array.from({ length: count(6, 100) }, (_, i) => 1 + i * 7919))(
   'seed %d: a session that returns under live traffic sees each topic whole and in the order of the log, at QoS 1 and at QoS 2',
   async (seed) => {
     const random = new Random(seed)
@@ -61,8 +61,8 @@ test.each(Array.from({ length: isLong ? 100 : 6 }, (_, i) => 1 + i * 7919))(
     let router = await world.startRouter('r0')
     const wanderer = new Wanderer(random)
     await (await open(wanderer.connect(random.pick(gateways)))).subscribe(all)
-    const count = 400
-    for (let i = 0; i < count; i++) {
+    const messages = 400
+    for (let i = 0; i < messages; i++) {
       const text = `${i} ${'x'.repeat(random.below(600))}`
       void random.pick(gateways).publish(random.pick(topics), text, { qos: 1 + random.below(2) })
       await world.turns(random.below(3))
@@ -75,14 +75,14 @@ test.each(Array.from({ length: isLong ? 100 : 6 }, (_, i) => 1 + i * 7919))(
       }
     }
     wanderer.connect(random.pick(gateways))
-    await world.until(() => wanderer.first.length >= count, `all of it comes, ${wanderer.first.length} did`)
+    await world.until(() => wanderer.first.length >= messages, `all of it comes, ${wanderer.first.length} did`)
     for (const qos of [1, 2]) {
       for (const topic of topics) {
         const line = wanderer.first.filter((each) => each.topic === topic && each.qos === qos).map(({ offset }) => offset)
         expect(line).toEqual(line.toSorted((a, b) => a - b))
       }
     }
-    expect(wanderer.first).toHaveLength(count)
+    expect(wanderer.first).toHaveLength(messages)
   },
   120_000,
 )
@@ -126,7 +126,7 @@ describe('a herd of sessions that return at once and are owed the same', () => {
   const messages = 1_200
   /** One read brings half a MiB: what a single session would need. */
   const alone = Math.ceil((messages * 1_000) / (512 * 1024))
-  const [few, many] = isLong ? [50, 500] : [10, 100]
+  const [few, many] = [count(4, 50), count(40, 500)]
 
   test('reads what it is owed once, however many they are', async () => {
     const reads = [await readsOf(few, messages, 16_777_216), await readsOf(many, messages, 16_777_216)]
