@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 import type { Message } from '../../../schemas/records.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import type { FakeRouter } from './fake-router.ts'
 import { type Harness, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
@@ -16,28 +17,7 @@ beforeEach(async () => {
 afterEach(() => harness.stop())
 
 const message = (payload: string, rest: Partial<Message> = {}): Buffer =>
-  Buffer.from(
-    encodeMessage({
-      messageId: Buffer.alloc(16),
-      clientId: 'p',
-      session: 0,
-      receivedAt: Date.now(),
-      topic: 't',
-      qos: 1,
-      retain: false,
-      messageExpiryInterval: null,
-      authenticationName: 'p',
-      gateway: 'g',
-      protocolVersion: 5,
-      payloadFormatIndicator: null,
-      contentType: null,
-      responseTopic: null,
-      correlationData: null,
-      userProperties: [],
-      payload: Buffer.from(payload),
-      ...rest,
-    }),
-  )
+  Buffer.from(encodeMessage(loggedMessage({ receivedAt: Date.now(), payload: Buffer.from(payload), ...rest })))
 
 const to = (connection: number, rest: object = {}) => ({
   connection,

@@ -9,6 +9,7 @@ import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../../../schemas/message-record.ts'
 import type { Message } from '../../../schemas/records.ts'
 import { magic, sealedWith } from '../../../schemas/sealed-message.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 const topic = 'loggerhead.default.keys'
 let log: MemoryLog
@@ -54,25 +55,17 @@ const packet: PublishPacket = {
   packetId: 1,
   properties: { userProperties: [['patient', 'Ada']], contentType: 'text/plain' },
 } as PublishPacket
-const messageOf = ({ payload, properties }: PublishPacket): Message => ({
-  messageId: Buffer.alloc(16),
-  clientId: 'c',
-  session: 0,
-  receivedAt: 1,
-  topic: 'a/b',
-  qos: 1,
-  retain: false,
-  messageExpiryInterval: null,
-  authenticationName: 'Ada',
-  gateway: 'gateway',
-  protocolVersion: 5,
-  payloadFormatIndicator: null,
-  contentType: properties?.contentType ?? null,
-  responseTopic: null,
-  correlationData: null,
-  userProperties: (properties?.userProperties ?? []).map(([name, value]) => ({ name, value })),
-  payload,
-})
+const messageOf = ({ payload, properties }: PublishPacket): Message =>
+  loggedMessage({
+    clientId: 'c',
+    receivedAt: 1,
+    topic: 'a/b',
+    authenticationName: 'Ada',
+    gateway: 'gateway',
+    contentType: properties?.contentType ?? null,
+    userProperties: (properties?.userProperties ?? []).map(([name, value]) => ({ name, value })),
+    payload,
+  })
 
 const opened = (by: Sealing, message: Message): Message | null => {
   const value = by.opened(Buffer.from(encodeMessage(message)))

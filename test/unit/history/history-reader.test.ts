@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals'
 import { HistoryReader } from '../../../history/history-reader.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 const topic = 'messages'
 
@@ -17,27 +18,7 @@ async function start() {
           partition,
           key: Buffer.from('t'),
           timestamp: 1,
-          value: Buffer.from(
-            encodeMessage({
-              messageId: Buffer.alloc(16),
-              clientId: 'c',
-              session: 0,
-              receivedAt: 1,
-              topic: 't',
-              qos: 1,
-              retain: false,
-              messageExpiryInterval: null,
-              authenticationName: 'c',
-              gateway: 'g',
-              protocolVersion: 5,
-              payloadFormatIndicator: null,
-              contentType: null,
-              responseTopic: null,
-              correlationData: null,
-              userProperties: [],
-              payload: Buffer.alloc(10),
-            }),
-          ),
+          value: Buffer.from(encodeMessage(loggedMessage({ receivedAt: 1, payload: Buffer.alloc(10) }))),
         }),
       ),
     )

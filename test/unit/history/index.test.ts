@@ -8,6 +8,7 @@ import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { matches } from '../../../mqtt/topic.ts'
 import { IndexWriter } from '../../../router/index-writer.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 const blockOf = (...messages: readonly (readonly [topic: string, client: string])[]) => {
   const builder = new BlockBuilder(messages.length)
@@ -65,25 +66,14 @@ async function filled(count: number, topicOf: (i: number) => string, indexRecord
   for (let i = 0; i < count; i++) {
     const topic = topicOf(i)
     const value = Buffer.from(
-      encodeMessage({
-        messageId: Buffer.alloc(16),
-        clientId: `device-${i % 10_000}`,
-        session: 0,
-        receivedAt: i,
-        topic,
-        qos: 1,
-        retain: false,
-        messageExpiryInterval: null,
-        authenticationName: 'device',
-        gateway: 'g',
-        protocolVersion: 5,
-        payloadFormatIndicator: null,
-        contentType: null,
-        responseTopic: null,
-        correlationData: null,
-        userProperties: [],
-        payload: Buffer.alloc(256),
-      }),
+      encodeMessage(
+        loggedMessage({
+          clientId: `device-${i % 10_000}`,
+          receivedAt: i,
+          topic,
+          payload: Buffer.alloc(256),
+        }),
+      ),
     )
     appender.append({ topic: 'messages', partition: 0, key: Buffer.from(topic), value, timestamp: i }, () => {})
     writer.add(i, value.length + topic.length, topic, `device-${i % 10_000}`)

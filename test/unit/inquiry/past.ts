@@ -7,6 +7,7 @@ import { encodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 import type { AnyRecord, Message, Progress } from '../../../schemas/records.ts'
 import { readSettings } from '../../../settings/setting.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { shardOwned } from '../model/session-records.ts'
 
 const plan = planTopics(readSettings(topicSettings, { KAFKA_PARTITIONS: '1' }), 'default', 'development')
@@ -35,26 +36,15 @@ export class Past {
 
   async publish(but: Partial<Message> = {}): Promise<number> {
     this.now += 1_000
-    const message: Message = {
+    const message = loggedMessage({
       messageId: Buffer.alloc(16, 1 + (this.#next.get('messages') ?? 0)),
       clientId: 'pump',
-      session: 0,
       receivedAt: this.now,
       topic: 'plant/1',
-      qos: 1,
-      retain: false,
-      messageExpiryInterval: null,
       authenticationName: 'pump',
-      gateway: 'g',
-      protocolVersion: 5,
-      payloadFormatIndicator: null,
-      contentType: null,
-      responseTopic: null,
-      correlationData: null,
-      userProperties: [],
       payload: Buffer.from('x'),
       ...but,
-    }
+    })
     return this.append('messages', Buffer.from(encodeMessage(message)), message.topic)
   }
 

@@ -5,6 +5,7 @@ import { clientKeyKey, clientKeyRecord } from '../../../model/client-keys.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 import { seal } from '../../../schemas/sealed-message.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { ApiHarness, ownersKey } from './harness.ts'
 
 let api: ApiHarness
@@ -20,25 +21,17 @@ async function publishSealed(authenticationName: string, payload: string): Promi
   const timestamp = Date.now()
   const value = clientKeyRecord(authenticationName, key, timestamp)
   await appender.write({ topic: api.topics.keys, partition: 0, key: clientKeyKey(authenticationName, key.id), value, timestamp })
-  const message = encodeMessage({
-    messageId: randomBytes(16),
-    clientId: 'c',
-    session: 0,
-    receivedAt: timestamp,
-    topic: 'a/b',
-    qos: 1,
-    retain: false,
-    messageExpiryInterval: null,
-    authenticationName,
-    gateway: 'gateway',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: seal({ payload: Buffer.from(payload), userProperties: [['patient', payload]], correlationData: null }, key, 'a/b'),
-  })
+  const message = encodeMessage(
+    loggedMessage({
+      messageId: randomBytes(16),
+      clientId: 'c',
+      receivedAt: timestamp,
+      topic: 'a/b',
+      authenticationName,
+      gateway: 'gateway',
+      payload: seal({ payload: Buffer.from(payload), userProperties: [['patient', payload]], correlationData: null }, key, 'a/b'),
+    }),
+  )
   await appender.write({ topic: api.topics.messages, partition: partitionOf('a/b', 4), key: Buffer.from('a/b'), value: Buffer.from(message), timestamp })
   await appender.close()
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { ApiHarness } from './harness.ts'
 
 const partitions = 4
@@ -14,25 +15,17 @@ async function publish(topic: string): Promise<string> {
   const appender = await api.log.appender()
   const key = Buffer.from(topic)
   const partition = partitionOf(key, partitions)
-  const value = encodeMessage({
-    messageId: Buffer.alloc(16, 3),
-    clientId: 'pump',
-    session: 0,
-    receivedAt: Date.now(),
-    topic,
-    qos: 1,
-    retain: false,
-    messageExpiryInterval: null,
-    authenticationName: 'pump',
-    gateway: 'gateway-1',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: Buffer.from('x'),
-  })
+  const value = encodeMessage(
+    loggedMessage({
+      messageId: Buffer.alloc(16, 3),
+      clientId: 'pump',
+      receivedAt: Date.now(),
+      topic,
+      authenticationName: 'pump',
+      gateway: 'gateway-1',
+      payload: Buffer.from('x'),
+    }),
+  )
   const offset = await appender.write({ topic: api.topics.messages, partition, key, value: Buffer.from(value), timestamp: Date.now() })
   await appender.close()
   return `${partition}:${offset}`

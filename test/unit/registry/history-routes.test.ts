@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 import type { Message } from '../../../schemas/records.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { ApiHarness, ownersKey } from './harness.ts'
 
 const partitions = 4
@@ -13,26 +14,16 @@ beforeEach(async () => {
 })
 afterEach(() => api.close())
 
-const message = (topic: string, payload: string | Buffer, but: Partial<Message> = {}): Message => ({
-  messageId: Buffer.alloc(16),
-  clientId: 'pump',
-  session: 0,
-  receivedAt: start,
-  topic,
-  qos: 1,
-  retain: false,
-  messageExpiryInterval: null,
-  authenticationName: 'Pump',
-  gateway: 'gateway-1',
-  protocolVersion: 5,
-  payloadFormatIndicator: null,
-  contentType: null,
-  responseTopic: null,
-  correlationData: null,
-  userProperties: [],
-  payload: Buffer.from(payload),
-  ...but,
-})
+const message = (topic: string, payload: string | Buffer, but: Partial<Message> = {}): Message =>
+  loggedMessage({
+    clientId: 'pump',
+    receivedAt: start,
+    topic,
+    authenticationName: 'Pump',
+    gateway: 'gateway-1',
+    payload: Buffer.from(payload),
+    ...but,
+  })
 
 async function publish(...messages: Message[]): Promise<void> {
   const appender = await api.log.appender()

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { ApiHarness, client, ownersKey } from './harness.ts'
 
 const partitions = 4
@@ -21,25 +22,16 @@ afterEach(() => api.close())
 async function publish(topic: string, at: number, authenticationName = 'pump', clientId = 'p1', behind = ''): Promise<void> {
   const appender = await api.log.appender()
   const key = Buffer.from(topic)
-  const value = encodeMessage({
-    messageId: Buffer.alloc(16),
-    clientId,
-    session: 0,
-    receivedAt: at,
-    topic,
-    qos: 1,
-    retain: false,
-    messageExpiryInterval: null,
-    authenticationName,
-    gateway: 'gateway-1',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: Buffer.from('x'),
-  })
+  const value = encodeMessage(
+    loggedMessage({
+      clientId,
+      receivedAt: at,
+      topic,
+      authenticationName,
+      gateway: 'gateway-1',
+      payload: Buffer.from('x'),
+    }),
+  )
   await appender.write({
     topic: api.topics.messages,
     partition: partitionOf(key, partitions),

@@ -1,7 +1,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { expect, test } from '@jest/globals'
-import type { Message } from '../../../schemas/records.ts'
 import { open, openedMessage, type Personal, seal, sealedWith } from '../../../schemas/sealed-message.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 const key = { id: randomBytes(16), key: randomBytes(32) }
 const personal: Personal = {
@@ -50,25 +50,16 @@ test('what is not sealed is not taken for it, however it begins', () => {
 })
 
 test('a message is opened with all that was sealed of it, and the rest as it stands', () => {
-  const message: Message = {
-    messageId: Buffer.alloc(16),
+  const message = loggedMessage({
     clientId: 'c',
-    session: 0,
     receivedAt: 1,
     topic: 'a/b',
-    qos: 1,
-    retain: false,
-    messageExpiryInterval: null,
     authenticationName: 'Ada',
     gateway: 'gateway',
-    protocolVersion: 5,
     payloadFormatIndicator: 1,
     contentType: 'text/plain',
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
     payload: seal(personal, key, 'a/b'),
-  }
+  })
   expect(openedMessage(message, key.key)).toEqual({
     ...message,
     payload: personal.payload,
