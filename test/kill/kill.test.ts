@@ -3,7 +3,7 @@ import { publish, receive, subscribe } from '../support/cluster.ts'
 import { type Stack, startStack } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
-import type { Load, Resumed } from './harness.ts'
+import type { Load, LoadOptions, Resumed } from './harness.ts'
 import { routedOnce } from './routed-once.ts'
 import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
@@ -29,6 +29,25 @@ async function repeat(times: number, one: () => Promise<Resumed>): Promise<Resum
   return rounds
 }
 
+/** Two loads at once, at QoS 1 and at QoS 2: each death is judged by both. `trouble` returns how long it took for each. */
+async function atBothQos(
+  stack: Stack,
+  what: string,
+  [options, others]: readonly [atLeastOnce: Partial<LoadOptions>, exactlyOnce: Partial<LoadOptions>],
+  trouble: (load: Load, other: Load) => Promise<readonly [Resumed[], Resumed[]]>,
+): Promise<readonly [atLeastOnce: Verdict, exactlyOnce: Verdict]> {
+  let exactlyOnce: Verdict | undefined
+  const atLeastOnce = await underLoad(stack, what, options, async (load) => {
+    let rounds: readonly [Resumed[], Resumed[]] = [[], []]
+    exactlyOnce = await underLoad(stack, `${what} (QoS 2)`, { ...others, qos: 2 }, async (other) => {
+      rounds = await trouble(load, other)
+      return rounds[1]
+    })
+    return rounds[0]
+  })
+  return [atLeastOnce, exactlyOnce as Verdict]
+}
+
 const deadlineMs = isLong ? 40 * 60_000 : 5 * 60_000
 
 describe('one of each', () => {
@@ -44,10 +63,17 @@ describe('one of each', () => {
 
   for (const name of ['gateway', 'router', 'kafka']) {
     test(
-      `nothing acknowledged is lost or out of order when the ${name} is killed ${times(killsOf(name))} under load`,
+      `nothing acknowledged is lost or out of order, and at QoS 2 every session gets everything exactly once, when the ${name} is killed ${times(killsOf(name))} under load`,
       async () => {
-        const verdict = await underLoad(stack, `kill -9 ${name}`, {}, (load) => repeat(killsOf(name), () => strike(stack, load, [name])))
-        expect(verdict.problems).toEqual([])
+        const verdicts = await atBothQos(stack, `kill -9 ${name}`, [{}, { publishers: 3 }], async (load, other) => {
+          const others: Resumed[] = []
+          const alongside = async () => {
+            other.mark()
+            others.push(await other.resumed(patienceMs))
+          }
+          return [await repeat(killsOf(name), () => strike(stack, load, [name], alongside)), others]
+        })
+        for (const { problems } of verdicts) expect(problems).toEqual([])
       },
       deadlineMs,
     )
@@ -63,17 +89,6 @@ describe('one of each', () => {
     },
     deadlineMs,
   )
-
-  for (const name of ['gateway', 'router', 'kafka']) {
-    test(
-      `at QoS 2 every session gets everything exactly once when the ${name} is killed ${times(killsOf(name))} under load`,
-      async () => {
-        const verdict = await underLoad(stack, `kill -9 ${name} (QoS 2)`, { qos: 2 }, (load) => repeat(killsOf(name), () => strike(stack, load, [name])))
-        expect(verdict.problems).toEqual([])
-      },
-      deadlineMs,
-    )
-  }
 
   for (const [signal, what] of [
     ['SIGSTOP', 'stopped'],
@@ -160,19 +175,15 @@ describe('two gateways and two routers', () => {
       const names = ['gateway', 'router', 'gateway-2', 'router-2']
       const each = { publishers: 3, rate: 30, transient: 2 }
       const rounds: Resumed[] = []
-      let exactlyOnce: Verdict | undefined
-      const atLeastOnce = await underLoad(stack, 'rolling restart (QoS 1)', each, async (load) => {
-        exactlyOnce = await underLoad(stack, 'rolling restart (QoS 2)', { ...each, qos: 2, version: 4 }, async (other) => {
-          for (let i = 0; i < (isLong ? 5 : 1) * names.length; i++)
-            rounds.push(await restart(stack, i % 3 === 0 ? other : load, names[i % names.length] as string))
-          return rounds
-        })
-        return rounds
+      const verdicts = await atBothQos(stack, 'rolling restart', [each, { ...each, version: 4 }], async (load, other) => {
+        for (let i = 0; i < (isLong ? 5 : 1) * names.length; i++)
+          rounds.push(await restart(stack, i % 3 === 0 ? other : load, names[i % names.length] as string))
+        return [rounds, rounds]
       })
-      for (const verdict of [atLeastOnce, exactlyOnce]) {
-        expect(verdict?.problems).toEqual([])
+      for (const { problems, repeatsInLog } of verdicts) {
+        expect(problems).toEqual([])
         // Whatever was read was answered before the good-bye: nobody published again what is in the log.
-        expect(verdict?.repeatsInLog).toBe(0)
+        expect(repeatsInLog).toBe(0)
       }
     },
     deadlineMs,
