@@ -5,8 +5,7 @@ import { InboxFold } from '../model/inbox-fold.ts'
 import { RetainedFold } from '../model/retained-fold.ts'
 import { SessionFold } from '../model/session-fold.ts'
 import { joined, restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
-import { decodeRecord } from '../schemas/codec.ts'
-import { RecordError } from '../schemas/record-error.ts'
+import { readableRecord } from '../schemas/codec.ts'
 import type { AnyRecord } from '../schemas/records.ts'
 import { BeforeHistory } from './before-history.ts'
 import { type Checkpoint, checkpointFor, contentsOfCheckpoint, oldestCheckpoint } from './checkpoint.ts'
@@ -111,19 +110,10 @@ async function foldRecords(
     const stretch = await log.read(topic, shard, offset)
     for (const { offset: at, value } of stretch.records) {
       if (!value || at < offset || at >= to) continue
-      const record = readable(value)
+      const record = readableRecord(value)
       if (record) apply(at, record)
     }
     if (stretch.nextOffset === offset) return
     offset = stretch.nextOffset
-  }
-}
-
-function readable(value: Buffer): AnyRecord | undefined {
-  try {
-    return decodeRecord(value)
-  } catch (error) {
-    if (error instanceof RecordError) return undefined
-    throw error
   }
 }

@@ -10,7 +10,7 @@ import { InboxFold } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
 import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
-import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
+import { decodeRecord, encodeRecord, readableRecord } from '../schemas/codec.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { Chosen, HeldMessage, SnapshotClosed } from '../schemas/records.ts'
 import { type CheckpointTarget, takeCheckpoint } from './checkpoint-writer.ts'
@@ -578,7 +578,10 @@ async function lifecycleSince(options: OwnedShardOptions, snapshot: Snapshot | u
   while (aside.position < live.position) {
     const before = aside.position
     await readUpTo(log, topics.sessions, shard, before, live.position, (offset, value) => {
-      const changes = aside.apply(offset, decodeRecord(value))
+      // What cannot be read the router's fold has passed over, and told.
+      const record = readableRecord(value)
+      if (!record) return
+      const changes = aside.apply(offset, record)
       if (offset >= position) known.push({ offset, changes })
     })
     if (aside.position < live.position) aside.position = live.position

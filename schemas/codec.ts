@@ -162,7 +162,17 @@ export function decodeRecord(buffer: Buffer): AnyRecord {
   }
 }
 
-/** The same for topics whose records may have ids. Throws UnknownSchemaId for one that nobody has told this process: passed over, the record would be lost. */
+/** The same for whoever goes on behind damaged bytes: undefined for them. */
+export function readableRecord(buffer: Buffer): AnyRecord | undefined {
+  try {
+    return decodeRecord(buffer)
+  } catch (error) {
+    if (error instanceof RecordError) return undefined
+    throw error
+  }
+}
+
+/** The same as `decodeRecord` for topics whose records may have ids. Throws UnknownSchemaId for one that nobody has told this process: passed over, the record would be lost. */
 export function decodePublished(buffer: Buffer): AnyRecord {
   const codec = codecAt(buffer)
   const start = bodyStart(buffer)

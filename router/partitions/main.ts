@@ -1,12 +1,13 @@
 /** `loggerhead partitions`, as a process of its own: what shards hold is known to the router alone. */
-import { connect } from 'node:net'
 import { kafkaConnection, kafkaSettings } from '../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import { AppendError, FencedError } from '../../log/log.ts'
 import { topicSettings } from '../../log/topics.ts'
+import { RecordError } from '../../schemas/record-error.ts'
 import { readSettings, SettingError, type Settings } from '../../settings/setting.ts'
 import { openLogger } from '../../telemetry/logger.ts'
 import { ChangeRefused, changePartitions } from './change.ts'
+import { answers } from './listening.ts'
 import { findNamespace, writePartitions } from './namespace-entry.ts'
 
 const settings = {
@@ -15,24 +16,6 @@ const settings = {
   LOGGERHEAD_NAMESPACE: { kind: 'text', default: 'default', about: 'The home namespace of the deployment' },
 } as const satisfies Settings
 
-const answerMs = 2_000
-
-/** Whether something takes connections at host:port. */
-function answers(address: string): Promise<boolean> {
-  const [, host = '', port = ''] = /^\[?(.+?)\]?:(\d+)$/.exec(address) ?? []
-  if (host === '') return Promise.resolve(false)
-  return new Promise((resolve) => {
-    const socket = connect({ host, port: Number(port), timeout: answerMs })
-    const end = (isThere: boolean): void => {
-      socket.destroy()
-      resolve(isThere)
-    }
-    socket.once('connect', () => end(true)).once('error', () => end(false))
-    // Whoever does not answer may be there all the same: only a refusal says that nobody is.
-    socket.once('timeout', () => end(true))
-  })
-}
-
 async function run(): Promise<void> {
   const values = readSettings(settings, process.env)
   const [, , count, name = values.LOGGERHEAD_NAMESPACE] = process.argv
@@ -40,7 +23,7 @@ async function run(): Promise<void> {
   const logger = openLogger('partitions', undefined, { LOG_LEVEL: 'error', ...process.env })
   const log = new KafkaLog({ ...kafkaConnection(values), clientId: `loggerhead-partitions-${process.pid}`, logger })
   try {
-    const { topics, entry } = await findNamespace(log, prefix, home, name)
+    const topics = await findNamespace(log, prefix, home, name)
     await changePartitions({
       log,
       topics,
@@ -48,9 +31,7 @@ async function run(): Promise<void> {
       now: Date.now,
       answers,
       say: (line) => process.stdout.write(`${line}\n`),
-      onMoved: async (to) => {
-        if (entry) await writePartitions(log, prefix, home, entry, to, Date.now())
-      },
+      onMoved: (to) => writePartitions(log, prefix, home, name, to, Date.now()),
     })
   } finally {
     await log.close()
@@ -62,6 +43,7 @@ function explained(error: unknown): string {
   if (error instanceof ChangeRefused || error instanceof SettingError) return error.message
   if (error instanceof FencedError) return 'somebody else runs the command, or a router took a shard: this one ends; run it again when nothing else does'
   if (error instanceof AppendError) return `Kafka did not take what it was given (${error.message}): run the command again, it goes on where it stopped`
+  if (error instanceof RecordError) return `the change cannot go on: ${error.message}`
   return error instanceof Error ? `${error.stack ?? error.message}` : String(error)
 }
 

@@ -6,35 +6,42 @@ import { RegistryFollower } from '../../model/registry-follower.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
 import { ChangeRefused } from './change.ts'
 
-export interface FoundNamespace {
-  readonly topics: TopicNames
-  /** Undefined for a home namespace that nothing was ever written of. */
-  readonly entry: NamespaceEntry | undefined
-}
-
-/** Rejects with ChangeRefused when there is none of the name. */
-export async function findNamespace(log: Log, prefix: string, home: string, name: string): Promise<FoundNamespace> {
+/** The namespace's topics. Rejects with ChangeRefused when there is none of the name. */
+export async function findNamespace(log: Log, prefix: string, home: string, name: string): Promise<TopicNames> {
   const topic = topicNames(prefix, home).registry
   if (!(await log.topicExists(topic)))
     throw new ChangeRefused(`there is no topic ${topic}: LOGGERHEAD_PREFIX, or LOGGERHEAD_NAMESPACE of the deployment, is another`)
-  const follower = await RegistryFollower.start({ log, topic, clock: { now: () => performance.now() } })
-  const entry = follower.view.namespaces.get(name)
-  await follower.close()
-  if (name === home) return { topics: topicNames(prefix, home), entry }
+  if (name === home) return topicNames(prefix, home)
+  const entry = await readEntry(log, topic, name)
   if (entry?.state !== 'Active') throw new ChangeRefused(`there is no namespace “${name}” in the deployment whose home namespace is “${home}”`)
-  return { topics: topicNames(prefix, lifeName(entry)), entry }
+  return topicNames(prefix, lifeName(entry))
 }
 
-/** Says how many partitions the namespace has now, in the place of the registry, which begins anew when it hears of it. */
-export async function writePartitions(log: Log, prefix: string, home: string, entry: NamespaceEntry, partitions: number, at: number): Promise<void> {
+/**
+ * Says how many partitions the namespace has now, in the place of the registry, which begins anew when it hears of it. Whatever was said of the
+ * namespace before stays true: it is read once nobody else can write it.
+ */
+export async function writePartitions(log: Log, prefix: string, home: string, name: string, partitions: number, at: number): Promise<void> {
   const { registry } = topicNames(prefix, home)
-  const { name, updatedAt: _, ...record } = entry
-  const properties = JSON.stringify({ ...record, partitions })
   const appender = await log.appender({ transactionalId: `${registry}.writer` })
   try {
+    await appender.fence(registry, [0])
+    const entry = await readEntry(log, registry, name)
+    if (!entry) return
+    const { name: _name, updatedAt: _updatedAt, ...record } = entry
+    const properties = JSON.stringify({ ...record, partitions })
     const value = encodeRecord('RegistryEntry', { kind: 'namespaces', name, properties, etag: '', createdAt: at, updatedAt: at, by: 'loggerhead partitions' })
     await appender.write({ topic: registry, partition: 0, key: Buffer.from(`namespaces/${name}`), value, timestamp: at })
   } finally {
     await appender.close()
+  }
+}
+
+async function readEntry(log: Log, topic: string, name: string): Promise<NamespaceEntry | undefined> {
+  const follower = await RegistryFollower.start({ log, topic, clock: { now: () => performance.now() } })
+  try {
+    return follower.view.namespaces.get(name)
+  } finally {
+    await follower.close()
   }
 }

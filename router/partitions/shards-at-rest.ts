@@ -4,7 +4,8 @@ import type { TopicNames } from '../../log/topics.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
 import { restoreInbox, restoreQueues, restoreSessions } from '../../model/snapshot.ts'
-import { decodeRecord } from '../../schemas/codec.ts'
+import { decodeRecord, readableRecord } from '../../schemas/codec.ts'
+import { RecordError } from '../../schemas/record-error.ts'
 import type { AnyRecord, HeldMessage, SnapshotClosed } from '../../schemas/records.ts'
 import { readShelved } from '../snapshots.ts'
 
@@ -23,7 +24,7 @@ export interface Ends {
   readonly inbox: readonly number[]
 }
 
-/** Reads so many shards. Who wrote behind the ends is not heard. */
+/** Reads so many shards. Who wrote behind the ends is not heard. Rejects with RecordError at a damaged record that tells what is owed. */
 export async function readShards(log: Log, topics: TopicNames, shards: number, ends: Ends): Promise<readonly ShardAtRest[]> {
   const read: ShardAtRest[] = []
   for (let shard = 0; shard < shards; shard++) read.push(await readShard(log, topics, shard, shards, ends))
@@ -34,26 +35,39 @@ async function readShard(log: Log, topics: TopicNames, shard: number, shards: nu
   const { snapshot } = await readShelved(log, topics.snapshots, shard)
   const sessions = new SessionFold(shard)
   if (snapshot) restoreSessions(sessions, snapshot.states, snapshot.closed)
-  await eachRecord(log, topics.sessions, shard, sessions.position, ends.sessions[shard] ?? 0, (offset, record) => {
-    sessions.apply(offset, record)
+  await eachRecord(log, topics.sessions, shard, sessions.position, ends.sessions[shard] ?? 0, (offset, value) => {
+    // Routers pass over the others as well.
+    const record = readableRecord(value)
+    if (record) sessions.apply(offset, record)
   })
   const inbox = new InboxFold(shard, shards, sessions)
   if (snapshot) restoreInbox(inbox, snapshot.closed)
   restoreQueues(sessions, inbox, snapshot?.states ?? [])
   const held: HeldMessage[] = [...(snapshot?.held ?? [])]
-  await eachRecord(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, record) => {
+  await eachRecord(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, value) => {
+    const record = decodeOwed(topics.inbox, shard, offset, value)
     inbox.apply(offset, record)
     if (record.name === 'MessagesHeld' && record.value.term >= (inbox.terms[shard] as number)) held.push(...record.value.messages)
   })
   return { shard, sessions, inbox, held, closed: snapshot?.closed }
 }
 
+/** No router goes on behind one either. */
+function decodeOwed(topic: string, shard: number, offset: number, value: Buffer): AnyRecord {
+  try {
+    return decodeRecord(value)
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error
+    throw new RecordError(`${topic}[${shard}] has a record at ${offset} that cannot be read (${error.message})`, { cause: error })
+  }
+}
+
 /** Calls back for each record of [from, to) that is there. */
-async function eachRecord(log: Log, topic: string, partition: number, from: number, to: number, apply: (offset: number, record: AnyRecord) => void) {
+async function eachRecord(log: Log, topic: string, partition: number, from: number, to: number, apply: (offset: number, value: Buffer) => void) {
   let offset = Math.max(from, (await log.startOffsets(topic)).get(partition) ?? 0)
   while (offset < to) {
     const stretch = await log.read(topic, partition, offset)
-    for (const record of stretch.records) if (record.value && record.offset < to) apply(record.offset, decodeRecord(record.value))
+    for (const record of stretch.records) if (record.value && record.offset < to) apply(record.offset, record.value)
     if (stretch.nextOffset === offset) throw new Error(`${topic}[${partition}] has nothing at ${offset}, although it reaches to ${to}`)
     offset = stretch.nextOffset
   }

@@ -427,6 +427,20 @@ describe('another router', () => {
     expect(router.failures).toEqual([expect.objectContaining({ name: 'UnknownSchemaId', id: 9 })])
   })
 
+  test('takes a shard whose sessions have a damaged record among them, which it passes over', async () => {
+    const { gateway, router } = await given()
+    const appender = await new MemoryLog(world.store).appender()
+    await appender.write({ topic: world.topics.sessions, partition: 0, key: Buffer.from('damaged'), value: Buffer.from('damaged'), timestamp: world.now() })
+    await world.pass(3_000)
+    expect(router.failures).toEqual([])
+    // Its last snapshot stands before the record.
+    router.kill()
+    const next = await world.startRouter('r2')
+    expect(next.failures).toEqual([])
+    const connection = gateway.connect('c1')
+    await world.until(() => connection.phase === 'open', 'it is answered')
+  })
+
   test('takes a shard again that another one took while its event subscriptions were still being read', async () => {
     const { router } = await given()
     const { log } = router

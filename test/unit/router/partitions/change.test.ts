@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
-import type { Append, Appender, AppenderOptions, Log } from '../../../../log/log.ts'
+import { type Append, type Appender, type AppenderOptions, FencedError, type Log } from '../../../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
 import { topicNames } from '../../../../log/topics.ts'
@@ -11,6 +11,7 @@ import { Session } from '../../../../model/session.ts'
 import { ChangeRefused, changePartitions } from '../../../../router/partitions/change.ts'
 import { stateAfter } from '../../../../router/partitions/moving-sessions.ts'
 import { findNamespace, writePartitions } from '../../../../router/partitions/namespace-entry.ts'
+import { type Ends, readShards, type ShardAtRest } from '../../../../router/partitions/shards-at-rest.ts'
 import { encodeRecord } from '../../../../schemas/codec.ts'
 import type { SimConnection, SimGateway } from '../../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../../simulation/world.ts'
@@ -148,6 +149,12 @@ async function expectWhole(store: MemoryStore): Promise<void> {
   await end(gateway, router)
 }
 
+async function entryOf(log: Log, name: string): Promise<NamespaceEntry | undefined> {
+  const follower = await RegistryFollower.start({ log, topic: topics.registry, clock: { now: Date.now } })
+  await follower.close()
+  return follower.view.namespaces.get(name)
+}
+
 /** A copy that goes its own way. */
 function copyOf(store: MemoryStore): MemoryStore {
   const copy = new MemoryStore()
@@ -262,13 +269,44 @@ describe('changing the number of shards', () => {
     const log = new MemoryLog(store)
     const record = { state: 'Active', life: 3, partitions: 4, hostNames: ['mqtt.factory.example'] }
     await world.register('namespaces', 'factory', record)
-    const { topics: found, entry } = await findNamespace(log, 'loggerhead', 'default', 'factory')
-    expect(found.messages).toBe('loggerhead.factory.3.messages')
-    await writePartitions(log, 'loggerhead', 'default', entry as NamespaceEntry, 7, Date.now())
-    expect((await findNamespace(log, 'loggerhead', 'default', 'factory')).entry).toMatchObject({ ...record, partitions: 7 })
-    expect((await findNamespace(log, 'loggerhead', 'default', 'default')).topics).toEqual(topics)
+    expect((await findNamespace(log, 'loggerhead', 'default', 'factory')).messages).toBe('loggerhead.factory.3.messages')
+    await writePartitions(log, 'loggerhead', 'default', 'factory', 7, Date.now())
+    expect(await entryOf(log, 'factory')).toMatchObject({ ...record, partitions: 7 })
+    expect(await findNamespace(log, 'loggerhead', 'default', 'default')).toEqual(topics)
     await expect(findNamespace(log, 'loggerhead', 'default', 'other')).rejects.toThrow('there is no namespace “other”')
     await expect(findNamespace(log, 'another', 'default', 'default')).rejects.toThrow('there is no topic another.default.registry')
+  })
+
+  test('a damaged record among the sessions is passed over, and one among what is owed is named', async () => {
+    const store = await given()
+    const log = new MemoryLog(store)
+    const appender = await log.appender()
+    const damaged = { partition: 1, key: Buffer.from('damaged'), value: Buffer.from('no record'), timestamp: Date.now() }
+    const ends = async (): Promise<Ends> => {
+      const of = async (topic: string): Promise<number[]> => [...(await log.endOffsets(topic)).values()]
+      return { sessions: await of(topics.sessions), inbox: await of(topics.inbox) }
+    }
+    const named = (shards: readonly ShardAtRest[]): unknown => shards.map(({ sessions }) => [...sessions.sessions.values()].map(({ clientId }) => clientId))
+    const whole = named(await readShards(log, topics, before, await ends()))
+    await appender.write({ ...damaged, topic: topics.sessions })
+    expect(named(await readShards(log, topics, before, await ends()))).toEqual(whole)
+    const at = await appender.write({ ...damaged, topic: topics.inbox })
+    await expect(readShards(log, topics, before, await ends())).rejects.toThrow(`${topics.inbox}[1] has a record at ${at} that cannot be read`)
+  })
+
+  test('what is said of a namespace while its shards are moved stays, and the registry that may say more says nothing behind the new number', async () => {
+    world = await new World({ partitions: before }).start()
+    const log = new MemoryLog(world.store)
+    await world.register('namespaces', 'factory', { state: 'Active', life: 1, partitions: 4, hostNames: [] })
+    await findNamespace(log, 'loggerhead', 'default', 'factory')
+    await world.register('namespaces', 'factory', { state: 'Active', life: 1, partitions: 4, hostNames: ['mqtt.factory.example'] })
+    const registry = await log.appender({ transactionalId: `${topics.registry}.writer` })
+    await writePartitions(log, 'loggerhead', 'default', 'factory', 7, Date.now())
+    expect(await entryOf(log, 'factory')).toMatchObject({ partitions: 7, hostNames: ['mqtt.factory.example'] })
+    const late = { topic: topics.registry, partition: 0, key: Buffer.from('namespaces/factory'), value: null, timestamp: Date.now() }
+    await expect(registry.write(late)).rejects.toThrow(FencedError)
+    await writePartitions(log, 'loggerhead', 'default', 'default', 7, Date.now())
+    expect(await entryOf(log, 'default')).toBeUndefined()
   })
 
   test('a second time goes on from the first', async () => {
