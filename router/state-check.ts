@@ -1,5 +1,7 @@
-/** Folds the checkpoints of other routers' shards anew, one after another and far apart, and raises an alarm when something differs. A router that owns all shards checks its own. */
-
+/**
+ * Folds the checkpoints of other routers' shards anew, one after another and far apart, and raises an alarm when something differs. A router that owns
+ * all shards checks its own.
+ */
 import { newestCheckpoint } from '../history/checkpoint.ts'
 import { type CheckedState, checkCheckpoint } from '../history/checkpoint-check.ts'
 import { type Log, OffsetOutOfRange } from '../log/log.ts'
@@ -19,7 +21,7 @@ export interface StateCheckOptions {
 
 export class StateCheck {
   readonly #options: StateCheckOptions
-  /** By shard: offset of the last checkpoint that was looked at. */
+  /** By shard: offset of the last checkpoint that was looked at, and need not be again. */
   readonly #seen = new Map<number, number>()
   #isUnderWay = false
   #isClosed = false
@@ -40,7 +42,9 @@ export class StateCheck {
         if (this.#isClosed || (isOwned(shard) && !isAlone)) continue
         await this.#check(shard).catch((error: Error) => {
           // Retention came in between: the next checkpoint will do.
-          if (!this.#isClosed && !(error instanceof OffsetOutOfRange)) onFailed(shard, error)
+          if (this.#isClosed || error instanceof OffsetOutOfRange) return
+          this.#seen.delete(shard)
+          onFailed(shard, error)
         })
       }
     } finally {
