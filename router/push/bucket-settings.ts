@@ -1,5 +1,5 @@
 /** Where dead letters may be written besides Kafka and folders: an S3-compatible store. */
-import { readFileSync } from 'node:fs'
+import { readText } from '../../log/kafka/connection-settings.ts'
 import { listed, SettingError, type Settings, type Values } from '../../settings/setting.ts'
 
 export const bucketSettings = {
@@ -35,14 +35,6 @@ export function readBucketConfig(values: Values<typeof bucketSettings>): BucketC
     endpoint,
     region: values.DEAD_LETTER_S3_REGION,
     buckets: listed(values.DEAD_LETTER_S3_BUCKETS),
-    credentials: { accessKeyId, secretAccessKey: secretIn(file) },
-  }
-}
-
-function secretIn(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    throw new SettingError('DEAD_LETTER_S3_SECRET_KEY_FILE', `cannot read the file “${file}”: ${(error as Error).message}`)
+    credentials: { accessKeyId, secretAccessKey: readText('DEAD_LETTER_S3_SECRET_KEY_FILE', file).trim() },
   }
 }
