@@ -116,10 +116,19 @@ async function besideLive(during: () => Promise<void>): Promise<object> {
     clearInterval(timer)
   }
   await Promise.all(sending)
-  await subscriber.until('every live message', () => subscriber.arrived.length >= acknowledged.length, 60_000)
+  const came = new Map<string, number>()
+  let counted = 0
+  const missing = (): readonly string[] => {
+    // The last of what was recorded may still be on its way to the router when the subscription begins: it is not counted.
+    for (; counted < subscriber.arrived.length; counted++) {
+      const text = String(subscriber.arrived[counted]?.payload)
+      if (text.startsWith('live ')) came.set(text, (came.get(text) ?? 0) + 1)
+    }
+    return acknowledged.filter((text) => !came.has(text))
+  }
+  await subscriber.until('every live message', () => missing().length === 0, 60_000)
   for (const each of [subscriber, ...publishers]) await each.end()
-  const came = new Set(subscriber.arrived.map(({ payload }) => String(payload)))
-  return { gaps: acknowledged.filter((text) => !came.has(text)).length, repeats: subscriber.arrived.length - came.size }
+  return { gaps: missing().length, repeats: [...came.values()].reduce((sum, times) => sum + times - 1, 0) }
 }
 
 test('one topic, one device over all its topics, and everything, beside live publishers: nothing is missing, nothing comes twice, each topic is in order', async () => {

@@ -7,7 +7,7 @@ import { RouterLinks } from '../../../gateway/router-links.ts'
 import { FrameLink } from '../../../proto/delivery.ts'
 import type { Frame } from '../../../proto/frames.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
-import { loggedMessage } from './outgoing-message.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 /** A gateway's side of a link with a router; keys of messages are known once the log was asked. */
 function linked(connection: (number: number) => unknown = () => undefined) {
