@@ -119,6 +119,7 @@ test('a router checks the shards of others once for each checkpoint, and its own
   await alone.round()
   await alone.round()
   expect(told).toEqual(['same 0'])
+  await append('sessions', attached('c'))
   sessions.sessions.get('c')!.authenticationName = 'somebody'
   await checkpoint([])
   const other = checkOf(false)
