@@ -2,7 +2,7 @@
  * An MQTT message as a CloudEvent 1.0, mapped as Event Grid does (RT-06): an event of its own with the payload as data, or, when the
  * publisher sent a CloudEvent in its MQTT binding, that one with the publisher's own attributes. Pure.
  */
-import type { Message } from '../schemas/records.ts'
+import type { Message } from '../schemas/message.ts'
 import { isNestedTooDeep, parseJsonText } from './json-text.ts'
 
 /** Context attributes by name: text, or a number or boolean where the event's JSON has one. */

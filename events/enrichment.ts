@@ -1,5 +1,5 @@
 /** Enrichments of routed messages (spec 1.14): attributes with a fixed value, or with one of the publisher's or the message's. Compiled once; pure. */
-import type { Message } from '../schemas/records.ts'
+import type { Message } from '../schemas/message.ts'
 import type { Attributes } from './cloud-event.ts'
 
 export interface StaticEnrichment {

@@ -1,5 +1,5 @@
 /** What a routed message is as a Kafka record: a CloudEvent in the Kafka protocol binding 1.0, binary or structured, or the device's bytes with headers. Pure. */
-import type { Message } from '../schemas/records.ts'
+import type { Message } from '../schemas/message.ts'
 import { type Attributes, type CloudEvent, eventIdOf, jsonEvent } from './cloud-event.ts'
 
 /** A Kafka record's header. */

@@ -2,7 +2,7 @@
  * Quick changes of a client resource are told as one, with its final state (LC-07): everything within 3 s of the first change, and
  * a deletion within 5 s of it. A pure fold over a stretch of records; the log itself holds every change.
  */
-import type { LifecycleEvent } from '../schemas/records.ts'
+import type { LifecycleEvent } from '../schemas/event-records.ts'
 import { clientCreatedOrUpdated, clientDeleted } from './lifecycle-event.ts'
 
 const changeMs = 3_000

@@ -1,6 +1,6 @@
 /** Records of the topic `lifecycle` as CloudEvents: the four kinds that Event Grid has (LC-01 … LC-04). Pure. */
 import { createHash } from 'node:crypto'
-import type { LifecycleEvent } from '../schemas/records.ts'
+import type { LifecycleEvent } from '../schemas/event-records.ts'
 
 const prefix = 'Microsoft.EventGrid.'
 export const clientCreatedOrUpdated = `${prefix}MQTTClientCreatedOrUpdated`

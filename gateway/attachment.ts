@@ -2,7 +2,7 @@
  * The life of one connection in the log: one Attached, then exactly one Detached, whatever order the log's answer, the
  * router's answer and the end of the connection come in.
  */
-import type { Detached } from '../schemas/records.ts'
+import type { Detached } from '../schemas/session-records.ts'
 import type { Ending } from './disconnection.ts'
 
 export class Attachment {

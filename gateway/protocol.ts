@@ -19,7 +19,7 @@ import type {
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { hasWildcard, isShared, levelCount, parseShared, topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import { writePacket } from '../mqtt/writer.ts'
-import type { ReplayRequest, SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { ReplayRequest, SubscriptionRequest, Will } from '../schemas/session-records.ts'
 import { type ProtocolIndex, protocolIndex } from '../telemetry/dimensions.ts'
 import type { LimitName, Limits } from './config.ts'
 import { DisconnectionReason, type Ending, ended } from './disconnection.ts'

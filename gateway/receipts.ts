@@ -6,7 +6,7 @@ import type { Append, Appended } from '../log/log.ts'
 import { reasonName } from '../mqtt/reason-code.ts'
 import type { Receiver } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { Receipt } from '../schemas/records.ts'
+import type { Receipt } from '../schemas/evidence-records.ts'
 
 export interface ReceiptsOptions {
   readonly topic: string

@@ -2,7 +2,7 @@
 import { asksForReplay, boundText, fixed, parseBound, parseReplayFilter, type ReplayRange } from '../history/replay-range.ts'
 import type { UserProperties } from '../mqtt/packet.ts'
 import { isShared } from '../mqtt/topic.ts'
-import type { ReplayRequest } from '../schemas/records.ts'
+import type { ReplayRequest } from '../schemas/session-records.ts'
 
 /** What user properties ask for; a text says what is wrong with them, as the end of a sentence. */
 export type ReplayProperties = ReplayRequest | string | null

@@ -10,8 +10,8 @@ import { type ClientKeys, clientKeyKey, clientKeyRecord } from '../model/client-
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
 import { RecordError, UnknownSchemaId } from '../schemas/record-error.ts'
-import type { Will } from '../schemas/records.ts'
 import { keyIdSize, keySize, magic, openedMessage, type SealingKey, seal, sealedWith } from '../schemas/sealed-message.ts'
+import type { Will } from '../schemas/session-records.ts'
 
 export interface SealingOptions {
   /** Clients that have this attribute. */

@@ -2,7 +2,7 @@
  * What a stretch of `messages` may hold, as a few hundred bytes: 24-bit hashes of its topics, of their first levels, and of
  * its publishers. A hash that is there by chance costs a read; one that is missing is sure.
  */
-import type { HistoryBlock } from '../schemas/records.ts'
+import type { HistoryBlock } from '../schemas/evidence-records.ts'
 import type { HistoryQuery } from './history-reader.ts'
 
 /** Bytes of a hash: with fewer, topics of a fleet of tens of thousands would stand for one another. */

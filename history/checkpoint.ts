@@ -1,7 +1,8 @@
 /** The states of a shard that its owners wrote down, of which a moment of the past is folded on. */
 import type { Log, LogRecord } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import type { CheckpointClosed, RetainedNote, SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
+import type { CheckpointClosed, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
 
 export interface Checkpoint {
   readonly closing: CheckpointClosed

@@ -1,6 +1,7 @@
 /** A message of the past as one line of JSON, for who asks over HTTP; with what the log knows of its origin. */
+
+import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
-import type { Message } from '../schemas/records.ts'
 import type { Found } from './history-reader.ts'
 
 export const historyFormats = ['json', 'cloudevents'] as const

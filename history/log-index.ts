@@ -1,7 +1,7 @@
 /** The blocks of `index`, read beside `messages` and in the same order. What it does not tell of is read: it only spares. */
 import { type Log, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import type { HistoryBlock } from '../schemas/records.ts'
+import type { HistoryBlock } from '../schemas/evidence-records.ts'
 import { mayHold } from './block.ts'
 import type { HistoryIndex, HistoryQuery, Onward } from './history-reader.ts'
 

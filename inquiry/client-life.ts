@@ -5,7 +5,8 @@ import type { Session, Subscription } from '../model/session.ts'
 import { SessionFold } from '../model/session-fold.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import { matches, parseShared } from '../mqtt/topic.ts'
-import type { AnyRecord, Attachment, SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { AnyRecord } from '../schemas/records.ts'
+import type { Attachment, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
 import type { Place, PlacedRecord } from './records.ts'
 
 /** Where a fold begins: nothing, or what an owner of the shard wrote down of the client. */

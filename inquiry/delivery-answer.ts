@@ -1,7 +1,7 @@
 /** From what the log says of one message and one client to an answer: what became of it, why, and which records prove it. Pure. */
 import type { Explanation } from '../access/explain.ts'
 import { isShared } from '../mqtt/topic.ts'
-import type { Message } from '../schemas/records.ts'
+import type { Message } from '../schemas/message.ts'
 import { type ClientLife, isOnTopic, type SessionThen } from './client-life.ts'
 import { type MatchVerdict, nearest } from './match-verdict.ts'
 import type { MatchWindow } from './match-window.ts'

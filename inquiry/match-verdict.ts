@@ -2,7 +2,7 @@
 import { deliveryTerms, type Published } from '../model/delivery-terms.ts'
 import type { Subscription } from '../model/session.ts'
 import { isShared } from '../mqtt/topic.ts'
-import type { Attachment } from '../schemas/records.ts'
+import type { Attachment } from '../schemas/snapshot-records.ts'
 import { isOnTopic, type SessionThen } from './client-life.ts'
 
 export type MatchVerdict =

@@ -1,5 +1,5 @@
 /** What the owner of a message's shard noted when it matched it: with how much of the sessions' journals, and whom it chose of shared subscriptions. */
-import type { IndexReceiver } from '../schemas/records.ts'
+import type { IndexReceiver } from '../schemas/inbox-records.ts'
 import type { Place, PlacedRecord } from './records.ts'
 
 export interface Choice {

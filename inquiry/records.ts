@@ -1,9 +1,10 @@
 /** The records of one partition, decoded, from one offset up to another. What cannot be read is passed over, as by every fold. */
 import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
-import type { AnyRecord, Message } from '../schemas/records.ts'
+import type { AnyRecord } from '../schemas/records.ts'
 
 /** Where something stands that proves what is said. */
 export interface Place {

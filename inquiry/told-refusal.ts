@@ -1,5 +1,5 @@
 /** What gateways write down of a publish or a SUBSCRIBE that nobody had permitted. */
-import type { LifecycleEvent } from '../schemas/records.ts'
+import type { LifecycleEvent } from '../schemas/event-records.ts'
 
 /** A refusal as an audit event tells it. */
 export interface ToldRefusal {

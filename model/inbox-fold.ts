@@ -5,7 +5,6 @@
  */
 import type {
   Acknowledged,
-  AnyRecord,
   Chosen,
   Dropped,
   IndexEntry,
@@ -15,7 +14,8 @@ import type {
   Progress,
   Reassigned,
   Replayed,
-} from '../schemas/records.ts'
+} from '../schemas/inbox-records.ts'
+import type { AnyRecord } from '../schemas/records.ts'
 import { advanced, newReplay, type Replay, takesLive } from './replay.ts'
 import type { Session } from './session.ts'
 import type { SessionFold } from './session-fold.ts'

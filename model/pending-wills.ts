@@ -3,7 +3,8 @@
  * that cancels it, the end of the session ends the wait [MQTT-3.1.3-9]. Once decided nothing cancels it: it stays until a
  * WillFired record says that it is in `messages`.
  */
-import type { Attachment, PendingWill, Will } from '../schemas/records.ts'
+import type { Will } from '../schemas/session-records.ts'
+import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import type { Session } from './session.ts'
 
 export const noWills: readonly PendingWill[] = []

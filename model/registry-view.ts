@@ -3,7 +3,7 @@
  * A record holds a whole resource, so applying one is a map's set or delete and nothing else ever looks at the past.
  */
 import { X509Certificate } from 'node:crypto'
-import type { RegistryEntry } from '../schemas/records.ts'
+import type { RegistryEntry } from '../schemas/registry-entry.ts'
 import { type NamespaceEntry, readNamespaceEntry } from './namespaces.ts'
 import { type Resource, type ResourceKind, readProperties, resourceKinds } from './registry-resources.ts'
 

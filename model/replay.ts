@@ -2,7 +2,8 @@
  * How far a replay is, as the inbox of its session's shard tells: what it has brought, and where its live messages begin.
  * One partition orders both, so that the join is the same in every fold: nothing is missing there and nothing comes twice.
  */
-import type { Replayed, ReplayPosition, ReplayState } from '../schemas/records.ts'
+import type { Replayed, ReplayPosition } from '../schemas/inbox-records.ts'
+import type { ReplayState } from '../schemas/snapshot-records.ts'
 import type { QueueEntry } from './session-queue.ts'
 
 /**

@@ -1,5 +1,6 @@
 /** The fold of what one `inbox` partition tells of retained messages: which message of each topic was the retained one. */
-import type { AnyRecord, RetainedNote } from '../schemas/records.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
+import type { AnyRecord } from '../schemas/records.ts'
 
 export class RetainedFold {
   readonly shard: number

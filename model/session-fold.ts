@@ -3,12 +3,10 @@
  * position. What changed is returned, so that a router can act on it.
  */
 import { parseShared } from '../mqtt/topic.ts'
+import type { AnyRecord } from '../schemas/records.ts'
 import type {
-  AnyRecord,
   Attached,
-  Attachment,
   Detached,
-  PendingWill,
   Reauthenticated,
   Released,
   SessionEnded,
@@ -17,7 +15,8 @@ import type {
   Unsubscribed,
   WillDue,
   WillFired,
-} from '../schemas/records.ts'
+} from '../schemas/session-records.ts'
+import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import { PacketUses } from './packet-uses.ts'
 import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
 import { quotaExceeded, Session, type Subscription } from './session.ts'

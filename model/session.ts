@@ -1,4 +1,5 @@
-import type { Attachment, PendingWill, SubscriptionRequest, Will } from '../schemas/records.ts'
+import type { SubscriptionRequest, Will } from '../schemas/session-records.ts'
+import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import type { PacketUses } from './packet-uses.ts'
 import { noWills } from './pending-wills.ts'
 import { SessionQueue } from './session-queue.ts'

@@ -1,6 +1,7 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { HeldMessage, QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/records.ts'
+import type { HeldMessage } from '../schemas/inbox-records.ts'
+import type { QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/snapshot-records.ts'
 import type { InboxFold } from './inbox-fold.ts'
 import { PacketUses } from './packet-uses.ts'
 import { replayState, restoredReplay } from './replay.ts'

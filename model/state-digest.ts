@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { RetainedNote, SessionState } from '../schemas/records.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
+import type { SessionState } from '../schemas/snapshot-records.ts'
 import { resourceKinds } from './registry-resources.ts'
 import type { RegistryView } from './registry-view.ts'
 import type { SessionFold } from './session-fold.ts'

@@ -2,7 +2,8 @@
 import { type EventSubscriptionProperties, shownEventSubscription } from '../model/event-subscriptions.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, type ResourceProperties, readProperties } from '../model/registry-resources.ts'
-import type { LifecycleEvent, RegistryEntry } from '../schemas/records.ts'
+import type { LifecycleEvent } from '../schemas/event-records.ts'
+import type { RegistryEntry } from '../schemas/registry-entry.ts'
 import type { Author } from './callers.ts'
 import { shownRoute, shownWebhook } from './resources.ts'
 

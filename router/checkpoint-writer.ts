@@ -7,7 +7,8 @@ import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
 import { snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { RetainedNote, SnapshotClosed } from '../schemas/records.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
+import type { SnapshotClosed } from '../schemas/snapshot-records.ts'
 
 export interface CheckpointState {
   readonly sessions: SessionFold

@@ -3,7 +3,7 @@ import type { Follower, Log } from '../log/log.ts'
 import { PauseWatch } from '../log/pause.ts'
 import { type DeliveryTls, dialDelivery } from '../proto/delivery.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import type { GatewayIncarnation } from '../schemas/records.ts'
+import type { GatewayIncarnation } from '../schemas/gateway-up.ts'
 import { Gateway, type GatewayHandlers, type GatewayLimits } from './gateway.ts'
 
 /** Between two ticks: the router itself did not run, ms. */

@@ -3,8 +3,9 @@
  * could append it again no longer would: a QoS 2 publish until its release is folded, any until its session is over. Even then a copy
  * may still be on its way from a process that was stopped for a while, so what is let go is remembered for a good many more.
  */
+
+import type { HeldMessage } from '../schemas/inbox-records.ts'
 import { type RepeatableId, readRepeatableId, repeatableId } from '../schemas/message-id.ts'
-import type { HeldMessage } from '../schemas/records.ts'
 
 /** A session: its shard and the offset of the attach that began it. */
 export type Owner = Pick<RepeatableId, 'shard' | 'session'>

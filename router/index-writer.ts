@@ -1,7 +1,7 @@
 /** Writes the index of a shard's messages as they are matched. Two owners may tell of the same stretch: both are right, the log does not change. */
 import { BlockBuilder } from '../history/block.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { HistoryBlock } from '../schemas/records.ts'
+import type { HistoryBlock } from '../schemas/evidence-records.ts'
 
 export interface IndexWriterOptions {
   readonly shard: number

@@ -4,7 +4,7 @@
  */
 import { quotaExceeded, type Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
-import type { LifecycleEvent } from '../schemas/records.ts'
+import type { LifecycleEvent } from '../schemas/event-records.ts'
 
 const connected = 'Microsoft.EventGrid.MQTTClientSessionConnected'
 const disconnected = 'Microsoft.EventGrid.MQTTClientSessionDisconnected'

@@ -1,7 +1,7 @@
 /** The end marker of a replay: a message that no client has published, made of the record that says the replay is at its end. */
 import { positionsText } from '../history/replay-range.ts'
+import type { Replayed } from '../schemas/inbox-records.ts'
 import { encodeMessage } from '../schemas/message-record.ts'
-import type { Replayed } from '../schemas/records.ts'
 
 /** Nobody publishes there. */
 export const markerTopic = '$replay/end'

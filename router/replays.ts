@@ -12,7 +12,8 @@ import type { Replay, ReplayPhase } from '../model/replay.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { ReplayEntry, Replayed, ReplayRequest } from '../schemas/records.ts'
+import type { ReplayEntry, Replayed } from '../schemas/inbox-records.ts'
+import type { ReplayRequest } from '../schemas/session-records.ts'
 import type { ReplayTurns } from './replay-turns.ts'
 
 export interface ReplayLimits {

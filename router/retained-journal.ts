@@ -4,7 +4,7 @@
  */
 import type { Appender } from '../log/log.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { RetainedNote } from '../schemas/records.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
 
 export interface RetainedJournalOptions {
   readonly shard: number

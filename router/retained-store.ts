@@ -6,8 +6,8 @@ import type { Appender, Log } from '../log/log.ts'
 import { limitInForce, type NamespaceLimits } from '../model/namespace-limits.ts'
 import { RetainedIndex } from '../model/retained-index.ts'
 import { decodeRecord, encodeRecord, inSingleObject } from '../schemas/codec.ts'
+import type { RetainedNote } from '../schemas/inbox-records.ts'
 import { decodeMessage, peekMessage } from '../schemas/message-record.ts'
-import type { RetainedNote } from '../schemas/records.ts'
 import type { RetainedJournal } from './retained-journal.ts'
 
 export interface RetainedMessage {

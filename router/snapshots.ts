@@ -8,7 +8,8 @@ import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
 import { chunkKey, closedKey, contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { HeldMessage, RouteProgress, SessionState, SnapshotClosed } from '../schemas/records.ts'
+import type { HeldMessage } from '../schemas/inbox-records.ts'
+import type { RouteProgress, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
 
 export interface Snapshot {
   readonly closed: SnapshotClosed

@@ -6,7 +6,9 @@
 import { type DeliveryTerms, deliveryTerms, type Published } from '../model/delivery-terms.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
-import type { Attachment, Choice, GatewayIncarnation, IndexEntry, IndexReceiver } from '../schemas/records.ts'
+import type { GatewayIncarnation } from '../schemas/gateway-up.ts'
+import type { Choice, IndexEntry, IndexReceiver } from '../schemas/inbox-records.ts'
+import type { Attachment } from '../schemas/snapshot-records.ts'
 import type { Member } from './shared-group.ts'
 import type { Match, ReplayMatch } from './subscription-trie.ts'
 

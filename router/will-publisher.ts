@@ -8,9 +8,11 @@ import type { Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
+import type { Message } from '../schemas/message.ts'
 import { isRepeatable, RepeatableKind, readRepeatableId, repeatableId } from '../schemas/message-id.ts'
 import { encodeMessage, messageIdOf } from '../schemas/message-record.ts'
-import type { Message, PendingWill, RecordName, Records } from '../schemas/records.ts'
+import type { RecordName, Records } from '../schemas/records.ts'
+import type { PendingWill } from '../schemas/snapshot-records.ts'
 
 export interface WillPublisherOptions {
   readonly shard: number

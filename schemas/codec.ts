@@ -46,7 +46,7 @@ function* schemasIn(folder: URL): Generator<SchemaFile> {
   for (const file of readdirSync(folder)) if (file.endsWith('.avsc')) yield JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as SchemaFile
 }
 
-// Unions unwrapped and records without methods: values are what records.ts says, no more.
+// Unions unwrapped and records without methods: values are what the interfaces of records.ts say, no more.
 const typeOf = (schema: SchemaFile): avro.Type =>
   avro.Type.forSchema(schema as avro.Schema, { wrapUnions: 'never', omitRecordMethods: true } as Parameters<typeof avro.Type.forSchema>[1])
 
@@ -179,7 +179,7 @@ export function decodePublished(buffer: Buffer): AnyRecord {
   const end = codec.checkShape(buffer, start)
   if (end !== buffer.length) throw new RecordError(`${buffer.length - end} bytes follow a ${codec.name} record`)
   try {
-    // records.ts and the schemas agree: a test holds them together.
+    // The interfaces and the schemas agree: a test holds them together.
     return { name: codec.name, value: codec.type.fromBuffer(buffer.subarray(start), codec.resolver) } as AnyRecord
   } catch (cause) {
     throw new RecordError(`a ${codec.name} record cannot be decoded`, { cause })

@@ -3,8 +3,8 @@ import type { ProtocolVersion, PublishPacket, UserProperties } from '../mqtt/pac
 import type { EncodedPublish } from '../mqtt/publish-writer.ts'
 import { framingOf, startOfBody } from './codec.ts'
 import { KnownTexts } from './known-texts.ts'
+import type { Message, UserProperty } from './message.ts'
 import { RecordError } from './record-error.ts'
-import type { Message, UserProperty } from './records.ts'
 
 /**
  * The Message record by hand, for the hot path: the same bytes as the generic codec (message.avsc is the contract, a

@@ -6,7 +6,7 @@
  *   number of user properties UINT32 · (size UINT32 · name · size UINT32 · value)* · correlation data: size UINT32, all ones for none, and bytes · payload
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import type { Message } from './records.ts'
+import type { Message } from './message.ts'
 
 /** `C5 LH SEAL 01`: as UTF-8 it is no text, so that nobody publishes it by accident. */
 export const magic = Buffer.from([0xc5, 0x4c, 0x48, 0x53, 0x45, 0x41, 0x4c, 0x01])

@@ -6,8 +6,10 @@ import { partitionOf } from '../../log/partitioner.ts'
 import type { Session } from '../../model/session.ts'
 import { retainedShard, retainedSource } from '../../model/session-queue.ts'
 import { sessionState } from '../../model/snapshot.ts'
+import type { HeldMessage } from '../../schemas/inbox-records.ts'
 import { isRepeatable, type RepeatableId, RepeatableKind, readRepeatableId, repeatableId } from '../../schemas/message-id.ts'
-import type { HeldMessage, QueueEntry, ReplayState, SessionMoved, SessionState } from '../../schemas/records.ts'
+import type { SessionMoved } from '../../schemas/session-records.ts'
+import type { QueueEntry, ReplayState, SessionState } from '../../schemas/snapshot-records.ts'
 import type { ShardAtRest } from './shards-at-rest.ts'
 
 export interface MovingSession {

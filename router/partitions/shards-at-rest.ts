@@ -5,8 +5,10 @@ import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
 import { restoreInbox, restoreQueues, restoreSessions } from '../../model/snapshot.ts'
 import { decodeRecord, readableRecord } from '../../schemas/codec.ts'
+import type { HeldMessage } from '../../schemas/inbox-records.ts'
 import { RecordError } from '../../schemas/record-error.ts'
-import type { AnyRecord, HeldMessage, SnapshotClosed } from '../../schemas/records.ts'
+import type { AnyRecord } from '../../schemas/records.ts'
+import type { SnapshotClosed } from '../../schemas/snapshot-records.ts'
 import { readShelved } from '../snapshots.ts'
 
 export interface ShardAtRest {

@@ -6,7 +6,7 @@ import { eventRecord, type RecordContent, rawRecord, structuredRecord } from '..
 import { filteredEvent } from '../../events/received-event.ts'
 import type { Route } from '../../model/routes.ts'
 import { matches } from '../../mqtt/topic.ts'
-import type { Message } from '../../schemas/records.ts'
+import type { Message } from '../../schemas/message.ts'
 import type { TraceAttributes } from './route-tracing.ts'
 
 export interface MessageMapping {

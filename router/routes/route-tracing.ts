@@ -1,5 +1,5 @@
 /** The trace of a message on its way into a namespace topic: the span `route`, and what the event says of it (CloudEvents' Distributed Tracing extension). */
-import type { Message } from '../../schemas/records.ts'
+import type { Message } from '../../schemas/message.ts'
 import { contextAmong, formatTraceparent } from '../../telemetry/trace-context.ts'
 import type { OpenSpan, Tracing } from '../../telemetry/tracing.ts'
 

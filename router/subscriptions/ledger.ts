@@ -4,7 +4,7 @@
  *
  * An event is unsettled from when it is given out until it is acknowledged, rejected, dead or dropped. Times are milliseconds since the epoch.
  */
-import type { UnsettledEvent } from '../../schemas/records.ts'
+import type { UnsettledEvent } from '../../schemas/event-records.ts'
 
 /** An event by its place in the topic. */
 export interface EventPlace {

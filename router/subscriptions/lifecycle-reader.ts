@@ -7,8 +7,8 @@ import { lifecycleCloudEvent, lifecycleTypes } from '../../events/lifecycle-even
 import type { ReceivedEvent } from '../../events/received-event.ts'
 import type { LogRecord, Stretch } from '../../log/log.ts'
 import { decodePublished } from '../../schemas/codec.ts'
+import type { LifecycleEvent } from '../../schemas/event-records.ts'
 import { RecordError } from '../../schemas/record-error.ts'
-import type { LifecycleEvent } from '../../schemas/records.ts'
 import type { EventReader, TopicReader } from './topic-reader.ts'
 
 export interface LifecycleReaderOptions {

@@ -9,7 +9,7 @@ import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import type { Log } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
-import type { Message } from '../../schemas/records.ts'
+import type { Message } from '../../schemas/message.ts'
 import { kafkaPython } from '../support/kafka-python.ts'
 
 /** The consumer examples of docs/examples, run as an analyst runs them, on records as the gateways write them. */

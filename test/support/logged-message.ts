@@ -1,4 +1,4 @@
-import type { Message } from '../../schemas/records.ts'
+import type { Message } from '../../schemas/message.ts'
 
 /** A message as a gateway writes it, for tests that care about some of its fields. */
 export const loggedMessage = (rest: Partial<Message> = {}): Message => ({

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
-import type { Message } from '../../../schemas/records.ts'
 import { loggedMessage } from '../../support/logged-message.ts'
 import type { FakeRouter } from './fake-router.ts'
 import { type Harness, startHarness } from './harness.ts'

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { CloudEvent, Kafka, type KafkaMessage, ValidationError } from 'cloudevents'
 import { cloudEventOf, eventIdOf, withAttributes } from '../../../events/cloud-event.ts'
 import { binaryRecord, type RecordContent, rawRecord, structuredRecord } from '../../../events/kafka-binding.ts'
-import type { Message } from '../../../schemas/records.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { message } from './messages.ts'
 
 const id = '000102030405060708090a0b0c0d0e0f'

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: enrichments look like template strings and are none
 import { expect, test } from '@jest/globals'
 import { type ClientAttributes, compileEnrichments, enrichmentViolations } from '../../../events/enrichment.ts'
-import type { Message } from '../../../schemas/records.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { message } from './messages.ts'
 
 const of = (value: string, more: Partial<Message> = {}, attributes: ClientAttributes = {}): unknown =>

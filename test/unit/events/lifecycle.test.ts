@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals'
 import { collapse } from '../../../events/lifecycle-collapse.ts'
 import { lifecycleCloudEvent, sourceOf } from '../../../events/lifecycle-event.ts'
-import type { LifecycleEvent } from '../../../schemas/records.ts'
+import type { LifecycleEvent } from '../../../schemas/event-records.ts'
 
 const record = (more: Partial<LifecycleEvent> = {}): LifecycleEvent => ({
   id: 'factory-2-17-c',

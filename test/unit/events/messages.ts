@@ -1,4 +1,4 @@
-import type { Message } from '../../../schemas/records.ts'
+import type { Message } from '../../../schemas/message.ts'
 
 /** A message of MQTT 5 without properties. */
 export const message = (more: Partial<Message> = {}): Message => ({

@@ -4,7 +4,7 @@ import { Delivering } from '../../../gateway/delivering.ts'
 import { Output } from '../../../gateway/output.ts'
 import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
 import { ConnectionReceipts } from '../../../gateway/receipts.ts'
-import type { Receipt } from '../../../schemas/records.ts'
+import type { Receipt } from '../../../schemas/evidence-records.ts'
 import { clientOf, config, metricsOf } from './client-parts.ts'
 import { outgoing } from './outgoing-message.ts'
 

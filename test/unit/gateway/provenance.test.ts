@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { receiveConnect } from '../../../gateway/protocol.ts'
 import { provenanceMarks, replayMarks } from '../../../gateway/provenance.ts'
 import type { ConnectPacket } from '../../../mqtt/packet.ts'
-import type { Message } from '../../../schemas/records.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { config } from './client-parts.ts'
 import { outgoing } from './outgoing-message.ts'
 

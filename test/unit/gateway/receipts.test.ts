@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { ConnectionReceipts, Receipts, type ReceiptsOptions } from '../../../gateway/receipts.ts'
 import { AppendError, type Appended } from '../../../log/log.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
-import type { DeliveryReceipts } from '../../../schemas/records.ts'
+import type { DeliveryReceipts } from '../../../schemas/evidence-records.ts'
 
 beforeEach(() => {
   jest.useFakeTimers({ now: 1_000 })

@@ -4,7 +4,10 @@ import { explainDelivery, messageNamed, NoSuchMessage } from '../../../inquiry/e
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
-import type { AnyRecord, Receipt, Replayed, SessionState } from '../../../schemas/records.ts'
+import type { Receipt } from '../../../schemas/evidence-records.ts'
+import type { Replayed } from '../../../schemas/inbox-records.ts'
+import type { AnyRecord } from '../../../schemas/records.ts'
+import type { SessionState } from '../../../schemas/snapshot-records.ts'
 import {
   acknowledged,
   attached,

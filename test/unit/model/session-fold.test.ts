@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Session } from '../../../model/session.ts'
 import { type SessionChange, SessionFold } from '../../../model/session-fold.ts'
-import type { AnyRecord, Attached } from '../../../schemas/records.ts'
+import type { AnyRecord } from '../../../schemas/records.ts'
+import type { Attached } from '../../../schemas/session-records.ts'
 import { attached, detached, sessionEnded, subscribed, termAnnounced, unsubscribed, withdrawn } from './session-records.ts'
 
 /** Applies the records from offset 0 on; what each changed. */

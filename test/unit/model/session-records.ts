@@ -1,5 +1,7 @@
 /** Builds records of `sessions` and `inbox` for tests, complete but for what a test is about. */
-import type { AnyRecord, Attached, Detached, IndexEntry, Indexed, IndexReceiver, SessionEnded, SubscriptionRequest } from '../../../schemas/records.ts'
+import type { IndexEntry, Indexed, IndexReceiver } from '../../../schemas/inbox-records.ts'
+import type { AnyRecord } from '../../../schemas/records.ts'
+import type { Attached, Detached, SessionEnded, SubscriptionRequest } from '../../../schemas/session-records.ts'
 
 export const attached = (clientId: string, but: Partial<Attached> = {}): AnyRecord & { readonly name: 'Attached' } => ({
   name: 'Attached',

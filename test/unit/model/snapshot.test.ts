@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
 import { contentsOf, joined, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks } from '../../../model/snapshot.ts'
-import type { AnyRecord, SnapshotClosed } from '../../../schemas/records.ts'
+import type { AnyRecord } from '../../../schemas/records.ts'
+import type { SnapshotClosed } from '../../../schemas/snapshot-records.ts'
 import {
   acknowledged,
   attached,

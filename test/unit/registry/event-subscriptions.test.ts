@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { decodeRecord } from '../../../schemas/codec.ts'
-import type { LifecycleEvent } from '../../../schemas/records.ts'
+import type { LifecycleEvent } from '../../../schemas/event-records.ts'
 import { ApiHarness } from './harness.ts'
 
 let api: ApiHarness

@@ -6,7 +6,7 @@ import { planTopics, topicSpecs } from '../../../log/topics.ts'
 import { readRegistryConfig } from '../../../registry/config.ts'
 import { Registry } from '../../../registry/registry.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
-import type { LifecycleEvent } from '../../../schemas/records.ts'
+import type { LifecycleEvent } from '../../../schemas/event-records.ts'
 import { until } from '../../support/stack.ts'
 
 const plan = planTopics(readRegistryConfig({ API_KEY_FILE: 'unused' }), 'default', 'development')

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { RepeatableKind, repeatableId } from '../../../schemas/message-id.ts'
-import type { SubscriptionRequest } from '../../../schemas/records.ts'
+import type { SubscriptionRequest } from '../../../schemas/session-records.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
 

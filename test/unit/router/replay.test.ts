@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import type { Counter } from 'prom-client'
 import { isMarker, isReplayed } from '../../../model/session-queue.ts'
-import type { ReplayRequest, SubscriptionRequest } from '../../../schemas/records.ts'
+import type { ReplayRequest, SubscriptionRequest } from '../../../schemas/session-records.ts'
 import { Random } from '../../simulation/random.ts'
 import type { ConnectOptions, Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'

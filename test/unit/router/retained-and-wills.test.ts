@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
-import type { Records, Will } from '../../../schemas/records.ts'
+import type { Records } from '../../../schemas/records.ts'
+import type { Will } from '../../../schemas/session-records.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
 

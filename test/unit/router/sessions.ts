@@ -1,6 +1,6 @@
 /** Sessions for tests of what is built on them. */
 import { Session } from '../../../model/session.ts'
-import type { Attachment } from '../../../schemas/records.ts'
+import type { Attachment } from '../../../schemas/snapshot-records.ts'
 
 export const attachment = (connection = 1, incarnation = 7, receiveMaximum = 10): Attachment => ({
   gateway: { id: `g${incarnation}`, incarnation },

@@ -4,7 +4,7 @@ import type { Session } from '../../../model/session.ts'
 import type { DeliveredMessage } from '../../../proto/frames.ts'
 import { directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord } from '../../../router/stretch-plan.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
-import type { IndexEntry } from '../../../schemas/records.ts'
+import type { IndexEntry } from '../../../schemas/inbox-records.ts'
 import { entry, receiver, subscription } from '../model/session-records.ts'
 import { attachment, sessionOf } from './sessions.ts'
 

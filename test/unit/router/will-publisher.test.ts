@@ -3,7 +3,7 @@ import type { Log } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { WillPublisher, willMessage } from '../../../router/will-publisher.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
-import type { PendingWill } from '../../../schemas/records.ts'
+import type { PendingWill } from '../../../schemas/snapshot-records.ts'
 import { sessionOf } from './sessions.ts'
 
 const topics = { sessions: 'sessions', messages: 'messages' }

@@ -6,6 +6,7 @@ import { decodeRecord, encodeRecord, fingerprintOf, recordHeader, recordNames, s
 import { canonicalForm, crc64Avro, headerOf, isUnion, type Schema } from '../../../schemas/fingerprint.ts'
 import { RecordError, UnknownSchema } from '../../../schemas/record-error.ts'
 import type { AnyRecord, RecordName, Records } from '../../../schemas/records.ts'
+import { importedPaths } from '../../../stack/imports.ts'
 
 const folder = new URL('../../../schemas/', import.meta.url)
 
@@ -173,8 +174,9 @@ test('a record larger than the scratch buffer is written whole, and the next one
   expect(decodeRecord(encodeRecord('TermAnnounced', { shard: 3, term: 1 }))).toEqual({ name: 'TermAnnounced', value: { shard: 3, term: 1 } })
 })
 
-test('records.ts has an interface for every schema, with its fields in order and their types', () => {
-  const interfaces = interfacesOf(readFileSync(new URL('records.ts', folder), 'utf8'))
+test('there is one interface for every schema, with its fields in order and their types', () => {
+  const sources = ['records.ts', ...importedPaths(readFileSync(new URL('records.ts', folder), 'utf8'))]
+  const interfaces = interfacesOf(sources.map((source) => readFileSync(new URL(source, folder), 'utf8')).join('\n'))
   const defined = new Set<string>()
   const compare = (schema: Schema): void => {
     if (typeof schema === 'string') return

@@ -5,9 +5,9 @@ import { Parser } from '../../../mqtt/parser.ts'
 import { type EncodedPublish, encodePublish as encodeSharedPublish, publishHeader, publishSize, putPublish } from '../../../mqtt/publish-writer.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { type Accepted, DeliveryView, decodeMessage, encodeMessage, encodePublish, MessageView, peekMessage } from '../../../schemas/message-record.ts'
 import { RecordError } from '../../../schemas/record-error.ts'
-import type { Message } from '../../../schemas/records.ts'
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -12,9 +12,9 @@ import {
   writeUnderId,
 } from '../../../schemas/codec.ts'
 import type { Schema } from '../../../schemas/fingerprint.ts'
+import type { Message } from '../../../schemas/message.ts'
 import { DeliveryView, decodeMessage, encodeMessage, encodePublish, messageIdOf, peekMessage } from '../../../schemas/message-record.ts'
 import { RecordError, UnknownSchemaId } from '../../../schemas/record-error.ts'
-import type { Message } from '../../../schemas/records.ts'
 
 /** The wire format of Confluent's clients: 0, the schema's id in four bytes, the body. */
 

@@ -3,7 +3,7 @@ import { publishedType } from '../../../../events/cloud-event.ts'
 import { kafkaEvent } from '../../../../events/received-event.ts'
 import type { RouteEnrichments, RouteFormat } from '../../../../model/routes.ts'
 import { compileMapping } from '../../../../router/routes/message-mapping.ts'
-import type { Message } from '../../../../schemas/records.ts'
+import type { Message } from '../../../../schemas/message.ts'
 import { message } from '../../events/messages.ts'
 import { route } from './routes.ts'
 

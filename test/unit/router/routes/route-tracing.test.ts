@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { compileMapping } from '../../../../router/routes/message-mapping.ts'
 import { traceRoute } from '../../../../router/routes/route-tracing.ts'
-import type { Message } from '../../../../schemas/records.ts'
+import type { Message } from '../../../../schemas/message.ts'
 import type { OpenSpan, Tracing } from '../../../../telemetry/tracing.ts'
 import { message as published } from '../../events/messages.ts'
 import { route } from './routes.ts'
