@@ -261,7 +261,7 @@ export class Connecting {
       onJudged: (authentication: Authentication, judged: Credentials) => this.#judged(client, since, authentication, judged),
       onAsked: () => this.#connection.send(askForData(client)),
     }
-    const attempt = new Authenticating(host, owner, this.#connection.isInternal, credentials)
+    const attempt = new Authenticating(host.credentials, owner, this.#connection.isInternal, credentials)
     const until = since + host.config.AUTHENTICATION_TIMEOUT
     this.#phase = { is: 'authenticating', client, attempt, since, until }
     attempt.begin()
@@ -343,7 +343,7 @@ export class Connecting {
       this.#refuse(RefusalReason.shardSilent, ReasonCode.ServerUnavailable, 'no router speaks for the client’s shard', 'SHARD_SILENCE')
       return
     }
-    if (credentials.certificate && credentials.certificateChain?.length) host.rememberChain(credentials.certificate, credentials.certificateChain)
+    if (credentials.certificate && credentials.certificateChain?.length) host.credentials.rememberChain(credentials.certificate, credentials.certificateChain)
     const until = host.now() + host.config.ATTACH_TIMEOUT
     const session = { client, credentials, attachment, principal, expiresAt, rulesPosition: host.rulesPosition }
     this.#phase = { is: 'attaching', session, since, until }
@@ -385,7 +385,7 @@ export class Connecting {
       this.#refuse(refusal.reason, refusal.reasonCode, refusal.detail, refusal.limit)
       return
     }
-    const validity = host.revalidate(judged.credentials, judged.principal)
+    const validity = host.credentials.revalidate(judged.credentials, judged.principal)
     if (!validity.ok) {
       this.#refuse(RefusalReason.credentialsWithdrawn, validity.reasonCode, validity.why)
       return
@@ -442,7 +442,7 @@ export class Connecting {
     if (certificate && password === undefined && authenticationMethod === undefined) return true
     const attempt = this.#host.failedConnects.begin(this.#connection.transport.remoteAddress, name, nowMs)
     if (attempt === 'held') this.#heldName = name
-    return attempt !== 'busy' || (certificate !== undefined && this.#host.authenticate(credentials, this.#connection.isInternal).ok)
+    return attempt !== 'busy' || (certificate !== undefined && this.#host.credentials.authenticate(credentials, this.#connection.isInternal).ok)
   }
 
   /** Nobody has to wait for this attempt any more. */
@@ -463,6 +463,6 @@ export class Connecting {
   #certificates(): Pick<Credentials, 'certificate' | 'certificateChain'> {
     const { certificate, certificateChain } = this.#connection.transport
     if (!certificate) return {}
-    return { certificate, certificateChain: certificateChain.length > 0 ? certificateChain : this.#host.chainOf(certificate) }
+    return { certificate, certificateChain: certificateChain.length > 0 ? certificateChain : this.#host.credentials.chainOf(certificate) }
   }
 }

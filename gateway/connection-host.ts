@@ -1,12 +1,10 @@
-import type { X509Certificate } from 'node:crypto'
-import type { Credentials, Validity } from '../access/authenticate.ts'
 import type { Principal } from '../access/principal.ts'
 import type { Refusal } from '../audit/refusals.ts'
 import type { AppendError, Appended } from '../log/log.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import type { Attachment } from './attachment.ts'
-import type { AuthenticatingHost } from './authenticating.ts'
 import type { Connection } from './connection.ts'
+import type { CredentialJudge } from './credential-judge.ts'
 import type { Ending } from './disconnection.ts'
 import type { FailedConnects } from './failed-connects.ts'
 import type { Client, Readiness } from './protocol.ts'
@@ -17,7 +15,8 @@ import type { SubscribeHost } from './subscribing.ts'
 import type { Takeovers } from './takeovers.ts'
 
 /** What a connection needs of its gateway. */
-export interface ConnectionHost extends PublishHost, SubscribeHost, AuthenticatingHost {
+export interface ConnectionHost extends PublishHost, SubscribeHost {
+  readonly credentials: CredentialJudge
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly takeovers: Takeovers
@@ -35,11 +34,7 @@ export interface ConnectionHost extends PublishHost, SubscribeHost, Authenticati
   mayComeFrom(address: string): boolean
   /** Changes whenever subscriptions have to be judged again. */
   readonly rulesPosition: number
-  /** The issuers that a client sent with this certificate when it was let in: a resumed TLS session tells them no more. */
-  chainOf(certificate: X509Certificate): readonly X509Certificate[]
-  rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void
   mayReplay(principal: Principal, topic: string): boolean
-  revalidate(credentials: Credentials, principal: Principal): Validity
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null
   /** Appends that the session's QoS 2 publish with this packet id is over. */

@@ -219,7 +219,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
     }
     const session = this.#session
     if (!session) return 1
-    const validity = this.#host.revalidate(session.credentials, session.principal)
+    const validity = this.#host.credentials.revalidate(session.credentials, session.principal)
     if (!validity.ok) {
       // Why is for the log: refusals look alike on the wire.
       this.#host.report(this, 'credentials no longer valid', { clientId: session.client.clientId, why: validity.why })

@@ -1,13 +1,9 @@
 /** The gateway as a whole: connections on one side, the log, the registry and the routers on the other. */
-import { randomBytes, randomUUID, type X509Certificate } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import { type Authentication, authenticate, type Credentials, stillValid, type Validity } from '../access/authenticate.ts'
 import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
-import type { Evidence, Question } from '../access/evidence.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
-import { defaultAudiences } from '../access/token-settings.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from '../audit/refusals.ts'
 import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
@@ -27,16 +23,13 @@ import { Attachment } from './attachment.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
+import { CredentialJudge } from './credential-judge.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Ending, ended } from './disconnection.ts'
 import { Drain } from './drain.ts'
-import type { EvidenceFinder } from './evidence-finder.ts'
-import { openEvidence } from './evidence-sources.ts'
 import { FailedConnects } from './failed-connects.ts'
-import { FetchedLists } from './fetched-lists.ts'
 import type { HttpHost } from './http/http-host.ts'
 import { insist } from './insistence.ts'
-import { type KeySets, keySourceOf } from './key-sets.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
@@ -84,8 +77,6 @@ export interface GatewayOptions {
   readonly sealing?: Sealing | null
 }
 
-/** Chains of clients that were let in, kept for resumed TLS sessions. */
-const chainsMax = 10_000
 /** How often the whole is looked at, ms. */
 const tickMs = 250
 /** How often clients have their turn while they are moved off, ms. */
@@ -106,6 +97,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly logger: Logger
   readonly sealing: Sealing | null
   readonly tracing: Tracing | null
+  readonly credentials: CredentialJudge
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly #audit: RefusalAudit
@@ -159,10 +151,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** Reused for every message: the encoder copies. */
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
   readonly #unwatch: () => void
-  readonly #finder: EvidenceFinder
-  readonly #chains = new LRUCache<string, readonly X509Certificate[]>({ max: chainsMax })
-  readonly #lists: FetchedLists
-  readonly #keySets: KeySets
 
   constructor(options: GatewayOptions, appender: Appender) {
     this.#options = options
@@ -179,7 +167,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#rules = compileRules(options.registry.view)
     this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
     const levels = (): GatewayLevels => ({
-      authenticationsPending: this.#finder.pending,
+      authenticationsPending: this.credentials.pending,
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
       kafkaPendingBytes: appender.pendingBytes,
@@ -188,18 +176,15 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     })
     this.metrics = new GatewayMetrics(options.metricsRegistry, levels, () => this.now())
     this.rates = new NamespaceRates(this)
-    const judgeAgain = (): void => this.#rejudging.changed()
-    const { finder, keySets, requests } = openEvidence(options.config, () => this.now(), this.metrics, options.logger, judgeAgain)
-    this.#keySets = keySets
-    this.#finder = finder
-    this.#lists = new FetchedLists({
+    this.credentials = new CredentialJudge({
       config: options.config,
-      requests,
       view: () => options.registry.view,
       now: () => this.now(),
       metrics: this.metrics,
       logger: options.logger,
-      onChange: judgeAgain,
+      hostNames: options.hostNames,
+      internalKey: options.internalKey,
+      onChange: () => this.#rejudging.changed(),
     })
     this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
     this.#audit = new RefusalAudit({
@@ -337,7 +322,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     }
     await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
     this.links.closeAll('the gateway has stopped')
-    this.#finder.close()
+    this.credentials.close()
     this.deadlines.stop()
   }
 
@@ -445,15 +430,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return `auto-${randomUUID()}`
   }
 
-  authenticate(credentials: Credentials, internal: boolean): Authentication {
-    const { registry, internalKey } = this.#options
-    const authentication = authenticate(registry.view, credentials, { ...this.#judgingNow(), internalKey: (internal && internalKey) || undefined })
-    if (internal && (authentication.ok ? authentication.principal.kind !== 'internal' : authentication.question)) {
-      return { ok: false, reasonCode: 0x87, why: 'the internal listener is for Loggerhead’s own parts' }
-    }
-    return authentication
-  }
-
   get view(): RegistryView {
     return this.#options.registry.view
   }
@@ -464,35 +440,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
 
   get rulesPosition(): number {
     return this.#rules.position
-  }
-
-  chainOf(certificate: X509Certificate): readonly X509Certificate[] {
-    return this.#chains.get(certificate.fingerprint256) ?? []
-  }
-
-  rememberChain(certificate: X509Certificate, chain: readonly X509Certificate[]): void {
-    this.#chains.set(certificate.fingerprint256, chain)
-  }
-
-  revalidate(credentials: Credentials, principal: Principal): Validity {
-    return stillValid(this.#options.registry.view, { credentials, principal }, this.#judgingNow())
-  }
-
-  findOut(question: Question, answer: (evidence: Evidence) => void): { cancel(): void } {
-    return this.#finder.findOut(question, answer)
-  }
-
-  #judgingNow() {
-    const { TOKEN_LEEWAY: tokenLeewayMs, CRL_STALE } = this.config
-    const tokenAudiences = defaultAudiences(this.#options.hostNames(), this.config.tokenAudiences)
-    return {
-      now: this.now(),
-      tokenLeewayMs,
-      tokenAudiences,
-      publishedKeys: this.#keySets.published,
-      fetchedLists: this.#lists.lists,
-      staleLists: CRL_STALE as 'accept' | 'refuse',
-    }
   }
 
   mayPublish(principal: Principal, topic: string): Permission {
@@ -847,14 +794,8 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.metrics.events.keep(this.#options.registry.view.topics.keys())
   }
 
-  #lookAtKeys(): void {
-    const { customJwtAuthentication, oauth2JwtAuthentication } = this.#options.registry.view.namespace?.properties ?? {}
-    this.#keySets.look([customJwtAuthentication, oauth2JwtAuthentication].flatMap((issuer) => (issuer && keySourceOf(issuer)) ?? []))
-  }
-
   #lookAround(address: string): void {
-    this.#lists.look(this.now())
-    this.#lookAtKeys()
+    this.credentials.look()
     this.lookForPause()
     const now = this.now()
     if (this.#superseded && !this.#isBeginningAgain) void this.#beginAgain(address)

@@ -68,7 +68,7 @@ export class Renewing {
     }
     const { clientId, username, certificate, certificateChain } = credentials
     const shown = { clientId, username, certificate, certificateChain, authenticationMethod, authenticationData: received.data }
-    this.#attempt = new Authenticating(this.#host, owner, this.#connection.isInternal, shown)
+    this.#attempt = new Authenticating(this.#host.credentials, owner, this.#connection.isInternal, shown)
     this.#until = this.#host.now() + config.AUTHENTICATION_TIMEOUT
     this.#attempt.begin()
     return null

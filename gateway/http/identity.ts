@@ -69,8 +69,8 @@ export class Identities {
 
   #withoutCredentials(): Bearer {
     const credentials = { clientId: anonymousName }
-    const again = this.#anonymous && this.#host.revalidate(credentials, this.#anonymous.principal)
-    const judged = again?.ok ? again : this.#host.authenticate(credentials, false)
+    const again = this.#anonymous && this.#host.credentials.revalidate(credentials, this.#anonymous.principal)
+    const judged = again?.ok ? again : this.#host.credentials.authenticate(credentials, false)
     this.#anonymous = judged.ok ? { credentials, principal: judged.principal } : null
     if (judged.ok) return { principal: judged.principal, clientId: anonymousName }
     throw unknown('the header “Authorization: Bearer <token>” is missing')
@@ -86,7 +86,7 @@ export class Identities {
     const digest = hash('sha256', token)
     const known = this.#verified.get(digest)
     if (known) {
-      const validity = this.#host.revalidate(known.credentials, known.principal)
+      const validity = this.#host.credentials.revalidate(known.credentials, known.principal)
       if (validity.ok) return this.#bearer(validity.principal)
       this.#verified.delete(digest)
       throw refusedToken(validity.why)
@@ -125,7 +125,7 @@ export class Identities {
           throw new TypeError('a token was shown')
         },
       }
-      new Authenticating(this.#host, owner, false, credentials).begin()
+      new Authenticating(this.#host.credentials, owner, false, credentials).begin()
     })
   }
 
