@@ -1,6 +1,5 @@
 import type { Principal } from '../access/principal.ts'
 import type { Refusal } from '../audit/refusals.ts'
-import type { AppendError, Appended } from '../log/log.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import type { Attachment } from './attachment.ts'
 import type { Connection } from './connection.ts'
@@ -11,12 +10,14 @@ import type { Client, Readiness } from './protocol.ts'
 import type { PublishHost } from './publishing.ts'
 import type { NamespaceRates } from './rates.ts'
 import type { ConnectionReceipts } from './receipts.ts'
+import type { SessionJournal } from './session-journal.ts'
 import type { SubscribeHost } from './subscribing.ts'
 import type { Takeovers } from './takeovers.ts'
 
 /** What a connection needs of its gateway. */
 export interface ConnectionHost extends PublishHost, SubscribeHost {
   readonly credentials: CredentialJudge
+  readonly sessions: SessionJournal
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly takeovers: Takeovers
@@ -37,10 +38,6 @@ export interface ConnectionHost extends PublishHost, SubscribeHost {
   mayReplay(principal: Principal, topic: string): boolean
   /** Appends Attached; null when no router speaks for the client's shard. `hasUserName`: the CONNECT, or who vouched, said whose session it is. */
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null
-  /** Appends that the session's QoS 2 publish with this packet id is over. */
-  release(attachment: Attachment, packetId: number, done: Appended): void
-  /** Appends that new credentials give the session these attributes. */
-  reauthenticated(attachment: Attachment, principal: Principal, done: (error: AppendError | null) => void): void
   /** The connection is over; called once for every attachment. */
   detach(attachment: Attachment, ending: Ending): void
   /** A numbered message of the session is done. */

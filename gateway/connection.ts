@@ -362,7 +362,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
 
   onReleased(packetId: number, done: Appended): void {
     const session = this.#session
-    if (session) this.#host.release(session.attachment, packetId, done)
+    if (session) this.#host.sessions.release(session.attachment, packetId, done)
   }
 
   onPublishLost(error: AppendError): void {

@@ -6,7 +6,7 @@ import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
 import { type Refusal, RefusedKind, withoutSecrets } from '../audit/refusals.ts'
-import type { AppendError, Appended, Appender, Log } from '../log/log.ts'
+import type { Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { PauseWatch } from '../log/pause.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
@@ -17,9 +17,9 @@ import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
-import type { Detached, ReplayRequest, SubscriptionRequest } from '../schemas/session-records.ts'
+import type { ReplayRequest } from '../schemas/session-records.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
-import { Attachment } from './attachment.ts'
+import type { Attachment } from './attachment.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
@@ -29,7 +29,6 @@ import { type Ending, ended } from './disconnection.ts'
 import { Drain } from './drain.ts'
 import { FailedConnects } from './failed-connects.ts'
 import type { HttpHost } from './http/http-host.ts'
-import { insist } from './insistence.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
@@ -40,6 +39,7 @@ import { RefusalReason } from './refusal-reason.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import type { Sealing } from './sealing.ts'
+import { SessionJournal } from './session-journal.ts'
 import { Takeovers } from './takeovers.ts'
 import type { Transport } from './transport.ts'
 
@@ -87,8 +87,6 @@ const rejudgedPerTurn = 200
 export const usualPauseMsMax = 2_000
 /** What everybody is told at the end; with SERVER_REFERENCE it becomes 0x9C on the wire. */
 const shuttingDown = ended(ReasonCode.ServerShuttingDown, 'the gateway is shutting down')
-/** Attached records of unknown outcome that are remembered. */
-const unsureMax = 10_000
 
 export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** As the namespace narrows it. */
@@ -98,6 +96,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly sealing: Sealing | null
   readonly tracing: Tracing | null
   readonly credentials: CredentialJudge
+  readonly sessions: SessionJournal
   readonly rates: NamespaceRates
   readonly failedConnects: FailedConnects
   readonly #audit: RefusalAudit
@@ -128,8 +127,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** Attached ones, by connection number, and by shard. */
   readonly #connections = new Map<number, Connection>()
   readonly #byShard: readonly Set<Connection>[]
-  /** From Attached to Detached, whether or not the connection still stands. */
-  readonly #attachments = new Map<number, Attachment>()
   readonly #waitingForLog = new Set<Connection>()
   readonly #waitingForRegistry = new Set<Connection>()
   #dirty: Connection[] = []
@@ -185,6 +182,15 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       hostNames: options.hostNames,
       internalKey: options.internalKey,
       onChange: () => this.#rejudging.changed(),
+    })
+    this.sessions = new SessionJournal({
+      appender,
+      topic: options.topics.sessions,
+      now: () => this.now(),
+      registryPosition: () => options.registry.view.position,
+      connectionsMax: () => this.config.CONNECTIONS_MAX,
+      logger: options.logger,
+      isStopping: () => this.#stopping,
     })
     this.failedConnects = new FailedConnects(options.config, () => this.metrics.reached('FAILED_CONNECTS_REMEMBERED_MAX'))
     this.#audit = new RefusalAudit({
@@ -492,20 +498,17 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   }
 
   attach(connection: Connection, client: Client, principal: Principal, hasUserName: boolean): Attachment | null {
-    const now = this.now()
-    const key = Buffer.from(client.clientId)
-    const shard = partitionOf(key, this.#options.partitions)
+    const shard = partitionOf(Buffer.from(client.clientId), this.#options.partitions)
     const owner = this.links.shards.of(shard)
-    if (owner && owner.link === null && now - owner.heardAt > this.config.SHARD_SILENCE) return null
+    if (owner && owner.link === null && this.now() - owner.heardAt > this.config.SHARD_SILENCE) return null
     const number = ++this.#connectionNumber
-    const attachment = new Attachment(client.clientId, shard, number, randomBytes(16))
-    const value = encodeRecord('Attached', {
+    this.#connections.set(number, connection)
+    this.#byShard[shard]?.add(connection)
+    const about = {
       clientId: client.clientId,
       authenticationName: principal.authenticationName,
-      at: now,
       gateway: { id: this.id, incarnation: this.incarnation },
       connection: number,
-      connectionId: attachment.connectionId,
       cleanStart: client.cleanStart,
       sessionExpiryInterval: client.sessionExpiryInterval,
       receiveMaximum: client.receiveMaximum,
@@ -514,78 +517,20 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       protocolVersion: client.protocolVersion,
       remoteAddress: connection.transport.remoteAddress,
       transport: connection.transport.kind,
-      registryPosition: this.#options.registry.view.position,
       will: client.will && this.sealing ? this.sealing.sealedWill(principal.authenticationName, client.will) : client.will,
       attributes: principal.attributes,
       sessionsMax: sessionsMaxOf({ kind: principal.kind, hasUserName }, this.config.SESSIONS_PER_NAME_MAX),
       vouchedBy: voucherOf(principal),
       ownerKind: principal.kind,
-    })
-    this.#connections.set(number, connection)
-    this.#attachments.set(number, attachment)
-    this.#byShard[shard]?.add(connection)
-    this.#appender.append({ topic: this.#options.topics.sessions, partition: shard, key, value, timestamp: now }, (error, offset) => {
-      if (!error) return this.#detached(attachment, attachment.attached(offset, this.now()))
-      if (error.outcome === 'refused') this.#attachments.delete(number)
-      this.#forgetUnsure()
-      connection.onAttachLost(error.message)
-    })
-    return attachment
-  }
-
-  subscribe(attachment: Attachment, subscriptions: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void {
-    const at = this.now()
-    const value = encodeRecord('Subscribed', {
-      clientId: attachment.clientId,
-      epoch: epochOf(attachment),
-      at,
-      subscriptions,
-      registryPosition: this.#options.registry.view.position,
-    })
-    this.#appendSession(attachment, value, at, done)
-  }
-
-  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void {
-    this.#appendUnsubscribed(attachment, filters, false, done)
-  }
-
-  withdraw(attachment: Attachment, due: () => readonly string[], done: (error: AppendError | null) => void): void {
-    const append = (answered: (error: AppendError | null) => void): void => {
-      const filters = due()
-      if (filters.length === 0) answered(null)
-      else this.#appendUnsubscribed(attachment, filters, true, answered)
     }
-    this.#insist(append, attachment, 'subscriptions that were refused could not be taken back', done)
-  }
-
-  #appendUnsubscribed(attachment: Attachment, filters: readonly string[], withdraws: boolean, done: (error: AppendError | null) => void): void {
-    const at = this.now()
-    const { clientId } = attachment
-    this.#appendSession(attachment, encodeRecord('Unsubscribed', { clientId, epoch: epochOf(attachment), at, filters, withdraws }), at, done)
-  }
-
-  release(attachment: Attachment, packetId: number, done: Appended): void {
-    const at = this.now()
-    this.#appendSession(attachment, encodeRecord('Released', { clientId: attachment.clientId, epoch: epochOf(attachment), at, packetId }), at, done)
-  }
-
-  reauthenticated(attachment: Attachment, principal: Principal, done: (error: AppendError | null) => void): void {
-    const at = this.now()
-    const value = encodeRecord('Reauthenticated', {
-      clientId: attachment.clientId,
-      epoch: epochOf(attachment),
-      at,
-      registryPosition: this.#options.registry.view.position,
-      attributes: principal.attributes,
-    })
-    this.#appendSession(attachment, value, at, done)
+    return this.sessions.attach(shard, about, (error) => connection.onAttachLost(error.message))
   }
 
   detach(attachment: Attachment, ending: Ending): void {
     const connection = this.#connections.get(attachment.connection)
     this.#connections.delete(attachment.connection)
     if (connection) this.#byShard[attachment.shard]?.delete(connection)
-    this.#detached(attachment, attachment.end(ending, this.now()))
+    this.sessions.detach(attachment, ending)
   }
 
   acknowledge(attachment: Attachment, number: number, outcome: AckOutcome): void {
@@ -651,8 +596,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   }
 
   onLateAnswer(connection: number, connectionId: Buffer, epoch: number): void {
-    const attachment = this.#attachments.get(connection)
-    if (attachment?.connectionId.equals(connectionId)) this.#detached(attachment, attachment.attached(epoch, this.now()))
+    this.sessions.attachedLate(connection, connectionId, epoch)
   }
 
   onReconciled(shard: number): void {
@@ -708,49 +652,6 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     const count = ++this.#messageCount
     this.#messageId.writeUInt32BE(Math.floor(count / 0x1_0000_0000), 8)
     this.#messageId.writeUInt32BE(count >>> 0, 12)
-  }
-
-  #appendSession(attachment: Attachment, value: Buffer, at: number, done: Appended): void {
-    this.#appender.append(
-      { topic: this.#options.topics.sessions, partition: attachment.shard, key: Buffer.from(attachment.clientId), value, timestamp: at },
-      done,
-    )
-  }
-
-  #detached(attachment: Attachment, record: Detached | null): void {
-    if (!record) return
-    this.#attachments.delete(attachment.connection)
-    // Repeating is harmless: the fold ignores a detach of an epoch that is over.
-    this.#insist(
-      (done) => this.#appendSession(attachment, encodeRecord('Detached', record), record.at, done),
-      attachment,
-      'a disconnection could not be recorded',
-    )
-  }
-
-  #insist(
-    append: (done: (error: AppendError | null) => void) => void,
-    attachment: Attachment,
-    failure: string,
-    done?: (error: AppendError | null) => void,
-  ): void {
-    insist(
-      append,
-      () => this.#stopping,
-      (error) => {
-        if (error) this.logger.error({ clientId: attachment.clientId, error: error.message }, failure)
-        done?.(error)
-      },
-    )
-  }
-
-  /** Attached records of unknown outcome wait for a router's word; the oldest give way. */
-  #forgetUnsure(): void {
-    const most = this.config.CONNECTIONS_MAX + unsureMax
-    for (const [number, attachment] of this.#attachments) {
-      if (this.#attachments.size <= most) return
-      if (attachment.isEnded) this.#attachments.delete(number)
-    }
   }
 
   #flush(): void {
@@ -839,9 +740,4 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#closedFor.add(what)
     for (const connection of all) connection.close(ended(ReasonCode.ServerBusy, detail))
   }
-}
-
-function epochOf(attachment: Attachment): number {
-  if (attachment.epoch === null) throw new TypeError('the connection is not attached yet')
-  return attachment.epoch
 }

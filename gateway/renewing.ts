@@ -112,7 +112,7 @@ export class Renewing {
     else {
       // Nobody has to answer any more but the log, which ends the connection if it does not.
       this.#until = Number.POSITIVE_INFINITY
-      this.#appends.add((appended) => host.reauthenticated(this.#session.attachment, principal, appended), done, onlyYes)
+      this.#appends.add((appended) => host.sessions.reauthenticated(this.#session.attachment, principal, appended), done, onlyYes)
     }
   }
 

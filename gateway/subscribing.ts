@@ -1,8 +1,7 @@
 import type { Principal } from '../access/principal.ts'
-import type { AppendError } from '../log/log.ts'
 import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { ReplayRequest, SubscriptionRequest } from '../schemas/session-records.ts'
+import type { ReplayRequest } from '../schemas/session-records.ts'
 import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
@@ -12,11 +11,13 @@ import { type Client, type End, explanation, notInLog, receiveSubscribe, receive
 import { RefusalReason } from './refusal-reason.ts'
 import type { ReplayProperties } from './replay-request.ts'
 import { SessionFilters } from './session-filters.ts'
+import type { SessionJournal } from './session-journal.ts'
 
 /** What subscribing needs of the gateway. */
 export interface SubscribeHost {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
+  readonly sessions: Pick<SessionJournal, 'subscribe' | 'unsubscribe' | 'withdraw'>
   /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
   readonly registryIsCurrent: boolean
   /** When the registry was confirmed last, ms since the epoch. */
@@ -27,10 +28,6 @@ export interface SubscribeHost {
   maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean
   /** Whether a filter may stay. What of its past its session asked for only the session's owner knows, who has the last word. */
   mayHold(principal: Principal, filter: string): boolean
-  subscribe(attachment: Attachment, granted: readonly SubscriptionRequest[], done: (error: AppendError | null) => void): void
-  unsubscribe(attachment: Attachment, filters: readonly string[], done: (error: AppendError | null) => void): void
-  /** Takes back what `subscribe` may have put into the log: it stands behind that there. `due` is asked at each attempt which filters still are. */
-  withdraw(attachment: Attachment, due: () => readonly string[], done: (error: AppendError | null) => void): void
 }
 
 /** What the connection hears back. */
@@ -99,7 +96,7 @@ export class Subscribing {
     const step = held.asked(asked)
     this.#unanswered++
     this.#appends.add(
-      (appended) => host.subscribe(this.#attachment, granted, appended),
+      (appended) => host.sessions.subscribe(this.#attachment, granted, appended),
       (outcome) => {
         this.#unanswered--
         if (outcome === 'stored') held.told(step, asked)
@@ -148,7 +145,7 @@ export class Subscribing {
       return written
     }
     this.#appends.add(
-      (appended) => this.#host.withdraw(this.#attachment, due, appended),
+      (appended) => this.#host.sessions.withdraw(this.#attachment, due, appended),
       () => {},
       onlyYes,
       (isStored) => held.takenBack(step, filters, written, isStored),
@@ -174,7 +171,7 @@ export class Subscribing {
     }
     const step = held.askedToEnd(filters)
     this.#appends.add(
-      (appended) => host.unsubscribe(this.#attachment, filters, appended),
+      (appended) => host.sessions.unsubscribe(this.#attachment, filters, appended),
       (outcome) => {
         held.told(step, filters)
         answer(outcome === 'stored')

@@ -47,11 +47,13 @@ function given({ has = [] as string[], max = 100 } = {}) {
     now: () => now,
     maySubscribe: () => true,
     mayHold: () => true,
-    subscribe: (_, granted, done) => append(subscribed('c', 0, ...granted), done),
-    unsubscribe: (_, filters, done) => append(unsubscribed('c', 0, ...filters), done),
-    withdraw: (_, due, done) => {
-      const again = (answered: typeof done): void => (due().length > 0 ? append(withdrawn('c', 0, ...due()), answered) : answered(null))
-      insist(again, () => false, done)
+    sessions: {
+      subscribe: (_, granted, done) => append(subscribed('c', 0, ...granted), done),
+      unsubscribe: (_, filters, done) => append(unsubscribed('c', 0, ...filters), done),
+      withdraw: (_, due, done) => {
+        const again = (answered: typeof done): void => (due().length > 0 ? append(withdrawn('c', 0, ...due()), answered) : answered(null))
+        insist(again, () => false, done)
+      },
     },
   }
   const owner = {
