@@ -15,7 +15,6 @@ import { sessionsMaxOf } from '../model/session-quota.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { AckOutcome } from '../proto/frames.ts'
-import { encodeRecord } from '../schemas/codec.ts'
 import { encodePublish } from '../schemas/message-record.ts'
 import type { ReplayRequest } from '../schemas/session-records.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
@@ -28,8 +27,11 @@ import { Deadlines } from './deadlines.ts'
 import { type Ending, ended } from './disconnection.ts'
 import { Drain } from './drain.ts'
 import { FailedConnects } from './failed-connects.ts'
+import { figuresOf, troubleOf } from './gateway-status.ts'
 import type { HttpHost } from './http/http-host.ts'
+import { Incarnation } from './incarnation.ts'
 import { type GatewayLevels, GatewayMetrics } from './metrics.ts'
+import { Outages } from './outages.ts'
 import type { Client, Permission, Readiness } from './protocol.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
 import type { PublisherIdentity, PublishTopic } from './publishing.ts'
@@ -112,7 +114,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   readonly #appender: Appender
   #rules: Rules
   readonly #startedAt: number
-  #incarnation: number | null = null
+  readonly #incarnation: Incarnation
   #stopping = false
   /** Called when the clients that are being moved off have to go at once; null while none are. */
   #hurryDrain: (() => void) | null = null
@@ -137,12 +139,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     rejudgedPerTurn,
   )
   #tick: NodeJS.Timeout | null = null
-  /** What is closed once per outage, not once per tick. */
-  readonly #closedFor = new Set<string>()
-  #superseded = false
-  #isBeginningAgain = false
-  /** Since when the registry could have been confirmed, ms since the epoch: before, Kafka was away or this process paused. */
-  #registryDueSince = 0
+  readonly #outages: Outages
   readonly #messageId: Buffer = Buffer.alloc(16)
   #messageCount = 0
   /** Reused for every message: the encoder copies. */
@@ -158,6 +155,18 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#appender = appender
     this.#startedAt = this.now()
     this.#pauses = new PauseWatch(options.pauseMsMax ?? usualPauseMsMax, Date.now())
+    this.#incarnation = new Incarnation({
+      id: options.config.GATEWAY_ID,
+      version: options.version,
+      appender,
+      topic: options.topics.gateways,
+      now: () => this.now(),
+      logger: options.logger,
+      onOver: () => {
+        for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerBusy, 'the gateway was declared lost'))
+        this.links.closeAll('a new incarnation begins')
+      },
+    })
     this.deadlines = new Deadlines(this.#startedAt)
     this.links = new RouterLinks(this, options.partitions)
     this.#byShard = Array.from({ length: options.partitions }, () => new Set())
@@ -172,6 +181,13 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       registryUnconfirmedMs: options.registry.confirmedMs(),
     })
     this.metrics = new GatewayMetrics(options.metricsRegistry, levels, () => this.now())
+    this.#outages = new Outages({
+      config: () => this.config,
+      metrics: this.metrics,
+      logger: options.logger,
+      connections: () => this.#connections.values(),
+      connectionsOf: (shard) => this.connectionsOf(shard),
+    })
     this.rates = new NamespaceRates(this)
     this.credentials = new CredentialJudge({
       config: options.config,
@@ -226,11 +242,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
 
   /** Offset of this run's first record; -1 until the log has answered it. */
   get incarnation(): number {
-    return this.#incarnation ?? -1
-  }
-
-  get hasIncarnation(): boolean {
-    return this.#incarnation !== null
+    return this.#incarnation.offset ?? -1
   }
 
   get #isStopping(): boolean {
@@ -243,8 +255,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
 
   /** Announces itself in the log; `address` is where routers find the delivery service. */
   async begin(address: string): Promise<void> {
-    this.#incarnation = await this.#announce(address, null)
-    this.logger.info({ id: this.id, incarnation: this.#incarnation, address }, 'gateway up')
+    await this.#incarnation.begin(address)
     this.deadlines.start(() => {
       // Who seems to be late may have been unheard.
       this.lookForPause()
@@ -324,7 +335,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#receipts.flush()
     const farewell = async (): Promise<void> => {
       await this.#appender.flush()
-      if (this.#incarnation !== null) await this.#announce(address, this.#incarnation)
+      await this.#incarnation.end(address)
     }
     await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
     this.links.closeAll('the gateway has stopped')
@@ -336,7 +347,8 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     const health = this.#options.log.health()
     const unconfirmed = this.#options.registry.confirmedMs()
     const shardsWithoutRouter = this.links.shards.withoutLink()
-    const reason = this.#trouble(shardsWithoutRouter, unconfirmed)
+    const kafkaUnreachableMs = this.#kafkaUnreachableMs
+    const reason = troubleOf({ isStopping: this.#isStopping, kafkaUnreachableMs, registryUnconfirmedMs: unconfirmed, shardsWithoutRouter }, this.config)
     return {
       ok: reason === null,
       ...(reason !== null && { reason }),
@@ -346,41 +358,20 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       attached: this.#connections.size,
       kafka: {
         reachable: health.reachable,
-        unreachableMs: this.#kafkaUnreachableMs,
+        unreachableMs: kafkaUnreachableMs,
         pendingBytes: this.#appender.pendingBytes,
         ...(health.reason !== undefined && { reason: health.reason }),
       },
       routers: this.links.status,
       shardsWithoutRouter,
       registry: { confirmedMs: unconfirmed, position: this.#options.registry.view.position },
-      figures: this.#figures,
+      figures: {
+        version: this.#options.version,
+        uptimeSeconds: (this.now() - this.#startedAt) / 1000,
+        clientsConnected: this.#connections.size,
+        ...figuresOf(this.metrics),
+      },
     }
-  }
-
-  /** What the front door tells below $SYS/broker (door/figures.ts). */
-  get #figures(): Readonly<Record<string, unknown>> {
-    const { packetsIn, packetsOut, operations, publishesDropped, deliveries, bytesIn, bytesOut } = this.metrics
-    const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
-    return {
-      version: this.#options.version,
-      uptimeSeconds: (this.now() - this.#startedAt) / 1000,
-      clientsConnected: this.#connections.size,
-      packetsReceived: packetsIn,
-      packetsSent: packetsOut,
-      publishesReceived: operations.publishes,
-      publishesSent: sum(deliveries),
-      publishesDropped: sum(Object.values(publishesDropped)),
-      bytesReceived: bytesIn,
-      bytesSent: bytesOut,
-    }
-  }
-
-  #trouble(shardsWithoutRouter: readonly number[], unconfirmed: number): string | null {
-    if (this.#isStopping) return 'shutting down'
-    if (this.#kafkaUnreachableMs >= this.config.KAFKA_AWAY_REFUSE) return `Kafka has not answered for ${Math.round(this.#kafkaUnreachableMs / 1000)} s`
-    if (unconfirmed >= this.config.REGISTRY_STALE) return 'the registry is not current'
-    if (shardsWithoutRouter.length > 0) return `no router speaks for shard ${shardsWithoutRouter.join(', ')}`
-    return null
   }
 
   /**
@@ -389,14 +380,14 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
    */
   lookForPause(): void {
     const pausedMs = this.#pauses.look(Date.now())
-    if (pausedMs === 0 || this.#incarnation === null) return
+    if (pausedMs === 0 || this.#incarnation.offset === null) return
     this.logger.warn({ pausedMs: Math.round(pausedMs), connections: this.#connections.size }, 'the process was paused')
     this.metrics.pauses.inc()
     for (let shard = 0; shard < this.#byShard.length; shard++) this.#doubtful.add(shard)
     for (const connection of [...this.#sockets]) connection.doubt()
     this.links.closeAll('the gateway was paused')
     this.links.shards.listenAnew(this.now())
-    this.#registryDueSince = this.now()
+    this.#outages.paused(this.now())
     this.#refusesSockets = true
     setTimeout(() => {
       this.#refusesSockets = false
@@ -412,7 +403,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       kafkaUnreachableMs: this.#kafkaUnreachableMs,
       logIsFull: this.logIsFull,
       registryUnconfirmedMs: this.#options.registry.confirmedMs(),
-      stopping: this.#isStopping || this.#incarnation === null,
+      stopping: this.#isStopping || this.#incarnation.offset === null,
     }
   }
 
@@ -605,48 +596,10 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   }
 
   onSuperseded(incarnation: number): void {
-    if (this.#superseded || this.#stopping) return
-    this.#superseded = true
-    this.logger.error(
-      { id: this.id, incarnation: this.incarnation, newer: incarnation },
-      'a router knows a later incarnation of this gateway: GATEWAY_ID must be unique',
-    )
+    if (!this.#stopping) this.#incarnation.superseded(incarnation)
   }
 
   // --- inside
-
-  #announce(address: string, incarnation: number | null): Promise<number> {
-    const now = this.now()
-    const value = encodeRecord('GatewayUp', {
-      id: this.id,
-      address,
-      startedAt: now,
-      stopping: incarnation !== null,
-      incarnation,
-      version: this.#options.version,
-    })
-    return this.#appender.write({ topic: this.#options.topics.gateways, partition: 0, key: Buffer.from(this.id), value, timestamp: now })
-  }
-
-  /** Everything of the old incarnation is over: its sessions were given up by the routers. */
-  async #beginAgain(address: string): Promise<void> {
-    this.#isBeginningAgain = true
-    try {
-      await this.#beginAnew(address)
-    } catch (error) {
-      this.logger.error({ error }, 'the log did not take the new incarnation; trying again')
-    }
-    this.#isBeginningAgain = false
-  }
-
-  async #beginAnew(address: string): Promise<void> {
-    for (const connection of [...this.#sockets]) connection.close(ended(ReasonCode.ServerBusy, 'the gateway was declared lost'))
-    this.links.closeAll('a new incarnation begins')
-    this.#incarnation = null
-    this.#incarnation = await this.#announce(address, null)
-    this.#superseded = false
-    this.logger.info({ id: this.id, incarnation: this.#incarnation }, 'gateway up again')
-  }
 
   #numberMessage(): void {
     const count = ++this.#messageCount
@@ -699,45 +652,16 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.credentials.look()
     this.lookForPause()
     const now = this.now()
-    if (this.#superseded && !this.#isBeginningAgain) void this.#beginAgain(address)
+    void this.#incarnation.look(address)
     this.#audit.tick()
     if (this.#waitingForLog.size > 0) this.#resumeForLog()
     if (this.#waitingForRegistry.size > 0 && this.registryIsCurrent) this.#resumeForRegistry()
-    const silent = this.links.shards.silent(now, this.config.SHARD_SILENCE)
-    for (let shard = 0; shard < this.#byShard.length; shard++) {
-      this.#closeOnce(
-        `shard ${shard}`,
-        silent.includes(shard),
-        'SHARD_SILENCE',
-        `no router has spoken for shard ${shard} for too long`,
-        this.#byShard[shard] ?? [],
-      )
+    const reach = {
+      shards: this.#byShard.length,
+      silent: this.links.shards.silent(now, this.config.SHARD_SILENCE),
+      kafkaUnreachableMs: this.#kafkaUnreachableMs,
+      registryUnconfirmedMs: this.#options.registry.confirmedMs(),
     }
-    const kafkaMs = this.#kafkaUnreachableMs
-    this.#closeOnce('kafka', kafkaMs >= this.config.KAFKA_AWAY_CLOSE, 'KAFKA_AWAY_CLOSE', 'the log is away', this.#connections.values())
-    // While Kafka itself is away nobody is let in, nothing published is acknowledged and nobody can change the registry: KAFKA_AWAY_CLOSE decides.
-    // When it is back the registry is not the first thing that it answers.
-    if (kafkaMs >= this.config.REGISTRY_STALE) this.#registryDueSince = now
-    const unconfirmedMs = Math.min(this.#options.registry.confirmedMs(), now - this.#registryDueSince)
-    const registryLost = unconfirmedMs >= this.config.REGISTRY_LOST
-    this.#closeOnce('registry', registryLost, 'REGISTRY_LOST', 'the registry cannot be confirmed', this.#connections.values())
-  }
-
-  #closeOnce(
-    what: string,
-    isTrouble: boolean,
-    limit: 'SHARD_SILENCE' | 'KAFKA_AWAY_CLOSE' | 'REGISTRY_LOST',
-    detail: string,
-    connections: Iterable<Connection>,
-  ): void {
-    if (!isTrouble) {
-      this.#closedFor.delete(what)
-      return
-    }
-    const all = [...connections]
-    if (all.length > 0) this.metrics.reached(limit)
-    if (!this.#closedFor.has(what)) this.logger.warn({ limit, connections: all.length }, detail)
-    this.#closedFor.add(what)
-    for (const connection of all) connection.close(ended(ReasonCode.ServerBusy, detail))
+    this.#outages.look(reach, now)
   }
 }
