@@ -4,66 +4,50 @@
  */
 
 import type { Logger } from 'pino'
-import { compileRules, maySubscribeTo } from '../access/decide.ts'
 import type { EventRefusal } from '../access/event-access.ts'
-import { principalOfSession } from '../access/principal.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
 import { RefusedKind } from '../audit/refusals.ts'
-import { deadLetterWaits } from '../events/dead-letter.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
-import { partitionOf } from '../log/partitioner.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
-import { deliveryPolicyOf, splitSubscriptionName } from '../model/event-subscriptions.ts'
-import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
-import { isSame, type QueueLimitsInForce, queueLimitsInForce } from '../model/queue-limits.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
-import type { Attributes, Resource } from '../model/registry-resources.ts'
 import { routesOf } from '../model/routes.ts'
 import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
-import { registryDigest } from '../model/state-digest.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
-import type { Message } from '../schemas/message.ts'
 import { RepeatableKind } from '../schemas/message-id.ts'
-import { RoutingError, routingErrors } from '../telemetry/dimensions.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
-import type { SessionJudge } from './client-shard.ts'
 import type { RouterConfig } from './config.ts'
 import type { GatewayHandlers } from './gateway.ts'
 import { Gateways } from './gateways.ts'
+import { LimitsInForce } from './limits-in-force.ts'
 import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
-import { bySource, Payloads } from './payloads.ts'
-import { BucketStore } from './push/bucket-store.ts'
-import { deadLetterBucket } from './push/dead-letter-bucket.ts'
-import { deadLetterFolder } from './push/dead-letter-folder.ts'
-import { DeadLetterWriter } from './push/dead-letter-writer.ts'
+import { Payloads } from './payloads.ts'
+import { DeadLetterKeepers } from './push/dead-letter-keepers.ts'
 import { Pushers } from './push/pushers.ts'
 import { SubscriptionActionsApi } from './push/subscription-actions-api.ts'
 import { ReplayTurns } from './replay-turns.ts'
 import { RetainedApi } from './retained-api.ts'
-import { type RetainedLimits, retainedLimits } from './retained-store.ts'
 import type { RouteClusters } from './routes/route-clusters.ts'
 import type { RouteStatus } from './routes/route-status.ts'
 import { RoutesApi } from './routes/routes-api.ts'
 import { Troubles } from './routes/troubles.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
-import type { RouterLevels, ShardLevels } from './shard-metrics.ts'
+import { type Standing, shardLevels } from './shard-levels.ts'
+import type { RouterLevels } from './shard-metrics.ts'
+import { type ShardSurroundings, shardOptions } from './shard-surroundings.ts'
 import { SharedChoice } from './shared-choice.ts'
-import type { Member, SharedGroup } from './shared-group.ts'
-import type { Left } from './shared-handover.ts'
+import type { SharedGroup } from './shared-group.ts'
 import { readSnapshot } from './snapshots.ts'
 import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
-import { deadLetterTopic } from './subscriptions/dead-letter-topic.ts'
-import type { DeadLetterKeeper } from './subscriptions/giving-up.ts'
 import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
 import { Subscriptions } from './subscriptions/subscriptions.ts'
 
@@ -82,13 +66,6 @@ const snapshotsMs = 1_500
 /** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
 const journalsMs = 1_000
 
-/** From the first on each twice as long, up to the last. */
-function doublings(first: number, last: number): readonly number[] {
-  const waits: number[] = []
-  for (let wait = first; wait < last; wait *= 2) waits.push(wait)
-  return [...waits, last]
-}
-
 /** Resolves with `work`, or when the time is over. */
 async function within(ms: number, work: Promise<unknown> | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined
@@ -97,13 +74,6 @@ async function within(ms: number, work: Promise<unknown> | undefined): Promise<v
   })
   await Promise.race([work, over])
   clearTimeout(timer)
-}
-
-/** What was last heard of a shard's partitions: ends, and when the newest message that was matched was published. */
-interface Standing {
-  messagesEnd: number
-  matchedAt: number
-  inboxEnd: number
 }
 
 export interface RouterOptions {
@@ -128,9 +98,7 @@ export interface RouterOptions {
 export class Router {
   readonly #options: RouterOptions
   readonly #trie = new SubscriptionTrie()
-  readonly #choice: SharedChoice
-  #queueLimits: QueueLimitsInForce
-  #retainedLimits: RetainedLimits
+  readonly #limits: LimitsInForce
   readonly #stateCheck: StateCheck
   /** By shard: what differed when it was last checked. */
   readonly #differing = new Map<number, { readonly at: number; readonly differing: readonly CheckedState[] }>()
@@ -139,17 +107,12 @@ export class Router {
   readonly #byName: SessionsByName
   readonly #gateways: Gateways
   readonly #payloads: Payloads
-  /** Retained messages that are owed: read again only when somebody comes for them. */
-  readonly #retainedPayloads: Payloads
-  /** Of which the end markers of replays are made. */
-  readonly #inboxPayloads: Payloads
-  readonly #replayTurns: ReplayTurns
+  readonly #surroundings: ShardSurroundings
   /** Of the shards that are owned; each with its own state in the log. */
   readonly #subscriptions: Subscriptions
   readonly #pushers: Pushers
   readonly #owned = new Map<number, OwnedShard>()
   readonly #standings = new Map<number, Standing>()
-  readonly #troubles: Troubles
   /** Position of the event subscriptions that series of metrics were last compared with. */
   #seriesSeen = -1
   /** Position of the routes that the shards were told of. */
@@ -162,7 +125,7 @@ export class Router {
   readonly #refusals: RefusalAudit
   /** Topics that operators name are not to hold up the broker's own. */
   #deadLetterAppender: Appender | undefined
-  readonly #deadLetterStore: BucketStore | undefined
+  readonly #deadLetters: DeadLetterKeepers
   #messages: Follower | undefined
   #inboxes: Follower | undefined
   #membership: Membership | undefined
@@ -171,10 +134,8 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
-    this.#queueLimits = this.#limitQueues()
-    this.#retainedLimits = this.#limitRetained()
+    this.#limits = new LimitsInForce(options.config, () => options.registry.view)
     this.#stateCheck = this.#makeStateCheck()
-    this.#troubles = new Troubles(options.now)
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
       log,
@@ -209,6 +170,7 @@ export class Router {
         bytesMax: config.payloadCacheBytes,
         onFailure: (error) => logger.warn({ err: error, topic }, 'messages could not be read again; trying on'),
       })
+    this.#deadLetters = new DeadLetterKeepers({ config, log, logger, now, appender: () => this.#deadLetterAppender as Appender })
     this.#subscriptions = new Subscriptions({
       log,
       topics,
@@ -232,11 +194,9 @@ export class Router {
       logger,
       now,
       lifecycleSource: sourceOf(config.lifecycleEventSource, config.namespace),
-      deadLettersOf: (resource) => this.#deadLettersOf(resource),
+      deadLettersOf: (resource) => this.#deadLetters.keeperOf(resource),
       onRefused: (error) => this.#fail(error),
     })
-    const { deadLetterStore } = config.push
-    this.#deadLetterStore = deadLetterStore && new BucketStore({ ...deadLetterStore, policy: config.outgoing, ca: config.outgoingCa })
     this.#pushers = new Pushers({
       config: config.push,
       policy: config.outgoing,
@@ -264,16 +224,32 @@ export class Router {
       },
     })
     this.#payloads = payloads(topics.messages)
-    this.#retainedPayloads = payloads(topics.retained)
-    this.#inboxPayloads = payloads(topics.inbox)
-    this.#replayTurns = new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax })
-    this.#choice = new SharedChoice(
+    const choice = new SharedChoice(
       {
         owed: (session) => (this.#owned.has(session.shard) ? session.queue.length : undefined),
         hasIndexed: (shard, source, offset) => this.#owned.get(shard)?.hasIndexed(source, offset) ?? false,
       },
       config.sharedStreamsMax,
     )
+    this.#surroundings = {
+      options,
+      limits: this.#limits,
+      tail: this.#tail,
+      trie: this.#trie,
+      choice,
+      byName: this.#byName,
+      gateways: this.#gateways,
+      payloads: this.#payloads,
+      retainedPayloads: payloads(topics.retained),
+      inboxPayloads: payloads(topics.inbox),
+      replayTurns: new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax }),
+      troubles: new Troubles(now),
+      appender: () => this.#appender as Appender,
+      owned: (shard) => this.#owned.get(shard),
+      onUnreadable: (topic, partition, offset, error) => this.#unreadable(topic, partition, offset, error),
+      onRefused: (error) => this.#fail(error),
+      onSuperseded: (owned) => void this.#superseded(owned),
+    }
   }
 
   /** Rewinding and redriving for the HTTP API; `key` is the one that the services use among themselves. */
@@ -381,32 +357,9 @@ export class Router {
   /** What /metrics shows of now: looks at every session of the owned shards. */
   levels(): RouterLevels {
     const now = this.#options.now()
-    const shards = [...this.#owned.values()].map((owned): ShardLevels => {
-      const { shard, source, client } = owned
-      const standing = this.#standings.get(shard)
-      const lagRecords = Math.max(0, (standing?.messagesEnd ?? 0) - source.position)
-      let [sessions, owedMessages, owedBytes, oldestAt] = [0, 0, 0, now]
-      for (const session of this.#tail.folds[shard]?.sessions.values() ?? []) {
-        if (session.isOver) continue
-        const { length, bytes, oldest } = session.queue
-        sessions++
-        owedMessages += length
-        owedBytes += bytes
-        if (oldest && oldest.at < oldestAt) oldestAt = oldest.at
-      }
-      return {
-        shard,
-        lagRecords,
-        lagMs: lagRecords > 0 && standing?.matchedAt ? Math.max(0, now - standing.matchedAt) : 0,
-        inboxLagRecords: Math.max(0, (standing?.inboxEnd ?? 0) - owned.inboxPosition),
-        outstandingBytes: source.outstandingBytes,
-        sessions,
-        attached: client.attachedCount,
-        owedMessages,
-        owedBytes,
-        oldestOwedMs: now - oldestAt,
-      }
-    })
+    const shards = [...this.#owned.values()].map((owned) =>
+      shardLevels(owned, this.#standings.get(owned.shard), this.#tail.folds[owned.shard]?.sessions.values() ?? [], now),
+    )
     const gateways = new Map([...this.#gateways.all()].map((gateway) => [gateway.identity.id, gateway.queuedBytes]))
     return { shards, gateways, registryUnconfirmedMs: this.#options.registry.confirmedMs(), shardsOfNamespace: this.#tail.folds.length }
   }
@@ -469,7 +422,7 @@ export class Router {
     await this.#release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
-    this.#deadLetterStore?.close()
+    this.#deadLetters.close()
     await Promise.all([this.#appender?.close(), this.#deadLetterAppender?.close()])
   }
 
@@ -504,138 +457,11 @@ export class Router {
 
   async #takeOne(shard: number): Promise<void> {
     if (this.#isClosing || !this.#assigned.has(shard) || this.#owned.has(shard) || this.#taking.has(shard)) return
-    const { config, log, topics, now, metrics, logger, registry } = this.#options
+    const { now, logger, registry } = this.#options
     const captured: Applied[] = []
     this.#taking.set(shard, captured)
     try {
-      const owned = await OwnedShard.take({
-        shard,
-        shards: config.partitions,
-        router: config.routerId,
-        namespace: config.namespace,
-        log,
-        topics,
-        appender: this.#appender as Appender,
-        transactionalId: `${topics.snapshots}.shard-${shard}`,
-        tail: this.#tail,
-        captured,
-        now,
-        client: {
-          gateways: this.#gateways,
-          payloads: bySource(this.#payloads, this.#retainedPayloads, this.#inboxPayloads),
-          limits: { gatewayBytesMax: config.gatewaySendBytesMax },
-          counters: {
-            delivered: (count) => metrics.delivered.inc(count),
-            dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
-            reassigned: (count) => metrics.reassigned.inc(count),
-            sessionEnded: (reason) => metrics.sessionsEnded.inc({ drop_reason: reason }),
-            willFired: (outcome) => metrics.willsFired.inc({ outcome }),
-          },
-          now,
-          quota: { ofName: (name) => this.#byName.of(name), catchUp: () => this.#tail.catchUp() },
-          queueLimits: () => this.#queueLimits,
-          judge: () => this.#judge(),
-          anotherMember: (filter, left, isAttached, owed) => this.#anotherMember(filter, left, isAttached, owed),
-          owed: (session) => (this.#owned.has(session.shard) ? session.queue : undefined),
-        },
-        source: {
-          trie: this.#trie,
-          choice: this.#choice,
-          shardOf: (clientId) => partitionOf(Buffer.from(clientId), config.partitions),
-          gateways: this.#gateways,
-          onUnreadable: (offset, error) => this.#unreadable(topics.messages, shard, offset, error),
-          repeatsRemembered: config.repeatsRemembered,
-          onRepeat: () => metrics.repeats.inc(),
-          tracing: this.#options.tracing ?? null,
-          onMatched: (messages, plan) => {
-            metrics.matched.inc(messages)
-            if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
-          },
-        },
-        checkpointMs: config.checkpointMs,
-        // One shard tells of it for all.
-        registryDigest: async () => (shard === 0 ? await registryDigest(registry.view) : undefined) ?? { position: 0, digest: '' },
-        retained: {
-          limits: () => this.#retainedLimits,
-          requestLimits: {
-            queueMessagesMax: ({ attached }) => {
-              const { messages, whenFull } = attached ? this.#queueLimits.connected : this.#queueLimits.offline
-              return whenFull === 'endSession' ? messages : Number.POSITIVE_INFINITY
-            },
-            gatewayBytesMax: config.gatewaySendBytesMax,
-          },
-          counters: {
-            retained: (of, messages, bytes) => {
-              metrics.retainedMessages.set({ shard: of }, messages)
-              metrics.retainedBytes.set({ shard: of }, bytes)
-            },
-            notRetained: (reason) => metrics.notRetained.inc({ reason }),
-            expired: () => metrics.retainedExpired.inc(),
-          },
-          onSent: (count) => metrics.retainedSent.inc(count),
-        },
-        routes: {
-          limits: {
-            bytesMax: config.routeBytesMax,
-            readBytes: Math.min(config.fetchBytesMax, config.routeBytesMax),
-            retryMs: doublings(1_000, config.routeRetryMsMax),
-          },
-          counters: {
-            routed: (route, count) => {
-              metrics.routed.inc(count)
-              metrics.routeMessages.inc({ route, outcome: 'routed' }, count)
-            },
-            failed: (route, error, count) => {
-              metrics.failedRouted.inc({ error: routingErrors.find((known) => known === error) ?? RoutingError.ServiceError }, count)
-              metrics.routeMessages.inc({ route, outcome: error }, count)
-            },
-          },
-          topicOf: (target) => ('topic' in target ? namespaceTopicName({ names: topics }, target.topic) : target.kafkaTopic),
-          clusterNamed: (name) => this.#options.clusters?.get(name),
-          attributesOf: (message) => this.#attributesOf(message),
-          tracing: this.#options.tracing ?? null,
-          onTrouble: (route, error) =>
-            this.#troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),
-        },
-        replays: {
-          formerly: () => formerPartitions(partitionChangeOf(registry.view)),
-          turns: this.#replayTurns,
-          limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate, sideBySide: config.sessionReplaysMax },
-          counters: {
-            replayed: (messages) => metrics.replayed.inc(messages),
-            read: (bytes) => metrics.replayRead.inc(bytes),
-            gone: (messages) => metrics.dropped.inc({ reason: 'gone' }, messages),
-            joined: () => metrics.replaysJoined.inc(),
-          },
-          roomOf: ({ attached }) => (attached ? this.#queueLimits.connected : this.#queueLimits.offline),
-          remember: (source, records) => this.#payloads.remember(source, records),
-          onFailure: (error) => logger.warn({ err: error, shard }, 'a replay could not be read; trying on'),
-        },
-        audit: config.audit && {
-          covered: config.audit.kinds.map((kind) => topics[kind]),
-          keys: config.audit.keys,
-          counters: {
-            hashed: (topic, records) => metrics.auditRecords.inc({ topic }, records),
-            checkpoint: () => metrics.auditCheckpoints.inc(),
-            gone: (topic, records) => {
-              logger.warn({ shard, topic, records }, 'records were removed by retention before they were in the audit chain')
-              metrics.auditGone.inc({ topic }, records)
-            },
-          },
-          onTrouble: (error) => {
-            logger.warn({ err: error, shard }, 'the audit chain cannot go on; trying on')
-            metrics.auditTroubles.inc()
-          },
-        },
-        indexRecords: config.indexRecords,
-        registryPosition: () => registry.view.position,
-        onRefused: (error) => this.#fail(error),
-        onSuperseded: (each) => void this.#superseded(each),
-        onGone: (from, to) => {
-          logger.error({ shard, from, to }, 'messages were removed by retention before they were matched')
-          metrics.dropped.inc({ reason: 'gone' }, to - from)
-        },
-      })
+      const owned = await OwnedShard.take(shardOptions(shard, captured, this.#surroundings))
       if (this.#isClosing || !this.#assigned.has(shard)) {
         await owned.close()
         return
@@ -777,22 +603,6 @@ export class Router {
     this.#taking.get(shard)?.push({ offset, changes })
   }
 
-  #judge(): SessionJudge {
-    const { view } = this.#options.registry
-    const rules = compileRules(view)
-    return {
-      position: view.position,
-      principalOf: (session) => principalOfSession(view, session),
-      mayReceive: (principal, subscription) => maySubscribeTo(rules, principal, subscription),
-      mayPublish: (principal, topic) => rules.mayPublish(principal, topic).allowed,
-    }
-  }
-
-  #anotherMember(filter: string, left: Left, isAttached: boolean, owed: (session: Session) => number): Member | undefined {
-    const isOther = (session: Session): boolean => session.clientId !== left.clientId || session.id !== left.session
-    return this.#trie.group(filter)?.nextKeeper(owed, isOther, isAttached)
-  }
-
   /** A member may be given what absent ones hold, in whatever shard. */
   #memberCame(group: SharedGroup | undefined, session: Session): void {
     if (group?.isAttachedKeeper(session)) this.#each((owned) => owned.client.memberCame(group.filter))
@@ -804,11 +614,7 @@ export class Router {
     this.#keepSeries()
     this.#each((owned) => owned.client.rejudge())
     this.#refreshRoutes()
-    this.#retainedLimits = this.#limitRetained()
-    const before = this.#queueLimits
-    this.#queueLimits = this.#limitQueues()
-    if (isSame(before.connected, this.#queueLimits.connected) && isSame(before.offline, this.#queueLimits.offline)) return
-    this.#each((owned) => owned.client.limitsChanged())
+    if (this.#limits.refresh()) this.#each((owned) => owned.client.limitsChanged())
   }
 
   #keepSeries(): void {
@@ -836,54 +642,6 @@ export class Router {
     this.#routesSeen = view.routesPosition
     const routes = routesOf(view)
     this.#each((owned) => owned.routes.refresh(routes, view.position))
-  }
-
-  /** The publisher's attributes: the registry's, or those that its voucher gave the session. */
-  #attributesOf({ authenticationName, session, clientId }: Message): Attributes {
-    const { config, registry } = this.#options
-    const live = this.#tail.folds[partitionOf(Buffer.from(clientId), config.partitions)]?.live(session)
-    return live?.vouchedBy ? live.attributes : (registry.view.clientNamed(authenticationName)?.properties.attributes ?? {})
-  }
-
-  #deadLettersOf({ name, properties }: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined {
-    const { config, log, now, logger } = this.#options
-    const named = deliveryPolicyOf(properties.deliveryConfiguration).deadLetterDestinationWithResourceIdentity?.deadLetterDestination
-    if (!named) return undefined
-    const { deadLetterFolder: root, deadLetterStore: store, deadLetterPeriodMs: periodMs } = config.push
-    const of = splitSubscriptionName(name)
-    const sink =
-      named.endpointType === 'KafkaTopic'
-        ? deadLetterTopic({ log, appender: this.#deadLetterAppender as Appender, topic: named.properties.topicName, of, now })
-        : named.endpointType === 'Folder'
-          ? deadLetterFolder({ root, name: named.properties.folderName, namespace: config.namespace, ...of, now })
-          : deadLetterBucket({
-              store: this.#deadLetterStore,
-              allowed: store?.buckets ?? [],
-              bucket: named.properties.bucketName,
-              namespace: config.namespace,
-              ...of,
-              now,
-            })
-    return new DeadLetterWriter({
-      sink,
-      schedule: deadLetterWaits,
-      periodMs,
-      now,
-      chance: Math.random,
-      onFailed: (error, documents) => logger.warn({ err: error, ...of, documents }, 'dead letters could not be written; trying on'),
-      onDropped: (error) => logger.error({ err: error, ...of }, 'a dead letter can never be written; it is dropped'),
-    })
-  }
-
-  #limitQueues(): QueueLimitsInForce {
-    const { config, registry } = this.#options
-    return queueLimitsInForce(config.queues, registry.view.namespace?.properties.limits)
-  }
-
-  #limitRetained(): RetainedLimits {
-    const { config, registry } = this.#options
-    const { retainedBytesMax: bytesMax, retainedMessageBytesMax: messageBytesMax, retainedMessagesMax: messagesMax, partitions } = config
-    return { bytesMax, ...retainedLimits({ messageBytesMax, messagesMax }, registry.view.namespace?.properties.limits, partitions) }
   }
 
   #makeStateCheck(): StateCheck {
