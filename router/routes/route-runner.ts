@@ -93,7 +93,7 @@ export class RouteRunner {
   #position: number
   #taken: number
   /** Where `messages` is known to end. */
-  #known = Number.POSITIVE_INFINITY
+  #known = 0
   #open: Open[] = []
   #bytes = 0
   #inFlight = 0
@@ -158,7 +158,7 @@ export class RouteRunner {
 
   status(): RouteStatus {
     const { route, shard } = { route: this.route.name, shard: this.#options.shard }
-    const lag = Number.isFinite(this.#known) ? Math.max(0, this.#known - this.#position) : 0
+    const lag = Math.max(0, this.#known - this.#position)
     const { reachable, reason } = this.#options.destination.log.health()
     const away = !reachable && !this.#trouble ? { error: 'ServiceError' as const, detail: `Kafka does not answer: ${reason}` } : undefined
     return { route, shard, state: this.#state, position: this.#position, lag, routed: this.#routed, failed: this.#failed, ...this.#trouble, ...away }
@@ -224,8 +224,10 @@ export class RouteRunner {
 
   /** Routes until something fails. */
   async #attempt(): Promise<void> {
-    const { destination } = this.#options
+    const { destination, messages, shard } = this.#options
     const { topic, log, isExactlyOnce } = destination
+    // What is appended from here on is offered: also a route that cannot begin knows how much waits for it.
+    this.#known = Math.max(this.#known, (await this.#options.log.endOffsets(messages)).get(shard) ?? 0)
     const appender = await destination.appender()
     this.#appender = appender
     if (!(await log.topicExists(topic))) throw new DeadEnd('TopicNotFoundError', `the topic ${topic} does not exist`)
