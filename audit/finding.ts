@@ -11,6 +11,7 @@ export const findingKinds = [
   'behind',
   'badSignature',
   'unknownKey',
+  'retiredKey',
   'notACheckpoint',
   'checkpointsMissing',
   'fork',

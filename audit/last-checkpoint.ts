@@ -3,6 +3,7 @@ import type { Log } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import { isSigned, type ReadCheckpoint, readStatement, type SignedStatement, StatementError } from './checkpoint.ts'
+import { Signers } from './signers.ts'
 
 const readBytes = 512 * 1024
 
@@ -10,6 +11,8 @@ const readBytes = 512 * 1024
 export interface FoundCheckpoint {
   readonly checkpoint: ReadCheckpoint
   readonly signed: SignedStatement
+  /** One of the keys that were given signed it, or one that they lead to. */
+  readonly isBelieved: boolean
 }
 
 /**
@@ -24,22 +27,26 @@ export async function readLastCheckpoint(log: Log, topic: string, shard: number,
     const from = Math.max(start, end - back)
     let last: FoundCheckpoint | undefined
     let own: FoundCheckpoint | undefined
-    const believed = [...(keys ?? [])]
+    // Whether a key has named its successor may stand further back where another signs all at once.
+    let isClear = true
+    const signers = new Signers(keys ?? [])
     for (let offset = from; offset < end; ) {
       const stretch = await log.read(topic, shard, offset, readBytes)
       for (const { value } of stretch.records) {
-        last = (value && checkpointIn(value)) ?? last
-        if (!last || !believed.some((key) => key.equals((last as FoundCheckpoint).checkpoint.key))) continue
-        const { sequence, nextKey } = last.checkpoint
+        const found = value && checkpointIn(value)
+        if (!found) continue
+        const isExpected = !last || found.checkpoint.key.equals(last.checkpoint.nextKey ?? last.checkpoint.key)
+        last = found
         // A copy of an earlier one may be appended by anybody.
-        if (own && sequence <= own.checkpoint.sequence) continue
-        own = last
-        if (nextKey && !believed.some((key) => key.equals(nextKey))) believed.push(nextKey)
+        if (signers.standing(found.checkpoint) !== 'believed' || (own && found.checkpoint.sequence <= own.checkpoint.sequence)) continue
+        if (!isExpected) isClear = false
+        own = { ...found, isBelieved: true }
+        signers.passed(found.checkpoint)
       }
       if (stretch.nextOffset === offset) break
       offset = stretch.nextOffset
     }
-    if (own || from === start || (last && !keys)) return own ?? last
+    if ((own && isClear) || from === start || (last && !keys)) return own ?? last
   }
 }
 
@@ -48,7 +55,7 @@ function checkpointIn(value: Buffer): FoundCheckpoint | undefined {
     const record = decodeRecord(value)
     if (record.name !== 'AuditCheckpoint') return undefined
     const checkpoint = readStatement(record.value.statement)
-    return isSigned(record.value, checkpoint.key) ? { checkpoint, signed: record.value } : undefined
+    return isSigned(record.value, checkpoint.key) ? { checkpoint, signed: record.value, isBelieved: false } : undefined
   } catch (error) {
     if (error instanceof RecordError || error instanceof StatementError) return undefined
     throw error

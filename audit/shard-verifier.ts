@@ -5,6 +5,7 @@ import { RecordError } from '../schemas/record-error.ts'
 import { ChainReader, clocksMs, keptForMs } from './chain-reader.ts'
 import { isSigned, type ReadCheckpoint, readStatement, StatementError } from './checkpoint.ts'
 import type { Finding, FindingKind, Proven } from './finding.ts'
+import { Signers } from './signers.ts'
 
 export interface ShardVerifierOptions {
   readonly log: Log
@@ -23,7 +24,7 @@ export class ShardVerifier {
   readonly #partition: number
   readonly #options: ShardVerifierOptions
   readonly #tell: (finding: Finding) => void
-  readonly #trusted: Buffer[]
+  readonly #signers: Signers
   readonly #readers = new Map<string, ChainReader>()
   readonly #expected: Map<number, ReadCheckpoint>
   #first: number | undefined
@@ -34,7 +35,7 @@ export class ShardVerifier {
     this.#partition = partition
     this.#options = options
     this.#tell = tell
-    this.#trusted = [...options.trusted]
+    this.#signers = new Signers(options.trusted)
     this.#expected = new Map((options.expected ?? []).filter(({ shard }) => shard === partition).map((each) => [each.sequence, each]))
   }
 
@@ -42,6 +43,7 @@ export class ShardVerifier {
   async checkpoint(record: LogRecord): Promise<void> {
     const checkpoint = this.#believed(record)
     if (!checkpoint || !this.#follows(checkpoint, record.offset)) return
+    this.#signers.passed(checkpoint)
     this.#first ??= checkpoint.sequence
     const expected = this.#expected.get(checkpoint.sequence)
     if (expected && !expected.hash.equals(checkpoint.hash)) {
@@ -88,13 +90,14 @@ export class ShardVerifier {
         this.#about('badSignature', offset, `the signature is not that of the key which checkpoint ${checkpoint.sequence} names`)
         return undefined
       }
-      if (!this.#trusted.some((key) => key.equals(checkpoint.key))) {
-        const detail = `checkpoint ${checkpoint.sequence} is signed by a key that is not believed: ${checkpoint.key.toString('base64')}`
-        this.#about('unknownKey', offset, detail)
+      const standing = this.#signers.standing(checkpoint)
+      if (standing !== 'believed') {
+        const why = standing === 'retired' ? 'has named its successor before' : 'is not believed'
+        const detail = `checkpoint ${checkpoint.sequence} is signed by a key that ${why}: ${checkpoint.key.toString('base64')}`
+        this.#about(standing === 'retired' ? 'retiredKey' : 'unknownKey', offset, detail)
         return undefined
       }
       if (checkpoint.shard !== this.#partition) throw new StatementError(`it is of shard ${checkpoint.shard}`)
-      if (checkpoint.nextKey) this.#trusted.push(checkpoint.nextKey)
       return checkpoint
     } catch (error) {
       if (!(error instanceof StatementError || error instanceof RecordError)) throw error

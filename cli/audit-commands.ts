@@ -62,9 +62,10 @@ export function addAuditCommands(program: Command): void {
   audit
     .command('head')
     .description('the last checkpoint of each shard, a line each, to be kept where whoever could change the log cannot reach')
+    .option('--key <file...>', 'PEM files with the public keys that are believed, as are those that they name; without it, whoever signed')
     .addHelpText('after', kafka)
-    .action(async (_options: object, command: Command) => {
+    .action(async ({ key }: { readonly key?: readonly string[] }, command: Command) => {
       const { head } = await import('./audit-verify.ts')
-      await head(surroundings(command))
+      await head(surroundings(command), key)
     })
 }

@@ -113,12 +113,14 @@ function progressTo({
   }
 }
 
-/** Prints the last checkpoint of each shard. */
-export async function head(around: Surroundings): Promise<void> {
+/** Prints the last checkpoint of each shard; with keys the last that is believed. */
+export async function head(around: Surroundings, keys?: readonly string[]): Promise<void> {
+  const believed = keys && (await readKeys(keys))
   await withLog(around, async (log, { audit }) => {
     for (let shard = 0; shard < (await log.partitions(audit)); shard++) {
-      const found = await readLastCheckpoint(log, audit, shard)
+      const found = await readLastCheckpoint(log, audit, shard, believed)
       if (!found) throw new Failure(`shard ${shard} has no checkpoint`)
+      if (believed && !found.isBelieved) throw new Failure(`shard ${shard} has no checkpoint that a key of --key, or one that it names, has signed`)
       const { statement, signature } = found.signed
       around.print(JSON.stringify({ statement: statement.toString(), signature: signature.toString('base64') }))
     }

@@ -126,7 +126,12 @@ export class ShardAudit {
   async #begin(): Promise<readonly Covered[]> {
     const { appender, topic, shard, log, covered, keys } = this.#options
     await appender.fence(topic, [shard])
-    const last = (await readLastCheckpoint(log, topic, shard, keys.map(publicBytes)))?.checkpoint
+    const found = await readLastCheckpoint(log, topic, shard, keys.map(publicBytes))
+    const last = found?.checkpoint
+    const signer = last && (last.nextKey ?? last.key)
+    if (signer && found.isBelieved && !keys.some((key) => publicBytes(key).equals(signer))) {
+      throw new Error(`AUDIT_KEY lacks the key that signs shard ${shard} now: the one that is there has named ${signer.toString('base64')} as its successor`)
+    }
     this.#last = last
     this.#resting = await this.#restingOf((last?.links ?? []).filter((link) => !covered.includes(link.topic)))
     return Promise.all(

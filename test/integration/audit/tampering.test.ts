@@ -77,6 +77,7 @@ async function writeLog(log: KafkaLog): Promise<void> {
       appender: fenced,
       counters: { hashed: () => {}, checkpoint: () => checkpoints++, gone: () => {} },
       now,
+      rest: async () => {},
       onTrouble: (error) => troubles.push(error.message),
     })
     for (let round = 0; round < 3; round++) {
@@ -213,8 +214,11 @@ run(
     const key = ['--key', join(folder, 'public.pem')]
     const whole = await audit('verify', ...key)
     expect(whole).toMatchObject({ code: 0, stdout: expect.stringContaining('6 checkpoints; nothing was changed, removed or inserted') })
-    const head = await audit('head')
+    const head = await audit('head', ...key)
     expect(head).toMatchObject({ code: 0 })
+    await writeFile(join(folder, 'other.pem'), generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }))
+    const refused = await audit('head', '--key', join(folder, 'other.pem'))
+    expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('shard 0 has no checkpoint that a key of --key') })
     await writeFile(join(folder, 'head.json'), head.stdout)
     await kafka.kill()
     const [messages, checkpoints] = [await segmentOf(topics.messages), await segmentOf(topics.audit)]

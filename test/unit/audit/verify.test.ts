@@ -1,11 +1,11 @@
-import { createHash, sign } from 'node:crypto'
+import { createHash, type KeyObject, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, test } from '@jest/globals'
-import { publicBytes, readStatement } from '../../../audit/checkpoint.ts'
+import { publicBytes, readStatement, signCheckpoint } from '../../../audit/checkpoint.ts'
 import { type Finding, findingKinds } from '../../../audit/finding.ts'
 import { readLastCheckpoint } from '../../../audit/last-checkpoint.ts'
 import { FencedError, type LogRecord } from '../../../log/log.ts'
-import { recordsPerMark } from '../../../router/shard-audit.ts'
+import { recordsPerMark, type ShardAudit } from '../../../router/shard-audit.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
 import { count } from '../../support/available.ts'
 import { AuditedLog, newKey, topics, type Written } from './audited-log.ts'
@@ -349,18 +349,68 @@ describe('a new owner', () => {
     expect(await audited.verify()).toMatchObject({ ok: true, proven: [{ records: 15 }] })
   })
 
-  test('with the former key believes the key that it has named, and goes on from there', async () => {
+  /** Two checkpoints by the first key, the second of which names the other; then twelve by that one. */
+  async function rotated(): Promise<{ readonly next: KeyObject; readonly owner: ShardAudit }> {
     const next = newKey()
     await audited.append(randomRecords(5, 1))
     await audited.checkpoint(await audited.own(1))
-    const rotated = await audited.own(2, [next, audited.key])
-    for (let round = 0; round < 12; round++) {
+    const owner = await audited.own(2, [next, audited.key])
+    for (let round = 0; round < 13; round++) {
       await audited.append(randomRecords(5, round))
-      await audited.checkpoint(rotated)
+      await audited.checkpoint(owner)
     }
+    return { next, owner }
+  }
+
+  test('with the former key alone makes none, says so, and leaves it to whoever has the key that it has named', async () => {
+    const { next } = await rotated()
     await audited.append(randomRecords(5, 3))
-    await audited.checkpoint(await audited.own(3))
-    expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 14, proven: [{ records: 70 }] })
+    const former = await audited.own(3)
+    former.tick()
+    await audited.until(() => audited.troubles.length > 0)
+    expect(audited.troubles.map(({ message }) => message)).toEqual([expect.stringContaining('AUDIT_KEY lacks the key that signs shard 0 now')])
+    await audited.checkpoint(await audited.own(4, [next]))
+    expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 15, proven: [{ records: 75 }] })
+  })
+
+  test('goes on with a former key that the one behind it has named again', async () => {
+    const { next } = await rotated()
+    const back = await audited.own(3, [audited.key, next])
+    for (let round = 0; round < 2; round++) {
+      await audited.append(randomRecords(5, round))
+      await audited.checkpoint(back)
+    }
+    expect(audited.troubles).toEqual([])
+    expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 16, proven: [{ records: 80 }] })
+  })
+
+  test('what a thief of the former key signs behind the checkpoint that named its successor is refused, and leads nobody astray', async () => {
+    const { next } = await rotated()
+    const all = audited.records(topics.audit)
+    const last = readStatement(statementAt(all.at(-1) as LogRecord).statement)
+    const thief = newKey()
+    const forged = signCheckpoint({ ...last, sequence: last.sequence + 1, previous: last.hash, nextKey: publicBytes(thief) }, audited.key)
+    const anybody = await audited.log.appender()
+    await anybody.write({ topic: topics.audit, partition: 0, key: null, value: encodeRecord('AuditCheckpoint', forged), timestamp: audited.now })
+    expect(kinds((await audited.verify()).findings)).toEqual(['retiredKey'])
+    expect(kinds((await audited.verify({ trusted: [audited.key, next].map(publicBytes) })).findings)).toEqual(['retiredKey'])
+    const found = await readLastCheckpoint(audited.log, topics.audit, 0, [publicBytes(audited.key)])
+    expect(found?.checkpoint.hash).toEqual(last.hash)
+    await audited.append(randomRecords(5, 3))
+    await audited.checkpoint(await audited.own(3, [next]))
+    const { findings, proven } = await audited.verify()
+    expect(kinds(findings)).toEqual(['retiredKey'])
+    expect(proven).toMatchObject([{ records: 75 }])
+  })
+
+  test('a copy of the checkpoint that named a successor says nothing new', async () => {
+    await audited.append(randomRecords(5, 1))
+    await audited.checkpoint(await audited.own(1))
+    await audited.append(randomRecords(5, 2))
+    await audited.checkpoint(await audited.own(2, [newKey(), audited.key]))
+    const { value } = audited.records(topics.audit).at(-1) as LogRecord
+    await (await audited.log.appender()).write({ topic: topics.audit, partition: 0, key: null, value, timestamp: audited.now })
+    expect(await audited.verify()).toMatchObject({ ok: true, proven: [{ records: 10 }] })
   })
 
   test('is not led astray by checkpoints that others append, signed by themselves or copied', async () => {
