@@ -317,6 +317,16 @@ export const routerSettings = {
     about:
       'PEM file with the Ed25519 private key that signs checkpoints. A key that is to be replaced stands behind the new one, and names it in its last checkpoint',
   },
+  AUDIT_READ_MAX: {
+    kind: 'number',
+    default: 16 * 1024 * 1024,
+    min: 1024 * 1024,
+    max: unlimited,
+    unit: 'bytes/s',
+    about: `Bytes a second of older records that one router hashes into the audit chains of a namespace; ${unlimited} for no limit`,
+    outcome: 'checkpoints of what is in the log already come later',
+    metric: 'loggerhead_audit_chain_records_total',
+  },
   SNAPSHOT_RECORDS: {
     kind: 'number',
     default: 50_000,
@@ -377,6 +387,7 @@ export interface RouterConfig {
   readonly replayRouterRate: number
   /** Bytes a second. */
   readonly replayReadRate: number
+  readonly auditReadRate: number
   readonly replaysOpenMax: number
   readonly sessionReplaysMax: number
   /** Undefined: there are no chains. */
@@ -432,6 +443,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     replaysOpenMax: values.ROUTER_REPLAYS_OPEN_MAX,
     sessionReplaysMax: values.SESSION_REPLAYS_MAX,
     audit: readAuditConfig(values),
+    auditReadRate: values.AUDIT_READ_MAX,
   }
   return { values, config, tls: values.GRPC_TLS_CA ? { ca: values.GRPC_TLS_CA, cert: values.GRPC_TLS_CERT, key: values.GRPC_TLS_KEY } : undefined }
 }

@@ -11,6 +11,7 @@ import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
+import { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
 import { routesOf } from '../model/routes.ts'
@@ -243,6 +244,7 @@ export class Router {
       retainedPayloads: payloads(topics.retained),
       inboxPayloads: payloads(topics.inbox),
       replayTurns: new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax }),
+      auditReads: new TokenBucket(),
       troubles: new Troubles(now),
       appender: () => this.#appender as Appender,
       owned: (shard) => this.#owned.get(shard),

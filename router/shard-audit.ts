@@ -40,6 +40,8 @@ export interface ShardAuditOptions {
     gone(topic: string, records: number): void
   }
   readonly now: () => number
+  /** So many bytes of what had been in the log before were read: resolves once more of it may be. */
+  rest(bytes: number): Promise<void>
   onTrouble(error: Error): void
 }
 
@@ -116,7 +118,7 @@ export class ShardAudit {
 
   async #goOn(): Promise<void> {
     this.#covered ??= await this.#begin()
-    for (const covered of this.#covered) await this.#catchUp(covered)
+    await this.#catchUp(this.#covered)
     const isDue = this.#since !== undefined && this.#options.now() - this.#since >= checkpointMs
     // The first says where the chains begin, so that a shard without records has one too.
     if (this.#unsaid || isDue || this.#records >= recordsPerCheckpoint || !this.#last) await this.#say()
@@ -167,24 +169,35 @@ export class ShardAudit {
     return { topic, chain: new Chain(from), from, begins: true, marks: [], newest: 0 }
   }
 
-  async #catchUp(covered: Covered): Promise<void> {
-    const { log, shard, counters } = this.#options
-    for (let isBehind = true; isBehind && !this.#isClosed; ) {
-      const from = covered.chain.offset
-      try {
-        const stretch = await log.read(covered.topic, shard, from, readBytes)
-        if (covered.marks.length < marksMax) this.#take(covered, stretch)
-        isBehind = stretch.records.length > 0 && stretch.nextOffset < stretch.endOffset
-      } catch (error) {
-        const start = error instanceof OffsetOutOfRange ? ((await log.startOffsets(covered.topic)).get(shard) ?? 0) : 0
-        if (start <= from) throw error
-        // What was hashed is said before the chain breaks off.
-        if (this.#records > 0) await this.#say()
-        counters.gone(covered.topic, start - from)
-        Object.assign(covered, this.#anew(covered.topic, start))
-      }
-      if (this.#records >= recordsPerCheckpoint) await this.#say()
+  /** In turn, so that a short log does not wait for the end of a long one. */
+  async #catchUp(all: readonly Covered[]): Promise<void> {
+    for (let behind = all; behind.length > 0; ) {
+      const still: Covered[] = []
+      for (const covered of behind) if (!this.#isClosed && (await this.#readOn(covered))) still.push(covered)
+      behind = still
     }
+  }
+
+  /** False when there is no more. */
+  async #readOn(covered: Covered): Promise<boolean> {
+    const { log, shard, counters, rest } = this.#options
+    const from = covered.chain.offset
+    let isBehind = true
+    try {
+      const stretch = await log.read(covered.topic, shard, from, readBytes)
+      if (covered.marks.length < marksMax) this.#take(covered, stretch)
+      isBehind = stretch.records.length > 0 && stretch.nextOffset < stretch.endOffset
+      if (isBehind) await rest(sizeOf(stretch))
+    } catch (error) {
+      const start = error instanceof OffsetOutOfRange ? ((await log.startOffsets(covered.topic)).get(shard) ?? 0) : 0
+      if (start <= from) throw error
+      // What was hashed is said before the chain breaks off.
+      if (this.#records > 0) await this.#say()
+      counters.gone(covered.topic, start - from)
+      Object.assign(covered, this.#anew(covered.topic, start))
+    }
+    if (this.#records >= recordsPerCheckpoint) await this.#say()
+    return isBehind
   }
 
   #take(covered: Covered, { records }: Stretch): void {
@@ -236,4 +249,10 @@ export class ShardAudit {
     this.#since = undefined
     return { signed, said: { sequence, hash: hashOf(signed.statement), key: nextKey ?? publicBytes(current) } }
   }
+}
+
+function sizeOf({ records }: Stretch): number {
+  let bytes = 0
+  for (const { key, value } of records) bytes += (key?.length ?? 0) + (value?.length ?? 0)
+  return bytes
 }

@@ -1,6 +1,8 @@
 /** What every shard of a router is given: settings and counters, and what the router's shards have in common. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Appender } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
+import type { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName } from '../log/topics.ts'
 import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { Attributes } from '../model/registry-resources.ts'
@@ -37,6 +39,8 @@ export interface ShardSurroundings {
   /** Of which the end markers of replays are made. */
   readonly inboxPayloads: Payloads
   readonly replayTurns: ReplayTurns
+  /** Bytes of older records that chains of the audit are made of. */
+  readonly auditReads: TokenBucket
   readonly troubles: Troubles
   /** There is one when shards are taken. */
   appender(): Appender
@@ -158,6 +162,7 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     audit: config.audit && {
       covered: config.audit.kinds.map((kind) => topics[kind]),
       keys: config.audit.keys,
+      rest: (bytes) => pause(around.auditReads.take(bytes, config.auditReadRate, now()), undefined, { ref: false }),
       counters: {
         hashed: (topic, records) => metrics.auditRecords.inc({ topic }, records),
         checkpoint: () => metrics.auditCheckpoints.inc(),

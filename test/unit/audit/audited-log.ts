@@ -24,6 +24,9 @@ export class AuditedLog {
   readonly troubles: Error[] = []
   readonly gone: number[] = []
   checkpoints = 0
+  /** Bytes after each of which more may be read. */
+  readonly rests: number[] = []
+  rest: () => Promise<void> = () => Promise.resolve()
   now = 1_800_000_000_000
 
   static async open(kinds: readonly ('messages' | 'lifecycle')[] = ['messages']): Promise<AuditedLog> {
@@ -60,6 +63,10 @@ export class AuditedLog {
       appender: await this.log.appender({ transactionalId: 'shard-0' }),
       counters: { hashed: () => {}, checkpoint: () => this.checkpoints++, gone: (_, records) => this.gone.push(records) },
       now: () => this.now,
+      rest: (bytes) => {
+        this.rests.push(bytes)
+        return this.rest()
+      },
       onTrouble: (error) => this.troubles.push(error),
     })
   }

@@ -467,6 +467,29 @@ test('a thousand records have a checkpoint at once, as they are read by the rout
   expect(await audited.verify()).toMatchObject({ ok: true, checkpoints: 2, proven: [{ records: 1_005 }] })
 })
 
+test('AUDIT_READ_MAX: what is in the log already is read on when the router lets it, one topic after the other in turn', async () => {
+  audited = await AuditedLog.open(['messages', 'lifecycle'])
+  await audited.append(Array.from({ length: 40 }, () => ({ value: 'x'.repeat(50_000) })))
+  await audited.append(randomRecords(5, 1), topics.lifecycle)
+  let goOn = (): void => {}
+  audited.rest = () =>
+    new Promise((resolve) => {
+      goOn = resolve
+    })
+  const audit = await audited.own(1, undefined, [topics.messages, topics.lifecycle])
+  audit.tick()
+  const hashed: number[] = []
+  for (let rests = 1; rests <= 3; rests++) {
+    await audited.until(() => audited.rests.length === rests)
+    hashed.push(audit.pending)
+    goOn()
+  }
+  // Half a MiB of messages at a time; the five of the other topic behind the first of them.
+  expect(hashed).toEqual([10, 25, 35])
+  expect(audited.rests).toEqual([10, 10, 10].map((records) => records * 50_003))
+  await audited.until(() => audit.pending === 45 || audited.checkpoints > 0)
+})
+
 test('a chain that is switched off and on again goes on from where it was', async () => {
   audited = await AuditedLog.open(['messages', 'lifecycle'])
   const both = [topics.messages, topics.lifecycle]
