@@ -122,6 +122,8 @@ export interface Follower {
    * inside for ever and shown in `Log.health()`.
    */
   stretches(): AsyncIterable<Stretch>
+  /** The same, for who shares work among all that one fetch has brought: never an empty list. A follower is read in one of the two ways. */
+  together(): AsyncIterable<readonly Stretch[]>
   /** Adds or moves a partition. */
   seek(partition: number, offset: number): void
   /** Drops a partition. */

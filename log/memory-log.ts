@@ -325,6 +325,8 @@ class MemoryFollower implements Follower {
   #wake: (() => void) | null = null
   #closed = false
   #turn = 0
+  /** Counts the stretches that moved on. */
+  #moved = 0
   readonly #unwatch: () => void
 
   constructor(store: MemoryStore, options: FollowOptions) {
@@ -341,26 +343,42 @@ class MemoryFollower implements Follower {
   }
 
   async *stretches(): AsyncGenerator<Stretch> {
+    for await (const turn of this.#turns()) for (const stretch of turn()) yield stretch
+  }
+
+  async *together(): AsyncGenerator<readonly Stretch[]> {
+    for await (const turn of this.#turns()) {
+      const stretches = [...turn()]
+      if (stretches.length > 0) yield stretches
+    }
+  }
+
+  /** Each turn reads as it is iterated. */
+  async *#turns(): AsyncGenerator<() => Iterable<Stretch>> {
     for (;;) {
       if (this.#closed) throw new LogClosed()
-      let isIdle = true
-      const cursors = [...this.#cursors.values()]
-      const first = this.#turn++ % Math.max(1, cursors.length)
-      for (const cursor of [...cursors.slice(first), ...cursors.slice(0, first)]) {
-        if (this.#closed) throw new LogClosed()
-        if (this.#cursors.get(cursor.partition) !== cursor || this.#store.awaySince !== null) continue
-        const stretch = this.#store.readFrom(this.#topic, cursor.partition, cursor.offset, this.#maxBytes)
-        const now = this.#store.now()
-        const isNews = stretch.nextOffset > cursor.offset || stretch.endOffset !== cursor.endOffset
-        if (!isNews && now - cursor.shownAt < this.#maxWaitMs) continue
-        if (stretch.nextOffset > cursor.offset) isIdle = false
-        cursor.offset = stretch.nextOffset
-        cursor.endOffset = stretch.endOffset
-        cursor.shownAt = now
-        yield stretch
-      }
-      if (isIdle) await this.#pause()
+      const before = this.#moved
+      yield () => this.#readAll()
+      if (this.#moved === before) await this.#pause()
       else await new Promise<void>((resolve) => this.#store.schedule(resolve))
+    }
+  }
+
+  *#readAll(): Generator<Stretch> {
+    const cursors = [...this.#cursors.values()]
+    const first = this.#turn++ % Math.max(1, cursors.length)
+    for (const cursor of [...cursors.slice(first), ...cursors.slice(0, first)]) {
+      if (this.#closed) throw new LogClosed()
+      if (this.#cursors.get(cursor.partition) !== cursor || this.#store.awaySince !== null) continue
+      const stretch = this.#store.readFrom(this.#topic, cursor.partition, cursor.offset, this.#maxBytes)
+      const now = this.#store.now()
+      const isNews = stretch.nextOffset > cursor.offset || stretch.endOffset !== cursor.endOffset
+      if (!isNews && now - cursor.shownAt < this.#maxWaitMs) continue
+      if (stretch.nextOffset > cursor.offset) this.#moved++
+      cursor.offset = stretch.nextOffset
+      cursor.endOffset = stretch.endOffset
+      cursor.shownAt = now
+      yield stretch
     }
   }
 

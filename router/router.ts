@@ -10,7 +10,7 @@ import { RefusedKind } from '../audit/refusals.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
-import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
+import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange, type Stretch } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
 import type { RegistryFollower } from '../model/registry-follower.ts'
@@ -512,28 +512,33 @@ export class Router {
   /** Matches what is published. */
   async #match(messages: Follower): Promise<void> {
     const { config } = this.#options
-    for await (const stretch of messages.stretches()) {
-      this.#aliveAt.match = this.#options.now()
-      const owned = this.#owned.get(stretch.partition)
-      if (!owned) continue
-      const standing = this.#standingOf(stretch.partition)
-      standing.messagesEnd = stretch.endOffset
-      standing.matchedAt = stretch.records.at(-1)?.timestamp ?? standing.matchedAt
-      if (stretch.records.length > 0) {
-        this.#payloads.keep(stretch)
-        // A subscription that was acknowledged before one of these was published is known after this.
-        await this.#tail.catchUp()
-        if (this.#meetsUnknownGateway) {
+    for await (const stretches of messages.together()) {
+      // As it is owned now: what was fetched for one owner is not the next one's.
+      const taken = stretches.map((stretch) => ({ stretch, owned: this.#owned.get(stretch.partition) }))
+      for (const { stretch, owned } of taken) if (owned) this.#seen(stretch)
+      // A subscription that was acknowledged before one of these was published is known after this.
+      if (taken.some(({ stretch, owned }) => owned && stretch.records.length > 0)) await this.#tail.catchUp()
+      for (const { stretch, owned } of taken) {
+        this.#aliveAt.match = this.#options.now()
+        if (!owned) continue
+        if (stretch.records.length > 0) await owned.source.room(config.outstandingBytesMax)
+        while (this.#meetsUnknownGateway) {
           this.#meetsUnknownGateway = false
           await this.#gateways.catchUp()
         }
-        await owned.source.room(config.outstandingBytesMax)
+        const from = owned.source.taken
+        owned.source.take(stretch)
+        owned.routes.offer(from, stretch)
+        owned.audit?.offer(from, stretch)
       }
-      const from = owned.source.taken
-      owned.source.take(stretch)
-      owned.routes.offer(from, stretch)
-      owned.audit?.offer(from, stretch)
     }
+  }
+
+  #seen(stretch: Stretch): void {
+    const standing = this.#standingOf(stretch.partition)
+    standing.messagesEnd = stretch.endOffset
+    standing.matchedAt = stretch.records.at(-1)?.timestamp ?? standing.matchedAt
+    if (stretch.records.length > 0) this.#payloads.keep(stretch)
   }
 
   #standingOf(shard: number): Standing {

@@ -23,16 +23,10 @@ interface Cursor {
   damaged: number
 }
 
-interface Queued {
-  readonly cursor: Cursor
-  readonly stretch: Stretch
-  readonly answer: Answer
-}
-
-/** One fetch's stretches, as long as none of them was taken. */
+/** What one fetch brought. */
 interface Answer {
   readonly poll: Poll
-  taken: boolean
+  readonly parts: readonly { readonly cursor: Cursor; readonly stretch: Stretch }[]
 }
 
 /** The loop on one broker. */
@@ -61,7 +55,7 @@ export class KafkaFollower implements Follower {
   readonly #maxBytes: number
   readonly #cursors = new Map<number, Cursor>()
   readonly #polls = new Map<number, Poll>()
-  readonly #queue: Queued[] = []
+  readonly #queue: Answer[] = []
   #reader: (() => void) | null = null
   #failure: Error | null = null
   #closed = false
@@ -78,16 +72,26 @@ export class KafkaFollower implements Follower {
   }
 
   async *stretches(): AsyncGenerator<Stretch> {
+    for await (const { parts } of this.#answers()) {
+      for (const part of parts) if (this.#isCurrent(part)) yield part.stretch
+    }
+  }
+
+  async *together(): AsyncGenerator<readonly Stretch[]> {
+    for await (const { parts } of this.#answers()) {
+      const stretches = parts.filter((part) => this.#isCurrent(part)).map(({ stretch }) => stretch)
+      if (stretches.length > 0) yield stretches
+    }
+  }
+
+  async *#answers(): AsyncGenerator<Answer> {
     for (;;) {
       // What was fetched is handed over before what went wrong after it.
       const next = this.#queue.shift()
       if (next) {
-        if (!next.answer.taken) {
-          next.answer.taken = true
-          next.answer.poll.waiting--
-          next.answer.poll.wake?.()
-        }
-        if (this.#cursors.get(next.cursor.partition) === next.cursor) yield next.stretch
+        next.poll.waiting--
+        next.poll.wake?.()
+        yield next
         continue
       }
       if (this.#failure) throw this.#failure
@@ -97,6 +101,10 @@ export class KafkaFollower implements Follower {
       })
       this.#reader = null
     }
+  }
+
+  #isCurrent({ cursor }: Answer['parts'][number]): boolean {
+    return this.#cursors.get(cursor.partition) === cursor
   }
 
   seek(partition: number, offset: number): void {
@@ -232,8 +240,7 @@ export class KafkaFollower implements Follower {
     const fetched = await fetchOn(link, question, cluster.requestTimeoutMs)
     if (this.#done) return true
     const now = Date.now()
-    const answer: Answer = { poll, taken: false }
-    const before = this.#queue.length
+    const parts: { readonly cursor: Cursor; readonly stretch: Stretch }[] = []
     let isFine = true
     const byPartition = new Map(cursors.map((cursor) => [cursor.partition, cursor]))
     for (const part of fetched) {
@@ -267,9 +274,10 @@ export class KafkaFollower implements Follower {
         metrics?.fetchedRecords.inc({ topic }, stretch.records.length)
         metrics?.fetchedBytes.inc({ topic }, part.records.length)
       }
-      this.#queue.push({ cursor, stretch, answer })
+      parts.push({ cursor, stretch })
     }
-    if (this.#queue.length > before) {
+    if (parts.length > 0) {
+      this.#queue.push({ poll, parts })
       poll.waiting++
       this.#reader?.()
     }

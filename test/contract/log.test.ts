@@ -303,6 +303,26 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     expect(records.every(({ value }, i) => text(value)?.startsWith(`${i}.`))).toBe(true)
   })
 
+  test('what one fetch brought of several partitions is handed over together, without what was sent elsewhere meanwhile', async () => {
+    const { log, topic, put } = await withTopic(3)
+    const appender = await log.appender()
+    for (let i = 0; i < 6; i++) await appender.write(put(i % 3, null, `v${i}`))
+    const follower = await log.follow({ topic, from: new Map([0, 1, 2].map((partition) => [partition, 0])), maxWaitMs: 50 })
+    const values = (stretches: readonly Stretch[]) => stretches.map(({ partition, records }) => [partition, ...records.map(({ value }) => text(value))]).sort()
+    const fetches = follower.together()[Symbol.asyncIterator]()
+    const next = async (): Promise<readonly Stretch[]> => (await fetches.next()).value
+    expect(values(await next())).toEqual([
+      [0, 'v0', 'v3'],
+      [1, 'v1', 'v4'],
+      [2, 'v2', 'v5'],
+    ])
+    follower.remove(0)
+    follower.seek(1, 1)
+    let seen: readonly Stretch[] = []
+    while (recordsOf(seen).length === 0) seen = await next()
+    expect(values(seen.filter(({ records }) => records.length > 0))).toEqual([[1, 'v4']])
+  })
+
   test('a follower moves where it is sent and leaves what is removed', async () => {
     const { log, topic, put } = await withTopic()
     const appender = await log.appender()

@@ -1,5 +1,5 @@
 /** A process's view of the shared log that can be killed: from then on nothing is answered and nothing more is written. */
-import type { Append, Appended, Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, Stretch, TopicSpec } from '../../log/log.ts'
+import type { Append, Appended, Appender, Follower, FollowOptions, Log, LogHealth, Membership, MembershipEvents, TopicSpec } from '../../log/log.ts'
 import { MemoryLog, type MemoryStore } from '../../log/memory-log.ts'
 
 const never = <T>(): Promise<T> => new Promise<T>(() => {})
@@ -69,15 +69,17 @@ export class ProcessLog implements Log {
   async follow(options: FollowOptions): Promise<Follower> {
     const inner = await this.#answer(this.#inner.follow(options))
     const answer = <T>(value: Promise<T>): Promise<T> => this.#answer(value)
+    async function* answered<T>(iterable: AsyncIterable<T>): AsyncGenerator<T> {
+      const iterator = iterable[Symbol.asyncIterator]()
+      for (;;) {
+        const next = await answer(iterator.next())
+        if (next.done) return
+        yield next.value
+      }
+    }
     return {
-      async *stretches(): AsyncGenerator<Stretch> {
-        const stretches = inner.stretches()[Symbol.asyncIterator]()
-        for (;;) {
-          const next = await answer(stretches.next())
-          if (next.done) return
-          yield next.value
-        }
-      },
+      stretches: () => answered(inner.stretches()),
+      together: () => answered(inner.together()),
       seek: (partition, offset) => inner.seek(partition, offset),
       remove: (partition) => inner.remove(partition),
       close: () => answer(inner.close()),

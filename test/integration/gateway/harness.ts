@@ -39,6 +39,7 @@ class HeldLog extends MemoryLog {
       seek: (partition, offset) => follower.seek(partition, offset),
       remove: (partition) => follower.remove(partition),
       close: () => follower.close(),
+      together: () => follower.together(),
       async *stretches() {
         for await (const stretch of follower.stretches()) {
           await held()

@@ -125,6 +125,22 @@ describe('delivery', () => {
     expect(second.texts).toEqual(['0 dup', '1 dup', '2', '3'])
   })
 
+  test('what one fetch brought of all shards is matched after one look at the sessions', async () => {
+    const { gateway } = await given()
+    const connection = await connected(gateway, 'c', { expiry: 0, cleanStart: true })
+    await connection.subscribe('#')
+    const topics = Array.from({ length: 20 }, (_, i) => `topic-${i}`)
+    const shards = new Set(topics.map((topic) => partitionOf(Buffer.from(topic), world.partitions)))
+    const looks = jest.spyOn(MemoryLog.prototype, 'readMany')
+    try {
+      await Promise.all(topics.map((topic) => gateway.publish(topic, topic)))
+      await received(connection, topics.length)
+      expect([shards.size, looks.mock.calls.length]).toEqual([world.partitions, 1])
+    } finally {
+      looks.mockRestore()
+    }
+  })
+
   test('an unsubscribed session gets no more', async () => {
     const { gateway } = await given()
     const connection = await connected(gateway, 'c')
