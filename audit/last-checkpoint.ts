@@ -1,5 +1,6 @@
 /** The newest checkpoint of a shard, found from the end of its partition of `audit`. */
 import type { Log } from '../log/log.ts'
+import { readBetween } from '../log/read-between.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import { isSigned, type ReadCheckpoint, readStatement, type SignedStatement, StatementError } from './checkpoint.ts'
@@ -30,9 +31,8 @@ export async function readLastCheckpoint(log: Log, topic: string, shard: number,
     // Whether a key has named its successor may stand further back where another signs all at once.
     let isClear = true
     const signers = new Signers(keys ?? [])
-    for (let offset = from; offset < end; ) {
-      const stretch = await log.read(topic, shard, offset, readBytes)
-      for (const { value } of stretch.records) {
+    for await (const records of readBetween(log, topic, shard, { from, to: end }, { maxBytes: readBytes, passesGone: true })) {
+      for (const { value } of records) {
         const found = value && checkpointIn(value)
         if (!found) continue
         const isExpected = !last || found.checkpoint.key.equals(last.checkpoint.nextKey ?? last.checkpoint.key)
@@ -43,8 +43,6 @@ export async function readLastCheckpoint(log: Log, topic: string, shard: number,
         own = { ...found, isBelieved: true }
         signers.passed(found.checkpoint)
       }
-      if (stretch.nextOffset === offset) break
-      offset = stretch.nextOffset
     }
     if ((own && isClear) || from === start || (last && !keys)) return own ?? last
   }

@@ -2,6 +2,7 @@
  * Reads a log beside its checkpoints and says where it is not what it was: what an auditor runs, with nothing but a Kafka client's
  * permission to read and the public key. docs/audit.md says what each finding means.
  */
+import { readBetween } from '../log/read-between.ts'
 import type { Finding, Proven } from './finding.ts'
 import { ShardVerifier, type ShardVerifierOptions } from './shard-verifier.ts'
 
@@ -40,15 +41,12 @@ export async function verifyLog(options: VerifyOptions): Promise<VerifyReport> {
   for (const [partition, end] of [...ends].sort(([a], [b]) => a - b)) {
     const progress = (): void => options.onProgress?.({ partition, partitions: ends.size, checkpoints, records: records + shard.records })
     const shard = new ShardVerifier(partition, options, tell)
-    for (let offset = starts.get(partition) ?? 0; offset < end; ) {
-      const stretch = await log.read(topic, partition, offset, readBytes)
-      for (const record of stretch.records) {
-        if (record.offset >= end) break
+    const range = { from: starts.get(partition) ?? 0, to: end }
+    for await (const found of readBetween(log, topic, partition, range, { maxBytes: readBytes })) {
+      for (const record of found) {
         await shard.checkpoint(record)
         if (++checkpoints % progressEvery === 0) progress()
       }
-      if (stretch.nextOffset === offset) break
-      offset = stretch.nextOffset
     }
     proven.push(...(await shard.end()))
     records += shard.records

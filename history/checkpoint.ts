@@ -1,5 +1,6 @@
 /** The states of a shard that its owners wrote down, of which a moment of the past is folded on. */
 import type { Log, LogRecord } from '../log/log.ts'
+import { readBetween, unlessGone } from '../log/read-between.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { RetainedNote } from '../schemas/inbox-records.ts'
 import type { CheckpointClosed, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
@@ -40,13 +41,18 @@ export async function newestCheckpoint(log: Log, topic: string, shard: number): 
 const anywhere = { sessions: Number.POSITIVE_INFINITY, inbox: Number.POSITIVE_INFINITY }
 
 /** The newest whose closing record stands below an offset of `checkpoints`, and that is not beyond the reach. */
-export async function checkpointBelow(
+export function checkpointBelow(
   log: Log,
   topic: string,
   shard: number,
   before: number,
   reach: Pick<Reach, 'sessions' | 'inbox'> = anywhere,
 ): Promise<Checkpoint | undefined> {
+  // What stands before a place that retention has removed meanwhile is gone too.
+  return unlessGone(lookBelow(log, topic, shard, before, reach))
+}
+
+async function lookBelow(log: Log, topic: string, shard: number, before: number, reach: Pick<Reach, 'sessions' | 'inbox'>): Promise<Checkpoint | undefined> {
   const start = (await log.startOffsets(topic)).get(shard) ?? 0
   let at = before - 1
   while (at >= start) {
@@ -73,42 +79,30 @@ export async function oldestCheckpoint(log: Log, topic: string, shard: number): 
 
 /** Those that stand behind an offset of their topic, in their order. */
 export async function* checkpointsFrom(log: Log, topic: string, shard: number, from: number): AsyncGenerator<Checkpoint> {
-  const end = (await log.endOffsets(topic)).get(shard) ?? 0
-  let offset = from
-  while (offset < end) {
-    const stretch = await log.read(topic, shard, offset)
-    for (const { offset: at, value } of stretch.records) {
-      if (!value || at < offset) continue
-      const record = decodeRecord(value)
-      if (record.name === 'CheckpointClosed') yield checkpointOf(record.value, at)
+  const to = (await log.endOffsets(topic)).get(shard) ?? 0
+  for await (const records of readBetween(log, topic, shard, { from, to }, { passesGone: true })) {
+    for (const { offset, value } of records) {
+      const record = value && decodeRecord(value)
+      if (record?.name === 'CheckpointClosed') yield checkpointOf(record.value, offset)
     }
-    if (stretch.nextOffset === offset) return
-    offset = stretch.nextOffset
   }
 }
 
 /** All that it holds; undefined when a part is gone from the log. */
-export async function contentsOfCheckpoint(
-  log: Log,
-  topic: string,
-  shard: number,
-  { closing, offset: end }: Checkpoint,
-): Promise<CheckpointContents | undefined> {
+export function contentsOfCheckpoint(log: Log, topic: string, shard: number, checkpoint: Checkpoint): Promise<CheckpointContents | undefined> {
+  return unlessGone(readContents(log, topic, shard, checkpoint))
+}
+
+async function readContents(log: Log, topic: string, shard: number, { closing, offset }: Checkpoint): Promise<CheckpointContents | undefined> {
   const chunks = new Map<number, readonly Buffer[]>()
-  let offset = closing.from
-  if (offset < ((await log.startOffsets(topic)).get(shard) ?? 0)) return undefined
-  while (offset < end) {
-    const stretch = await log.read(topic, shard, offset)
-    for (const { offset: at, value } of stretch.records) {
-      if (!value || at >= end) continue
-      const record = decodeRecord(value)
-      if (record.name !== 'SnapshotChunk' || record.value.term !== closing.term || record.value.generation !== closing.generation) continue
+  for await (const records of readBetween(log, topic, shard, { from: closing.from, to: offset })) {
+    for (const { value } of records) {
+      const record = value && decodeRecord(value)
+      if (record?.name !== 'SnapshotChunk' || record.value.term !== closing.term || record.value.generation !== closing.generation) continue
       // Copies: the fetched batch is far larger.
       const parts = record.value.sessions.map((bytes) => Buffer.from(bytes))
       chunks.set(record.value.chunk, parts)
     }
-    if (stretch.nextOffset === offset) break
-    offset = stretch.nextOffset
   }
   const states: SessionState[] = []
   const retained: RetainedNote[] = []

@@ -1,5 +1,6 @@
 /** The blocks of `index`, read beside `messages` and in the same order. What it does not tell of is read: it only spares. */
-import { type Log, OffsetOutOfRange, type Stretch } from '../log/log.ts'
+import type { Log, Stretch } from '../log/log.ts'
+import { unlessGone } from '../log/read-between.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { HistoryBlock } from '../schemas/evidence-records.ts'
 import { mayHold } from './block.ts'
@@ -75,13 +76,10 @@ export class LogIndex implements HistoryIndex {
 
   /** Who reads slowly may be overtaken by retention: what it removed of the index told of what is gone too, or is read. */
   async #read(sourceNumber: number, source: Source): Promise<Stretch> {
-    try {
-      return await this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
-    } catch (error) {
-      if (!(error instanceof OffsetOutOfRange)) throw error
-      source.at = await this.#startOf(sourceNumber)
-      return this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
-    }
+    const stretch = await unlessGone(this.#log.read(this.#topic, sourceNumber, source.at, readBytes))
+    if (stretch) return stretch
+    source.at = await this.#startOf(sourceNumber)
+    return this.#log.read(this.#topic, sourceNumber, source.at, readBytes)
   }
 
   /** Where the index tells of the offset, or of what is behind it. Its records ascend, but for what two owners have told. */
@@ -104,8 +102,8 @@ export class LogIndex implements HistoryIndex {
 
   /** The first offset that the record at this place of the index tells of. */
   async #firstFrom(source: number, at: number): Promise<number | undefined> {
-    const { records } = await this.#log.read(this.#topic, source, at, seekBytes)
-    for (const { value } of records) {
+    const stretch = await unlessGone(this.#log.read(this.#topic, source, at, seekBytes))
+    for (const { value } of stretch?.records ?? []) {
       if (!value) continue
       this.bytesRead += value.length
       const record = decodeRecord(value)

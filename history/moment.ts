@@ -1,5 +1,6 @@
 /** A moment of the past as offsets: what stands below them in each topic had happened, and nothing else. */
 import type { Log } from '../log/log.ts'
+import { unlessGone } from '../log/read-between.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { BeforeHistory } from './before-history.ts'
 import type { Bound } from './replay-range.ts'
@@ -65,7 +66,7 @@ async function timeOf(log: Log, topic: string, offsets: ReadonlyMap<number, numb
   return latest
 }
 
-/** The time of the first record from the offset on. */
+/** The time of the first record from the offset on; undefined where there is none, or none any more. */
 export async function firstTime(log: Log, topic: string, partition: number, offset: number): Promise<number | undefined> {
-  return (await log.read(topic, partition, offset, 1)).records.find((record) => record.offset >= offset)?.timestamp
+  return (await unlessGone(log.read(topic, partition, offset, 1)))?.records.find((record) => record.offset >= offset)?.timestamp
 }

@@ -3,6 +3,7 @@
  * position, folded as every process folds them, are the registry of that time.
  */
 import type { Log } from '../log/log.ts'
+import { readBetween } from '../log/read-between.ts'
 import { historyMarker, keptSince, readHistoryKept } from '../model/history-kept.ts'
 import { readRegistryRecord } from '../model/registry-follower.ts'
 import { RegistryView } from '../model/registry-view.ts'
@@ -25,11 +26,9 @@ export async function registryAt(log: Log, topic: string, moment: { readonly at:
   let first: number | undefined
   let kept: string | undefined
   const [starts, ends] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
-  let offset = starts.get(0) ?? 0
   const end = ends.get(0) ?? 0
-  while (offset < end) {
-    const stretch = await log.read(topic, 0, offset)
-    for (const record of stretch.records) {
+  for await (const records of readBetween(log, topic, 0, { from: starts.get(0) ?? 0, to: end })) {
+    for (const record of records) {
       first ??= record.timestamp
       const isPart = record.offset < moment.registry
       if (!isPart && record.key?.toString() !== markerKey) continue
@@ -37,8 +36,6 @@ export async function registryAt(log: Log, topic: string, moment: { readonly at:
       if (read.key === markerKey) kept = read.entry?.properties
       if (isPart) view.apply(read)
     }
-    if (stretch.nextOffset === offset) break
-    offset = stretch.nextOffset
   }
   view.skipTo(Math.min(moment.registry, end))
   const known = readHistoryKept(kept)

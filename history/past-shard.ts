@@ -1,5 +1,6 @@
 /** A shard's sessions, queues and retained messages as of a moment: the newest checkpoint before it, and the journals from there on, by the folds of the broker. */
-import { type Log, OffsetOutOfRange } from '../log/log.ts'
+import type { Log } from '../log/log.ts'
+import { readBetween, unlessGone } from '../log/read-between.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import { RetainedFold } from '../model/retained-fold.ts'
@@ -45,12 +46,8 @@ export async function shardAt(options: PastShardOptions): Promise<PastShard> {
   const { log, topics, shard, moment } = options
   const reach = { at: moment.at, sessions: moment.sessions.get(shard) ?? 0, inbox: moment.inbox.get(shard) ?? 0 }
   const checkpoint = await checkpointFor(log, topics.checkpoints, shard, reach)
-  try {
-    const folded = checkpoint && (await foldFrom(options, checkpoint, reach))
-    if (folded) return folded
-  } catch (error) {
-    if (!(error instanceof OffsetOutOfRange)) throw error
-  }
+  const folded = checkpoint && (await unlessGone(foldFrom(options, checkpoint, reach)))
+  if (folded) return folded
   throw new BeforeHistory(await shardHistorySince(log, topics, shard))
 }
 
@@ -105,15 +102,10 @@ async function foldRecords(
   to: number,
   apply: (offset: number, record: AnyRecord) => void,
 ): Promise<void> {
-  let offset = from
-  while (offset < to) {
-    const stretch = await log.read(topic, shard, offset)
-    for (const { offset: at, value } of stretch.records) {
-      if (!value || at < offset || at >= to) continue
-      const record = readableRecord(value)
-      if (record) apply(at, record)
+  for await (const records of readBetween(log, topic, shard, { from, to })) {
+    for (const { offset, value } of records) {
+      const record = value && readableRecord(value)
+      if (record) apply(offset, record)
     }
-    if (stretch.nextOffset === offset) return
-    offset = stretch.nextOffset
   }
 }

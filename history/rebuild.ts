@@ -4,6 +4,7 @@
  * of the state of the moment.
  */
 import type { Append, Appender, Log } from '../log/log.ts'
+import { readBetween } from '../log/read-between.ts'
 import { type TopicNames, topicSpecs } from '../log/topics.ts'
 import { chunkKey, closedKey, joined, stateChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
@@ -133,17 +134,13 @@ class Copy {
     let count = 0
     for (const [partition, end] of until) {
       let next = 0
-      for (let offset = starts.get(partition) ?? 0; offset < end; ) {
-        const stretch = await from.log.read(topic, partition, offset)
-        for (const record of stretch.records) {
-          if (record.offset < offset || record.offset >= end) continue
+      for await (const records of readBetween(from.log, topic, partition, { from: starts.get(partition) ?? 0, to: end })) {
+        for (const record of records) {
           next = await this.#fill(target, partition, next, record.offset, key)
           await this.#append({ ...record, topic: target, partition })
           next++
           count++
         }
-        if (stretch.nextOffset === offset) break
-        offset = stretch.nextOffset
       }
       await this.#fill(target, partition, next, end, key)
     }
@@ -182,14 +179,12 @@ class Copy {
     const end = (await log.endOffsets(topics.retained)).get(shard) ?? 0
     // Queues may name positions here: they find nothing, which is told, and not another message.
     await this.#fill(to.topics.retained, shard, 0, end, fillerKey)
-    for (let offset = (await log.startOffsets(topics.retained)).get(shard) ?? 0; offset < end; ) {
-      const stretch = await log.read(topics.retained, shard, offset)
-      for (const { value } of stretch.records) {
+    const retainedFrom = (await log.startOffsets(topics.retained)).get(shard) ?? 0
+    for await (const records of readBetween(log, topics.retained, shard, { from: retainedFrom, to: end })) {
+      for (const { value } of records) {
         const record = value && decodeRecord(value)
         if (record?.name === 'Retained' && record.value.offset < start) older.set(record.value.offset, Buffer.from(record.value.message))
       }
-      if (stretch.nextOffset === offset) break
-      offset = stretch.nextOffset
     }
     let [there, gone] = [0, 0]
     for (const { topic, offset, expiresAt } of past.retained.at(moment.at)) {

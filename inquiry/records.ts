@@ -1,5 +1,6 @@
 /** The records of one partition, decoded, from one offset up to another. What cannot be read is passed over, as by every fold. */
-import { type Log, type LogRecord, OffsetOutOfRange, type Stretch } from '../log/log.ts'
+import type { Log, LogRecord } from '../log/log.ts'
+import { readBetween } from '../log/read-between.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -43,25 +44,12 @@ export async function* valuesOf(
   log: Log,
   topic: string,
   partition: number,
-  { from, to }: { readonly from: number; readonly to: number },
+  range: { readonly from: number; readonly to: number },
   onRead: (bytes: number) => void = () => {},
 ): AsyncGenerator<readonly Valued[]> {
-  for (let next = from; next < to; ) {
-    let stretch: Stretch
-    try {
-      stretch = await log.read(topic, partition, next)
-    } catch (error) {
-      if (!(error instanceof OffsetOutOfRange)) throw error
-      const start = (await log.startOffsets(topic)).get(partition) ?? 0
-      if (start <= next) return
-      next = start
-      continue
-    }
-    onRead(stretch.records.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0))
-    const at = next
-    yield stretch.records.filter((record): record is Valued => record.value !== null && record.offset >= at && record.offset < to)
-    if (stretch.nextOffset <= next) return
-    next = stretch.nextOffset
+  for await (const records of readBetween(log, topic, partition, range, { passesGone: true })) {
+    onRead(records.reduce((bytes, { value }) => bytes + (value?.length ?? 0), 0))
+    yield records.filter((record): record is Valued => record.value !== null)
   }
 }
 

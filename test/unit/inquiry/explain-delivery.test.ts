@@ -1,7 +1,11 @@
 /** Every answer that explain-delivery can give, each from a log in memory that says so. */
 import { beforeEach, expect, test } from '@jest/globals'
+import { BeforeHistory } from '../../../history/before-history.ts'
+import { momentOf } from '../../../history/moment.ts'
+import { shardAt } from '../../../history/past-shard.ts'
 import { explainDelivery, messageNamed, NoSuchMessage } from '../../../inquiry/explain-delivery.ts'
-import { MemoryLog } from '../../../log/memory-log.ts'
+import type { Stretch } from '../../../log/log.ts'
+import { MemoryLog, type MemoryStore } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { Receipt } from '../../../schemas/evidence-records.ts'
@@ -22,6 +26,23 @@ import {
   unsubscribed,
 } from '../model/session-records.ts'
 import { names, Past } from './past.ts'
+
+/** Retention removes the checkpoints at the read of them with this number. */
+class OvertakenLog extends MemoryLog {
+  readonly #store: MemoryStore
+  #left: number
+
+  constructor(store: MemoryStore, overtaken: number) {
+    super(store)
+    this.#store = store
+    this.#left = overtaken
+  }
+
+  override read(topic: string, ...rest: [number, number]): Promise<Stretch> {
+    if (topic === names.checkpoints && --this.#left === 0) this.#store.truncate(topic, 0, Number.POSITIVE_INFINITY)
+    return super.read(topic, ...rest)
+  }
+}
 
 let past: Past
 beforeEach(async () => {
@@ -480,4 +501,19 @@ test('an answer begins at the state that was written down before the message: su
     expect.arrayContaining([`inbox ${done} acknowledged`, expect.stringContaining('as its number 7')]),
   ])
   expect(answer.subscriptions).toEqual([{ filter: 'plant/#', qos: 1 }])
+  // Retention comes to that state while it is read, at its closing record or behind it: it is not known then, which is an answer.
+  const moment = await momentOf(past.log, names, { kind: 'time', at: past.now + 1 })
+  const written = past.store.partition(names.checkpoints, 0)
+  const { records = [], startOffset = 0 } = { ...written }
+  for (const overtaken of [1, 2]) {
+    const putBack = (): unknown => Object.assign(written as object, { records, startOffset })
+    const options = { log: new OvertakenLog(past.store, overtaken), topics: names, partitions: 1, registry: past.registry }
+    const asked = { clientId: 'screen', message: { kind: 'position', partition: 0, offset: at }, onRead: () => {}, now: () => past.now } as const
+    expect((await explainDelivery({ ...options, ...asked })).outcome).toBe('unclear')
+    putBack()
+    const log = new OvertakenLog(past.store, overtaken)
+    await expect(shardAt({ log, topics: names, shard: 0, shards: 1, moment })).rejects.toThrow(BeforeHistory)
+    putBack()
+  }
+  expect((await past.ask(at)).outcome).toBe('acknowledged')
 })
