@@ -352,6 +352,7 @@ export class Router {
       gateways: [...this.#gateways.all()].map((gateway) => ({ ...gateway.identity, linked: gateway.isLinked, silentMs: gateway.silentMs })),
       kafka: this.#options.log.health(),
       registryConfirmedMs: this.#options.registry.confirmedMs(),
+      registryPosition: this.#options.registry.view.position,
       stateDiffers: [...this.#differing].map(([shard, { at, differing }]) => ({ shard, at: new Date(at).toISOString(), differing })),
     }
   }

@@ -2,15 +2,17 @@ import { readFileSync } from 'node:fs'
 import type { Stack } from '../support/stack.ts'
 import type { KeyPair, OpensslAuthority } from './certificates.ts'
 
-/** A resource as the HTTP API takes it; throws unless it answers 2xx. */
+/** A resource as the HTTP API takes it, and known to every gateway and router; throws unless it answers 2xx. */
 export async function put(stack: Stack, path: string, body: unknown): Promise<void> {
   const answer = await stack.api('PUT', `/namespaces/default/${path}`, body)
   if (answer.status < 200 || answer.status > 299) throw new Error(`PUT ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  await stack.settled()
 }
 
 export async function remove(stack: Stack, path: string): Promise<void> {
   const answer = await stack.api('DELETE', `/namespaces/default/${path}`)
   if (answer.status < 200 || answer.status > 299) throw new Error(`DELETE ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  await stack.settled()
 }
 
 export async function registerAuthority(stack: Stack, name: string, authority: OpensslAuthority): Promise<void> {

@@ -1,6 +1,4 @@
 /** A verifying load on a whole stack while something happens to it, and what came of it. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Stack } from '../support/stack.ts'
 import { readRecords } from '../wire/kafka-log.ts'
 import { seededRandom } from '../wire/random.ts'
@@ -57,22 +55,6 @@ async function endpointsOf(stack: Stack): Promise<{ host: string; port: number }
   )
 }
 
-/** What the services said last, for a failure that cannot be had again. */
-function lastWords(stack: Stack): string {
-  const tail = (name: string) => {
-    try {
-      return readFileSync(join(stack.folder, 'logs', `${name}.log`), 'utf8')
-        .trim()
-        .split('\n')
-        .slice(-25)
-        .join('\n')
-    } catch {
-      return 'no log'
-    }
-  }
-  return ['router', 'router-2', 'gateway', 'gateway-2'].map((name) => `--- ${name}\n${tail(name)}`).join('\n')
-}
-
 /** Kills the named processes at a random moment, together, and does something else in it, and waits until everything goes on. */
 export async function strike(stack: Stack, load: Load, names: readonly string[], alongside: () => Promise<void> = async () => {}): Promise<Resumed> {
   await load.after(20 + Math.floor(random() * 200), patienceMs)
@@ -96,11 +78,7 @@ export async function underLoad(stack: Stack, what: string, options: Partial<Loa
     const { log, ids } = await inLog(stack, load.prefix)
     const verdict = load.verdict(log, ids)
     report(what, rounds, verdict)
-    if (verdict.problems.length > 0) process.stderr.write(`${lastWords(stack)}\n`)
     return verdict
-  } catch (error) {
-    process.stderr.write(`${lastWords(stack)}\n`)
-    throw error
   } finally {
     await load.end()
   }

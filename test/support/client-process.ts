@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Endpoint } from '../wire/wire.ts'
+import { isStopped, until } from './stack.ts'
 
 const relay = `
 const { connect, createServer } = require('node:net')
@@ -32,9 +33,11 @@ export class ClientProcess {
     return new ClientProcess(child, port)
   }
 
-  /** SIGSTOP: its socket stays open. */
-  stop(): void {
+  /** SIGSTOP: its socket stays open. Resolves when every thread stands still. */
+  async stop(): Promise<void> {
+    const pid = this.#child.pid as number
     this.#child.kill('SIGSTOP')
+    await until('the client stands still', 60_000, () => isStopped(pid))
   }
 
   goOn(): void {

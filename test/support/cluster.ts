@@ -13,7 +13,8 @@ import { readSettings } from '../../settings/setting.ts'
 import { openRegistry, putResources } from '../integration/gateway/harness.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { type Endpoint, Wire } from '../wire/wire.ts'
-import { until } from './stack.ts'
+import { endOfLogs, fallsSilent, speaks } from './last-words.ts'
+import { isStopped, unkept, until } from './stack.ts'
 
 const project = dirname(dirname(import.meta.dirname))
 
@@ -89,9 +90,12 @@ export class Member {
     await gone
   }
 
-  /** Holds it where it is, its sockets open. */
-  pause(): void {
-    this.#child?.kill('SIGSTOP')
+  /** Holds it where it is, its sockets open; resolves when every thread stands still. */
+  async pause(): Promise<void> {
+    const { pid } = this.#child ?? {}
+    if (pid === undefined || !this.isUp) return
+    process.kill(pid, 'SIGSTOP')
+    await until(`${this.name} stands still`, 60_000, () => isStopped(pid))
   }
 
   resume(): void {
@@ -99,13 +103,13 @@ export class Member {
   }
 
   async status<T>(): Promise<T> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/status`, { signal: AbortSignal.timeout(30_000) })
+    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/status`, { headers: unkept, signal: AbortSignal.timeout(60_000) })
     return (await response.json()) as T
   }
 
   /** Sum of the samples of a metric whose labels contain the text. */
   async metric(name: string, label = ''): Promise<number> {
-    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/metrics`, { signal: AbortSignal.timeout(30_000) })
+    const response = await fetch(`http://127.0.0.1:${this.ports.internal}/metrics`, { headers: unkept, signal: AbortSignal.timeout(60_000) })
     let sum = 0
     for (const line of (await response.text()).split('\n')) {
       if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) if (line.includes(label)) sum += Number(line.slice(line.lastIndexOf(' ')))
@@ -164,6 +168,7 @@ export class Cluster {
     this.gateways = members('gateway', 'GATEWAY_ID', options.gateways ?? 2)
     this.routers = members('router', 'ROUTER_ID', options.routers ?? 2)
     process.on('exit', this.#endAll)
+    speaks(this, () => endOfLogs(folder))
   }
 
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
@@ -249,6 +254,7 @@ export class Cluster {
     process.off('exit', this.#endAll)
     for (const wire of this.#wires) wire.destroy()
     await Promise.all(this.members.map((member) => member.end()))
+    fallsSilent(this)
     await rm(this.#folder, { recursive: true, force: true })
   }
 }

@@ -1,10 +1,12 @@
+import { stripVTControlCharacters } from 'node:util'
+
 /** What is needed of jest's JSON report. */
 export interface JestReport {
   readonly testResults: readonly {
     readonly name: string
     readonly status: string
     readonly message: string
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages?: readonly string[] }[]
   }[]
 }
 
@@ -12,6 +14,7 @@ export interface Counts {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
+  /** Titles, each with the beginning of why: whoever has the end of the output alone has the cause. */
   readonly failures: readonly string[]
   readonly skips: readonly { readonly title: string; readonly reason: string }[]
 }
@@ -24,12 +27,24 @@ export function countsOf(report: JestReport): Counts {
 }
 
 function countsOfFile({ name, status, message, assertionResults }: JestReport['testResults'][number]): Counts {
-  const failures = assertionResults.filter((one) => one.status === 'failed').map(({ fullName }) => fullName)
+  const failures = assertionResults
+    .filter((one) => one.status === 'failed')
+    .map(({ fullName, failureMessages = [] }) => [fullName, ...whyOf(failureMessages)].join('\n'))
   if (status === 'failed' && failures.length === 0) failures.push(`${name}: ${message.trim().split('\n')[0]}`)
   const skips = assertionResults
     .filter((one) => ['pending', 'skipped', 'disabled', 'todo'].includes(one.status))
     .map(({ fullName }) => ({ title: fullName, reason: /[[(]skipped: ([^\])]+)[\])]/.exec(fullName)?.[1] ?? 'without a reason' }))
   return { passed: assertionResults.filter((one) => one.status === 'passed').length, failed: failures.length, skipped: skips.length, failures, skips }
+}
+
+const linesOfWhy = 30
+
+function whyOf(messages: readonly string[]): readonly string[] {
+  const lines = stripVTControlCharacters(messages.join('\n')).split('\n')
+  return lines
+    .filter((line) => line.trim() !== '' && !/node_modules/.test(line))
+    .slice(0, linesOfWhy)
+    .map((line) => `  ${line}`)
 }
 
 export function addUp(a: Counts, b: Counts): Counts {

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { findFreePorts } from '../../stack/ports.ts'
+import { endOf, endOfLogs, fallsSilent, speaks } from './last-words.ts'
 
 /** Ports of the stack's first gateway and of its front door. Gateway k listens 10·(k−1) above. */
 export interface StackPorts {
@@ -67,6 +68,8 @@ export interface Stack {
   health(): Promise<{ readonly status: number; readonly body: string }>
   /** Waits for 200. */
   untilHealthy(timeoutMs?: number): Promise<void>
+  /** Waits until every gateway and router knows what the registry knows now of the home namespace: an answer of the API is ahead of them by a moment. */
+  settled(): Promise<void>
   /** A request to the HTTP API with the owner's key. */
   api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }>
   /** The lines of an answer, without the last one, which says that it is whole. */
@@ -77,7 +80,16 @@ export interface Stack {
   stop(options?: { readonly keep?: boolean }): Promise<number | null>
 }
 
+/** Where each service tells at /status how far it has read the registry. */
+interface RegistryPositions {
+  readonly position?: number
+  readonly registry?: { readonly position: number }
+  readonly registryPosition?: number
+}
+
 const project = dirname(dirname(import.meta.dirname))
+/** A connection of its own: one that is kept may be closed by its server in the very moment in which it is used again. */
+export const unkept = { connection: 'close' } as const
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Waits for a condition. Throws with `what`, as it is then, when the time is over. */
@@ -133,6 +145,7 @@ class RunningStack implements Stack {
       // With all that it wrote.
       this.#child.on('close', resolve)
     })
+    speaks(this, () => `--- the stack\n${endOf(this.#output, 25)}\n${endOfLogs(join(folder, 'logs'))}`)
   }
 
   get url(): string {
@@ -171,7 +184,7 @@ class RunningStack implements Stack {
   }
 
   async health(): Promise<{ readonly status: number; readonly body: string }> {
-    const response = await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(60_000) })
+    const response = await fetch(`${this.url}/healthz`, { headers: unkept, signal: AbortSignal.timeout(60_000) })
     return { status: response.status, body: await response.text() }
   }
 
@@ -197,10 +210,27 @@ class RunningStack implements Stack {
     })
   }
 
+  async settled(): Promise<void> {
+    const processes = Object.entries(await this.processes())
+    const positionAt = async (name: string): Promise<number> => {
+      const { ports } = await this.process(name)
+      const answer = await fetch(`http://127.0.0.1:${ports.internal}/status`, { headers: unkept, signal: AbortSignal.timeout(60_000) })
+      const { position, registry, registryPosition } = (await answer.json()) as RegistryPositions
+      return registry?.position ?? registryPosition ?? position ?? -1
+    }
+    const known = await until('the registry tells its position', 60_000, () => positionAt('registry').catch(() => undefined))
+    for (const [name] of processes.filter(([each]) => /^(gateway|router)/.test(each)))
+      await until(`${name} knows the registry up to ${known}`, 60_000, () =>
+        positionAt(name)
+          .then((position) => position >= known)
+          .catch(() => false),
+      )
+  }
+
   async api(method: string, path: string, body?: unknown): Promise<{ readonly status: number; readonly body: unknown }> {
     const response = await fetch(`${this.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.apiKey}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      headers: { ...unkept, authorization: `Bearer ${this.apiKey}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     const text = await response.text()
@@ -208,7 +238,7 @@ class RunningStack implements Stack {
   }
 
   async lines(path: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    const response = await fetch(`${this.url}${path}`, { headers: { authorization: `Bearer ${this.apiKey}` } })
+    const response = await fetch(`${this.url}${path}`, { headers: { ...unkept, authorization: `Bearer ${this.apiKey}` } })
     const text = await response.text()
     const all = text.split('\n').filter((line) => line !== '')
     if (response.status !== 200 || !all.at(-1)?.includes('"end":true')) throw new Error(`${path}: ${response.status} ${text.slice(0, 500)}`)
@@ -218,6 +248,7 @@ class RunningStack implements Stack {
   async stop({ keep = false }: { readonly keep?: boolean } = {}): Promise<number | null> {
     if (!this.#ended) this.#child.kill('SIGTERM')
     const code = await this.#exit
+    fallsSilent(this)
     if (!keep) await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
     return code
   }
@@ -228,7 +259,7 @@ class RunningStack implements Stack {
 }
 
 /** Whether every thread of a process is stopped. */
-async function isStopped(pid: number): Promise<boolean> {
+export async function isStopped(pid: number): Promise<boolean> {
   const tasks = await readdir(`/proc/${pid}/task`)
   // The state follows the name, which stands in parentheses and may hold anything.
   const stateOf = (task: string): Promise<string | undefined> =>

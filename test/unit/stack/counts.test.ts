@@ -5,7 +5,7 @@ import { addUp, countsOf, finalLine, noCounts } from '../../support/counts.ts'
 import Sequencer, { longest } from '../../support/sequencer.ts'
 import { stages } from '../../support/stages.ts'
 
-test('tests are counted by their outcome, skipped ones with their reason', () => {
+test('tests are counted by their outcome, failed ones with their cause, skipped ones with their reason', () => {
   const counts = countsOf({
     testResults: [
       {
@@ -14,13 +14,14 @@ test('tests are counted by their outcome, skipped ones with their reason', () =>
         message: 'x',
         assertionResults: [
           { status: 'passed', fullName: 'one' },
-          { status: 'failed', fullName: 'two' },
+          { status: 'failed', fullName: 'two', failureMessages: ['Error: \u001b[31mnot so\u001b[39m\n    at a.test.ts:1:1\n    at node_modules/jest'] },
           { status: 'pending', fullName: 'three [skipped: mosquitto_pub not installed]' },
         ],
       },
     ],
   })
-  expect(counts).toEqual({ passed: 1, failed: 1, skipped: 1, failures: ['two'], skips: [{ title: expect.any(String), reason: 'mosquitto_pub not installed' }] })
+  const failures = ['two\n  Error: not so\n      at a.test.ts:1:1']
+  expect(counts).toEqual({ passed: 1, failed: 1, skipped: 1, failures, skips: [{ title: expect.any(String), reason: 'mosquitto_pub not installed' }] })
   expect(finalLine(counts)).toBe('1 passed, 1 failed, 1 skipped')
 })
 
