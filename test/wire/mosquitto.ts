@@ -4,16 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { findFreePorts } from '../../stack/ports.ts'
 import { onPath } from './programs.ts'
 import type { Endpoint } from './wire.ts'
 
-/** A port that was free a moment ago. */
+/** A port that nobody has, nor is given by the system meanwhile. */
 export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
+  const [port = 0] = await findFreePorts(1)
   return port
 }
 

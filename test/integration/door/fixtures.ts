@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type RequestListener, request, type Server } from 'node:http'
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net'
+import { type AddressInfo, connect, type Socket, type Server as TcpServer } from 'node:net'
 import { pino } from 'pino'
 import { readConfig } from '../../../door/config.ts'
 import { type DoorProcess, startDoor } from '../../../door/process.ts'
+import { findFreePorts } from '../../../stack/ports.ts'
 
 const undo: (() => unknown)[] = []
 
@@ -17,10 +18,7 @@ export function closing(close: () => unknown): void {
 
 /** A port of loopback on which nobody listens. */
 export async function freePort(): Promise<number> {
-  const server = createTcpServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
+  const [port = 0] = await findFreePorts(1)
   return port
 }
 
