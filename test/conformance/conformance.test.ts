@@ -9,7 +9,7 @@ import { publishCases } from './publish-cases.ts'
 import { retainedCases } from './retained-cases.ts'
 import { sessionCases } from './session-cases.ts'
 import { subscribeCases } from './subscribe-cases.ts'
-import { type Case, Trial } from './trial.ts'
+import { type Case, Trial, type Version } from './trial.ts'
 import { willCases } from './will-cases.ts'
 
 const sections: readonly (readonly [string, readonly Case[]])[] = [
@@ -28,27 +28,40 @@ const sections: readonly (readonly [string, readonly Case[]])[] = [
 
 let broker: Broker
 
+async function run(each: Case, version: Version): Promise<void> {
+  const trial = new Trial(broker, version)
+  try {
+    await each.run(trial)
+  } finally {
+    await trial.end()
+  }
+}
+
+const casesOf = (cases: readonly Case[], version: Version) => cases.filter((one) => (one.versions ?? [4, 5]).includes(version))
+const versions = [4, 5] as const
+/** What lasts begins with the first test. */
+const begun = new Map<string, Promise<void>>()
+const keyOf = ({ title, clause }: Case, version: Version) => `${version} ${clause} ${title}`
+
 beforeAll(async () => {
   broker = await startBroker()
-}, 120_000)
+  for (const [, cases] of sections)
+    for (const version of versions)
+      for (const each of casesOf(cases, version).filter(({ lasts }) => lasts)) {
+        const running = run(each, version)
+        running.catch(() => {}) // it is the failure of its own test
+        begun.set(keyOf(each, version), running)
+      }
+}, 240_000)
 
 afterAll(async () => {
   await broker?.stop()
 })
 
 for (const [section, cases] of sections) {
-  for (const version of [4, 5] as const) {
+  for (const version of versions) {
     describe(`${section}, MQTT ${version === 4 ? '3.1.1' : '5'}`, () => {
-      for (const each of cases.filter((one) => (one.versions ?? [4, 5]).includes(version))) {
-        test(`[${each.clause}] ${each.title}`, async () => {
-          const trial = new Trial(broker, version)
-          try {
-            await each.run(trial)
-          } finally {
-            await trial.end()
-          }
-        })
-      }
+      for (const each of casesOf(cases, version)) test(`[${each.clause}] ${each.title}`, () => begun.get(keyOf(each, version)) ?? run(each, version))
     })
   }
 }

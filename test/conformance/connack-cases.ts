@@ -186,6 +186,7 @@ export const connackCases: readonly Case[] = [
   {
     clause: 'MQTT-4.1.0-1',
     title: 'a session is kept while its connection is open, however short its expiry interval',
+    lasts: true,
     versions: [5],
     async run(t) {
       const { wire } = await t.connect({ clientId: t.name, clean: true, expiry: 1 })

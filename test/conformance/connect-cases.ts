@@ -127,6 +127,7 @@ export const connectCases: readonly Case[] = [
   {
     clause: 'MQTT-3.1.2-22, MQTT-3.2.2-22',
     title: 'a client that is silent for one and a half times its keep alive is closed, not sooner',
+    lasts: true,
     async run(t) {
       const since = performance.now()
       const wire = await t.session({ keepAlive: 1 })
@@ -137,6 +138,7 @@ export const connectCases: readonly Case[] = [
   {
     clause: 'MQTT-3.12.4-1',
     title: 'PINGREQ is answered and keeps the connection open',
+    lasts: true,
     async run(t) {
       const wire = await t.session({ keepAlive: 2 })
       for (let i = 0; i < 4; i++) {
@@ -423,6 +425,7 @@ export const connectCases: readonly Case[] = [
   {
     clause: '3.14.2.2.2',
     title: 'DISCONNECT may give a session a longer expiry',
+    lasts: true,
     versions: [5],
     async run(t) {
       const { wire } = await t.connect({ clientId: t.name, clean: true, expiry: 1 })

@@ -203,6 +203,7 @@ export const forwardingCases: readonly Case[] = [
   {
     clause: 'MQTT-4.3.3-13',
     title: 'the acknowledgements of QoS 2 go on though the message has expired',
+    lasts: true,
     versions: [5],
     async run(t) {
       const wire = await t.session()
@@ -216,6 +217,7 @@ export const forwardingCases: readonly Case[] = [
   {
     clause: 'MQTT-4.3.3-7',
     title: 'a QoS 2 message that was sent is not ended by its expiry: it comes again on the next connection',
+    lasts: true,
     versions: [5],
     async run(t) {
       const first = await t.persistent(t.name, true)

@@ -15,6 +15,8 @@ export interface Case {
   readonly title: string
   /** Both when not given. */
   readonly versions?: readonly Version[]
+  /** It waits for time to pass: all such run beside one another. */
+  readonly lasts?: true
   readonly run: (trial: Trial) => Promise<void>
 }
 

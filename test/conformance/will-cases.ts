@@ -65,6 +65,7 @@ export const willCases: readonly Case[] = [
   {
     clause: 'MQTT-3.1.2-22',
     title: 'the will is published when the keep alive runs out',
+    lasts: true,
     async run(t) {
       const wire = await mourner(t)
       await mortal(t, { keepAlive: 1 })
@@ -126,6 +127,7 @@ export const willCases: readonly Case[] = [
   {
     clause: 'MQTT-3.1.3-9',
     title: 'M5-13: a will that waits for its delay is cancelled by a connection that goes on with the session',
+    lasts: true,
     versions: [5],
     async run(t) {
       const wire = await mourner(t)
@@ -142,6 +144,7 @@ export const willCases: readonly Case[] = [
   {
     clause: 'MQTT-3.1.2-8',
     title: 'the delay passes before the will is published, and the end of the session ends it',
+    lasts: true,
     versions: [5],
     async run(t) {
       const wire = await mourner(t)

@@ -147,7 +147,7 @@ test('a PUBACK without a delivery names the router and the partition', async () 
 
 test('what the services say of themselves decides: Kafka away is Kafka, a router down the router', async () => {
   // The services answer in time on a busy machine too.
-  const patient = { HEALTH_DEADLINE: '5000' }
+  const patient = { HEALTH_DEADLINE: '2500' }
   const gateway = await mqttStandIn()
   gateway.faults.connack = 'none'
   const status = { ok: false, kafka: { reachable: false, reason: 'connect ECONNREFUSED 127.0.0.1:9092' } }
