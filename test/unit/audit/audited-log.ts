@@ -101,8 +101,8 @@ export class AuditedLog {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    for (let turns = 0; !condition(); turns++) {
-      if (turns > 100_000) throw new Error(`it did not come to pass: ${this.troubles.map(({ message }) => message).join('; ')}`)
+    for (const end = Date.now() + 60_000; !condition(); ) {
+      if (Date.now() > end) throw new Error(`it did not come to pass: ${this.troubles.map(({ message }) => message).join('; ')}`)
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

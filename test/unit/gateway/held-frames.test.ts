@@ -51,8 +51,8 @@ function linked(connection: (number: number) => unknown = () => undefined) {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let turns = 0; !condition(); turns++) {
-    if (turns > 100_000) throw new Error('it did not come to pass')
+  for (const end = Date.now() + 60_000; !condition(); ) {
+    if (Date.now() > end) throw new Error('it did not come to pass')
     await new Promise((resolve) => setImmediate(resolve))
   }
 }

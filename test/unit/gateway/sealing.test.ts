@@ -73,8 +73,8 @@ const opened = (by: Sealing, message: Message): Message | null => {
 }
 
 async function ready(of: Sealing, principal: Principal): Promise<void> {
-  for (let turns = 0; !of.isReady(principal); turns++) {
-    if (turns > 10_000) throw new Error('its key did not come')
+  for (const end = Date.now() + 60_000; !of.isReady(principal); ) {
+    if (Date.now() > end) throw new Error('its key did not come')
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
