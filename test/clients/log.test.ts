@@ -209,7 +209,8 @@ describe('routes', () => {
     expect(await state()).toMatchObject({ state: 'Held', detail: `the topic ${raw} does not exist` })
     const { ports } = await stack.process('router')
     const ask = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${ports.internal}/${path}`)).text()
-    expect(await ask('metrics')).toMatch(/loggerhead_route_blocked\{[^}]*route="raw"[^}]*error="TopicNotFoundError"[^}]*\} 1/)
+    const measured = (pattern: RegExp) => until(`${pattern} is measured`, 60_000, async () => pattern.test(await ask('metrics')))
+    await measured(/loggerhead_route_blocked\{[^}]*route="raw"[^}]*error="TopicNotFoundError"[^}]*\} 1/)
     expect(JSON.parse(await ask('status')).routes.filter(({ route }: { route: string }) => route === 'raw')[0]).toMatchObject({ state: 'Held' })
     await makeKafkaTopic(stack.brokers, raw, 2)
     const records = await collectRecords(stack.brokers, raw, (found) => found.length === 4, 60_000)
@@ -218,12 +219,13 @@ describe('routes', () => {
     )
     expect(records[0]?.headers).toMatchObject({ mqtt_topic: `${root}/a`, mqtt_qos: '1', mqtt_authentication_name: 'thermometer', mqtt_user_property_unit: 'K' })
     await until('the route runs', 60_000, async () => (await state()).state === 'Running')
-    expect(await ask('metrics')).toMatch(/loggerhead_mqtt_successful_routed_messages_total(\{[^}]*\})? [1-9]/)
+    await measured(/loggerhead_mqtt_successful_routed_messages_total(\{[^}]*\})? [1-9]/)
   }, 120_000)
 
   test('RT-01 the namespace’s own route setting is a route to one of its topics', async () => {
     await put(stack, 'topics/everything', {})
     await stack.api('PUT', '/namespaces/default', { topicSpacesConfiguration: { routeTopicResourceId: '/namespaces/default/topics/everything' } })
+    await stack.settled()
     const client = await connect(`${root}-ns`.replace('/', '-'))
     await client.client.publishAsync('anything/at/all', 'x', { qos: 1 })
     await client.end()
@@ -237,16 +239,19 @@ describe('routes', () => {
 describe('life cycle events', () => {
   test('a connection and its end share a sequence number, which grows with each connection; the reason is said', async () => {
     const id = `life-${randomBytes(4).toString('hex')}`
+    const told = (count: number) => awaitEvents((subject) => subject === `clients/liv/sessions/${id}`, count)
     const orderly = await connect(id, { username: 'liv' })
     await orderly.client.endAsync()
+    // Else the next connection may be taken before the end of this one is seen.
+    await told(2)
     const lost = await connect(id, { username: 'liv' })
     lost.client.stream.destroy()
-    await lost.closed()
+    await told(4)
     const taken = await connect(id, { username: 'liv' })
     const last = await connect(id, { username: 'liv' })
     await taken.closed()
     expect(taken.closeCode).toBe(0x8e)
-    const events = await awaitEvents((subject) => subject === `clients/liv/sessions/${id}`, 7)
+    const events = await told(7)
     await last.end()
     const said = events.map(({ type, data }) =>
       `${data.sequenceNumber} ${type.replace('Microsoft.EventGrid.MQTTClientSession', '')} ${data.disconnectionReason ?? ''}`.trim(),

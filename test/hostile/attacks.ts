@@ -57,6 +57,7 @@ const attacks: Readonly<Record<string, Attack>> = {
         if (i % 2 === 1) socket.write(begun)
       }),
     )
+    for (let left = 600; counts.done < sockets.length && left > 0; left--) await elapse(0.1)
     await elapse(seconds)
     for (const each of sockets) each.destroy()
     return counts
@@ -137,6 +138,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [name = '', port = '', seconds = '5'] = process.argv.slice(2)
   const attack = attacks[name]
   if (!attack) throw new Error(`no attack “${name}”: there are ${attackNames.join(', ')}`)
-  process.stdout.write(`${JSON.stringify(await attack(Number(port), Number(seconds)))}\n`)
-  process.exit(0)
+  // Or until it is told to end.
+  const ended = new Promise<AttackCounts>((resolve) => process.once('SIGTERM', () => resolve(counts)))
+  process.stdout.write(`${JSON.stringify(await Promise.race([attack(Number(port), Number(seconds)), ended]))}\n`, () => process.exit(0))
 }

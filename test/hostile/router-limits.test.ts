@@ -146,7 +146,7 @@ describe('SESSION_QUEUE_BYTES_MAX, GATEWAY_SEND_BYTES_MAX and ROUTER_OUTSTANDING
 })
 
 describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
-  withLimits({ GATEWAY_QUEUE_BYTES_MAX: 400_000, GATEWAY_STALL: 1_500 })
+  withLimits({ GATEWAY_QUEUE_BYTES_MAX: 400_000, GATEWAY_STALL: 4_000 })
 
   test('a gateway that does not move costs its own clients, and nobody else waits', async () => {
     const { wire: stuck } = await connect(1, 'stuck')
@@ -156,9 +156,8 @@ describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
     await subscribe(lossy, 'stall/t', 0)
     await subscribe(quick, 'stall/t')
     const { wire: publisher } = await connect(0, 'stall-publisher')
-    const { pid } = await stack.process('gateway-2')
     const closedBefore = await metric('loggerhead_gateway_links_closed_total')
-    process.kill(pid, 'SIGSTOP')
+    const pid = await stack.kill('gateway-2', 'SIGSTOP')
     try {
       const count = 60
       const since = performance.now()
@@ -179,12 +178,15 @@ describe('GATEWAY_QUEUE_BYTES_MAX and GATEWAY_STALL', () => {
     expect(last?.type === 'disconnect' ? [0x97, 0x8e].includes(last.code) : last).toBe(true)
     await until('a client of that gateway is served again', 120_000, async () => {
       // When it notices that it was paused, it closes for a moment what may have been opened meanwhile.
-      const fresh = await connect(1, 'fresh').catch((error: unknown) => {
+      const isSubscribed = async (): Promise<Wire> => {
+        const { wire } = await connect(1, 'fresh')
+        await subscribe(wire, 'stall/again')
+        return wire
+      }
+      const wire = await isSubscribed().catch((error: unknown) => {
         if (!(error instanceof PeerClosed)) throw error
       })
-      if (!fresh) return false
-      const { wire } = fresh
-      await subscribe(wire, 'stall/again')
+      if (!wire) return false
       await publish(publisher, 'stall/again', 1, 100)
       return (await receive(wire, 1, 20_000).catch(() => [])).length === 1
     })

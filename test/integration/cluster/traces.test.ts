@@ -118,6 +118,7 @@ withKafka('a message that is traced', () => {
     const traceId = freshTrace()
     await publish(await connect(0, 'to-old'), 'traced/old', { traceparent: `00-${traceId}-${parentSpan}-01` })
     await collector.trace(traceId, 3)
+    await until('it has come', 60_000, () => payloads.length > 0)
     expect(payloads).toEqual(['x'])
   })
 

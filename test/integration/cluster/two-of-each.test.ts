@@ -35,7 +35,7 @@ describe('SUBACK means subscribed: what is published after it arrives', () => {
       'while a router lags behind',
       async () => {},
       async () => {
-        router(1).pause()
+        await router(1).pause()
         // Shorter than its session: it keeps its shards.
         await new Promise((resolve) => setTimeout(resolve, 1_200))
         router(1).resume()
@@ -118,8 +118,8 @@ test('a session goes on at the other gateway where it was: DUP, PUBREL under its
   expect([again.payload.toString(), again.dup, again.id]).toEqual(['one', true, one.id])
   expect((await second.find('pubrel')).id).toBe(two.id)
   second.send(mqtt.puback(again.id), mqtt.pubcomp(two.id))
-  const next = await second.find('publish')
-  expect([next.payload.toString(), next.dup]).toEqual(['three', false])
+  // It may have been on its way to the connection that died: a repeat or not.
+  expect((await second.find('publish')).payload.toString()).toBe('three')
 })
 
 test('members of a shared subscription at different gateways share, and the messages of one whose gateway dies go to the other', async () => {
@@ -155,7 +155,7 @@ test('wills come once when gateway and router die together, and none of a client
       flags: 2 | 4 | 8,
       extra: Buffer.concat([mqtt.properties(5, [[mqtt.Property.willDelayInterval, delay]]), mqtt.text(`${root}/wills`), mqtt.text(name)]),
     })
-  await Promise.all([withWill('at once', 0), withWill('later', 6), withWill('back', 6)])
+  await Promise.all([withWill('at once', 0), withWill('later', 2), withWill('back', 3_000)])
   await Promise.all([gateway(1).end(), router(0).end()])
   const back = cluster.connect(0, { clientId: `${root}/back`, clean: false, expiry: 3_600 })
   await Promise.all([gateway(1).start(), router(0).start()])
@@ -164,6 +164,7 @@ test('wills come once when gateway and router die together, and none of a client
   const { wire } = await cluster.connect(1, { clientId: `${root}/end` })
   await publish(wire, `${root}/wills`, 'end')
   expect(await receive(mourner, 1)).toEqual(['end'])
+  expect((await sessionsState(cluster))[`${root}/back`]).toMatchObject({ wills: [] })
 })
 
 test('clients that a stopping gateway moves off go on at the other, and their wills are sent unless they are back within the delay [MQTT-3.1.2-8]', async () => {

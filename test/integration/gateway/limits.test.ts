@@ -323,9 +323,9 @@ test('SLOW_CLIENT_TIMEOUT: a socket that takes nothing is closed', async () => {
 test('KEEP_ALIVE_MAX: a version 5 client is told the server keep alive and held to one and a half of it', async () => {
   const { port, router } = await start({ KEEP_ALIVE_MAX: '1' })
   const client = await open(port)
+  const since = Date.now()
   client.send(connectPacket('sleepy', { keepAlive: 0 }))
   expect((await client.next('connack')).properties).toMatchObject({ serverKeepAlive: 1 })
-  const since = Date.now()
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8d })
   expect(Date.now() - since).toBeGreaterThanOrEqual(1400)
   await router.until(() => router.of('Detached', 'sleepy').length === 1)
@@ -351,13 +351,13 @@ test('NS-04: the namespace’s maximumSessionExpiryInHours lowers SESSION_EXPIRY
   const granted = async (hours: number): Promise<unknown> => {
     await put({ 'namespace/default': { topicSpacesConfiguration: { maximumSessionExpiryInHours: hours } } })
     const asked = connectPacket('expiring', { properties: { sessionExpiryInterval: 100_000 } })
-    for (let attempt = 0; ; attempt++) {
+    for (const end = Date.now() + 60_000; ; ) {
       const client = await open(port)
       client.send(asked)
       const { sessionExpiryInterval } = (await client.next('connack')).properties as { sessionExpiryInterval?: number }
       client.destroy()
       // The registry reaches the gateway through the log.
-      if (sessionExpiryInterval === Math.min(hours, 2) * 3600 || attempt === 200) return sessionExpiryInterval
+      if (sessionExpiryInterval === Math.min(hours, 2) * 3600 || Date.now() > end) return sessionExpiryInterval
     }
   }
   expect(await granted(1)).toBe(3600)

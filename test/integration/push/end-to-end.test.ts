@@ -66,7 +66,8 @@ test('PU-02, PU-09: events published from then on reach the webhook, with its se
   expect((await put('taken', push('/taken', { deliveryAttributeMappings: [secret, site] }))).status).toBe(201)
   await publish('a1', 'a2')
   await arrived('/taken', 'a1', 'a2')
-  expect((await postsTo('/taken'))[0]).toMatchObject({
+  // Two requests at a time: either may be there first.
+  expect((await postsTo('/taken')).find(({ events }) => events[0]?.id === 'a1')).toMatchObject({
     headers: { authorization: 'Bearer s3cret-s3cret', 'x-door': 'a1', 'webhook-request-origin': 'loggerhead.local' },
     events: [{ id: 'a1', source: '/test', type: 'test.event', subject: 'door', data: { id: 'a1' } }],
   })
@@ -96,12 +97,12 @@ test('a subscription that is paused sends nothing until it is resumed', async ()
 })
 
 test('rewind: a subscription goes back to a time or an offset, and sends what came since again', async () => {
-  await put('rewound', push('/rewound'))
+  await put('rewound', push('/rewound', { deliveryOrder: 'ByKey' }))
   const since = new Date().toISOString()
   await publish('c1', 'c2')
   await arrived('/rewound', 'c1', 'c2')
   expect((await stack.api('POST', `${at('rewound')}:rewind`, { time: since })).status).toBe(200)
-  await until('c1 and c2 again', 60_000, async () => (await idsAt('/rewound')).length === 4)
+  await until('c1 and c2 again', 60_000, async () => (await idsAt('/rewound')).length >= 4)
   expect(await idsAt('/rewound')).toEqual(['c1', 'c2', 'c1', 'c2'])
   await remove('rewound')
 })
@@ -276,7 +277,7 @@ test('the commands of docs/push.md work as they stand', async () => {
     webhook.end()
     await rm(here, { recursive: true })
   }
-}, 90_000)
+})
 
 test('the commands of docs/lifecycle-events.md work as they stand', async () => {
   const { commands, folder: here } = await commandsOf('lifecycle-events.md')

@@ -20,7 +20,7 @@ afterAll(async () => {
 const ask = (path: string, perMinute: number | null = null) =>
   webhookAsker(
     requests,
-    { PUSH_ORIGIN: 'events.example.com', PUSH_HANDSHAKE_TIMEOUT: 5_000 },
+    { PUSH_ORIGIN: 'events.example.com', PUSH_HANDSHAKE_TIMEOUT: 60_000 },
     () => [],
     () => {},
   )({ name: 'default' } as ServedNamespace, `${receiver.url}${path}`, perMinute)
@@ -59,7 +59,7 @@ test('a webhook on an address that an operator has not allowed is not asked', as
   const strict = new OutgoingRequests({ policy: { hosts: [], addresses: new AddressSet([]), plainOnLoopback: false }, connectionsMax: 4 })
   const asked = webhookAsker(
     strict,
-    { PUSH_ORIGIN: 'a.b', PUSH_HANDSHAKE_TIMEOUT: 5_000 },
+    { PUSH_ORIGIN: 'a.b', PUSH_HANDSHAKE_TIMEOUT: 60_000 },
     () => [],
     () => {},
   )

@@ -28,7 +28,7 @@ async function deliver(ca: string | undefined, minVersion: SecureVersion) {
   const policy = { hosts: ['localhost'], addresses: new AddressSet(rangesOf(['127.0.0.1'])), plainOnLoopback: false }
   const requests = new OutgoingRequests({ policy, connectionsMax: 1, ca, minVersion })
   const url = `https://localhost:${(server.address() as AddressInfo).port}/`
-  const answer = await new WebhookTarget({ requests, url, origin: 'events.example.com', timeoutMs: 5_000 }).deliver(event, {})
+  const answer = await new WebhookTarget({ requests, url, origin: 'events.example.com', timeoutMs: 60_000 }).deliver(event, {})
   requests.close()
   return answer
 }

@@ -104,7 +104,7 @@ interface Given {
 }
 
 /** Rests and waits of a few milliseconds. */
-function push({ path = '/ok', url = `${receiver.url}${path}`, events, queue = {}, policy = development, options = {}, timeoutMs = 5_000 }: Given) {
+function push({ path = '/ok', url = `${receiver.url}${path}`, events, queue = {}, policy = development, options = {}, timeoutMs = 60_000 }: Given) {
   const source = new MemorySource(events)
   const requests = new OutgoingRequests({ policy, connectionsMax: 16 })
   const pusher = new Pusher({
@@ -198,7 +198,7 @@ test('PU-04: an answer whose body breaks off, or is large, was an answer', async
 })
 
 test('PUSH_REQUESTS_PER_SUBSCRIPTION: a slow webhook gets no more requests at a time than it should', async () => {
-  const { source } = push({ path: '/slow/20', events: Array.from({ length: 20 }, (_, offset) => event(offset)), queue: { requestsMax: 3 } })
+  const { source } = push({ path: '/slow/100', events: Array.from({ length: 20 }, (_, offset) => event(offset)), queue: { requestsMax: 3 } })
   await source.saw({ delivered: 20 })
   expect(Math.max(...(await posts()).map(({ open }) => open))).toBe(3)
 })

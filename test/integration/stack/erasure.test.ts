@@ -105,11 +105,9 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
     await call('PUT', `permissionBindings/people-${permission.toLowerCase()}`, { clientGroupName: '$all', topicSpaceName: 'people', permission })
     await call('PUT', `permissionBindings/anyone-${permission.toLowerCase()}`, { clientGroupName: '$anonymous', topicSpaceName: 'people', permission })
   }
+  await stack.settled()
   const live = await connect('live', 1)
-  await until('the permission is known', 30_000, async () => {
-    const granted = await live.client.subscribeAsync('people/#', { qos: 1 }).catch(() => [])
-    return granted[0]?.qos === 1
-  })
+  await live.client.subscribeAsync('people/#', { qos: 1 })
   const session = { clean: false, properties: { sessionExpiryInterval: 3600 } }
   const away = await connect('away', 0, session)
   await away.client.subscribeAsync('people/#', { qos: 1 })
@@ -125,9 +123,8 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   await until(`everything arrives: ${live.got}`, 60_000, async () => live.got.length === 3)
   expect([...live.got].sort()).toEqual(all)
   expect((await history()).map(({ payload }) => payload).sort()).toEqual(['last words of ada', 'temperature of ada: 36.9', 'temperature of ada: 37.2'])
-  expect(JSON.parse(String(await call('GET', 'retainedMessages/people%2Fada')))).toMatchObject({
-    properties: { payload: Buffer.from('temperature of ada: 37.2').toString('base64') },
-  })
+  const kept = Buffer.from('temperature of ada: 37.2').toString('base64')
+  await until('it is retained', 60_000, async () => String(await call('GET', 'retainedMessages/people%2Fada').catch(() => '')).includes(kept))
 
   // As any Kafka client has it, wherever a copy may be.
   for (const kind of ['messages', 'sessions', 'retained', 'inbox', 'snapshots', 'lifecycle']) {

@@ -203,26 +203,23 @@ withKafka('the metrics of a running stack', () => {
   })
 
   test('Mqtt.DroppedSessions and the queues move: a session that is owed something expires', async () => {
-    await moves('router', 'loggerhead_mqtt_dropped_sessions_total', { drop_reason: 'SessionExpiry' }, async () => {
-      const client = await connect('expires', { clean: false, properties: { sessionExpiryInterval: 8 } })
-      await client.subscribeAsync('sample/owed', { qos: 1 })
-      await client.endAsync()
-      const publisher = await connect('owes')
-      await moves('router', 'loggerhead_queued_messages', {}, () => publisher.publishAsync('sample/owed', 'x', { qos: 1 }))
-      expect(await sample('router', 'loggerhead_queued_bytes')).toBeGreaterThan(0)
-      expect(await sample('router', 'loggerhead_sessions')).toBeGreaterThanOrEqual(2)
-    })
+    const client = await connect('expires', { clean: false, properties: { sessionExpiryInterval: 1 } })
+    client.handleMessage = () => {} // acknowledges nothing
+    await client.subscribeAsync('sample/owed', { qos: 1 })
+    const publisher = await connect('owes')
+    await moves('router', 'loggerhead_queued_messages', {}, () => publisher.publishAsync('sample/owed', 'x', { qos: 1 }))
+    expect(await sample('router', 'loggerhead_queued_bytes')).toBeGreaterThan(0)
+    expect(await sample('router', 'loggerhead_sessions')).toBeGreaterThanOrEqual(2)
+    await moves('router', 'loggerhead_mqtt_dropped_sessions_total', { drop_reason: 'SessionExpiry' }, () => client.endAsync(true))
   })
 
   test('Mqtt.RetainedMessagesCount, RetainedMessagesSize and ExpiredRetainedMessages move', async () => {
     const client = await connect('retains')
-    await moves('router', 'loggerhead_mqtt_expired_retained_messages_total', {}, () =>
-      moves('router', 'loggerhead_mqtt_retained_messages', {}, () =>
-        moves('router', 'loggerhead_mqtt_retained_messages_bytes', {}, () =>
-          client.publishAsync('sample/retained/for-a-moment', 'x', { qos: 1, retain: true, properties: { messageExpiryInterval: 8 } }),
-        ),
-      ),
+    const retain = (topic: string, properties = {}) => client.publishAsync(topic, 'x', { qos: 1, retain: true, properties })
+    await moves('router', 'loggerhead_mqtt_retained_messages', {}, () =>
+      moves('router', 'loggerhead_mqtt_retained_messages_bytes', {}, () => retain('sample/retained/for-long')),
     )
+    await moves('router', 'loggerhead_mqtt_expired_retained_messages_total', {}, () => retain('sample/retained/for-a-moment', { messageExpiryInterval: 1 }))
   })
 
   test('SuccessfulPublishedEvents, MatchedEventCount, SuccessfulReceivedEvents, SuccessfulAcknowledgedEvents and those that failed move', async () => {
@@ -239,12 +236,12 @@ withKafka('the metrics of a running stack', () => {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     const publish = (type: string) => post(':publish', { specversion: '1.0', id: type, source: 's', type }, 'application/cloudevents+json')
-    await until('the gateway knows the topic', 30_000, async () => (await publish('passed over')).status === 200)
+    await until('the gateway knows the topic', 60_000, async () => (await publish('passed over')).status === 200)
     const of = { topic: 'measured', event_subscription: 'all' }
     await moves('router', 'loggerhead_matched_events_total', of, () =>
       moves('gateway', 'loggerhead_successful_published_events_total', { topic: 'measured' }, async () => expect((await publish('wanted')).status).toBe(200)),
     )
-    expect(await sample('router', 'loggerhead_filtered_events_total', of)).toBeGreaterThan(0)
+    await until('the other was filtered', 60_000, async () => (await sample('router', 'loggerhead_filtered_events_total', of)) > 0)
     await moves('gateway', 'loggerhead_failed_published_events_total', { topic: 'measured', error: 'ClientError', error_type: 'BadRequest' }, () => publish(''))
     let token = ''
     await moves('router', 'loggerhead_successful_received_events_total', of, async () => {
@@ -261,7 +258,7 @@ withKafka('the metrics of a running stack', () => {
     expect((await stack.api('DELETE', at)).status).toBe(204)
     await until(
       'the series are gone',
-      30_000,
+      60_000,
       async () => !(await scrape('router')).includes('topic="measured"') && !(await scrape('gateway')).includes('topic="measured"'),
     )
   }, 120_000)
