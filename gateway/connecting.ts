@@ -333,8 +333,11 @@ export class Connecting {
     const host = this.#host
     const { principal, credentials, expiresAt } = judged
     // A will is sealed like any message, and its key may have to come into the log first.
-    if (client.will && !host.isReadyToSeal(principal)) {
-      if (host.now() - since < host.config.ATTACH_TIMEOUT) this.#hold(client, since, judged, sealingLookMs)
+    const sealing = client.will ? host.sealingReadiness(principal) : 'ready'
+    if (sealing !== 'ready') {
+      if (sealing === 'full')
+        this.#refuse(RefusalReason.sealingKeysMax, ReasonCode.QuotaExceeded, 'there is no key left to seal its will with', 'SEALING_KEYS_MAX')
+      else if (host.now() - since < host.config.ATTACH_TIMEOUT) this.#hold(client, since, judged, sealingLookMs)
       else this.#refuse(RefusalReason.sealingKeyLate, ReasonCode.ServerUnavailable, 'the key that its will is sealed with is not in the log', 'ATTACH_TIMEOUT')
       return
     }

@@ -40,7 +40,7 @@ import { ConnectionReceipts, Receipts } from './receipts.ts'
 import { RefusalReason } from './refusal-reason.ts'
 import { Rejudging } from './rejudging.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
-import type { Sealing } from './sealing.ts'
+import type { Sealing, SealingReadiness } from './sealing.ts'
 import { SessionJournal } from './session-journal.ts'
 import { Takeovers } from './takeovers.ts'
 import type { Transport } from './transport.ts'
@@ -174,6 +174,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
     const levels = (): GatewayLevels => ({
       authenticationsPending: this.credentials.pending,
+      unreadable: this.sealing ? [this.sealing.unreadable] : [],
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,
       kafkaPendingBytes: appender.pendingBytes,
@@ -456,8 +457,8 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     return this.#rules.maySubscribe(principal, filter).allowed || this.#rules.mayReplay(principal, filter).allowed
   }
 
-  isReadyToSeal(principal: Principal): boolean {
-    return this.sealing?.isReady(principal) ?? true
+  sealingReadiness(principal: Principal): SealingReadiness {
+    return this.sealing?.readiness(principal) ?? 'ready'
   }
 
   /** A key was destroyed: what was decided under it is decided anew. */

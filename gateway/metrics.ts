@@ -1,4 +1,5 @@
 import { Counter, Histogram, type Registry } from 'prom-client'
+import type { Loss } from '../model/client-keys.ts'
 import { countedElsewhere, levelElsewhere } from '../telemetry/counted.ts'
 import { gatewaySettings, type LimitName } from './config.ts'
 import type { DisconnectionReason } from './disconnection.ts'
@@ -64,6 +65,8 @@ export interface GatewayLevels {
   readonly linkedRouters: number
   readonly registryUnconfirmedMs: number
   readonly authenticationsPending: number
+  /** Records of the log that could not be read, by topic. */
+  readonly unreadable: readonly (readonly [topic: string, records: number])[]
 }
 
 /** For docs/metrics.md. */
@@ -80,8 +83,8 @@ export class GatewayMetrics {
   readonly publishesDropped = { backpressure: 0, unauthorized: 0, payloadFormat: 0, overLimit: 0 }
   /** QoS 0 sent, QoS 1 and 2 acknowledged by the client. */
   readonly deliveries: [number, number, number] = [0, 0, 0]
-  /** Messages that nobody can read any more; their deliveries count as expired. */
-  erased = 0
+  /** Messages that nobody can read any more, by why; their deliveries count as expired. */
+  readonly lost: Record<Loss, number> = { erased: 0, unreadable: 0 }
   readonly deliveriesDropped = { slow: 0, throttled: 0, expired: 0, tooLarge: 0, gone: 0 }
   /** Sockets from addresses that the namespace does not let in. */
   ipRefused = 0
@@ -192,8 +195,18 @@ export class GatewayMetrics {
         help: 'Messages on their way out whose key was destroyed: their deliveries count as expired',
         labelNames: [],
       },
-      () => [[{}, this.erased]],
+      () => [[{}, this.lost.erased]],
     )
+    countedElsewhere(
+      {
+        registry,
+        name: 'loggerhead_unreadable_messages_total',
+        help: 'Sealed messages on their way out that are damaged, or whose key’s record is: their deliveries count as expired',
+        labelNames: [],
+      },
+      () => [[{}, this.lost.unreadable]],
+    )
+    counter('loggerhead_records_unreadable_total', 'Records of the log that could not be read', 'topic', () => levels().unreadable)
     counter(
       'loggerhead_mqtt_throttling_enforcements_total',
       'Event Grid’s Mqtt.ThrottlingEnforcements: how often a rate took effect',

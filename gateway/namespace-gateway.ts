@@ -66,7 +66,20 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
     throw error
   })
   const { ERASABLE_ATTRIBUTE: attribute } = config
-  const asked = attribute === '' ? null : ClientKeys.start({ log, topic: plan.names.keys, onFailed: options.onFailed })
+  const asked =
+    attribute === ''
+      ? null
+      : ClientKeys.start({
+          log,
+          topic: plan.names.keys,
+          onUnreadable(offset, { message }) {
+            options.logger.error(
+              { topic: plan.names.keys, offset, error: message },
+              'a record cannot be read and is skipped: what was sealed with its key is lost',
+            )
+          },
+          onFailed: options.onFailed,
+        })
   // A namespace that cannot be opened is tried again and again.
   const keys = await (asked?.catch(async (error: unknown) => {
     await Promise.all([registry.close(), appender.close(), eventAppender.close()])
@@ -81,7 +94,8 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
       topic: plan.names.keys,
       logger: options.logger,
       now: () => clock.now(),
-      onErased: () => gateway.metrics.erased++,
+      keysMax: config.SEALING_KEYS_MAX,
+      onLost: (loss) => gateway.metrics.lost[loss]++,
     })
   const gateway = new Gateway({ ...options, registry, topics: plan.names, partitions: plan.partitions, sealing }, appender)
   keys?.onDestroyed(() => gateway.sealingChanged())

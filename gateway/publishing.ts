@@ -29,6 +29,7 @@ import {
 } from './protocol.ts'
 import { AckType, PublishAck } from './publish-ack.ts'
 import { RefusalReason } from './refusal-reason.ts'
+import type { SealingReadiness } from './sealing.ts'
 
 /** A topic a client publishes on: what is the same for each of its messages. */
 export interface PublishTopic {
@@ -59,8 +60,8 @@ export interface PublishHost {
   partitionOf(topic: string, key: Buffer): number
   mayPublish(principal: Principal, topic: string): Permission
   now(): number
-  /** False while the key that the client’s messages are sealed with is on its way into the log. */
-  isReadyToSeal(principal: Principal): boolean
+  /** Whether the client’s messages can be sealed as they have to be. */
+  sealingReadiness(principal: Principal): SealingReadiness
   /** `messageId` when another gateway may append the same message; else a fresh one. Answers the time of it, ms since the epoch. */
   appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): number
 }
@@ -105,6 +106,15 @@ const keyIsLate: End = {
   ending: ended(ReasonCode.ServerBusy, 'the key that its messages are sealed with is not in the log'),
   limit: 'KAFKA_AWAY_CLOSE',
 }
+const noKeyLeft: End = {
+  do: 'end',
+  ending: ended(ReasonCode.QuotaExceeded, 'there are as many keys to seal messages with as there may be'),
+  limit: 'SEALING_KEYS_MAX',
+}
+const endReasons: ReadonlyMap<End, RefusalReason> = new Map([
+  [keyIsLate, RefusalReason.publishKeyLate],
+  [noKeyLeft, RefusalReason.publishKeysMax],
+])
 const ackNames = { [AckType.Puback]: 'puback', [AckType.Pubrec]: 'pubrec', [AckType.Pubcomp]: 'pubcomp' } as const
 
 /** The publishing half of one open connection. */
@@ -153,7 +163,7 @@ export class Publishing implements Inbound {
   receive(packet: PublishPacket): PublishResult {
     const result = this.#receive(packet)
     if (typeof result === 'object' && result !== publishDenied) {
-      this.#count(packet, errorOf(result.ending.reasonCode), result === keyIsLate ? RefusalReason.publishKeyLate : RefusalReason.publishMisused)
+      this.#count(packet, errorOf(result.ending.reasonCode), endReasons.get(result) ?? RefusalReason.publishMisused)
     }
     return result
   }
@@ -366,7 +376,8 @@ export class Publishing implements Inbound {
     if (refusal) return refusal
     const permission = host.mayPublish(this.#owner.principal, name)
     if (permission === 'undecided') return 'wait'
-    if (!host.isReadyToSeal(this.#owner.principal)) return this.#waitForKey()
+    const sealing = host.sealingReadiness(this.#owner.principal)
+    if (sealing !== 'ready') return sealing === 'full' ? noKeyLeft : this.#waitForKey()
     this.#keyAwaitedSince = null
     if (known) {
       known.allowed = permission === 'allowed'

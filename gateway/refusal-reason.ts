@@ -45,6 +45,7 @@ export const refusalReasons = {
   attachLost: 'the log did not take the connection',
   attachLate: 'ATTACH_TIMEOUT',
   sealingKeyLate: 'ATTACH_TIMEOUT, while the key that the will is sealed with was on its way into the log',
+  sealingKeysMax: 'SEALING_KEYS_MAX, for the key that the will is sealed with',
   closedMeanwhile: 'the gateway ended the connection before its CONNACK; the line says why',
   // PUBLISH
   publishBackpressure: 'QoS 0 while KAFKA_BYTES_WAITING_MAX is reached',
@@ -52,6 +53,7 @@ export const refusalReasons = {
   publishPayloadFormat: 'the payload is not UTF-8, although it says so (PAYLOAD_FORMAT_VALIDATION)',
   publishAboveLimit: 'properties of a message above their limits',
   publishKeyLate: 'KAFKA_AWAY_CLOSE, while the key that the message is to be sealed with was on its way into the log',
+  publishKeysMax: 'SEALING_KEYS_MAX',
   publishMisused: 'a PUBLISH that breaks the protocol or a limit that ends the connection; the line “disconnected” says which',
   // filters of SUBSCRIBE and UNSUBSCRIBE
   subscribeMisused: 'a SUBSCRIBE that breaks the protocol; the line “disconnected” says how',

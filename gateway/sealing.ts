@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Principal } from '../access/principal.ts'
 import type { Appender } from '../log/log.ts'
-import { type ClientKeys, clientKeyKey, clientKeyRecord } from '../model/client-keys.ts'
+import { type ClientKeys, clientKeyKey, clientKeyRecord, type Loss } from '../model/client-keys.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
 import { RecordError, UnknownSchemaId } from '../schemas/record-error.ts'
@@ -22,9 +22,14 @@ export interface SealingOptions {
   readonly topic: string
   readonly logger: Logger
   now(): number
+  /** Keys that the namespace may have: with as many no client gets another. */
+  readonly keysMax: number
   /** A message that nobody can read any more. */
-  onErased(): void
+  onLost(loss: Loss): void
 }
+
+/** Whether a client's message can be taken now: `wait` while its first key, or the one after an erasure, is on its way into the log; `full` when it gets none. */
+export type SealingReadiness = 'ready' | 'wait' | 'full'
 
 /** How long a key that the log did not take is not asked for again, ms. */
 const askAgainMs = 1000
@@ -41,12 +46,18 @@ export class Sealing {
     this.#options = options
   }
 
-  /** Whether a message of the client can be taken now. False while its first key, or the one after an erasure, is on its way into the log. */
-  isReady({ authenticationName, attributes }: Principal): boolean {
-    const { attribute, keys } = this.#options
-    if (attributes[attribute] === undefined || keys.ofName(authenticationName)) return true
-    if (!this.#asked.has(authenticationName)) void this.#make(authenticationName)
-    return false
+  readiness({ authenticationName, attributes }: Principal): SealingReadiness {
+    const { attribute, keys, keysMax } = this.#options
+    if (attributes[attribute] === undefined || keys.ofName(authenticationName)) return 'ready'
+    if (this.#asked.has(authenticationName)) return 'wait'
+    if (keys.size + this.#asked.size >= keysMax) return 'full'
+    void this.#make(authenticationName)
+    return 'wait'
+  }
+
+  /** Records of the topic `keys` that could not be read. */
+  get unreadable(): readonly [topic: string, records: number] {
+    return [this.#options.topic, this.#options.keys.unreadableRecords]
   }
 
   /** The packet as it goes into the log. An empty payload clears what is retained and holds nothing personal: it stays as it is. */
@@ -78,7 +89,7 @@ export class Sealing {
     await this.#options.keys.confirm()
   }
 
-  /** The record of a message as it was published, in a buffer of its own where it was sealed; null when its key is destroyed. Throws RecordError. */
+  /** The record of a message as it was published, in a buffer of its own where it was sealed; null when nobody can read it. Throws RecordError. */
   opened(value: Buffer): Buffer | null {
     if (value.indexOf(magic) === -1) return value
     const message = decodeMessage(value)
@@ -88,15 +99,16 @@ export class Sealing {
     const opened = key && openedMessage(message, key.key)
     if (opened) return Buffer.from(encodeMessage(opened))
     if (!key) this.#remember(id)
-    this.#options.onErased()
+    this.#options.onLost(this.#options.keys.lossOf(id))
     return null
   }
 
-  /** The payload of a message on the topic as it was published; null when its key is destroyed. Rejects when the log does not tell of its key. */
+  /** The payload of a message on the topic as it was published; null when nobody can read it. Rejects when the log does not tell of its key. */
   async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
     const opened = await this.#options.keys.openedPayload(payload, topic)
-    if (!opened) this.#options.onErased()
-    return opened
+    if (typeof opened !== 'string') return opened
+    this.#options.onLost(opened)
+    return null
   }
 
   #remember(id: Buffer): void {

@@ -1,5 +1,6 @@
 /** A message of the past as one line of JSON, for who asks over HTTP; with what the log knows of its origin. */
 
+import type { Loss } from '../model/client-keys.ts'
 import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
 import type { Found } from './history-reader.ts'
@@ -34,8 +35,18 @@ function propertiesOf(message: Message) {
   }
 }
 
+/** Of a message without payload, since nobody can read it any more. */
+export interface ErasedMark {
+  /** Its publisher was erased, or it is unreadable. */
+  readonly erased?: true
+  /** It is damaged, or the record of the key that it is sealed with. */
+  readonly unreadable?: true
+}
+
+export const erasedMark = (loss: Loss): ErasedMark => (loss === 'unreadable' ? { erased: true, unreadable: true } : { erased: true })
+
 /** A line as a reader of it has it: what a message does not have is not there. */
-export interface HistoryLine {
+export interface HistoryLine extends ErasedMark {
   /** `partition:offset`. */
   readonly position: string
   /** 32 hexadecimal digits: the same in every repeated append of one publish. */
@@ -59,8 +70,6 @@ export interface HistoryLine {
   readonly payload?: string
   /** Of a payload that is no UTF-8. */
   readonly payloadBase64?: string
-  /** Its publisher was erased: there is no payload any more. */
-  readonly erased?: true
   readonly cursor: string
 }
 
@@ -91,7 +100,7 @@ export function messageOfLine(line: HistoryLine): Message {
   }
 }
 
-/** What is told of a message that was erased: that there was one. */
+/** What is told of a message that nobody can read any more: that there was one. */
 export const erasedMessage = (value: Buffer): Message => ({ ...decodeMessage(value), payload: Buffer.alloc(0), userProperties: [], correlationData: null })
 
 /** `cursor`: where to go on behind this message. `message`: as it was published, where that is not what stands in the record. */

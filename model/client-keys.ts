@@ -4,15 +4,21 @@
  */
 import { type Follower, type Log, LogClosed, type LogRecord } from '../log/log.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import { open, type SealingKey, sealedWith } from '../schemas/sealed-message.ts'
+import { RecordError } from '../schemas/record-error.ts'
+import { keyIdSize, keySize, open, type SealingKey, sealedWith } from '../schemas/sealed-message.ts'
 
 export interface ClientKeysOptions {
   readonly log: Log
   /** The one-partition topic `keys`. */
   readonly topic: string
+  /** A record that is no client's key: it is passed over, and what was sealed with its key cannot be read. */
+  onUnreadable(offset: number, error: RecordError): void
   /** Called once when following cannot go on. */
   onFailed(error: unknown): void
 }
+
+/** Why nobody can read a message: its key was destroyed, or the key's record, or the message itself, is damaged. */
+export type Loss = 'erased' | 'unreadable'
 
 interface Waiter {
   readonly position: number
@@ -31,11 +37,16 @@ export class ClientKeys {
   readonly #callbacks = new Set<() => void>()
   readonly #topic: string
   readonly #follower: Follower
+  readonly #onUnreadable: ClientKeysOptions['onUnreadable']
   readonly #byId = new Map<string, SealingKey>()
+  /** Ids of keys whose records are damaged. */
+  readonly #unreadable = new Set<string>()
   /** Ids by name. */
-  readonly #ofName = new Map<string, Set<string>>()
+  readonly #ofName = new Map<string, readonly string[]>()
   readonly #waiters = new Set<Waiter>()
   readonly #ended: Promise<void>
+  /** Since this was started; the same one again counts again. */
+  #unreadableRecords = 0
   #position: number
   #failure: unknown
   #isClosing = false
@@ -52,9 +63,10 @@ export class ClientKeys {
     return keys
   }
 
-  private constructor({ log, topic, onFailed }: ClientKeysOptions, follower: Follower, from: number) {
+  private constructor({ log, topic, onUnreadable, onFailed }: ClientKeysOptions, follower: Follower, from: number) {
     this.#log = log
     this.#topic = topic
+    this.#onUnreadable = onUnreadable
     this.#follower = follower
     this.#position = from
     this.#ended = this.#run().catch((error: unknown) => {
@@ -76,28 +88,45 @@ export class ClientKeys {
     return this.find(id)
   }
 
-  /** A key of a client that is there still. */
-  ofName(authenticationName: string): SealingKey | undefined {
-    const [first] = this.#ofName.get(authenticationName) ?? []
-    return first === undefined ? undefined : this.#byId.get(first)
+  get unreadableRecords(): number {
+    return this.#unreadableRecords
   }
 
-  /** The payload of a message on the topic as it was published; null when its key is destroyed. Rejects when the log does not tell of its key. */
-  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
+  /** Keys that are known, those of damaged records included. */
+  get size(): number {
+    return this.#byId.size + this.#unreadable.size
+  }
+
+  /** A key of a client that is there still. */
+  ofName(authenticationName: string): SealingKey | undefined {
+    for (const id of this.#ofName.get(authenticationName) ?? []) {
+      const key = this.#byId.get(id)
+      if (key) return key
+    }
+    return undefined
+  }
+
+  /** Why what was sealed with the key cannot be read. */
+  lossOf(id: Buffer): Loss {
+    return this.#byId.has(id.toString('hex')) || this.#unreadable.has(id.toString('hex')) ? 'unreadable' : 'erased'
+  }
+
+  /** The payload of a message on the topic as it was published, or why nobody can read it. Rejects when the log does not tell of its key. */
+  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | Loss> {
     const id = sealedWith(payload)
     if (!id) return payload
     const key = await this.findConfirmed(id)
-    return (key && open(payload, key.key, topic)?.payload) ?? null
+    return (key && open(payload, key.key, topic)?.payload) ?? this.lossOf(id)
   }
 
-  /** Calls back after a key was destroyed. */
+  /** Calls back after a key was destroyed, or its record damaged. */
   onDestroyed(callback: () => void): void {
     this.#callbacks.add(callback)
   }
 
-  /** Ids of all keys of a client, in hex. */
+  /** Ids of all keys of a client, in hex, those of damaged records included. */
   idsOf(authenticationName: string): readonly string[] {
-    return [...(this.#ofName.get(authenticationName) ?? [])]
+    return this.#ofName.get(authenticationName) ?? []
   }
 
   /** Resolves once everything is known that stands in the log when this is called. */
@@ -132,31 +161,51 @@ export class ClientKeys {
     throw new LogClosed()
   }
 
-  #apply({ key, value }: LogRecord): void {
+  #apply({ key, value, offset }: LogRecord): void {
     const text = key?.toString('utf8') ?? ''
     const slash = text.lastIndexOf('/')
-    if (slash === -1) return
     const [name, id] = [text.slice(0, slash), text.slice(slash + 1)]
     if (!value) {
-      this.#forget(name, id)
+      // What is written so that a segment is closed is nobody's.
+      if (slash !== -1) this.#forget(name, id)
       return
     }
-    const record = decodeRecord(value)
-    if (record.name !== 'ClientKey') return
-    const known = this.#byId.get(id)
-    // avsc has copied them out of what was fetched.
-    if (!known) this.#byId.set(id, { id: record.value.id, key: record.value.key })
-    const ids = this.#ofName.get(name)
-    if (ids) ids.add(id)
-    else this.#ofName.set(name, new Set([id]))
+    try {
+      const read = sealingKeyOf(value, id)
+      this.#unreadable.delete(id)
+      if (!this.#byId.has(id)) this.#byId.set(id, read)
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      this.#unreadableRecords++
+      this.#onUnreadable(offset, error)
+      if (slash === -1) return
+      // As whoever reads the topic for the first time has it: compaction leaves nothing of the record before.
+      this.#forget(name, id)
+      this.#unreadable.add(id)
+    }
+    const ids = this.#ofName.get(name) ?? []
+    if (!ids.includes(id)) this.#ofName.set(name, [...ids, id])
   }
 
   #forget(name: string, id: string): void {
     this.#byId.get(id)?.key.fill(0)
     this.#byId.delete(id)
-    const ids = this.#ofName.get(name)
-    ids?.delete(id)
-    if (ids?.size === 0) this.#ofName.delete(name)
+    this.#unreadable.delete(id)
+    const left = (this.#ofName.get(name) ?? []).filter((each) => each !== id)
+    if (left.length > 0) this.#ofName.set(name, left)
+    else this.#ofName.delete(name)
     for (const callback of this.#callbacks) callback()
   }
+}
+
+/** The key of a record under an id. Throws RecordError. */
+function sealingKeyOf(value: Buffer, id: string): SealingKey {
+  const record = decodeRecord(value)
+  if (record.name !== 'ClientKey') throw new RecordError(`a ${record.name} record stands where only keys of clients do`)
+  // avsc has copied them out of what was fetched.
+  const { id: own, key } = record.value
+  if (own.length !== keyIdSize || own.toString('hex') !== id)
+    throw new RecordError(`the record of a client's key has the id ${own.toString('hex')}, and stands under “${id}”`)
+  if (key.length !== keySize) throw new RecordError(`a client's key has ${key.length} bytes instead of ${keySize}`)
+  return { id: own, key }
 }

@@ -5,7 +5,7 @@
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { keysRolledMs, type TopicNames } from '../log/topics.ts'
-import { ClientKeys } from '../model/client-keys.ts'
+import { ClientKeys, type Loss } from '../model/client-keys.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -20,6 +20,7 @@ export interface ErasureOptions {
   readonly partitions: number
   readonly namespace: string
   readonly clock: { now(): number }
+  readonly logger: { error(detail: object, message: string): void }
 }
 
 /** A gateway may have made another key meanwhile. */
@@ -43,17 +44,18 @@ export class Erasure {
     if (((await log.endOffsets(topics.keys)).get(0) ?? 0) > 0) this.#rollOn()
   }
 
-  /** The message of a record as it was published; null when its key is destroyed. */
-  async opened(value: Buffer): Promise<Message | null> {
+  /** The message of a record as it was published, or why nobody can read it. */
+  async opened(value: Buffer): Promise<Message | Loss> {
     const message = decodeMessage(value)
     const id = sealedWith(message.payload)
     if (!id) return message
-    const key = await (await this.#ring()).findConfirmed(id)
-    return (key && openedMessage(message, key.key)) ?? null
+    const keys = await this.#ring()
+    const key = await keys.findConfirmed(id)
+    return (key && openedMessage(message, key.key)) ?? keys.lossOf(id)
   }
 
-  /** The payload of a message on the topic as it was published; null when its key is destroyed. */
-  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | null> {
+  /** The payload of a message on the topic as it was published, or why nobody can read it. */
+  async openedPayload(payload: Buffer, topic: string): Promise<Buffer | Loss> {
     return sealedWith(payload) ? (await this.#ring()).openedPayload(payload, topic) : payload
   }
 
@@ -104,8 +106,10 @@ export class Erasure {
   }
 
   #ring(): Promise<ClientKeys> {
-    const { log, topics } = this.#options
-    this.#keys ??= ClientKeys.start({ log, topic: topics.keys, onFailed: () => (this.#keys = undefined) }).catch((error: unknown) => {
+    const { log, topics, logger } = this.#options
+    const onUnreadable = (offset: number, { message: error }: Error): void =>
+      logger.error({ topic: topics.keys, offset, error }, 'a record cannot be read and is skipped: what was sealed with its key is lost')
+    this.#keys ??= ClientKeys.start({ log, topic: topics.keys, onUnreadable, onFailed: () => (this.#keys = undefined) }).catch((error: unknown) => {
       this.#keys = undefined
       throw error
     })

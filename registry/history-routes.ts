@@ -1,7 +1,7 @@
 /** `GET /namespaces/{ns}/history`: what was published, as lines of JSON that begin at once and can be gone on with. The registry reads the log itself: no gateway or router is asked. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Cursor } from '../history/cursor.ts'
-import { erasedMessage, type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
+import { erasedMark, erasedMessage, type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
 import { HistoryReader } from '../history/history-reader.ts'
 import { LogIndex } from '../history/log-index.ts'
 import { messagesSince, resolvePlaces } from '../history/places.ts'
@@ -120,9 +120,10 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
       for (const each of found) {
         cursor.move(each.source, each.record.offset + 1)
         const opened = await erasure.opened(each.record.value)
-        const message = opened ?? erasedMessage(each.record.value)
+        const loss = typeof opened === 'string' ? opened : null
+        const message = typeof opened === 'string' ? erasedMessage(each.record.value) : opened
         const line = format === 'json' ? historyLine(each, cursor.text, message) : historyEvent(each, cursor.text, namespace, message)
-        text += `${JSON.stringify(opened ? line : { ...line, erased: true })}\n`
+        text += `${JSON.stringify(loss ? { ...line, ...erasedMark(loss) } : line)}\n`
       }
       for (const place of reader.places) cursor.move(place.source, place.next)
       quiet = text === '' ? quiet + 1 : 0

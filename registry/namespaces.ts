@@ -122,10 +122,10 @@ export class Namespaces {
   #erasureOf(name: string, { names: topics, partitions }: TopicPlan): Erasure {
     const known = this.#erasures.get(topics.keys)
     if (known) return known
-    const { log, clock } = this.#options
-    const erasure = new Erasure({ log, topics, partitions, namespace: name, clock })
+    const { log, clock, logger } = this.#options
+    const erasure = new Erasure({ log, topics, partitions, namespace: name, clock, logger })
     this.#erasures.set(topics.keys, erasure)
-    erasure.begin().catch((error: Error) => this.#options.logger.error({ namespace: name, err: error }, 'whether keys were destroyed is not known'))
+    erasure.begin().catch((error: Error) => logger.error({ namespace: name, err: error }, 'whether keys were destroyed is not known'))
     return erasure
   }
 

@@ -1,5 +1,6 @@
 /** Retained messages as they are now: listed, looked at and cleared. Each router tells of the shards it owns; all of them together are the whole. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type ErasedMark, erasedMark } from '../history/history-line.ts'
 import { topicFilterProblem, topicNameProblem } from '../mqtt/topic.ts'
 import { getRetained, listRetained, ShardsMissing, type ToldMessage } from '../proto/retained-answers.ts'
 import { readPage } from './paging.ts'
@@ -22,7 +23,7 @@ function topicOf(request: FastifyRequest): string {
 
 export function addRetainedRoutes(api: FastifyInstance): void {
   const config = { kind: 'retainedMessages', role: 'operator' } as const
-  const representation = (namespace: string, { topic, ...properties }: ToldMessage & { readonly payload?: string; readonly erased?: true }): object => ({
+  const representation = (namespace: string, { topic, ...properties }: ToldMessage & { readonly payload?: string } & ErasedMark): object => ({
     id: `/namespaces/${namespace}/retainedMessages/${encodeURIComponent(topic)}`,
     name: topic,
     type: 'Loggerhead/namespaces/retainedMessages',
@@ -43,7 +44,7 @@ export function addRetainedRoutes(api: FastifyInstance): void {
     const message = await getRetained(request.at.routers, topic, request.caller.by).catch(orMissing)
     if (!message) throw notThere(topic)
     const payload = await request.at.erasure.openedPayload(Buffer.from(message.payload, 'base64'), topic)
-    if (payload === null) return representation(request.at.name, { ...message, size: 0, payload: '', erased: true })
+    if (typeof payload === 'string') return representation(request.at.name, { ...message, size: 0, payload: '', ...erasedMark(payload) })
     return representation(request.at.name, { ...message, size: payload.length, payload: payload.toString('base64') })
   })
 

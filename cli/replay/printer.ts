@@ -5,8 +5,8 @@ import { type Format, showNext } from '../output.ts'
 import type { ReplayOutput, Standing } from './output.ts'
 
 /** A line for people: when, where, what. */
-export const lineOf = ({ receivedAt, topic, payload, payloadBase64, erased }: HistoryLine): string =>
-  `${receivedAt} ${topic} ${erased ? '(erased)' : (payload ?? payloadBase64 ?? '')}`
+export const lineOf = ({ receivedAt, topic, payload, payloadBase64, erased, unreadable }: HistoryLine): string =>
+  `${receivedAt} ${topic} ${erased ? (unreadable ? '(unreadable)' : '(erased)') : (payload ?? payloadBase64 ?? '')}`
 
 export class Printer implements ReplayOutput {
   readonly #format: Format

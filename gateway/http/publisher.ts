@@ -153,8 +153,12 @@ export class HttpPublisher {
       throw new HttpProblem(503, 'the registry is not current', { retryAfter: 1 })
     }
     if (permission === 'denied') this.#refuse(asker, name)
-    if (!host.isReadyToSeal(asker.principal))
-      throw new HttpProblem(503, 'the key that its messages are sealed with is on its way into the log', { retryAfter: 1 })
+    const sealing = host.sealingReadiness(asker.principal)
+    if (sealing === 'wait') throw new HttpProblem(503, 'the key that its messages are sealed with is on its way into the log', { retryAfter: 1 })
+    if (sealing === 'full') {
+      metrics.reached('SEALING_KEYS_MAX')
+      throw new HttpProblem(429, 'there are as many keys to seal messages with as there may be')
+    }
     if (host.logIsFull) {
       metrics.publishesDropped.backpressure++
       metrics.reached('KAFKA_BYTES_WAITING_MAX')

@@ -112,6 +112,18 @@ export const sessionSettings = {
     about:
       'Attribute of clients whose messages are sealed with a key of their own, so that they can be erased; empty: nothing is sealed, and what was sealed before is handed out as it stands in the log',
   },
+  SEALING_KEYS_MAX: {
+    kind: 'number',
+    default: 100_000,
+    min: 0,
+    max: 10_000_000,
+    unit: 'keys',
+    about:
+      'Keys of a namespace that messages are sealed with, one for each authentication name with ERASABLE_ATTRIBUTE; each takes half a KiB in every gateway. Gateways that make keys at the same moment can go past it by what is under way',
+    outcome:
+      'a client that has none yet: a publish ends its connection with 0x97, CONNECT with a will gets 0x97 (server unavailable in 3.1.1), a publish over HTTP 429. Erasing a client makes room',
+    metric: reached('SEALING_KEYS_MAX'),
+  },
   SESSIONS_PER_NAME_MAX: {
     kind: 'number',
     default: unlimitedSessions,

@@ -187,6 +187,7 @@ run(
         partitions: 1,
         namespace: 'default',
         clock: { now: Date.now },
+        logger: { error() {} },
       })
       expect(await erasure.erase('ada', { by: 'test' })).toBe(1)
       let left = await filesWith(ada.key)

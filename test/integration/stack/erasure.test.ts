@@ -133,11 +133,19 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   }
   expect(await readRecords(stack.brokers, `${stack.prefix}.default.keys`, 'ClientKey')).toHaveLength(1)
 
+  const late = await connect('ada-late', 0, { username: 'ada', password, will: { ...will, topic: 'people/ada/late' } })
+
   expect(JSON.parse(String(await call('POST', 'clients/ada:erase')))).toEqual({ erasedKeys: 1 })
   expect((await history()).map(({ payload, erased }) => [payload, erased])).toEqual(Array.from({ length: 3 }, () => ['', true]))
   expect(JSON.parse(String(await call('GET', 'retainedMessages/people%2Fada')))).toMatchObject({ properties: { payload: '', erased: true } })
 
   for (const gateway of [0, 1] as const) await until(`gateway ${gateway} has forgotten the key`, 60_000, () => hasForgotten(gateway))
+
+  // A will that was sealed before goes into the log, and is delivered to nobody: the gateway of `live` counts it.
+  const erasedBefore = await erasedAt(1)
+  late.client.stream.destroy()
+  await until('the will is found to be erased', 60_000, async () => (await erasedAt(1)) > erasedBefore)
+  expect(await history()).toContainEqual(expect.objectContaining({ topic: 'people/ada/late', payload: '', erased: true }))
 
   // What was owed, retained or is asked for again is not there any more; what others publish is.
   const back = await connect('away', 1, session)
@@ -149,6 +157,7 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   await later.client.publishAsync('people/ada', 'afterwards', { qos: 1 })
   await until('what it publishes afterwards arrives', 60_000, async () => [back.got, fresh.got].every((got) => got.includes('people/ada afterwards{}')))
   for (const { got } of [back, fresh]) expect(got.filter((each) => !/^\$replay\/end |still here|afterwards/.test(each))).toEqual([])
+  expect(live.got.filter((each) => each.startsWith('people/ada/late'))).toEqual([])
   const inLog = (await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message')).map(({ value }) => value.topic)
   expect(inLog.filter((topic) => topic === 'people/ada')).toHaveLength(3)
 

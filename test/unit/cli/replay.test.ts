@@ -221,7 +221,8 @@ test('a publish repeats QoS, RETAIN and properties under the topic with its pref
   expect(publishOf(rich, { topicPrefix: '', keepsRetain: false, withProperties: false })).toEqual(['a/1', { qos: 2, retain: false }])
 })
 
-test('printed, a message that was erased says so', () => {
+test('printed, a message that was erased, or is unreadable, says so', () => {
+  expect(lineOf(line(2, { payload: '', erased: true, unreadable: true }))).toBe('2026-01-31T12:00:02.000Z a/1 (unreadable)')
   expect([lineOf(line(2, { payload: '', erased: true })), lineOf(line(1))]).toEqual(['2026-01-31T12:00:02.000Z a/1 (erased)', '2026-01-31T12:00:01.000Z a/1 1'])
 })
 

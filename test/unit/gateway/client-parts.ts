@@ -51,4 +51,5 @@ export const metricsOf = (): GatewayMetrics =>
     linkedRouters: 0,
     registryUnconfirmedMs: 0,
     authenticationsPending: 0,
+    unreadable: [],
   }))

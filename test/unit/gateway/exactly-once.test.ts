@@ -6,6 +6,7 @@ import { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
 import { type PublisherSession, Publishing } from '../../../gateway/publishing.ts'
 import { ClientRates, NamespaceRates } from '../../../gateway/rates.ts'
+import type { SealingReadiness } from '../../../gateway/sealing.ts'
 import { AppendError, type Appended } from '../../../log/log.ts'
 import type { NamespaceRules } from '../../../model/namespace-limits.ts'
 import { PacketUses } from '../../../model/packet-uses.ts'
@@ -23,7 +24,7 @@ function publisher(
     mayPublish?: () => 'allowed' | 'denied'
     rules?: Partial<NamespaceRules>
     now?: () => number
-    isReadyToSeal?: () => boolean
+    sealingReadiness?: () => SealingReadiness
   } = {},
 ) {
   const appends: { readonly id: Buffer | undefined; readonly done: Appended }[] = []
@@ -38,7 +39,7 @@ function publisher(
     partitionOf: () => 0,
     mayPublish: but.mayPublish ?? (() => 'allowed' as const),
     now: but.now ?? (() => 0),
-    isReadyToSeal: but.isReadyToSeal ?? (() => true),
+    sealingReadiness: but.sealingReadiness ?? (() => 'ready' as const),
     appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }),
   }
   const owner = {
@@ -71,7 +72,7 @@ test('a publish waits for the key that it is to be sealed with, KAFKA_AWAY_CLOSE
   const late = config.KAFKA_AWAY_CLOSE
   let now = 0
   let isReady = false
-  const { publish, publishing, appends } = publisher({ now: () => now, isReadyToSeal: () => isReady })
+  const { publish, publishing, appends } = publisher({ now: () => now, sealingReadiness: () => (isReady ? 'ready' : 'wait') })
   expect(publish(1)).toBe('wait')
   now = late - 1
   expect(publish(1)).toBe('wait')
@@ -85,6 +86,12 @@ test('a publish waits for the key that it is to be sealed with, KAFKA_AWAY_CLOSE
   now = 3 * late
   expect(publish(2)).toMatchObject({ do: 'end', limit: 'KAFKA_AWAY_CLOSE', ending: { reasonCode: 0x89 } })
   expect(appends.length).toBe(1)
+})
+
+test('a publish that gets no key to be sealed with, because there are SEALING_KEYS_MAX, ends the connection with 0x97', () => {
+  const { publish, appends } = publisher({ sealingReadiness: () => 'full' })
+  expect(publish(1)).toMatchObject({ do: 'end', limit: 'SEALING_KEYS_MAX', ending: { reasonCode: 0x97 } })
+  expect(appends).toEqual([])
 })
 
 test('a repeat on the same connection is not appended; its PUBREC stands behind the first', () => {

@@ -4,7 +4,7 @@ import type { Principal } from '../../../access/principal.ts'
 import { Sealing } from '../../../gateway/sealing.ts'
 import { AppendError, type Appender } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
-import { ClientKeys } from '../../../model/client-keys.ts'
+import { ClientKeys, clientKeyKey, clientKeyRecord, type Loss } from '../../../model/client-keys.ts'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import type { Message } from '../../../schemas/message.ts'
 import { decodeMessage, encodeMessage } from '../../../schemas/message-record.ts'
@@ -16,22 +16,35 @@ let log: MemoryLog
 let appender: Appender
 let keys: ClientKeys
 let sealing: Sealing
-let erased: number
+let lost: Loss[]
+let unreadable: string[]
 let destroyed: number
 
-const sealingWith = (of: ClientKeys, by: Appender): Sealing =>
-  new Sealing({ attribute: 'personal', keys: of, appender: by, topic, logger: pino({ level: 'silent' }), now: () => 1, onErased: () => erased++ })
+const sealingWith = (of: ClientKeys, by: Appender, keysMax = 100): Sealing =>
+  new Sealing({
+    attribute: 'personal',
+    keys: of,
+    appender: by,
+    topic,
+    logger: pino({ level: 'silent' }),
+    now: () => 1,
+    keysMax,
+    onLost: (loss) => lost.push(loss),
+  })
 const startKeys = (): Promise<ClientKeys> =>
   ClientKeys.start({
     log,
     topic,
+    onUnreadable: (offset, { message }) => unreadable.push(`${offset}: ${message}`),
     onFailed: (error) => {
       throw error
     },
   })
 
 beforeEach(async () => {
-  erased = destroyed = 0
+  lost = []
+  unreadable = []
+  destroyed = 0
   log = new MemoryLog()
   await log.createTopics([{ name: topic, partitions: 1, replication: 1, settings: {} }])
   appender = await log.appender()
@@ -73,7 +86,7 @@ const opened = (by: Sealing, message: Message): Message | null => {
 }
 
 async function ready(of: Sealing, principal: Principal): Promise<void> {
-  for (const end = Date.now() + 60_000; !of.isReady(principal); ) {
+  for (const end = Date.now() + 60_000; of.readiness(principal) !== 'ready'; ) {
     if (Date.now() > end) throw new Error('its key did not come')
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -88,9 +101,9 @@ async function erase(name: string): Promise<void> {
 
 test('a client with the attribute waits until its key is in the log; all others never wait and are not sealed', async () => {
   const other: Principal = { ...ada, authenticationName: 'Bob', attributes: {} }
-  expect(sealing.isReady(other)).toBe(true)
+  expect(sealing.readiness(other)).toBe('ready')
   expect(sealing.sealed('Bob', 'a/b', packet)).toBe(packet)
-  expect(sealing.isReady(ada)).toBe(false)
+  expect(sealing.readiness(ada)).toBe('wait')
   await ready(sealing, ada)
   expect((await log.endOffsets(topic)).get(0)).toBe(1)
 })
@@ -145,8 +158,8 @@ test('once its key is destroyed a message is opened nowhere, decisions are made 
   expect(destroyed).toBe(1)
   expect(held.equals(Buffer.alloc(32))).toBe(true)
   expect(opened(sealing, before)).toBeNull()
-  expect(erased).toBe(1)
-  expect(sealing.isReady(ada)).toBe(false)
+  expect(lost).toEqual(['erased'])
+  expect(sealing.readiness(ada)).toBe('wait')
   await ready(sealing, ada)
   expect(opened(sealing, messageOf(sealing.sealed('Ada', 'a/b', packet)))).toEqual(messageOf(packet))
   expect(opened(sealing, before)).toBeNull()
@@ -179,7 +192,7 @@ test('a key that the log did not take is asked for again, once a second however 
   const there = sealingWith(keys, flaky)
   const tries = async (): Promise<number> => {
     for (let turn = 0; turn < 5; turn++) {
-      expect(there.isReady(ada)).toBe(false)
+      expect(there.readiness(ada)).toBe('wait')
       await new Promise((resolve) => setImmediate(resolve))
     }
     return writes
@@ -217,4 +230,52 @@ test('only a payload can be sealed: the same bytes elsewhere in a message ask fo
   expect(opened(sealing, others)).toEqual(others)
   expect(sealing.isUnknown(Buffer.from(encodeMessage({ ...others, payload: others.correlationData })))).toBe(true)
   expect(sealing.isUnknown(others.correlationData)).toBe(false)
+})
+
+test('SEALING_KEYS_MAX: with as many keys, those on their way included, a client without one gets none; who has one goes on, and an erasure makes room', async () => {
+  const named = (authenticationName: string): Principal => ({ ...ada, authenticationName })
+  const there = sealingWith(keys, appender, 2)
+  expect(['Ada', 'Bob', 'Cleo'].map((name) => there.readiness(named(name)))).toEqual(['wait', 'wait', 'full'])
+  await ready(there, named('Bob'))
+  await ready(there, ada)
+  expect(['Ada', 'Bob', 'Cleo'].map((name) => there.readiness(named(name)))).toEqual(['ready', 'ready', 'full'])
+  await erase('Bob')
+  await ready(there, named('Cleo'))
+  expect(there.readiness(named('Bob'))).toBe('full')
+})
+
+test('a record that is no key is named, counted and passed over: what was sealed with its key cannot be read, the client gets another, and an erasure takes it away', async () => {
+  await ready(sealing, ada)
+  const before = messageOf(sealing.sealed('Ada', 'a/b', packet))
+  const [id] = keys.idsOf('Ada') as [string]
+  const put = async (key: Buffer, value: Buffer): Promise<void> => keys.reached((await appender.write({ topic, partition: 0, key, value, timestamp: 1 })) + 1)
+  const own = clientKeyKey('Ada', Buffer.from(id, 'hex'))
+  await put(own, Buffer.from('no record'))
+  await put(Buffer.from('no key'), clientKeyRecord('Ada', { id: Buffer.alloc(16), key: Buffer.alloc(32) }, 1))
+  await put(clientKeyKey('Bob', Buffer.alloc(16, 1)), clientKeyRecord('Bob', { id: Buffer.alloc(16, 1), key: Buffer.alloc(31) }, 1))
+  await put(clientKeyKey('Bob', Buffer.alloc(16, 2)), clientKeyRecord('Bob', { id: Buffer.alloc(16, 3), key: Buffer.alloc(32) }, 1))
+  // Who reads the topic anew has the same, and goes on.
+  const others = await startKeys()
+  for (const each of [sealing, sealingWith(others, appender)]) {
+    expect(each.unreadable).toEqual([topic, 4])
+    expect(opened(each, before)).toBeNull()
+  }
+  await others.close()
+  expect(lost).toEqual(['unreadable', 'unreadable'])
+  expect(unreadable.slice(0, 4).map((line) => line.replace(/:.*/, ''))).toEqual(['1', '2', '3', '4'])
+  expect(unreadable.join('\n')).not.toMatch(/no record/)
+  await ready(sealing, ada)
+  expect(opened(sealing, messageOf(sealing.sealed('Ada', 'a/b', packet)))).toEqual(messageOf(packet))
+  await erase('Ada')
+  expect(opened(sealing, before)).toBeNull()
+  expect(lost.at(-1)).toBe('erased')
+})
+
+test('a sealed message that was damaged cannot be read, which is no erasure', async () => {
+  await ready(sealing, ada)
+  const sealed = messageOf(sealing.sealed('Ada', 'a/b', packet))
+  const payload = Buffer.from(sealed.payload)
+  payload.writeUInt8(payload.readUInt8(payload.length - 1) ^ 1, payload.length - 1)
+  expect(opened(sealing, { ...sealed, payload })).toBeNull()
+  expect(lost).toEqual(['unreadable'])
 })

@@ -63,6 +63,22 @@ test('what a client has published can be read until it is erased; what others ha
   expect(after[0]).not.toHaveProperty('userProperties')
 })
 
+test('what was sealed with a key whose record is damaged is told as unreadable, and by an erasure the record goes', async () => {
+  await publishSealed('Ada', 'secret of Ada')
+  const { records } = await api.log.read(api.topics.keys, 0, 0)
+  const appender = await api.log.appender()
+  await appender.write({ topic: api.topics.keys, partition: 0, key: records[0]?.key ?? null, value: Buffer.from('damaged'), timestamp: Date.now() })
+  await appender.close()
+  await publishSealed('Bob', 'of Bob')
+  const told = async () => (await history()).map(({ payload, erased = false, unreadable = false }) => [payload, erased, unreadable])
+  expect(await told()).toEqual([
+    ['', true, true],
+    ['of Bob', false, false],
+  ])
+  expect(await api.send('POST', 'clients/Ada:erase')).toMatchObject({ status: 200, json: { erasedKeys: 1 } })
+  expect((await told())[0]).toEqual(['', true, false])
+})
+
 test('who erased whom, and from where, stands among the life cycle events', async () => {
   await publishSealed('Ada', 'x')
   await api.send('POST', 'clients/Ada:erase')

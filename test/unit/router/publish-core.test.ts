@@ -135,7 +135,7 @@ class Connection {
       partitionOf: () => 0,
       mayPublish: () => 'allowed',
       now: () => 0,
-      isReadyToSeal: () => true,
+      sealingReadiness: () => 'ready',
       appendMessage: (_identity, _topic, packet, done, id) => {
         if (id === undefined) throw new Error('another gateway could not make the same id')
         this.messages.append({ id, message: packet.payload.readUInt32BE() }, done)
