@@ -13,6 +13,7 @@ export interface ClientOptions {
   readonly isTransient?: boolean
   /** Told whenever anything happened, so that waiting conditions are looked at again. */
   readonly changed: () => void
+  readonly credentials?: { readonly username: string; readonly password: string } | undefined
   readonly complain: (what: string) => void
 }
 
@@ -69,7 +70,9 @@ export abstract class ReturningClient {
     this.#socket?.destroy()
     const endpoint = this.#options.endpoints[this.#endpoint % this.#options.endpoints.length] as Endpoint
     await new Promise<void>((resolve) => {
-      const socket = net.connect({ ...endpoint }, () => socket.write(mqtt.connect({ version: this.version, clientId: this.clientId, clean: true })))
+      const socket = net.connect({ ...endpoint }, () =>
+        socket.write(mqtt.connect({ version: this.version, clientId: this.clientId, clean: true, ...this.#options.credentials })),
+      )
       socket.setTimeout(5_000, () => socket.destroy())
       socket.on('data', () => socket.end(mqtt.disconnect(this.version)))
       socket.on('error', () => {})
@@ -101,7 +104,7 @@ export abstract class ReturningClient {
       const isTransient = this.#options.isTransient ?? false
       const list: mqtt.Properties = this.version === 5 && !isTransient ? [[mqtt.Property.sessionExpiryInterval, 3_600]] : []
       const clean = isTransient || (this.version === 5 && !this.#began) // a 3.1.1 session that is kept can only begin without clean session
-      socket.write(mqtt.connect({ version: this.version, clientId: this.clientId, clean, keepAlive: 60, properties: list }))
+      socket.write(mqtt.connect({ version: this.version, clientId: this.clientId, clean, keepAlive: 60, properties: list, ...this.#options.credentials }))
     })
     socket.on('data', (chunk: Buffer) => {
       try {

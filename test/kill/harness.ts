@@ -3,6 +3,7 @@ import type { Version } from '../wire/bytes.ts'
 import { seededRandom } from '../wire/random.ts'
 import type { Endpoint } from '../wire/wire.ts'
 import { Publisher } from './publisher.ts'
+import { sealedCredentials } from './sealed-clients.ts'
 import { Subscriber } from './subscriber.ts'
 import { type Evidence, judge, type Verdict } from './verdict.ts'
 
@@ -25,6 +26,8 @@ export interface LoadOptions {
   /** Subscribers that stay, with sessions that end with their connections. */
   readonly transient?: number
   readonly seed?: number
+  /** What publishers publish is sealed in the log (sealed-clients.ts). */
+  readonly isSealed?: boolean
 }
 
 /** How long it took from a moment until messages first sent after it were acknowledged and delivered, ms. */
@@ -81,6 +84,7 @@ export class Load {
           topics: topicsOf(i),
           window: options.window ?? 10,
           payloadBytes: options.payloadBytes ?? 64,
+          credentials: options.isSealed ? sealedCredentials : undefined,
           acknowledged: (publisher, sentAt) => {
             this.#ackMs.push(performance.now() - sentAt)
             if (sentAt > this.#markedAt && !this.#ackedSince.has(publisher)) this.#ackedSince.set(publisher, performance.now())

@@ -5,6 +5,7 @@ import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
 import type { Load, LoadOptions, Resumed } from './harness.ts'
 import { routedOnce } from './routed-once.ts'
+import { erasableAttribute, registerSealed } from './sealed-clients.ts'
 import { isLong, patienceMs, random, strike, underLoad } from './under-load.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -54,7 +55,11 @@ describe('one of each', () => {
   let stack: Stack
 
   beforeAll(async () => {
-    stack = await startStack({ kafka: 'own', environment: { PUSH_RETRY_DELAYS: '20ms,50ms', PUSH_RESTS: '10ms,10ms,10ms' } })
+    stack = await startStack({
+      kafka: 'own',
+      environment: { PUSH_RETRY_DELAYS: '20ms,50ms', PUSH_RESTS: '10ms,10ms,10ms', ERASABLE_ATTRIBUTE: erasableAttribute },
+    })
+    await registerSealed(stack)
   }, 180_000)
 
   afterAll(async () => {
@@ -63,9 +68,9 @@ describe('one of each', () => {
 
   for (const name of ['gateway', 'router', 'kafka']) {
     test(
-      `nothing acknowledged is lost or out of order, and at QoS 2 every session gets everything exactly once, when the ${name} is killed ${times(killsOf(name))} under load`,
+      `nothing acknowledged is lost or out of order, and at QoS 2 every session gets everything exactly once, sealed in the log, when the ${name} is killed ${times(killsOf(name))} under load`,
       async () => {
-        const verdicts = await atBothQos(stack, `kill -9 ${name}`, [{}, { publishers: 3 }], async (load, other) => {
+        const verdicts = await atBothQos(stack, `kill -9 ${name}`, [{}, { publishers: 3, isSealed: true }], async (load, other) => {
           const others: Resumed[] = []
           const alongside = async () => {
             other.mark()
@@ -146,9 +151,11 @@ describe('one of each', () => {
 
 describe('two gateways and two routers', () => {
   let stack: Stack
+  const environment = { GATEWAYS: '2', ROUTERS: '2', ERASABLE_ATTRIBUTE: erasableAttribute }
 
   beforeAll(async () => {
-    stack = await startStack({ kafka: 'own', environment: { GATEWAYS: '2', ROUTERS: '2' } })
+    stack = await startStack({ kafka: 'own', environment })
+    await registerSealed(stack)
   }, 180_000)
 
   afterAll(async () => {
@@ -191,14 +198,19 @@ describe('two gateways and two routers', () => {
 
   for (const version of [4, 5] as const) {
     test(
-      `at QoS 2 every session gets everything exactly once when gateway and router are killed together, then one by one, MQTT ${version === 4 ? '3.1.1' : '5'}`,
+      `at QoS 2 every session gets everything exactly once when gateway and router are killed together, then one by one, MQTT ${version === 4 ? '3.1.1' : '5, sealed in the log'}`,
       async () => {
         const strikes = [['gateway', 'router'], ['gateway-2'], ['router-2'], ['gateway'], ['router']]
-        const verdict = await underLoad(stack, 'kill -9 gateway and router (QoS 2)', { qos: 2, version, flapping: 2 }, async (load) => {
-          const rounds: Resumed[] = []
-          for (let i = 0; i < (isLong ? 4 : 1) * strikes.length; i++) rounds.push(await strike(stack, load, strikes[i % strikes.length] as string[]))
-          return rounds
-        })
+        const verdict = await underLoad(
+          stack,
+          'kill -9 gateway and router (QoS 2)',
+          { qos: 2, version, flapping: 2, isSealed: version === 5 },
+          async (load) => {
+            const rounds: Resumed[] = []
+            for (let i = 0; i < (isLong ? 4 : 1) * strikes.length; i++) rounds.push(await strike(stack, load, strikes[i % strikes.length] as string[]))
+            return rounds
+          },
+        )
         expect(verdict.problems).toEqual([])
       },
       deadlineMs,
@@ -212,7 +224,7 @@ describe('two gateways and two routers', () => {
         await load.after(100)
         load.mark()
         expect(await stack.stop({ keep: true })).toBe(0)
-        stack = await startStack({ kafka: 'own', previous: stack, environment: { GATEWAYS: '2', ROUTERS: '2' } })
+        stack = await startStack({ kafka: 'own', previous: stack, environment })
         return [await load.resumed(patienceMs)]
       })
       expect(verdict.problems).toEqual([])

@@ -4,6 +4,7 @@ import { readRecords } from '../wire/kafka-log.ts'
 import { seededRandom } from '../wire/random.ts'
 import { Load, type LoadOptions, type Resumed } from './harness.ts'
 import { readPayload } from './publisher.ts'
+import { opener } from './sealed-clients.ts'
 import type { Verdict } from './verdict.ts'
 
 export const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
@@ -35,17 +36,25 @@ function report(what: string, rounds: readonly Resumed[], verdict: Verdict): voi
   )
 }
 
-/** The sequence numbers and message ids of a load as the log holds them. */
-async function inLog(stack: Stack, prefix: string): Promise<{ readonly log: Map<string, number[]>; readonly ids: Map<string, string[]> }> {
+/** The sequence numbers and message ids of a load as the log holds them, and how many of them stand there sealed or, the others, in the clear. */
+async function inLog(
+  stack: Stack,
+  prefix: string,
+): Promise<{ readonly log: Map<string, number[]>; readonly ids: Map<string, string[]>; readonly sealed: number; readonly clear: number }> {
   const log = new Map<string, number[]>()
   const ids = new Map<string, string[]>()
+  const opened = await opener(stack)
+  let [sealed, clear] = [0, 0]
   for (const { value } of await readRecords(stack.brokers, `${stack.prefix}.default.messages`, 'Message')) {
     if (!value.topic.startsWith(`${prefix}/`)) continue
     const add = <T>(lists: Map<string, T[]>, item: T) => void (lists.get(value.topic)?.push(item) ?? lists.set(value.topic, [item]))
-    add(log, readPayload(value.payload).sequence)
+    const payload = opened(value.payload, value.topic)
+    if (payload) sealed++
+    else clear++
+    add(log, readPayload(payload ?? value.payload).sequence)
     add(ids, value.messageId.toString('hex'))
   }
-  return { log, ids }
+  return { log, ids, sealed, clear }
 }
 
 async function endpointsOf(stack: Stack): Promise<{ host: string; port: number }[]> {
@@ -75,8 +84,11 @@ export async function underLoad(stack: Stack, what: string, options: Partial<Loa
     const rounds = await trouble(load)
     await load.after(100, patienceMs)
     await load.finish(60_000)
-    const { log, ids } = await inLog(stack, load.prefix)
-    const verdict = load.verdict(log, ids)
+    const { log, ids, sealed, clear } = await inLog(stack, load.prefix)
+    const wrong = options.isSealed ? clear : sealed
+    const { problems, ...found } = load.verdict(log, ids)
+    const sealing = wrong > 0 ? [`${wrong} messages stand in the log ${options.isSealed ? 'in the clear' : 'sealed'}`] : []
+    const verdict = { ...found, problems: [...problems, ...sealing] }
     report(what, rounds, verdict)
     return verdict
   } finally {
