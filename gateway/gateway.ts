@@ -174,6 +174,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#mayComeFrom = addressRule(options.registry.view.namespace?.properties)
     const levels = (): GatewayLevels => ({
       authenticationsPending: this.credentials.pending,
+      sealingKeys: this.sealing?.keys ?? 0,
       unreadable: this.sealing ? [this.sealing.unreadable] : [],
       connections: this.#sockets.size,
       pausedConnections: this.#waitingForLog.size + this.#waitingForRegistry.size,

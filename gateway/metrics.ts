@@ -65,6 +65,8 @@ export interface GatewayLevels {
   readonly linkedRouters: number
   readonly registryUnconfirmedMs: number
   readonly authenticationsPending: number
+  /** Keys that messages are sealed with. */
+  readonly sealingKeys: number
   /** Records of the log that could not be read, by topic. */
   readonly unreadable: readonly (readonly [topic: string, records: number])[]
 }
@@ -228,6 +230,7 @@ export class GatewayMetrics {
     gauge('loggerhead_kafka_pending_bytes', 'Bytes waiting for Kafka', (now) => now.kafkaPendingBytes)
     gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
     gauge('loggerhead_authentications_pending', 'Clients that wait to be known', (now) => now.authenticationsPending)
+    gauge('loggerhead_sealing_keys', 'Keys that messages are sealed with, of which there may be SEALING_KEYS_MAX', (now) => now.sealingKeys)
     gauge('loggerhead_registry_unconfirmed_ms', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs)
   }
 

@@ -55,6 +55,11 @@ export class Sealing {
     return 'wait'
   }
 
+  /** How many keys there are. */
+  get keys(): number {
+    return this.#options.keys.size
+  }
+
   /** Records of the topic `keys` that could not be read. */
   get unreadable(): readonly [topic: string, records: number] {
     return [this.#options.topic, this.#options.keys.unreadableRecords]

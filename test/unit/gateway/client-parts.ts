@@ -51,5 +51,6 @@ export const metricsOf = (): GatewayMetrics =>
     linkedRouters: 0,
     registryUnconfirmedMs: 0,
     authenticationsPending: 0,
+    sealingKeys: 0,
     unreadable: [],
   }))

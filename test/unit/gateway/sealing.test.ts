@@ -239,6 +239,7 @@ test('SEALING_KEYS_MAX: with as many keys, those on their way included, a client
   await ready(there, named('Bob'))
   await ready(there, ada)
   expect(['Ada', 'Bob', 'Cleo'].map((name) => there.readiness(named(name)))).toEqual(['ready', 'ready', 'full'])
+  expect(there.keys).toBe(2)
   await erase('Bob')
   await ready(there, named('Cleo'))
   expect(there.readiness(named('Bob'))).toBe('full')
