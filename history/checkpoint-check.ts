@@ -4,13 +4,13 @@
  */
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
-import { registryDigest, retainedDigest, sessionsDigest } from '../model/state-digest.ts'
+import { registryDigest, retainedDigest, sessionDigests } from '../model/state-digest.ts'
 import { BeforeHistory } from './before-history.ts'
 import { type Checkpoint, checkpointBelow } from './checkpoint.ts'
 import { registryAt } from './past-registry.ts'
 import { foldFrom } from './past-shard.ts'
 
-export const checkedStates = ['sessions', 'retained', 'registry'] as const
+export const checkedStates = ['sessions', 'queues', 'retained', 'registry'] as const
 export type CheckedState = (typeof checkedStates)[number]
 
 export interface CheckOptions {
@@ -29,13 +29,23 @@ export async function checkCheckpoint(options: CheckOptions, checkpoint: Checkpo
   const before = await checkpointBelow(log, topics.checkpoints, shard, checkpoint.offset)
   if (!before || before.closing.inboxFrom > closing.inboxFrom) return undefined
   const reach = { sessions: Math.max(closed.sessionsOffset, before.closed.sessionsOffset), inbox: closing.inboxFrom }
-  const [anew, written] = [await foldFrom(options, before, reach), await foldFrom(options, checkpoint, reach)]
-  if (!anew || !written) return undefined
-  const differing: CheckedState[] = []
-  if (sessionsDigest(anew.sessions) !== sessionsDigest(written.sessions)) differing.push('sessions')
-  if (retainedDigest(anew.retained.at(closing.at)) !== retainedDigest(written.retained.at(closing.at))) differing.push('retained')
+  const anew = await digestsFrom(options, before, reach, closing.at)
+  const written = anew && (await digestsFrom(options, checkpoint, reach, closing.at))
+  if (!written) return undefined
+  const differing: CheckedState[] = (['sessions', 'queues', 'retained'] as const).filter((state) => anew[state] !== written[state])
   if (closing.registryDigest !== '' && !(await isRegistryOf(options, closing))) differing.push('registry')
   return differing
+}
+
+/** Of one fold nothing is left when the next begins: a shard may be large. */
+async function digestsFrom(
+  options: CheckOptions,
+  from: Checkpoint,
+  reach: Parameters<typeof foldFrom>[2],
+  at: number,
+): Promise<Readonly<Record<Exclude<CheckedState, 'registry'>, string>> | undefined> {
+  const fold = await foldFrom(options, from, reach)
+  return fold && { ...sessionDigests(fold.sessions), retained: retainedDigest(fold.retained.at(at)) }
 }
 
 async function isRegistryOf(

@@ -28,16 +28,25 @@ export class Digest {
 
 const byFilter = (a: { readonly filter: string }, b: { readonly filter: string }): number => (a.filter < b.filter ? -1 : a.filter > b.filter ? 1 : 0)
 
-/** Without its queue: how far a client is, its owner knows before the journal does. */
+/** Without its queue, and what of it an owner knows before the journal does. */
 function withoutQueue(state: SessionState): SessionState {
   return { ...state, subscriptions: [...state.subscriptions].sort(byFilter), next: 0, cursor: 0, above: [], sent: 0, queue: [], received: [], replays: [] }
 }
 
-/** Of the sessions, their connections, subscriptions and wills. */
-export function sessionsDigest({ sessions }: Pick<SessionFold, 'sessions'>): string {
-  const digest = new Digest()
-  for (const session of sessions.values()) digest.add(encodeRecord('SessionState', withoutQueue(sessionState(session))))
-  return digest.hex
+/** Queue entries that are hashed as one. */
+const entriesPerPart = 1_000
+
+/** Of the sessions, their connections, subscriptions and wills; and of what they are owed, without how far their clients are with it. */
+export function sessionDigests({ sessions }: Pick<SessionFold, 'sessions'>): { readonly sessions: string; readonly queues: string } {
+  const [digest, queues] = [new Digest(), new Digest()]
+  for (const session of sessions.values()) {
+    const state = sessionState(session)
+    digest.add(encodeRecord('SessionState', withoutQueue(state)))
+    const { clientId, next, queue } = state
+    queues.add(JSON.stringify([clientId, next, queue.length]))
+    for (let from = 0; from < queue.length; from += entriesPerPart) queues.add(JSON.stringify([clientId, queue.slice(from, from + entriesPerPart)]))
+  }
+  return { sessions: digest.hex, queues: queues.hex }
 }
 
 /** Of what is retained. */

@@ -59,7 +59,7 @@ test('what the owner holds is what the log makes; the first checkpoint has nothi
   expect(await check()).toEqual([])
 })
 
-test('a subscription too many, a retained message too few and another registry are found', async () => {
+test('a subscription and a queued message too many, a retained message too few and another registry are found', async () => {
   const { sessions, append, checkpoint, check } = await world()
   await checkpoint([])
   await append('sessions', attached('c'))
@@ -74,8 +74,10 @@ test('a subscription too many, a retained message too few and another registry a
     subscriptionIdentifier: null,
     replay: null,
   })
+  const entry = { source: 0, offset: 9, size: 1, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null, at: 1_000 } as const
+  session.queue.push(entry)
   await checkpoint([], { position: 0, digest: 'ff' })
-  expect(await check()).toEqual(['sessions', 'retained', 'registry'])
+  expect(await check()).toEqual(['sessions', 'queues', 'retained', 'registry'])
   // The one after it says the same: the mistake is told once.
   await checkpoint([])
   expect(await check()).toEqual([])
