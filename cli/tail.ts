@@ -5,6 +5,7 @@ import { openSchemaIds } from '../log/schema-registry/schema-ids.ts'
 import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-registry/settings.ts'
 import { type TopicKind, type TopicNames, topicKinds } from '../log/topics.ts'
 import { decodePublished } from '../schemas/codec.ts'
+import type { RegistrySnapshotChunk } from '../schemas/registry-records.ts'
 import { readSettings } from '../settings/setting.ts'
 import { Failure } from './failure.ts'
 import { openLog } from './kafka.ts'
@@ -35,8 +36,9 @@ export function shownValue(value: unknown, field = ''): unknown {
   return value
 }
 
-/** What a client's messages are sealed with is shown to nobody. */
+/** What a client's messages are sealed with is shown to nobody; of a snapshot of the registry, which records it holds: they stand in `registry`. */
 export function shownRecord(name: string, record: object): unknown {
+  if (name === 'RegistrySnapshotChunk') return { ...record, records: (record as RegistrySnapshotChunk).records.map(({ offset, key }) => ({ offset, key })) }
   return shownValue(name === 'ClientKey' ? { ...record, key: null } : record)
 }
 

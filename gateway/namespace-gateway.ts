@@ -55,7 +55,9 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
   const { namespace, config, plan, log, clock, pauseMsMax = usualPauseMsMax } = options
   await ensureTopics(log, topicSpecs(plan), config.LOGGERHEAD_PROFILE as Profile)
   await options.schemaIds?.learn(plan.names)
-  const registry = await followServed({ log, topic: plan.names.registry, clock, onFailed: options.onFailed }, plan.partitions)
+  const { registry: topic, 'registry-snapshots': snapshots } = plan.names
+  const onUnusable = (error: unknown): void => options.logger.warn({ error }, 'all of the registry is read, because its snapshot cannot be used')
+  const registry = await followServed({ log, topic, snapshots, clock, onUnusable, onFailed: options.onFailed }, plan.partitions)
   const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
     await registry.close()
     throw error

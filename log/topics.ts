@@ -17,11 +17,12 @@ export const topicKinds = [
   'audit',
   'keys',
   'registry',
+  'registry-snapshots',
   'gateways',
 ] as const
 export type TopicKind = (typeof topicKinds)[number]
 /** Those that have one partition, whatever number of shards there is. */
-export const unshardedKinds: readonly TopicKind[] = ['registry', 'keys', 'gateways']
+export const unshardedKinds: readonly TopicKind[] = ['registry', 'registry-snapshots', 'keys', 'gateways']
 export type TopicNames = Readonly<Record<TopicKind, string>>
 
 /** `<prefix>.<namespace>.<topic>`. */
@@ -189,6 +190,9 @@ export function planFor(plan: TopicPlan, life: string, partitions: number): Topi
 /** Kafka's own default, said aloud: Maximum Packet Size is derived from it. */
 export const messageBytesMax = 1_048_588
 
+/** What a snapshot of the registry adds to a record as large as can be, bytes. */
+const snapshotRoom = 65_536
+
 /** Longest time between two checkpoints, however long the window, ms. */
 export const checkpointMsMax = 6 * hourMs
 
@@ -286,6 +290,8 @@ export function topicSpecs(plan: TopicPlan): readonly TopicSpec[] {
     spec('lifecycle', plan.partitions, journal(plan)),
     spec('audit', plan.partitions, keptFor(plan.auditWindowMs)),
     spec('registry', 1, compactedLater(plan)),
+    // Those that have gone are not missed: what is older than the window, compaction has made short.
+    spec('registry-snapshots', 1, { ...journal(plan), 'max.message.bytes': String(messageBytesMax + snapshotRoom) }),
     spec('keys', 1, forgotten),
     spec('gateways', 1, compacted),
   ]

@@ -1,5 +1,5 @@
 /** The registry as it would be with changes that nobody has made: what a registry holds, and above it what is proposed. The registry below is not touched. */
-import type { RegistryEntry } from '../schemas/registry-entry.ts'
+import type { RegistryEntry } from '../schemas/registry-records.ts'
 import type { Resource, ResourceKind } from './registry-resources.ts'
 import { RegistryView } from './registry-view.ts'
 

@@ -1,34 +1,82 @@
 /** Keeps a RegistryView current from the log, and knows how old its knowledge is. */
 import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import { type RegistrySnapshot, readFromSnapshot } from './registry-snapshot.ts'
 import { partitionsKey, type RegistryRecord, RegistryView } from './registry-view.ts'
 
 export interface RegistryFollowerOptions {
   readonly log: Log
   /** The one-partition topic `registry`. */
   readonly topic: string
+  /** The topic `registry-snapshots`, so that a start begins with the newest; without it every record there is is read. */
+  readonly snapshots?: string
   /** Milliseconds; only differences count. */
   readonly clock: { now(): number }
   /** Called once when following cannot go on (its position is gone from the log): the view is dead, end the process. */
   readonly onFailed?: (error: unknown) => void
-  /** Called for each record before it is applied to the view: what was before it can be looked at. */
+  /**
+   * Called for each record before it is applied to the view: what was before it can be looked at. Where a snapshot turned out to be unusable, again for
+   * those that had been read behind it.
+   */
   readonly onRecord?: (record: LogRecord, read: RegistryRecord, view: RegistryView) => void
+  /** Called when the view holds a snapshot, and before records that came after: those in it are told of to nobody. */
+  readonly onSnapshot?: (snapshot: RegistrySnapshot) => void
+  /** Called when there is a snapshot and the start has to read everything all the same, or when nobody can tell. */
+  readonly onUnusable?: (error: unknown) => void
 }
 
 /** Decodes a record of the topic. One that cannot be read counts as a tombstone: it grants nothing. */
 export function readRegistryRecord(record: LogRecord): RegistryRecord {
   const key = record.key?.toString('utf8') ?? ''
-  if (record.value === null) return { offset: record.offset, key, entry: null }
+  return record.value === null ? { offset: record.offset, key, entry: null } : readEntry(record.offset, key, record.value)
+}
+
+function readEntry(offset: number, key: string, value: Buffer): RegistryRecord {
   try {
-    const decoded = decodeRecord(record.value)
-    return { offset: record.offset, key, entry: decoded.name === 'RegistryEntry' ? decoded.value : null }
+    const decoded = decodeRecord(value)
+    if (decoded.name === 'RegistryEntry') return { offset, key, entry: decoded.value }
   } catch {
-    return { offset: record.offset, key, entry: null }
+    // As one of another kind.
   }
+  return { offset, key, entry: null, isUnreadable: true }
 }
 
 /** The registry's own notes, upon which nobody has anything to do; a change of partitions ends who serves. */
 const isBookkeeping = ({ key }: RegistryRecord): boolean => (key.startsWith('marker/') && key !== partitionsKey) || key.startsWith('fence/')
+
+interface Begun {
+  readonly view: RegistryView
+  readonly snapshot: RegistrySnapshot
+}
+
+/** The newest snapshot and what has come since; undefined when it does not lead there. */
+async function fromSnapshot({ log, topic, snapshots, onRecord, onSnapshot, onUnusable }: RegistryFollowerOptions): Promise<Begun | undefined> {
+  if (snapshots === undefined) return undefined
+  const view = new RegistryView()
+  try {
+    const snapshot = await readFromSnapshot(
+      log,
+      { registry: topic, snapshots },
+      {
+        onStanding: ({ offset, key, value }) => view.apply(readEntry(offset, key, value)),
+        onRestored(snapshot) {
+          view.skipTo(snapshot.position)
+          onSnapshot?.(snapshot)
+        },
+        onRecord(record) {
+          const read = readRegistryRecord(record)
+          onRecord?.(record, read, view)
+          view.apply(read)
+        },
+      },
+    )
+    return snapshot && { view, snapshot }
+  } catch (error) {
+    if (error instanceof LogClosed) throw error
+    onUnusable?.(error)
+    return undefined
+  }
+}
 
 interface Waiter {
   readonly offset: number
@@ -37,7 +85,9 @@ interface Waiter {
 }
 
 export class RegistryFollower {
-  readonly view = new RegistryView()
+  readonly view: RegistryView
+  /** What the view began with; undefined when every record was read. */
+  readonly snapshot: RegistrySnapshot | undefined
   readonly #clock: RegistryFollowerOptions['clock']
   readonly #follower: Follower
   readonly #onRecord: RegistryFollowerOptions['onRecord']
@@ -50,16 +100,20 @@ export class RegistryFollower {
 
   /** Resolves once the view holds everything that was in the log when this was called. */
   static async start(options: RegistryFollowerOptions): Promise<RegistryFollower> {
-    const [start, end] = await Promise.all([options.log.startOffsets(options.topic), options.log.endOffsets(options.topic)])
-    const from = start.get(0)
+    const { log, topic } = options
+    const begun = await fromSnapshot(options)
+    const [start, end] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
+    const from = begun?.view.position ?? start.get(0)
     const to = end.get(0)
-    if (from === undefined || to === undefined || end.size !== 1) throw new Error(`the topic ${options.topic} must have one partition, it has ${end.size}`)
-    const follower = new RegistryFollower(options, await options.log.follow({ topic: options.topic, from: new Map([[0, from]]) }))
+    if (from === undefined || to === undefined || end.size !== 1) throw new Error(`the topic ${topic} must have one partition, it has ${end.size}`)
+    const follower = new RegistryFollower(options, await log.follow({ topic, from: new Map([[0, from]]) }), begun)
     await follower.reached(to - 1)
     return follower
   }
 
-  private constructor(options: RegistryFollowerOptions, follower: Follower) {
+  private constructor(options: RegistryFollowerOptions, follower: Follower, begun: Begun | undefined) {
+    this.view = begun?.view ?? new RegistryView()
+    this.snapshot = begun?.snapshot
     this.#clock = options.clock
     this.#follower = follower
     this.#onRecord = options.onRecord

@@ -3,7 +3,7 @@
  * A record holds a whole resource, so applying one is a map's set or delete and nothing else ever looks at the past.
  */
 import { X509Certificate } from 'node:crypto'
-import type { RegistryEntry } from '../schemas/registry-entry.ts'
+import type { RegistryEntry } from '../schemas/registry-records.ts'
 import { type NamespaceEntry, readNamespaceEntry } from './namespaces.ts'
 import { type Resource, type ResourceKind, readProperties, resourceKinds } from './registry-resources.ts'
 
@@ -13,6 +13,8 @@ export interface RegistryRecord {
   /** `kind/name`. */
   readonly key: string
   readonly entry: RegistryEntry | null
+  /** It is no tombstone, but this version cannot read it. */
+  readonly isUnreadable?: boolean
 }
 
 /** A registered CA certificate, parsed once. */
@@ -70,6 +72,8 @@ export class RegistryView {
   /** Properties by name. */
   readonly #markers = new Map<string, string>()
   readonly #namespaces = new Map<string, NamespaceEntry>()
+  /** Offsets of the records that are no resource, by key: markers, fences, namespaces, and what this version cannot read. */
+  readonly #others = new Map<string, number>()
   #namespacesPosition = 0
 
   /** Offset after the last record applied. */
@@ -179,26 +183,20 @@ export class RegistryView {
   apply(record: RegistryRecord): void {
     if (record.offset < this.#position) return
     this.#position = record.offset + 1
-    const { kind, name } = splitKey(record.key)
-    if (kind === 'marker') {
-      if (record.entry) this.#markers.set(name, record.entry.properties)
-      else this.#markers.delete(name)
-      return
-    }
-    if (kind === 'namespaces') {
-      const entry = record.entry && readNamespaceEntry(name, record.entry.properties, record.entry.updatedAt)
-      if (entry) this.#namespaces.set(name, entry)
-      else this.#namespaces.delete(name)
-      this.#namespacesPosition = this.#position
-      return
-    }
-    const known = kindOf(kind)
-    if (known === undefined) return // a fence, or a kind of a later version
-    // The entry's name where it is the same: that of the key is a view into a longer text, which would be kept for it.
-    this.#put(known, record.entry?.name === name ? record.entry.name : name, record)
-    if (rulesAreOf.has(known)) this.#rulesPosition = this.#position
-    if (known === 'topics' || known === 'eventSubscriptions') this.#eventsPosition = this.#position
-    if (known === 'routes' || known === 'namespace') this.#routesPosition = this.#position
+    const isResource = this.#fold(record)
+    if (!isResource && (record.entry || record.isUnreadable)) this.#others.set(record.key, record.offset)
+    else this.#others.delete(record.key)
+  }
+
+  /** Offsets of the records that this is the fold of: of each key the newest, in no order. */
+  *standing(): Generator<number> {
+    for (const kind of resourceKinds) for (const { offset } of this.#kinds[kind].values()) yield offset
+    yield* this.#others.values()
+  }
+
+  /** How many those are. */
+  get standingCount(): number {
+    return resourceKinds.reduce((sum, kind) => sum + this.#kinds[kind].size, this.#others.size)
   }
 
   /** Moves over a gap that compaction left. */
@@ -206,21 +204,47 @@ export class RegistryView {
     if (position > this.#position) this.#position = position
   }
 
-  #put<K extends ResourceKind>(kind: K, name: string, record: RegistryRecord): void {
+  /** Whether the record stands as a resource now. */
+  #fold(record: RegistryRecord): boolean {
+    const { kind, name } = splitKey(record.key)
+    if (kind === 'marker') {
+      if (record.entry) this.#markers.set(name, record.entry.properties)
+      else this.#markers.delete(name)
+      return false
+    }
+    if (kind === 'namespaces') {
+      const entry = record.entry && readNamespaceEntry(name, record.entry.properties, record.entry.updatedAt)
+      if (entry) this.#namespaces.set(name, entry)
+      else this.#namespaces.delete(name)
+      this.#namespacesPosition = this.#position
+      return false
+    }
+    const known = kindOf(kind)
+    if (known === undefined) return false // a fence, or a kind of a later version
+    // The entry's name where it is the same: that of the key is a view into a longer text, which would be kept for it.
+    const isResource = this.#put(known, record.entry?.name === name ? record.entry.name : name, record)
+    if (rulesAreOf.has(known)) this.#rulesPosition = this.#position
+    if (known === 'topics' || known === 'eventSubscriptions') this.#eventsPosition = this.#position
+    if (known === 'routes' || known === 'namespace') this.#routesPosition = this.#position
+    return isResource
+  }
+
+  #put<K extends ResourceKind>(kind: K, name: string, record: RegistryRecord): boolean {
     const map: Map<string, Resource<K>> = this.#kinds[kind]
     const before = map.get(name)
     if (before) this.#unindex(before)
     map.delete(name)
-    if (!record.entry) return
+    if (!record.entry) return false
     const properties = readProperties(kind, name, record.entry.properties)
     if (properties === undefined) {
       this.#unreadable++
-      return
+      return false
     }
     const { etag, createdAt, updatedAt, by } = record.entry
     const resource: Resource<K> = { kind, name, properties, etag, createdAt, updatedAt, by: this.#shared(by), offset: record.offset }
     map.set(name, resource)
     this.#index(resource)
+    return true
   }
 
   /** One text for all that the same writer wrote last. */

@@ -67,6 +67,7 @@ export class ChangeTeller {
   readonly #waiters = new Set<Waiter>()
   /** Offset after the last record that was noted. */
   #noted = 0
+  #skippedTo = 0
   /** Whether a marker stands in the log: what is older than the first one nobody owes. */
   #isMarked = false
   /** Offset of the fence of this registry, once it may tell: behind another's fence, others tell. */
@@ -107,9 +108,18 @@ export class ChangeTeller {
     this.#go()
   }
 
+  /** Begins behind a snapshot: all that stands below the offset has been told, by a registry that marked it. */
+  skipTo(position: number): void {
+    this.#skippedTo = position
+    this.#noted = position
+    this.#isMarked = true
+  }
+
   /** From here on changes are told, those first that were not told before; `fence` is the offset of this registry's fence. */
   begin(fence: number): void {
     this.#ownFence = fence
+    // A later registry has written that snapshot.
+    this.#isReplaced ||= this.#skippedTo > fence
     this.#go()
   }
 

@@ -3,7 +3,7 @@ import { type EventSubscriptionProperties, shownEventSubscription } from '../mod
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { type Resource, type ResourceKind, type ResourceProperties, readProperties } from '../model/registry-resources.ts'
 import type { LifecycleEvent } from '../schemas/event-records.ts'
-import type { RegistryEntry } from '../schemas/registry-entry.ts'
+import type { RegistryEntry } from '../schemas/registry-records.ts'
 import type { Author } from './callers.ts'
 import { shownRoute, shownWebhook } from './resources.ts'
 

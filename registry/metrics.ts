@@ -6,6 +6,7 @@ import type { Registry } from './registry.ts'
 export interface RegistryMetrics {
   readonly requests: Histogram<'method' | 'kind' | 'status'>
   readonly limits: Counter<'limit'>
+  readonly snapshots: Counter<'result'>
 }
 
 /** For docs/metrics.md. */
@@ -34,7 +35,14 @@ export function createMetrics(metrics: Metrics): RegistryMetrics {
   for (const [limit, setting] of Object.entries(registrySettings)) {
     if ('metric' in setting && setting.metric.startsWith('loggerhead_limit_reached_total')) limits.inc({ limit }, 0)
   }
-  return { requests, limits }
+  const snapshots = new Counter({
+    name: 'loggerhead_registry_snapshots_total',
+    help: 'Snapshots of the registry, by result: written, failed, or unusable, so that a start has read every change of the history window',
+    labelNames: ['result'] as const,
+    registers: [metrics],
+  })
+  for (const result of ['written', 'failed', 'unusable']) snapshots.inc({ result }, 0)
+  return { requests, limits, snapshots }
 }
 
 /** Shows the state of the registry itself, from the moment there is one. */

@@ -106,7 +106,7 @@ function addStatus(app: FastifyInstance, namespaces: Namespaces, log: Log, metri
 export async function startRegistry({ config, logger, openLog, schemaIds = null, onFailed }: RegistryProcessOptions): Promise<RegistryProcess> {
   const metrics = new NamespaceMetrics()
   createProcessMetrics(metrics.process, 'registry', logger)
-  const { requests, limits } = createMetrics(metrics.process)
+  const { requests, limits, snapshots } = createMetrics(metrics.process)
   const onLimit = (limit: string) => limits.inc({ limit })
   const profile = config.LOGGERHEAD_PROFILE as Profile
   const namespace = config.LOGGERHEAD_NAMESPACE
@@ -136,6 +136,10 @@ export async function startRegistry({ config, logger, openLog, schemaIds = null,
         requestsMax: config.REGISTRY_REQUESTS_MAX,
         onLimit,
         onUntold: (error) => logger.error({ namespace: name, error }, 'a change could not be told of in the topic lifecycle'),
+        onSnapshot(result, error) {
+          snapshots.inc({ result })
+          if (error !== undefined) logger.warn({ namespace: name, error }, 'a start of the registry reads all that is kept, because of its snapshot')
+        },
         onFailed: fail,
       })
       try {

@@ -11,10 +11,11 @@ import { RegistryFollower } from '../model/registry-follower.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
 import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
-import type { RegistryEntry } from '../schemas/registry-entry.ts'
+import type { RegistryEntry } from '../schemas/registry-records.ts'
 import type { Author } from './callers.ts'
 import { authorHeader, authorOf, ChangeTeller, toldMarker } from './change-teller.ts'
 import { Problem } from './problem.ts'
+import { SnapshotWriter } from './snapshot-writer.ts'
 
 /** What a change writes, decided against the view as it is then: an entry, or null to delete. Throws Problem to refuse. */
 export type Decide = (view: RegistryView, at: number) => DecidedEntry | null
@@ -32,7 +33,7 @@ export interface Command {
 
 export interface RegistryOptions {
   readonly log: Log
-  readonly topics: { readonly registry: string; readonly lifecycle: string }
+  readonly topics: { readonly registry: string; readonly 'registry-snapshots': string; readonly lifecycle: string }
   readonly namespace: string
   /** How long the topic keeps every change, milliseconds; without it nobody can ask for its past. */
   readonly historyWindowMs?: number
@@ -43,6 +44,8 @@ export interface RegistryOptions {
   readonly onLimit: (limit: 'REGISTRY_REQUESTS_MAX' | 'REGISTRY_WRITE_TIMEOUT') => void
   /** Told of what keeps changes from being told of in `lifecycle`, each time. */
   readonly onUntold?: (error: unknown) => void
+  /** Told of each snapshot: written; failed, so that starts read more for a while; unusable, so that this one has read everything. */
+  readonly onSnapshot?: (result: 'written' | 'failed' | 'unusable', error?: unknown) => void
   /** Called once when this process must end: another registry writes now, or the log cannot be followed. */
   readonly onFailed: (error: unknown) => void
 }
@@ -82,6 +85,7 @@ export class Registry {
   readonly #lifecycle: Appender
   readonly #teller: ChangeTeller
   readonly follower: RegistryFollower
+  readonly #snapshots: SnapshotWriter
   readonly #queue: Waiting[] = []
   readonly #marking: NodeJS.Timeout
   /** Records on their way, and the offset of the last that is known to stand. */
@@ -107,8 +111,11 @@ export class Registry {
     const follower = await RegistryFollower.start({
       log,
       topic: topics.registry,
+      snapshots: topics['registry-snapshots'],
       clock,
       onFailed: options.onFailed,
+      onSnapshot: ({ position }) => teller.skipTo(position),
+      onUnusable: (error) => options.onSnapshot?.('unusable', error),
       onRecord: ({ timestamp, headers }, read, view) => teller.note({ ...read, at: timestamp, author: authorOf(headers) }, view),
     })
     await follower.reached(offset)
@@ -117,6 +124,7 @@ export class Registry {
     if (!teller.isMarked) await registry.mark(toldMarker)
     await registry.#noteHistory(isNew)
     teller.begin(offset)
+    registry.#writeSnapshot()
     return registry
   }
 
@@ -126,8 +134,9 @@ export class Registry {
     this.#lifecycle = lifecycle
     this.#teller = teller
     this.follower = follower
+    this.#snapshots = new SnapshotWriter({ ...options, appender, writer: fence, last: follower.snapshot })
     this.#written = fence
-    this.#marking = setInterval(() => void this.#markTold(1), markEveryMs)
+    this.#marking = setInterval(() => void this.#markTold(1).then(() => this.#writeSnapshot()), markEveryMs)
     this.#marking.unref()
   }
 
@@ -220,6 +229,7 @@ export class Registry {
       while (this.#queue.length > 0) {
         await this.#carryOut(this.#takeGroup())
         await this.#markTold(unmarkedMax)
+        this.#writeSnapshot()
       }
     } finally {
       this.#isRunning = false
@@ -288,6 +298,20 @@ export class Registry {
     const { unmarked: uncovered, position } = this.#teller
     if (uncovered < unmarked || this.#writing > 0 || this.#isUncertain || position <= this.#written) return
     await this.mark(toldMarker).catch(() => {}) // another time; who is fenced hears of it from its next change
+  }
+
+  /** Begins a snapshot when one is due. Nothing waits for it, and nothing is lost without it. */
+  #writeSnapshot(): void {
+    // Who begins with it takes what it holds for told.
+    const isTold = this.#teller.isMarked && this.#teller.position >= this.view.position
+    if (this.#isClosed || !isTold || !this.#snapshots.isDue(this.view)) return
+    const { onSnapshot } = this.#options
+    this.#snapshots.write(this.view).then(
+      () => onSnapshot?.('written'),
+      (error: unknown) => {
+        if (!this.#isClosed) onSnapshot?.('failed', error)
+      },
+    )
   }
 
   async #markLast(): Promise<void> {

@@ -56,7 +56,9 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
   const { config, plan, life, log, logger, tls, key, onFailed } = options
   await ensureTopics(log, topicSpecs(plan), config.profile)
   await options.schemaIds?.learn(plan.names)
-  const registry = await followServed({ log, topic: plan.names.registry, clock: { now: () => performance.now() }, onFailed }, plan.partitions)
+  const { registry: topic, 'registry-snapshots': snapshots } = plan.names
+  const onUnusable = (error: unknown): void => logger.warn({ error }, 'all of the registry is read, because its snapshot cannot be used')
+  const registry = await followServed({ log, topic, snapshots, clock: { now: () => performance.now() }, onUnusable, onFailed }, plan.partitions)
   const metrics = createRouterMetrics(options.metricsRegistry)
   const { oidc } = options
   const verifier = oidc && new TokenVerifier({ settings: oidc, fetch, now: Date.now, onTimeout: () => metrics.limitReached.inc({ limit: 'OIDC_TIMEOUT' }) })

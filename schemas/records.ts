@@ -18,7 +18,7 @@ import type {
   TermAnnounced,
 } from './inbox-records.ts'
 import type { Message, Retained } from './message.ts'
-import type { RegistryEntry } from './registry-entry.ts'
+import type { RegistryEntry, RegistrySnapshotChunk, RegistrySnapshotClosed } from './registry-records.ts'
 import type {
   Attached,
   Detached,
@@ -55,6 +55,8 @@ export interface Records {
   Reassigned: Reassigned
   Reauthenticated: Reauthenticated
   RegistryEntry: RegistryEntry
+  RegistrySnapshotChunk: RegistrySnapshotChunk
+  RegistrySnapshotClosed: RegistrySnapshotClosed
   Released: Released
   Replayed: Replayed
   RetainedChanged: RetainedChanged

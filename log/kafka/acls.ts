@@ -38,6 +38,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.sessions, ['Write'], 'attach, subscribe, unsubscribe, detach'),
       topic(names.gateways, ['Read', 'Write'], 'says that it is up, and under which incarnation'),
       topic(names.registry, ['Read'], 'its view of clients, groups, topic spaces and permissions'),
+      topic(names['registry-snapshots'], ['Read'], 'where that view begins'),
       topic(names.lifecycle, ['Write'], 'what it refused'),
       topic(names.keys, ['Read', 'Write'], 'keys that messages are sealed with'),
       topic(names.receipts, ['Write'], 'what became of deliveries, where that is to be noted'),
@@ -56,6 +57,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.lifecycle, ['Read', 'Write'], 'connected and disconnected; reads them for their event subscriptions'),
       topic(names.audit, ['Read', 'Write'], 'checkpoints of the chains of hashes'),
       topic(names.registry, ['Read'], 'its view of permissions'),
+      topic(names['registry-snapshots'], ['Read'], 'where that view begins'),
       topic(names.gateways, ['Read'], 'where gateways listen'),
       eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),
       { resource: 'Group', name: `${names.messages}.router`, pattern: 'literal', operations: ['Read'], why: 'shares out the shards' },
@@ -65,6 +67,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
     registry: [
       startChecks,
       topic(names.registry, ['Read', 'Write'], 'the resources'),
+      topic(names['registry-snapshots'], ['Read', 'Write'], 'what they were now and then, so that a start need not read every change'),
       topic(names.messages, ['Read'], 'the past, for who asks over HTTP'),
       topic(names.index, ['Read'], 'which of it to pass over'),
       topic(names.checkpoints, ['Read'], 'the state of the past, likewise'),

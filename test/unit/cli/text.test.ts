@@ -67,6 +67,8 @@ test('tail: of a key that messages are sealed with all is shown but the key', ()
   const record = { authenticationName: 'ada', id: Buffer.from([1, 2]), key: Buffer.from('0123456789abcdef0123456789abcdef'), at: 1 }
   expect(shownRecord('ClientKey', record)).toMatchObject({ authenticationName: 'ada', key: null })
   expect(JSON.stringify(shownRecord('ClientKey', record))).not.toContain('0123456789')
+  const chunk = { writer: 1, position: 9, chunk: 0, records: [{ offset: 3, key: 'apiKeys/k', value: Buffer.from('hash') }] }
+  expect(shownRecord('RegistrySnapshotChunk', chunk)).toEqual({ ...chunk, records: [{ offset: 3, key: 'apiKeys/k' }] })
 })
 
 test('tail: bytes are text where they are some, JSON within a record is taken apart, hashes of keys are left out', () => {

@@ -46,6 +46,7 @@ test('names are prefix, namespace and topic', () => {
     audit: 'acme.plant-1.audit',
     keys: 'acme.plant-1.keys',
     registry: 'acme.plant-1.registry',
+    'registry-snapshots': 'acme.plant-1.registry-snapshots',
     gateways: 'acme.plant-1.gateways',
   })
 })
@@ -66,6 +67,7 @@ test('shards have the same number of partitions in every sharded topic; registry
     audit: 6,
     keys: 1,
     registry: 1,
+    'registry-snapshots': 1,
     gateways: 1,
   })
 })
