@@ -1,4 +1,11 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { pino } from 'pino'
+import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
+import { planTopics, topicSettings, topicSpecs } from '../../../log/topics.ts'
+import { historyKeptText, historyMarker } from '../../../model/history-kept.ts'
+import { encodeRecord } from '../../../schemas/codec.ts'
+import { readSettings } from '../../../settings/setting.ts'
+import { until } from '../../support/stack.ts'
 import { key, RegistryDeployment, send } from './process.ts'
 
 let deployment: RegistryDeployment
@@ -83,3 +90,88 @@ test('the production profile writes no samples and takes no key in the clear fro
   expect((await fetch(`http://127.0.0.1:${development.port}/namespaces/default/clients`, { headers: forwarded })).status).toBe(200)
   await expect(deployment.start({ LOGGERHEAD_PROFILE: 'production', KAFKA_REPLICATION: '1' })).rejects.toThrow('KAFKA_REPLICATION')
 })
+
+test('compaction takes nothing of the window: with the cleaner at work each of its moments is told, and an earlier one with the time from which on there is history', async () => {
+  const minute = 60_000
+  const environment = { HISTORY_WINDOW: '1h' }
+  const { KAFKA_BROKERS: brokers = '', LOGGERHEAD_PREFIX } = deployment.environment
+  const plan = planTopics(readSettings(topicSettings, { ...environment, LOGGERHEAD_PREFIX }), 'default', 'development')
+  const topic = plan.names.registry
+  const log = new KafkaLog({ brokers: brokers.split(','), clientId: 'test', logger: pino({ level: 'silent' }) })
+  try {
+    // As Loggerhead has it, but that each record begins a segment which the cleaner looks at as soon as there is another.
+    const eager = { 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.001', 'delete.retention.ms': '0' }
+    await log.createTopics(topicSpecs(plan).map((spec) => (spec.name === topic ? { ...spec, settings: { ...spec.settings, ...eager } } : spec)))
+    const appender = await log.appender()
+    const began = Date.now()
+    const write = async (minutesAgo: number, key: string, properties: string | null): Promise<number> => {
+      const timestamp = began - minutesAgo * minute
+      const [kind = '', name = ''] = key.split('/')
+      const entry = { kind, name, etag: `"${minutesAgo}"`, createdAt: timestamp, updatedAt: timestamp, by: 'test' }
+      const value = properties === null ? null : encodeRecord('RegistryEntry', { ...entry, properties })
+      return appender.write({ topic, partition: 0, key: Buffer.from(key), value, timestamp })
+    }
+    const version = (minutesAgo: number, name: string): Promise<number> =>
+      write(minutesAgo, `clients/${name}`, JSON.stringify({ authenticationName: name, attributes: { at: minutesAgo }, ...client() }))
+    await write(180, `marker/${historyMarker}`, historyKeptText({ since: began - 180 * minute, windowMs: 60 * minute }))
+    // Older than the window: all but the newest of each key may go.
+    const old = [await version(170, 'a'), await version(150, 'a'), await version(140, 'gone')]
+    await write(135, 'clients/gone', null)
+    await version(130, 'a')
+    const kept = [await version(40, 'a'), await version(35, 'b'), await version(30, 'a'), await version(20, 'a'), await write(10, 'clients/b', null)]
+    const { port } = await deployment.start(environment)
+    expect((await send(port, 'PUT', 'clients/a', client({ attributes: { at: 0 } }))).status).toBe(200)
+    const offsets = async (): Promise<ReadonlySet<number>> => {
+      const found = new Set<number>()
+      const end = (await log.endOffsets(topic)).get(0) ?? 0
+      for (let next = 0; next < end; ) {
+        const { records, nextOffset } = await log.read(topic, 0, next)
+        for (const { offset } of records) found.add(offset)
+        next = nextOffset
+      }
+      return found
+    }
+    await until('the cleaner has taken what it may', 150_000, async () => {
+      // It leaves the newest segment alone: a record that says nothing begins another.
+      await write(0, 'marker/begins-a-segment', null)
+      const there = await offsets()
+      return !old.some((offset) => there.has(offset)) && there
+    }).then((there) => expect(kept.filter((offset) => !there.has(offset))).toEqual([]))
+
+    const lines = async (path: string): Promise<readonly Readonly<Record<string, unknown>>[]> => {
+      const answer = await fetch(`http://127.0.0.1:${port}/namespaces/default/${path}`, { headers: { authorization: `Bearer ${key}` } })
+      expect(answer.status).toBe(200)
+      return (await answer.text())
+        .trim()
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
+    }
+    const ago = (minutes: number): string => new Date(began - minutes * minute).toISOString()
+    const clientsAt = async (minutes: number): Promise<object> => {
+      const rows = (await lines(`at/${ago(minutes)}/clients`)) as readonly { readonly name?: string; readonly attributes?: { readonly at: number } }[]
+      return Object.fromEntries(rows.flatMap(({ name, attributes }) => (name === 'a' || name === 'b' ? [[name, attributes?.at]] : [])))
+    }
+    expect(await Promise.all([45, 37, 32, 25, 15, 5].map(clientsAt))).toEqual([
+      { a: 130 },
+      { a: 40 },
+      { a: 40, b: 35 },
+      { a: 30, b: 35 },
+      { a: 20, b: 35 },
+      { a: 20 },
+    ])
+    const changes = await lines(`diff?kind=clients&from=${ago(32)}&to=${ago(5)}`)
+    expect(changes.slice(0, -1).map(({ name, change }) => [name, change])).toEqual([
+      ['a', 'changed'],
+      ['b', 'removed'],
+    ])
+    const earlier = await send(port, 'GET', `at/${ago(145)}/clients`)
+    const [, since = ''] = /^that moment is not kept: history begins at (.*)$/.exec(String(earlier.json?.detail)) ?? []
+    expect(earlier.status).toBe(410)
+    // An hour before it was asked.
+    expect(Date.parse(since)).toBeGreaterThanOrEqual(began - 60 * minute)
+    expect(Date.parse(since)).toBeLessThanOrEqual(Date.now() - 60 * minute)
+  } finally {
+    await log.close()
+  }
+}, 240_000)
