@@ -4,9 +4,10 @@ import net from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { findFreePorts } from '../../stack/ports.ts'
 import { count } from '../support/available.ts'
 import { type Stack, startStack } from '../support/stack.ts'
-import { freePort, listening } from '../wire/mosquitto.ts'
+import { listening } from '../wire/mosquitto.ts'
 import { onPath, Program } from '../wire/programs.ts'
 import { OpensslAuthority } from './certificates.ts'
 import { JsClient } from './mqttjs.ts'
@@ -94,8 +95,11 @@ class Edge {
     const edge = new Edge(`edge-${version}`, new Link(stack.ports.mqtts))
     edges.set(version, edge)
     const pair = await registerClient(stack, authority, edge.name, { type: 'edge' })
+    // Both listen there again after they were closed: of the ports that the system gives away another may have them by then.
+    const [own = 0, linked = 0] = await findFreePorts(2)
+    edge.#port = own
+    edge.link.port = linked
     await edge.link.open()
-    edge.#port = await freePort()
     const [, written] = new RegExp(`^\`\`\`conf ${version}\n([^]*?)^\`\`\``, 'm').exec(page) ?? []
     let configuration = written ?? ''
     for (const [example, real] of [
@@ -121,7 +125,7 @@ class Edge {
 
   async run(): Promise<void> {
     if (this.#isRemoved) throw new Error(`${this.name} is removed`)
-    this.#program = new Program(onPath('mosquitto') ?? 'mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], { deadlineMs: 300_000 })
+    this.#program = new Program(onPath('mosquitto') ?? 'mosquitto', ['-c', join(this.#folder, 'mosquitto.conf')], { deadlineMs: 900_000 })
     await listening({ host: '127.0.0.1', port: this.#port }, 60_000)
   }
 
@@ -155,7 +159,7 @@ beforeAll(async () => {
   await allow(stack, 'edges-publish', 'edges', 'edges', 'Publisher')
   await allow(stack, 'edges-subscribe', 'edges', 'edges', 'Subscriber')
   for (const version of versions) await Edge.start(version)
-}, 120_000)
+}, 240_000)
 
 afterAll(async () => {
   for (const edge of edges.values()) await edge.remove()

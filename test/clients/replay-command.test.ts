@@ -13,7 +13,7 @@ import { parquetReadObjects } from 'hyparquet'
 import { KafkaLog } from '../../log/kafka/kafka-log.ts'
 import { count, testWith } from '../support/available.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
-import { JsClient } from './mqttjs.ts'
+import { type Arrived, JsClient } from './mqttjs.ts'
 
 const project = dirname(dirname(import.meta.dirname))
 const recorded = count(3_000, 50_000)
@@ -242,11 +242,15 @@ test('published again to a broker, killed and cut off in the middle, every messa
   const subscriber = await JsClient.connect(mqttUrl(), { protocolVersion: 5 })
   await subscriber.client.subscribeAsync(`again/${root}/#`, { qos: 2 })
   await interrupted('again.cursor', ['SIGKILL'], `${root}/#`, '--to-mqtt', mqttUrl(), '--topic-prefix', 'again/', '--resume', 'again.cursor')
-  await subscriber.until(
-    'every message again',
-    () => new Set(subscriber.arrived.map(({ topic, payload }) => `${topic} ${hexOf(payload)}`)).size >= total,
-    60_000,
-  )
+  const came = new Set<string>()
+  let counted = 0
+  await subscriber.until('every message again', () => {
+    for (; counted < subscriber.arrived.length; counted++) {
+      const { topic, payload } = subscriber.arrived[counted] as Arrived
+      came.add(`${topic} ${hexOf(payload)}`)
+    }
+    return came.size >= total
+  })
   expectWhole(subscriber.arrived)
   const again = subscriber.arrived.find(({ payload }) => String(payload) === 'message 15')
   expect(again).toMatchObject({
@@ -329,7 +333,7 @@ testWith(
       .replaceAll('127.0.0.1:8080', new URL(stack.url).host)
     const script = `
     npx() { shift; '${process.execPath}' '${join(project, 'cli/loggerhead.mjs')}' "$@"; }
-    mosquitto_sub() { command mosquitto_sub "$@" -C 2 -W 30; }
+    mosquitto_sub() { command mosquitto_sub "$@" -C 2 -W 60; }
     ${ported}`
     symlinkSync(stack.folder, join(folder, '.data'))
     const child = spawn('bash', ['-euc', script], {

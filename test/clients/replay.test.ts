@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { IClientOptions } from 'mqtt'
 import { count, testWith } from '../support/available.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
-import { run } from '../wire/programs.ts'
+import { Program } from '../wire/programs.ts'
 import { type Arrived, JsClient } from './mqttjs.ts'
 
 /** Devices and their topics: a thousand of them. */
@@ -359,8 +359,9 @@ test('killed while a replay joins what is published, the router: nothing that wa
   for (let round = 0; round < count(1, 10); round++) {
     const reader = new Returning(`${joinRoot}-${round}`)
     const from = acknowledged.length
+    const since = new Date(Date.now() - 5_000).toISOString()
     reader.hold(100)
-    await reader.subscribe(`$replay/-PT5S/${joinRoot}/#`)
+    await reader.subscribe(`$replay/${since}/${joinRoot}/#`)
     await until('the replay', 60_000, () => reader.isHeld)
     const pid = await stack.kill('router')
     reader.release()
@@ -402,17 +403,17 @@ for (const version of ['mqttv311', 'mqttv5']) {
       '-C',
       '4',
       '-W',
-      '20',
+      '60',
     ]
-    const listening = run('mosquitto_sub', args)
-    const sent: Promise<unknown>[] = []
-    const sending = setInterval(() => sent.push(publisher.client.publishAsync(`${topic}/${version}`, `live ${sent.length}`, { qos: 1 })), 500)
-    const { output } = await listening
-    clearInterval(sending)
-    await Promise.all(sent)
-    const lines = output.trim().split('\n')
-    expect(lines.slice(0, 2)).toEqual([`${topic}/${version} one`, `${topic}/${version} two`])
-    expect(lines.filter((line) => line.startsWith('$replay/end {'))).toHaveLength(1)
+    const listening = new Program('mosquitto_sub', args)
+    await listening.printed('$replay/end {')
+    await publisher.client.publishAsync(`${topic}/${version}`, 'three', { qos: 1 })
+    const { output } = await listening.ended
+    expect(output.trim().split('\n')).toEqual([
+      ...['one', 'two'].map((text) => `${topic}/${version} ${text}`),
+      expect.stringMatching(/^\$replay\/end \{/),
+      `${topic}/${version} three`,
+    ])
     await publisher.end()
   })
 }
@@ -426,11 +427,13 @@ test('who asks at CONNECT is told where each message comes from, live, retained 
   await other.client.subscribeAsync(topic, { qos: 1 })
   const before = Date.now()
   await publisher.client.publishAsync(topic, 'one', { qos: 1, retain: true, properties: { userProperties: { own: 'kept' } } })
-  await watcher.client.subscribeAsync(`$replay/-PT1M/${topic}`, { qos: 1 })
-  await watcher.until('live and replayed', () => watcher.arrived.filter((each) => !isMarker(each)).length >= 2)
-  await other.until('live', () => other.arrived.length > 0)
+  for (const each of [watcher, other]) await each.until('live', () => each.arrived.length > 0)
   expect(property(other.arrived[0] as Arrived, 'provenance-client-id')).toBeUndefined()
-  const [live, replayed] = watcher.arrived.filter((each) => !isMarker(each)) as [Arrived, Arrived]
+  const live = watcher.arrived[0] as Arrived
+  await watcher.client.subscribeAsync(`$replay/-PT10M/${topic}`, { qos: 1 })
+  const isReplayed = (each: Arrived): boolean => property(each, 'replay-position') !== undefined
+  await watcher.until('replayed', () => watcher.arrived.some((each) => !isMarker(each) && isReplayed(each)))
+  const replayed = watcher.arrived.find((each) => !isMarker(each) && isReplayed(each)) as Arrived
   for (const each of [live, replayed]) {
     expect(property(each, 'own')).toBe('kept')
     expect(property(each, 'provenance-client-id')).toBe(`${topic}-publisher`)

@@ -34,6 +34,7 @@ afterAll(async () => {
 async function narrow(properties: object): Promise<void> {
   const { status, body } = await stack.api('PUT', '/namespaces/default', properties)
   if (status < 200 || status > 299) throw new Error(`PUT of the namespace: ${status} ${JSON.stringify(body)}`)
+  await stack.settled()
 }
 
 interface Options {

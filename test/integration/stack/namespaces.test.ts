@@ -57,7 +57,9 @@ withKafka('two namespaces of one deployment', () => {
 
   /** As connect, when a change of the registry is not everywhere yet. */
   async function connectSoon(to: Name, clientId: string): Promise<JsClient> {
-    return until(`${to} lets ${clientId} in`, 60_000, () => connect(to, clientId).catch(() => undefined))
+    const client = await until(`${to} lets ${clientId} in`, 60_000, () => connect(to, clientId).catch(() => undefined))
+    await until('it may subscribe', 60_000, async () => (await client.subscribe('ready')) === 1)
+    return client
   }
 
   beforeAll(async () => {
@@ -93,7 +95,7 @@ withKafka('two namespaces of one deployment', () => {
       rejectUnauthorized: false,
     }
     const client = await until('the sample client is let in', 60_000, () => JsClient.connect(url(), sample).catch(() => undefined))
-    expect(await client.publish('line/1', 'hello')).toBe('done')
+    await until('it may publish', 60_000, async () => (await client.publish('line/1', 'hello')) === 'done')
     await client.end()
     const loggerhead = async (...args: readonly string[]) => {
       const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, '../../../cli/main.ts'), '--url', stack.url, ...args], {

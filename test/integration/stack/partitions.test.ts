@@ -113,7 +113,7 @@ describe('loggerhead partitions', () => {
     } finally {
       await rm(data, { recursive: true, force: true })
     }
-  }, 60_000)
+  })
 
   test('2 become 5, killed on the way: sessions, queues, retained messages, routes and event subscriptions go on, once and in order', async () => {
     await put(stack, 'topics/doors', { partitions: 1 })
