@@ -1,20 +1,22 @@
 /** The order of test files: what lasts half a minute and more begins first, or it would run alone at the end. Then the largest first. */
 import { statSync } from 'node:fs'
 
-/** Below test/, without `.test.ts`. */
+/** Below test/, without `.test.ts`; the longest first. */
 export const longest: readonly string[] = [
-  'integration/cluster/zombies',
-  'conformance/conformance',
-  'integration/stack/supervisor',
-  'hostile/hostile',
   'clients/cli',
-  'clients/replay',
+  'integration/cluster/zombies',
+  'hostile/hostile',
   'integration/cluster/two-of-each',
-  'integration/log/broker-killed',
   'integration/log/secured',
   'integration/stack/compose',
+  'integration/stack/supervisor',
+  'clients/replay',
+  'clients/replay-command',
   'integration/stack/image',
+  'integration/log/broker-killed',
+  'hostile/kafka-away',
   'integration/stack/namespaces',
+  'integration/stack/bad-days',
 ]
 
 interface TestFile {
@@ -24,7 +26,10 @@ interface TestFile {
 /** What jest asks of one (jest.config.mjs). It keeps no times of former runs: a CI has none. */
 export default class Sequencer {
   sort<T extends TestFile>(files: readonly T[]): T[] {
-    const weight = ({ path }: T) => (longest.some((name) => path.endsWith(`/test/${name}.test.ts`)) ? Number.MAX_SAFE_INTEGER : statSync(path).size)
+    const weight = ({ path }: T) => {
+      const at = longest.findIndex((name) => path.endsWith(`/test/${name}.test.ts`))
+      return at < 0 ? statSync(path).size : Number.MAX_SAFE_INTEGER - at
+    }
     const weighed = files.map((file) => ({ file, weight: weight(file) }))
     return weighed.sort((a, b) => b.weight - a.weight).map(({ file }) => file)
   }

@@ -86,7 +86,7 @@ run(
     })()
     following.catch(() => {})
     const load = new Load(await log.appender(), topic, partitions)
-    const kills = count(2, 20)
+    const kills = count(1, 20)
     const resumedMs: number[] = []
     for (let kill = 0; kill < kills; kill++) {
       await delay(randomInt(200, 800))
@@ -190,6 +190,9 @@ run(`a member that hears nothing from Kafka for a whole session gives its shards
     onRevoked: (partitions) => void revoked.push(partitions),
   })
   expect(owned).toEqual([0, 1, 2])
+  await until('the shards are owned', () => owned.length === 3)
+  // On a machine that is busy they may have been given up before.
+  revoked.length = 0
   kafka.freeze()
   await until('the shards are given up', () => owned.length === 0)
   expect(revoked).toEqual([[0, 1, 2]])

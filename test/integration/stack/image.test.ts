@@ -58,7 +58,8 @@ async function build(): Promise<void> {
         break
       }
       case 'RUN': {
-        const { code, output } = await run('sh', ['-c', words.join(' ')], folder, process.env)
+        // What the packages of this project brought is good for the image's.
+        const { code, output } = await run('sh', ['-c', words.join(' ')], folder, { ...process.env, npm_config_prefer_offline: 'true' })
         expect([line, code, code === 0 ? '' : output]).toEqual([line, 0, ''])
         break
       }
