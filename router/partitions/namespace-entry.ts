@@ -24,14 +24,17 @@ export async function findNamespace(log: Log, prefix: string, home: string, name
 export async function writePartitions(log: Log, prefix: string, home: string, name: string, partitions: number, at: number): Promise<void> {
   const { registry } = topicNames(prefix, home)
   const appender = await log.appender({ transactionalId: `${registry}.writer` })
+  const write = (kind: string, name: string, properties: string): Promise<number> => {
+    const value = encodeRecord('RegistryEntry', { kind, name, properties, etag: '', createdAt: at, updatedAt: at, by: 'loggerhead partitions' })
+    return appender.write({ topic: registry, partition: 0, key: Buffer.from(`${kind}/${name}`), value, timestamp: at })
+  }
   try {
-    await appender.fence(registry, [0])
+    // As the registry does it: a record leaves no gap in the offsets, which would be taken for what compaction leaves.
+    await write('fence', 'writer', '{}')
     const entry = await readEntry(log, registry, name)
     if (!entry) return
     const { name: _name, updatedAt: _updatedAt, ...record } = entry
-    const properties = JSON.stringify({ ...record, partitions })
-    const value = encodeRecord('RegistryEntry', { kind: 'namespaces', name, properties, etag: '', createdAt: at, updatedAt: at, by: 'loggerhead partitions' })
-    await appender.write({ topic: registry, partition: 0, key: Buffer.from(`namespaces/${name}`), value, timestamp: at })
+    await write('namespaces', name, JSON.stringify({ ...record, partitions }))
   } finally {
     await appender.close()
   }
