@@ -84,6 +84,7 @@ export class Simulation {
       [2, () => this.secondRouter()],
       [2, () => this.stopRouter()],
       [1, () => this.turnStale()],
+      [2, () => this.stopForAWhile()],
       [2, () => this.logAway()],
       [2, () => this.retire()],
       [6, () => this.retain()],
@@ -110,7 +111,7 @@ export class Simulation {
       const number = this.#published.get(topic) ?? 0
       this.#published.set(topic, number + 1)
       const text = `${topic} ${number}`
-      const qos = this.random.chance(0.15) ? 0 : 1
+      const qos = this.random.pick([0, 1, 1, 1, 1, 2, 2])
       const due = qos === 0 ? [] : [...this.devices.map((device) => device.expect(topic, text)), this.workers.expect(text)]
       const messageId = Buffer.alloc(16)
       messageId.writeUInt32BE(++this.#messages)
@@ -147,7 +148,7 @@ export class Simulation {
 
   subscribe(): void {
     const device = this.random.pick(this.devices)
-    void device.subscribe(this.random.pick(filters))
+    void device.subscribe(this.random.pick(filters), this.random.pick([1, 2, 2]))
   }
 
   unsubscribe(): void {
@@ -210,6 +211,28 @@ export class Simulation {
     const { log } = router.process
     await log.expel()
     setTimeout(() => void log.hear(), this.random.below(4_000))
+    if (this.routers.length === 0) this.launch()
+  }
+
+  /** A router stands still, others have its shards when it goes on, and a while later it hears of that. */
+  async stopForAWhile(): Promise<void> {
+    const router = this.routers[0]
+    if (!router?.process || !router.isReady) return
+    this.routers.shift()
+    this.stale.push(router.process)
+    this.tell(`${router.process.id} stands still`)
+    const { process } = router
+    process.standStill()
+    this.publish()
+    await process.log.expel()
+    setTimeout(
+      () => {
+        this.tell(`${process.id} goes on`)
+        process.goOn()
+        setTimeout(() => void process.log.hear(), this.random.below(4_000))
+      },
+      this.random.pick([200, 2_500, 6_000, 12_000]),
+    )
     if (this.routers.length === 0) this.launch()
   }
 

@@ -1,4 +1,5 @@
 /** A client of the simulation, and what it may expect of the broker. */
+import { packetIdOf } from '../../gateway/outbound.ts'
 import { matches } from '../../mqtt/topic.ts'
 import type { Random } from './random.ts'
 import type { Delivery, SimConnection, SimGateway } from './sim-gateway.ts'
@@ -24,6 +25,10 @@ export class Device {
   readonly #seen = new Map<string, { readonly connection: number; readonly gateway: string }>()
   /** Per topic and QoS: position of the last first delivery. */
   readonly #last = new Map<string, number>()
+  /** Packet ids at QoS 2 that were received and not released: a PUBLISH under one of them is the same message [MQTT-4.3.3-10]. */
+  readonly #unreleased = new Set<number>()
+  /** What was received at QoS 2. */
+  readonly #exact = new Set<string>()
   readonly mistakes: string[] = []
   #hadSession = false
   #checked: SimConnection | null = null
@@ -46,6 +51,11 @@ export class Device {
     return [...this.#due.keys()]
   }
 
+  /** Messages received at QoS 2. */
+  get exactly(): number {
+    return this.#exact.size
+  }
+
   hasReceived(text: string): boolean {
     return this.#texts.has(text)
   }
@@ -61,6 +71,7 @@ export class Device {
       expiry: this.isPersistent ? 100_000 : 0,
       receiveMaximum: 1 + this.#random.below(8),
       onDelivery: (each, delivery) => this.#take(each, delivery),
+      onRelease: (each, number) => this.#release(each, number),
       onClosed: (each, why) => {
         this.#trace(`is closed on ${each.gateway.address}/${each.number}: ${why}`)
         if (this.connection !== each) return
@@ -81,12 +92,12 @@ export class Device {
     this.#hadSession = true
   }
 
-  async subscribe(filter: string): Promise<void> {
+  async subscribe(filter: string, qos: number): Promise<void> {
     const { connection } = this
     if (connection?.phase !== 'open') return
     this.#asked.add(filter)
     this.filters.delete(filter)
-    await connection.subscribe(filter)
+    await connection.subscribe({ filter, qos, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null })
     // A connection that was taken over or lost meanwhile never got its SUBACK.
     if (this.connection === connection && connection.phase === 'open') this.filters.add(filter)
   }
@@ -129,6 +140,7 @@ export class Device {
     this.#due.clear()
     this.#last.clear()
     this.#seen.clear()
+    this.#unreleased.clear()
   }
 
   #take(connection: SimConnection, delivery: Delivery): void {
@@ -157,15 +169,34 @@ export class Device {
     this.#due.delete(text)
     this.#texts.add(text)
     if (delivery.number < 0) return
-    if (this.isDiligent) setImmediate(() => connection.acknowledge(delivery))
+    if (qos === 2) this.#takeExactly(text, packetIdOf(delivery.number))
+    this.#answer(() => {
+      this.#trace(`acknowledges ${delivery.number}`)
+      connection.acknowledge(delivery)
+    })
+  }
+
+  #takeExactly(text: string, packetId: number): void {
+    if (this.#unreleased.has(packetId)) return
+    if (this.#exact.has(text)) this.mistakes.push(`${text} came twice at QoS 2`)
+    this.#exact.add(text)
+    this.#unreleased.add(packetId)
+  }
+
+  #release(connection: SimConnection, number: number): void {
+    if (connection !== this.connection) return
+    this.#unreleased.delete(packetIdOf(number))
+    this.#answer(() => connection.complete(number))
+  }
+
+  /** Soon, late or never. */
+  #answer(answer: () => void): void {
+    if (this.isDiligent) setImmediate(answer)
     else if (this.#random.chance(0.85)) {
       let turns = this.#random.below(6)
       const later = (): void => {
         if (turns-- > 0) setImmediate(later)
-        else {
-          this.#trace(`acknowledges ${delivery.number}`)
-          connection.acknowledge(delivery)
-        }
+        else answer()
       }
       later()
     }
@@ -175,6 +206,8 @@ export class Device {
   catchUp(): void {
     this.isDiligent = true
     const { connection } = this
-    if (connection) for (const delivery of [...connection.received]) connection.acknowledge(delivery)
+    if (!connection) return
+    for (const delivery of [...connection.received]) connection.acknowledge(delivery)
+    for (const number of [...connection.released]) connection.complete(number)
   }
 }

@@ -12,6 +12,8 @@ export class ProcessLog implements Log {
   #isDead = false
   /** Membership events are no longer told: the process has lost the group and does not know. */
   #isDeaf = false
+  /** What a stopped process will find when it goes on, and what it will do then, in their order. */
+  #held: (() => void)[] | null = null
 
   constructor(store: MemoryStore) {
     this.#inner = new MemoryLog(store)
@@ -21,6 +23,24 @@ export class ProcessLog implements Log {
   kill(): void {
     this.#isDead = true
     this.#isDeaf = true
+  }
+
+  /** SIGSTOP: nothing is heard, and what would be written is written when it goes on. */
+  standStill(): void {
+    this.#held ??= []
+  }
+
+  /** SIGCONT. */
+  goOn(): void {
+    const held = this.#held ?? []
+    this.#held = null
+    for (const work of held) work()
+  }
+
+  /** In its turn behind what is held. */
+  #whenAwake(work: () => void): void {
+    if (this.#held) this.#held.push(work)
+    else work()
   }
 
   /** It learns that it was expelled. */
@@ -37,6 +57,7 @@ export class ProcessLog implements Log {
   async #answer<T>(answer: Promise<T>): Promise<T> {
     if (this.#isDead) return never()
     const value = await answer
+    if (this.#held) await new Promise<void>((resolve) => this.#whenAwake(resolve))
     return this.#isDead ? never() : value
   }
 
@@ -46,14 +67,19 @@ export class ProcessLog implements Log {
 
   #guard(inner: Appender): Appender {
     const isDead = (): boolean => this.#isDead
+    const whenAwake = (work: () => void): void => this.#whenAwake(work)
     return {
       append(record: Append, done: Appended): void {
-        if (isDead()) return
-        inner.append(record, (error, offset) => {
-          if (!isDead()) done(error, offset)
+        whenAwake(() => {
+          if (isDead()) return
+          inner.append(record, (error, offset) => {
+            whenAwake(() => {
+              if (!isDead()) done(error, offset)
+            })
+          })
         })
       },
-      write: (record) => this.#answer(isDead() ? never() : inner.write(record)),
+      write: (record) => this.#answer(new Promise((resolve, reject) => whenAwake(() => void (isDead() || inner.write(record).then(resolve, reject))))),
       get pendingBytes() {
         return inner.pendingBytes
       },

@@ -255,6 +255,8 @@ export class SimGateway {
   isDead = false
   /** Routers that cannot reach it. */
   readonly refused = new Set<string>()
+  /** By router that stands still: frames that it will send when it goes on. */
+  readonly unsent = new Map<string, (() => void)[]>()
   /** Takes frames but hears and says nothing, as when stopped by a signal. */
   isFrozen = false
   readonly #frozen: (() => void)[] = []
@@ -295,7 +297,12 @@ export class SimGateway {
       router,
       streams: [near, far],
       frames: new FrameLink(far, {
-        onFrame: (frame) => this.#whenAwake(() => this.#receive(link, frame)),
+        onFrame: (frame) => {
+          const hear = (): void => this.#whenAwake(() => this.#receive(link, frame))
+          const unsent = this.unsent.get(router)
+          if (unsent) unsent.push(hear)
+          else hear()
+        },
         onEnd: () => {
           this.#links.delete(link)
           this.shards.drop(link)

@@ -15,6 +15,8 @@ const firstSeed = !process.env.SIM_SEED ? Math.floor(Date.now() / 1000) % 1_000_
 const seeds = !process.env.SIM_SEED ? Array.from({ length: runs }, (_, i) => firstSeed + i * 7919) : [firstSeed]
 
 let world: World | undefined
+/** Messages that came to devices at QoS 2, in all courses. */
+let exactly = 0
 
 beforeEach(() => freezeTime())
 afterEach(() => {
@@ -44,6 +46,7 @@ test.each(seeds)(
     }
     expect(simulation.mistakes).toEqual([])
     expect(simulation.acknowledged).toBeGreaterThan(100)
+    exactly += simulation.devices.reduce((sum, device) => sum + device.exactly, 0)
     for (const router of [...simulation.routers]) if (router.process) await router.process.stop()
     for (let shard = 0; shard < all.partitions; shard++) {
       const whole = foldAll(all, shard, simulation.random)
@@ -58,3 +61,6 @@ test.each(seeds)(
   },
   120_000,
 )
+
+// One course may do without.
+if (seeds.length > 1) test('messages came at QoS 2 too', () => expect(exactly).toBeGreaterThan(0))

@@ -2,6 +2,7 @@
  * Routers, gateways and the log in one process on one clock. Time stands still but for `pass`; what waits for the log or
  * the network waits for turns of the event loop, so the same decisions give the same course of events.
  */
+import type { Duplex } from 'node:stream'
 import { jest } from '@jest/globals'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -28,6 +29,10 @@ export interface RouterProcess {
   readonly figures: Registry
   kill(): void
   stop(): Promise<void>
+  /** SIGSTOP: neither log nor gateways hear of it, nor it of them. */
+  standStill(): void
+  /** SIGCONT: what it would have done meanwhile, it does now. */
+  goOn(): void
 }
 
 /** A router that starts or has started. */
@@ -123,10 +128,21 @@ export class World {
     const log = new ProcessLog(this.store)
     const failures: Error[] = []
     let isDead = false
+    let isStill = false
+    const links = new Set<Duplex>()
     const dial = ((address: string) => ({
       link: () => {
         const gateway = this.gateways.get(address)
-        if (gateway && !isDead && !gateway.refused.has(id)) return gateway.accept(id)
+        if (gateway && !isDead && !gateway.refused.has(id)) {
+          const link = gateway.accept(id)
+          links.add(link)
+          link.once('close', () => links.delete(link))
+          if (isStill) {
+            link.pause()
+            if (!gateway.unsent.has(id)) gateway.unsent.set(id, [])
+          }
+          return link
+        }
         // Nobody answers. A dead router asks nobody.
         const [near, far] = linkPair()
         far.resume()
@@ -170,7 +186,23 @@ export class World {
         await this.until(() => isClosed, `router ${id} stops`)
         isDead = true
       }
-      launched.process = { id, router, log, failures, figures, kill, stop }
+      const standStill = (): void => {
+        isStill = true
+        log.standStill()
+        for (const link of links) link.pause()
+        for (const gateway of this.gateways.values()) gateway.unsent.set(id, [])
+      }
+      const goOn = (): void => {
+        isStill = false
+        for (const gateway of this.gateways.values()) {
+          const unsent = gateway.unsent.get(id) ?? []
+          gateway.unsent.delete(id)
+          for (const send of unsent) send()
+        }
+        log.goOn()
+        for (const link of links) link.resume()
+      }
+      launched.process = { id, router, log, failures, figures, kill, stop, standStill, goOn }
       await router.start()
       launched.isReady = true
     }
