@@ -21,6 +21,8 @@ interface Run {
 /** Bytes of one read for those who come back. */
 const readSize = 512 * 1024
 const retryMs = 200
+/** A fetch of more than so many times what is kept of it is not held for it. */
+const smallPart = 4
 /** Positions of a partition that are remembered as gone: one that is forgotten is read again by who asks again. */
 const goneMax = 10_000
 
@@ -72,10 +74,12 @@ export class Payloads {
     this.#onFailure = options.onFailure
   }
 
-  /** Keeps a stretch that was just fetched. */
+  /** Keeps a stretch that was just fetched, and of which somebody is owed something. Copies what is a small part of its fetch. */
   keep(stretch: Stretch): void {
-    const run = runOf(stretch.records)
-    if (!run) return
+    const fetched = runOf(stretch.records)
+    if (!fetched) return
+    const held = stretch.records[0]?.value?.buffer.byteLength ?? 0
+    const run = held > fetched.bytes * smallPart ? { ...fetched, records: copied(stretch.records) } : fetched
     const partition = this.#partition(stretch.partition)
     // The shard was away, or is read again from further back: runs must ascend.
     if (run.first <= (partition.tail.at(-1)?.last ?? -1)) {
@@ -89,7 +93,7 @@ export class Payloads {
 
   /** Keeps some records of a partition that were read for somebody and will be sent soon; ascending. Copies what is a small part of its fetch. */
   remember(partitionNumber: number, records: readonly LogRecord[]): void {
-    const run = runOf(records.map((record) => ({ ...record, key: null, value: record.value && Buffer.from(record.value) })))
+    const run = runOf(copied(records))
     if (run) this.#addReread(this.#partition(partitionNumber), run)
   }
 
@@ -167,6 +171,10 @@ function rememberGone({ gone }: Partition, offset: number): void {
   gone.add(offset)
   if (gone.size > goneMax) gone.delete(gone.values().next().value as number)
 }
+
+/** Views would keep all that was fetched with them. */
+const copied = (records: readonly LogRecord[]): readonly LogRecord[] =>
+  records.map((record) => ({ ...record, key: null, value: record.value && Buffer.from(record.value) }))
 
 function runOf(records: readonly LogRecord[]): Run | undefined {
   const first = records[0]

@@ -539,7 +539,6 @@ export class Router {
     const standing = this.#standingOf(stretch.partition)
     standing.messagesEnd = stretch.endOffset
     standing.matchedAt = stretch.records.at(-1)?.timestamp ?? standing.matchedAt
-    if (stretch.records.length > 0) this.#payloads.keep(stretch)
   }
 
   #standingOf(shard: number): Standing {

@@ -95,8 +95,9 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
       repeatsRemembered: config.repeatsRemembered,
       onRepeat: () => metrics.repeats.inc(),
       tracing,
-      onMatched: (messages, plan) => {
-        metrics.matched.inc(messages)
+      onMatched: (stretch, plan) => {
+        metrics.matched.inc(stretch.records.length)
+        if (plan.indexed.size > 0) around.payloads.keep(stretch)
         if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
       },
     },

@@ -76,7 +76,8 @@ export interface SourceShardOptions {
   /** Offset in `sessions` of a shard that the trie has applied. */
   sessionsPosition(shard: number): number
   onUnreadable(offset: number, error: Error): void
-  onMatched(messages: number, plan: StretchPlan): void
+  /** Before anything of the plan is carried out. */
+  onMatched(stretch: Stretch, plan: StretchPlan): void
   /** Null where nothing is traced. */
   readonly tracing: Tracing | null
   /** An append was refused: this router must let go of the shard. */
@@ -194,7 +195,7 @@ export class SourceShard {
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)
-    this.#options.onMatched(stretch.records.length, plan)
+    this.#options.onMatched(stretch, plan)
     this.#carryOut(stretch, plan, bytes, kept, spans)
   }
 

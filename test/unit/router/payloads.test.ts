@@ -176,3 +176,20 @@ test('a shard that comes back and is read from further back is served right', as
   expect([payloads.get(0, 5, () => {})?.toString(), payloads.get(0, 6, () => {})?.toString()]).toEqual(['v5', 'v6'])
   expect(await get(25)).toBe('v25')
 })
+
+test('of a fetch most of which nobody is owed only what is owed is held; a fetch that is owed whole is held without a copy', async () => {
+  const { payloads } = await given(0)
+  const fetched = Buffer.alloc(100_000, 'x')
+  const stretch = (partition: number, ...values: readonly Buffer[]) => ({
+    topic,
+    partition,
+    records: values.map((value, offset) => ({ partition, offset, timestamp: 1, key: null, value, headers: [] })),
+    nextOffset: values.length,
+    endOffset: values.length,
+  })
+  payloads.keep(stretch(0, fetched.subarray(0, 10)))
+  payloads.keep(stretch(1, fetched.subarray(0, 50_000), fetched.subarray(50_000)))
+  const kept = (partition: number) => payloads.get(partition, 0, () => {}) as Buffer
+  expect([kept(0).toString(), kept(0).buffer === fetched.buffer]).toEqual(['x'.repeat(10), false])
+  expect(kept(1).buffer === fetched.buffer).toBe(true)
+})

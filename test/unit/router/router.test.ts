@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { Payloads } from '../../../router/payloads.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
@@ -138,6 +139,25 @@ describe('delivery', () => {
       expect([shards.size, looks.mock.calls.length]).toEqual([world.partitions, 1])
     } finally {
       looks.mockRestore()
+    }
+  })
+
+  test('records are kept for later only where a session is owed one of them', async () => {
+    const { gateway } = await given()
+    const keep = jest.spyOn(Payloads.prototype, 'keep')
+    try {
+      const direct = await connected(gateway, 'direct', { expiry: 0, cleanStart: true })
+      await direct.subscribe('#')
+      await gateway.publish('a', 'direct')
+      await received(direct, 1)
+      expect(keep).not.toHaveBeenCalled()
+      const owed = await connected(gateway, 'owed')
+      await owed.subscribe('a')
+      await gateway.publish('a', 'owed')
+      await received(owed, 1)
+      expect(keep.mock.calls.map(([{ records }]) => records.length)).toEqual([1])
+    } finally {
+      keep.mockRestore()
     }
   })
 
