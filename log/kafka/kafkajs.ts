@@ -3,8 +3,9 @@
  * The version is pinned exactly and the package has no `exports` map, so deep requires are as stable as its API.
  */
 import { createRequire } from 'node:module'
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { NotAuthorized } from '../log.ts'
+import { AnswerFrameError, AnswerFrames } from './answer-frames.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -192,6 +193,39 @@ RequestQueueClass.prototype.scheduleCheckPendingRequests = function scheduleOnly
 
 const socketFactory = createSocketFactory()
 
+interface SocketRequest {
+  readonly host: string
+  readonly port: number
+  readonly ssl: object | null
+  readonly onConnect: () => void
+}
+
+/** Memory that a connection reads into. */
+const readBytes = 64 * 1024
+const keepAliveMs = 60_000
+
+/**
+ * kafkajs's socket gives every read 64 KiB of its own and joins the pieces of an answer by a copy: garbage outside the heap,
+ * which costs whole collections. This one reads into the same memory again and hands on whole answers as its `data`.
+ */
+function plainSocket({ host, port, onConnect }: SocketRequest): Socket {
+  const answers = new AnswerFrames((answer) => socket.emit('data', answer))
+  const onread = {
+    buffer: Buffer.allocUnsafeSlow(readBytes),
+    callback: (count: number, bytes: Uint8Array): boolean => {
+      try {
+        answers.take((bytes as Buffer).subarray(0, count))
+      } catch (error) {
+        if (!(error instanceof AnswerFrameError)) throw error
+        socket.destroy(error)
+      }
+      return true
+    },
+  }
+  const socket = connect({ host, port, onread, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, onConnect)
+  return socket
+}
+
 /** Opens nothing yet: `connect()` does. */
 export function newConnection(options: {
   host: string
@@ -216,8 +250,8 @@ export function newConnection(options: {
     maxInFlightRequests: null,
     // A login that ends within this is not used any more: a new link logs in anew (connections.max.reauth.ms).
     reauthenticationThreshold: 2000,
-    socketFactory: ({ ...given }: { host: string }) => {
-      const socket = socketFactory(given)
+    socketFactory: (given: SocketRequest) => {
+      const socket = given.ssl ? socketFactory(given) : plainSocket(given)
       socket.setNoDelay(true)
       return socket
     },
