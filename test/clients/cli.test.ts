@@ -3,11 +3,6 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { pino } from 'pino'
-import { present } from '../../history/moment.ts'
-import { shardsAt } from '../../history/past-shard.ts'
-import { KafkaLog } from '../../log/kafka/kafka-log.ts'
-import { topicNames } from '../../log/topics.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import { JsClient } from './mqttjs.ts'
 
@@ -193,7 +188,21 @@ describe('the command loggerhead', () => {
     expect((await run('sessions', 'get', 'cli/session 1')).code).toBe(1)
   })
 
-  test('at tells the state that the broker told at the time, of each step of a random life; diff what came between; rebuild copies it', async () => {
+  /** Copies a moment into another Kafka, of its own, and starts Loggerhead there by the line that is printed; the stack is stopped when `look` is through. */
+  async function onCopy(moment: string, look: (copy: Stack) => Promise<void>): Promise<void> {
+    const kafka = await startStack({ kafkaOnly: true })
+    try {
+      const { code, err } = await run('rebuild', '--until', moment, '--to', kafka.brokers, '--to-prefix', 'copy')
+      expect([code, err]).toEqual([0, expect.stringMatching(/start it with .* npm start/)])
+      const settings = [...err.matchAll(/start it with (.*) npm start/g)].flatMap(([, line = '']) => line.split(' '))
+      const copy = await startStack({ environment: Object.fromEntries(settings.map((setting) => setting.split('='))) })
+      await look(copy).finally(() => copy.stop())
+    } finally {
+      await kafka.stop()
+    }
+  }
+
+  test('at tells the state that the broker told at the time, of each step of a random life; diff what came between; a copy by rebuild lives on from there', async () => {
     const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
     const root = 'cli-at'
     interface Told {
@@ -226,6 +235,7 @@ describe('the command loggerhead', () => {
         retained: retained.map(({ name }) => name),
       }
     }
+    await until('each shard has history', 60_000, async () => (await run('at', '-PT0S', 'sessions')).code === 0)
     const publisher = await JsClient.connect(url, { protocolVersion: 5, clientId: 'at-publisher' })
     const clients = new Map<string, JsClient>()
     const told: Told[] = []
@@ -276,32 +286,36 @@ describe('the command loggerhead', () => {
         `- subscriptions ${root}-2 ${root}/2`,
       ]),
     )
-    // A copy of the fourth moment, in topics of their own.
-    const fourth = told[3]!
-    const prefix = `${stack.prefix}-copy`
-    await ok('rebuild', '--until', fourth.moment, '--to', stack.brokers, '--to-prefix', prefix)
-    const log = new KafkaLog({ brokers: stack.brokers.split(','), clientId: 'test', logger: pino({ level: 'silent' }) })
-    try {
-      const topics = topicNames(prefix, 'default')
-      const shards = await log.partitions(topics.messages)
-      const past = await shardsAt({ log, topics, shards, moment: await present(log, topics, Date.now()) })
-      const copied = past.flatMap(({ sessions }) => [...sessions.sessions.values()]).filter(({ clientId, isOver }) => clientId.startsWith(root) && !isOver)
-      const rows = copied.map(({ clientId, attached, subscriptions, queue }) => ({
-        name: clientId,
-        connected: attached !== null,
-        filters: [...subscriptions.keys()].sort(),
-        owed: queue.length,
-      }))
-      expect(rows.sort((a, b) => (a.name < b.name ? -1 : 1))).toEqual(fourth.sessions)
-      const kept: string[] = []
-      for (const { retained } of past) for (const { topic } of retained.at(Date.now())) if (topic.startsWith(root)) kept.push(topic)
-      expect(kept).toEqual(fourth.retained)
-    } finally {
-      await log.close()
-    }
+    // In the copy of the fourth moment the session is not deleted yet, and the retained message not cleared.
+    await onCopy(told[3]!.moment, async (copy) => {
+      const elsewhere = `mqtt://127.0.0.1:${copy.ports.mqtt}`
+      const returned = await JsClient.connect(elsewhere, {
+        protocolVersion: 5,
+        clientId: `${root}-1`,
+        clean: false,
+        properties: { sessionExpiryInterval: 600 },
+      })
+      const reader = await JsClient.connect(elsewhere, { protocolVersion: 5, clientId: 'at-reader' })
+      await reader.client.subscribeAsync(`${root}/#`, { qos: 1 })
+      await returned.until('what it was owed', () => returned.arrived.length >= 3)
+      await reader.until('what was retained', () => reader.arrived.length >= 1)
+      // And it is a broker like any other: what is published there comes behind what was owed, and nowhere else.
+      await reader.client.publishAsync(`${root}/1`, 'in the copy', { qos: 1 })
+      const texts = ({ arrived }: JsClient) => arrived.map(({ topic, payload, packet }) => [topic, `${payload}`, packet.retain])
+      await returned.until('what came since', () => returned.arrived.length >= 4)
+      await reader.until('the same', () => reader.arrived.length >= 2)
+      expect(texts(returned)).toEqual(['0', '1', '2', 'in the copy'].map((text) => [`${root}/1`, text, false]))
+      expect(texts(reader)).toEqual([
+        [`${root}/kept`, 'one', true],
+        [`${root}/1`, 'in the copy', false],
+      ])
+      const { body } = await copy.api('GET', `/namespaces/default/sessions/${root}-2`)
+      expect(body).toMatchObject({ properties: { subscriptions: [{ filter: `${root}/2` }] } })
+      await Promise.all([returned.client.endAsync(), reader.client.endAsync()])
+    })
     const early = await run('at', '2020-01-01T00:00:00Z', 'sessions')
     expect([early.code, early.err]).toEqual([1, expect.stringMatching(/410 that moment is not kept: history begins at /)])
-  }, 180_000)
+  }, 420_000)
 
   test('explain-delivery tells of a queue, of a connection with and without receipts, and of who was not there; what-if tells what narrower rules would refuse', async () => {
     const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`

@@ -24,6 +24,8 @@ export interface StackOptions {
    * 'own': the stack starts its own, which may be killed.
    */
   readonly kafka?: 'shared' | 'own'
+  /** `npm start -- --kafka-only`: its Kafka, of its own, and no service. */
+  readonly kafkaOnly?: boolean
   /** Keep using a data folder, with the ports of the stack that had it: a restart of everything. Not removed by stop(). */
   readonly previous?: Stack
   /** Resolve when the supervisor has said what to do next, all being healthy (default), or as soon as the process runs. */
@@ -125,14 +127,14 @@ class RunningStack implements Stack {
   #output = ''
   #ended = false
 
-  constructor(folder: string, ports: StackPorts, environment: NodeJS.ProcessEnv) {
+  constructor(folder: string, ports: StackPorts, environment: NodeJS.ProcessEnv, args: readonly string[]) {
     this.folder = folder
     this.ports = ports
     this.prefix = environment.LOGGERHEAD_PREFIX ?? 'loggerhead'
     this.brokers = environment.KAFKA_BROKERS ?? `127.0.0.1:${ports.kafka}`
     const file = (name: string) => join(folder, 'certificates', name)
     this.certificates = { ca: file('ca.pem'), caKey: file('ca.key'), clientCertificate: file('client.pem'), clientKey: file('client.key') }
-    this.#child = spawn(process.execPath, [join(project, 'stack/main.ts')], { cwd: project, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#child = spawn(process.execPath, [join(project, 'stack/main.ts'), ...args], { cwd: project, env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-1_000_000)
@@ -200,11 +202,11 @@ class RunningStack implements Stack {
     })
   }
 
-  /** Waits for the last line of a start: every service is ready by then, the front door, which is up first, included. */
-  async untilStarted(timeoutMs: number): Promise<void> {
+  /** Waits for a line that ends a start: every service is ready by then, the front door, which is up first, included. */
+  async untilStarted(timeoutMs: number, line: string): Promise<void> {
     await until('started', timeoutMs, () => {
       if (this.#ended) throw new Error('the stack ended')
-      return this.#output.includes('Ctrl-C stops everything')
+      return this.#output.includes(line)
     }).catch((error: Error) => {
       throw new Error(`${error.message}:\n${this.#output.slice(-8_000)}`)
     })
@@ -280,7 +282,7 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 
 /** Starts a stack in a temporary folder on free ports, by default on the test run's Kafka under a topic prefix of its own. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const { previous, kafka = 'shared', wait = 'healthy', timeoutMs = 120_000 } = options
+  const { previous, kafkaOnly = false, kafka = kafkaOnly ? 'own' : 'shared', wait = 'healthy', timeoutMs = 120_000 } = options
   const folder = previous?.folder ?? options.environment?.LOGGERHEAD_DATA ?? (await mkdtemp(join(tmpdir(), 'loggerhead-stack-')))
   const ports = previous?.ports ?? (await choosePorts())
   const shared = kafka === 'shared' ? process.env.KAFKA_BROKERS : undefined
@@ -298,10 +300,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...options.environment,
   }
   for (const name of Object.keys(environment)) if (environment[name] === undefined) delete environment[name]
-  const stack = new RunningStack(folder, ports, environment)
+  const stack = new RunningStack(folder, ports, environment, kafkaOnly ? ['--kafka-only'] : [])
   try {
     if (wait === 'healthy') {
-      await stack.untilStarted(timeoutMs)
+      await stack.untilStarted(timeoutMs, kafkaOnly ? 'Kafka alone runs' : 'Ctrl-C stops everything')
       stack.apiKey = (await readFile(join(folder, 'api-key'), 'utf8')).trim()
     }
   } catch (error) {
