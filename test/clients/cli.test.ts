@@ -129,12 +129,11 @@ describe('the command loggerhead', () => {
   })
 
   test('pub and sub carry messages; a refused one says what to ask', async () => {
-    const sub = run('--json', 'sub', '-t', 'cli/#', '--count', '2', '--wait', '30')
-    const listed = async () =>
-      (JSON.parse(await ok('--json', 'sessions', 'list', '--connected')) as { properties: { subscriptions: { filter: string }[] } }[]).some(({ properties }) =>
-        properties.subscriptions.some(({ filter }) => filter === 'cli/#'),
-      )
-    await until('it has subscribed', 60_000, listed)
+    const sub = run('--json', 'sub', '-t', 'cli/#', '--count', '2', '--wait', '120')
+    await until('it has subscribed', 60_000, async () =>
+      JSON.stringify((await stack.api('GET', '/namespaces/default/sessions?$top=1000')).body).includes('"cli/#"'),
+    )
+    expect(await ok('--json', 'sessions', 'list', '--connected')).toContain('"cli/#"')
     await ok('pub', '-t', 'cli/a', '-m', 'one')
     await execute(process.execPath, [join(project, 'cli/main.ts'), 'pub', '-t', 'cli/b'], 'from standard input')
     const { code, out } = await sub
@@ -205,11 +204,11 @@ describe('the command loggerhead', () => {
   test('at tells the state that the broker told at the time, of each step of a random life; diff what came between; a copy by rebuild lives on from there', async () => {
     const url = `mqtt://127.0.0.1:${stack.ports.mqtt}`
     const root = 'cli-at'
-    interface Told {
-      readonly moment: string
-      readonly sessions: object
-      readonly retained: object
+    interface State {
+      readonly sessions: readonly { readonly name: string; readonly connected: boolean; readonly filters: readonly string[]; readonly owed: number }[]
+      readonly retained: readonly string[]
     }
+    type Told = State & { readonly moment: string }
     // biome-ignore lint/suspicious/noExplicitAny: whatever is told
     type Row = { readonly name: string } & Readonly<Record<string, any>>
     const mine = (rows: readonly Row[]): readonly Row[] => rows.filter(({ name }) => name.startsWith(root)).sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -218,7 +217,7 @@ describe('the command loggerhead', () => {
       return mine((body as { readonly value: readonly Row[] }).value)
     }
     /** As the services tell it now. */
-    const now = async (): Promise<Omit<Told, 'moment'>> => ({
+    const now = async (): Promise<State> => ({
       sessions: (await apiRows('sessions')).map(({ name, properties: { connected, subscriptions, queue } }) => ({
         name,
         connected,
@@ -227,7 +226,7 @@ describe('the command loggerhead', () => {
       })),
       retained: (await apiRows('retainedMessages', `&topicFilter=${root}/%23`)).map(({ name }) => name),
     })
-    const then = async (moment: string): Promise<Omit<Told, 'moment'>> => {
+    const then = async (moment: string): Promise<State> => {
       const rowsOf = async (kind: string) => mine((await stack.lines(`/namespaces/default/at/${moment}/${kind}`)) as readonly Row[])
       const [sessions, retained] = [await rowsOf('sessions'), await rowsOf('retained')]
       return {
@@ -239,31 +238,38 @@ describe('the command loggerhead', () => {
     const publisher = await JsClient.connect(url, { protocolVersion: 5, clientId: 'at-publisher' })
     const clients = new Map<string, JsClient>()
     const told: Told[] = []
-    const deeds: readonly (() => Promise<unknown>)[] = [
-      async () => {
-        for (const name of ['1', '2']) {
-          const clientId = `${root}-${name}`
-          const client = await JsClient.connect(url, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
-          clients.set(clientId, client)
-          await client.client.subscribeAsync(`${root}/${name}`, { qos: 1 })
-        }
-      },
-      () => publisher.client.publishAsync(`${root}/kept`, 'one', { qos: 1, retain: true }),
-      () => clients.get(`${root}-1`)!.client.endAsync(),
-      async () => {
-        for (let i = 0; i < 3; i++) await publisher.client.publishAsync(`${root}/1`, `${i}`, { qos: 1 })
-      },
-      () => clients.get(`${root}-2`)!.client.subscribeAsync(`${root}/+/more`, { qos: 1 }),
-      () => publisher.client.publishAsync(`${root}/kept`, '', { qos: 1, retain: true }),
-      () => clients.get(`${root}-2`)!.client.unsubscribeAsync(`${root}/2`),
-      () => ok('sessions', 'delete', `${root}-1`),
+    /** What is done, and what tells that all of it has come about. */
+    const deeds: readonly (readonly [act: () => Promise<unknown>, isDone: (state: State) => boolean])[] = [
+      [
+        async () => {
+          for (const name of ['1', '2']) {
+            const clientId = `${root}-${name}`
+            const client = await JsClient.connect(url, { protocolVersion: 5, clientId, clean: false, properties: { sessionExpiryInterval: 600 } })
+            clients.set(clientId, client)
+            await client.client.subscribeAsync(`${root}/${name}`, { qos: 1 })
+          }
+        },
+        ({ sessions }) => sessions.length === 2 && sessions.every(({ filters }) => filters.length === 1),
+      ],
+      [() => publisher.client.publishAsync(`${root}/kept`, 'one', { qos: 1, retain: true }), ({ retained }) => retained.length === 1],
+      [() => clients.get(`${root}-1`)!.client.endAsync(), ({ sessions }) => sessions[0]?.connected === false],
+      [
+        async () => {
+          for (let i = 0; i < 3; i++) await publisher.client.publishAsync(`${root}/1`, `${i}`, { qos: 1 })
+        },
+        ({ sessions }) => sessions[0]?.owed === 3,
+      ],
+      [() => clients.get(`${root}-2`)!.client.subscribeAsync(`${root}/+/more`, { qos: 1 }), ({ sessions }) => sessions[1]?.filters.length === 2],
+      [() => publisher.client.publishAsync(`${root}/kept`, '', { qos: 1, retain: true }), ({ retained }) => retained.length === 0],
+      [() => clients.get(`${root}-2`)!.client.unsubscribeAsync(`${root}/2`), ({ sessions }) => sessions[1]?.filters.length === 1],
+      [() => ok('sessions', 'delete', `${root}-1`), ({ sessions }) => sessions.length === 1],
     ]
-    for (const deed of deeds) {
-      await deed()
+    for (const [act, isDone] of deeds) {
+      await act()
       // Until the present, folded from the log, is what the services hold: nothing is on its way any more.
       const state = await until('the log and the services tell the same', 60_000, async () => {
         const [folded, held] = [await then('-PT0S'), await now()]
-        return JSON.stringify(folded) === JSON.stringify(held) ? held : undefined
+        return isDone(held) && JSON.stringify(folded) === JSON.stringify(held) ? held : undefined
       })
       const moment = new Date().toISOString()
       await until('that moment is over', 10_000, async () => Date.now() > Date.parse(moment) + 1)
