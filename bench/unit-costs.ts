@@ -7,7 +7,7 @@
 import { Delivering } from '../gateway/delivering.ts'
 import { Outgoing, plainOrigin } from '../gateway/outgoing.ts'
 import { Output } from '../gateway/output.ts'
-import { Publishing } from '../gateway/publishing.ts'
+import { type PublishHost, Publishing } from '../gateway/publishing.ts'
 import { ClientRates, NamespaceRates } from '../gateway/rates.ts'
 import { BatchWriter, readBatches } from '../log/kafka/record-batch.ts'
 import { type Appended, type LogRecord, noHeaders, type Stretch } from '../log/log.ts'
@@ -53,14 +53,15 @@ function publishing(version: 4 | 5) {
   const answers: Appended[] = []
   const messageId = Buffer.alloc(16)
   const metrics = metricsOf()
-  const host = {
+  const host: PublishHost = {
     config,
     metrics,
     registryVersion: 1,
     logIsFull: false,
     partitionOf: () => 0,
-    mayPublish: () => 'allowed' as const,
-    isReadyToSeal: () => true,
+    mayPublish: () => 'allowed',
+    now: Date.now,
+    sealingReadiness: () => 'ready',
     appendMessage(
       identity: { readonly clientId: string; readonly session: number; readonly authenticationName: string },
       topic: { readonly name: string; readonly key: Buffer },
@@ -79,7 +80,7 @@ function publishing(version: 4 | 5) {
     const owner = { principal: { authenticationName: `device-${client}` }, onRefused() {}, onReleased() {}, onAcknowledged() {}, onPublishLost() {} }
     const { announced, ...rest } = clientOf(version)
     const known = { ...rest, clientId: `device-${client}`, announced: { ...announced, receiveMaximum: 65_535 } }
-    const half = new Publishing(host as never, owner as never, known, { id: client, shard: 0, isPresent: false, uses: null }, output)
+    const half = new Publishing(host, owner as never, known, { id: client, shard: 0, isPresent: false, uses: null }, output)
     const parser = new Parser({ version, maximumPacketSize: 1 << 20 })
     const bytes = Buffer.concat(Array.from({ length: burst }, (_, i) => mqtt.publish({ version, topic: topicOf(client), payload, qos: 1, id: i + 1 })))
     return { output, half, parser, bytes }
