@@ -102,11 +102,14 @@ export class RegistryFollower {
   static async start(options: RegistryFollowerOptions): Promise<RegistryFollower> {
     const { log, topic } = options
     const begun = await fromSnapshot(options)
+    const askedAt = options.clock.now()
     const [start, end] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
     const from = begun?.view.position ?? start.get(0)
     const to = end.get(0)
     if (from === undefined || to === undefined || end.size !== 1) throw new Error(`the topic ${topic} must have one partition, it has ${end.size}`)
     const follower = new RegistryFollower(options, await log.follow({ topic, from: new Map([[0, from]]) }), begun)
+    // Nothing may be left to fetch: that answer has confirmed it.
+    if (follower.view.position >= to) follower.#confirmedAt = Math.max(follower.#confirmedAt, askedAt)
     await follower.reached(to - 1)
     return follower
   }

@@ -68,6 +68,8 @@ class World {
   async follow(isWithSnapshots = true): Promise<RegistryFollower> {
     const onUnusable = (error: unknown): unknown => this.unusable.push((error as Error).message)
     const follower = await RegistryFollower.start({ log: this.log, topic, clock, onUnusable, ...(isWithSnapshots && { snapshots }) })
+    // Whoever has started may decide, whatever it began with.
+    expect(follower.confirmedMs()).toBe(0)
     await follower.close()
     return follower
   }
