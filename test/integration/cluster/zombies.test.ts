@@ -229,7 +229,66 @@ test('a gateway whose publish was on its way to Kafka, and got lost there while 
   expect(young.isClosed).toBe(false)
 }, 120_000)
 
-test('a router whose shards are another’s', async () => {
+/** Retained messages on their way to a client: a page of them is 64. */
+const keptCount = 150
+
+/** What a router of the shard is in the middle of, for clients of it: a QoS 2 exchange, a shared message without an answer, and pages of retained messages. */
+async function inTheMiddle(shard: number, publisher: Wire) {
+  const inIt = (name: string) => cluster.inShard(shard, `${root}/${name}`)
+  const topic = (name: string) => `${root}-apart/${name}`
+  const join = async (name: string, more: object = {}): Promise<Wire> => (await cluster.connect(1, { clientId: inIt(name), ...more })).wire
+  const exact = await join('exact', kept)
+  await subscribe(exact, topic('exact'), 2)
+  for (const payload of ['exact 1', 'exact 2']) await publish(publisher, topic('exact'), payload, { qos: 2 })
+  const [first, second] = [await exact.find('publish'), await exact.find('publish')]
+  exact.send(mqtt.pubrec(first.id))
+  await exact.find('pubrel')
+
+  const worker = await join('worker', kept)
+  await subscribe(worker, `$share/g/${topic('job')}`)
+  await publish(publisher, topic('job'), 'the job')
+  await worker.find('publish')
+  const colleague = await join('colleague')
+  await subscribe(colleague, `$share/g/${topic('job')}`)
+
+  const missing = new Set(Array.from({ length: keptCount }, (_, index) => cluster.inShard(shard, topic(`kept/${index}`))))
+  for (const name of missing) await publish(publisher, name, 'kept', { retain: true })
+  const reader = await join('reader', { properties: [[mqtt.Property.receiveMaximum, 8]] })
+  await subscribe(reader, topic('kept/#'))
+  const takeUntil = async (left: number): Promise<void> => {
+    while (missing.size > left) {
+      const packet = await reader.find('publish')
+      missing.delete(packet.topic)
+      reader.send(mqtt.puback(packet.id))
+    }
+  }
+  await takeUntil(keptCount - 3)
+
+  return {
+    wires: [exact, colleague, reader],
+    /** Nobody owns the shard who could do something about it. */
+    meanwhile(): void {
+      exact.send(mqtt.pubcomp(first.id), mqtt.pubrec(second.id))
+      worker.destroy()
+    },
+    async byTheHeir(): Promise<void> {
+      expect((await exact.find('pubrel')).id).toBe(second.id)
+      exact.send(mqtt.pubcomp(second.id))
+      await publish(publisher, topic('exact'), 'exact 3', { qos: 2 })
+      expect(await receive(exact, 1)).toEqual(['exact 3'])
+      expect(await receive(colleague, 1)).toEqual(['the job'])
+      await takeUntil(0)
+    },
+    async atLast(): Promise<void> {
+      await publish(publisher, topic('exact'), 'exact 4', { qos: 2 })
+      expect(await receive(exact, 1)).toEqual(['exact 4'])
+      await publish(publisher, topic('job'), 'the next job')
+      expect(await receive(colleague, 1)).toEqual(['the next job'])
+    },
+  }
+}
+
+test('a router whose shards are another’s, in the middle of QoS 2 exchanges, handovers in groups and pages of retained messages', async () => {
   const zombie = cluster.routers[1] as Member
   const heir = cluster.routers[0] as Member
   const shard = (await cluster.shardsOf(zombie))[0] as number
@@ -251,6 +310,7 @@ test('a router whose shards are another’s', async () => {
   await publish(publisher.wire, topic, 'unacknowledged')
   const [pending] = await Promise.all([keeps.wire.find('publish'), receive(ends.wire, 1)])
 
+  const middle = await inTheMiddle(shard, publisher.wire)
   dead.destroy()
   await until('its connection is over for the zombie', 60_000, async () => {
     const sessions = await sessionsState(cluster)
@@ -258,6 +318,7 @@ test('a router whose shards are another’s', async () => {
   })
   await zombie.pause()
   const pausedAt = performance.now()
+  middle.meanwhile()
   dying.destroy()
   // In the middle of everything: what it owned is published on, subscribed to, acknowledged and retained meanwhile.
   await publish(publisher.wire, topic, 'second', { retain: true })
@@ -268,6 +329,7 @@ test('a router whose shards are another’s', async () => {
   for (const { wire } of [keeps, ends]) expect((await receive(wire, 4)).sort()).toEqual(['second', 'the will', 'the will', 'third'])
   await publish(publisher.wire, wills, 'after the wills', { retain: true })
   for (const { wire } of [keeps, ends]) expect(await receive(wire, 1)).toEqual(['after the wills'])
+  await middle.byTheHeir()
   // Past the time after which it will hold every gateway for lost.
   await until('every lease is over', 60_000, () => performance.now() - pausedAt > gatewayLostMs)
   await until('all is journaled', 60_000, () => isSettled(cluster))
@@ -279,7 +341,7 @@ test('a router whose shards are another’s', async () => {
   await publish(publisher.wire, `other/${root}`, 'all have seen all before this')
   await until('all is journaled', 60_000, () => isSettled(cluster))
   expect(await state()).toEqual(before)
-  for (const { wire } of [publisher, keeps, ends, mortal]) expect(wire.isClosed).toBe(false)
+  for (const wire of [publisher, keeps, ends, mortal].map(({ wire }) => wire).concat(middle.wires)) expect(wire.isClosed).toBe(false)
   for (const last of [topic, wills]) await publish(publisher.wire, last, 'last')
   for (const { wire } of [keeps, ends]) expect(await receive(wire, 2)).toEqual(['last', 'last'])
   const { wire: visitor } = await cluster.connect(1, { clientId: `${root}/visitor` })
@@ -287,6 +349,7 @@ test('a router whose shards are another’s', async () => {
   expect(await receive(visitor, 1)).toEqual(['third'])
   await subscribe(visitor, wills)
   expect(await receive(visitor, 1)).toEqual(['after the wills'])
+  await middle.atLast()
   survivors.push(persistent)
 }, 120_000)
 
