@@ -1,11 +1,12 @@
 /** Push delivery in a whole stack: from a namespace topic to a webhook in another process, and to the dead letters. */
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { collapse } from '../../../events/lifecycle-collapse.ts'
 import { lifecycleTypes } from '../../../events/lifecycle-event.ts'
@@ -21,10 +22,28 @@ let stack: Stack
 let receiver: WebhookReceiver
 let publisher: EventPublisher
 let folder: string
+let store: FauxqsServer
+let bucket: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'loggerhead-dead-letters-'))
+  const secretKeyFile = join(folder, 's3-secret')
+  await writeFile(secretKeyFile, 's3cret-of-the-store')
+  store = await startFauxqs({ port: 0, logger: false })
+  store.createBucket('dead')
+  bucket = `http://127.0.0.1:${store.port}/dead`
   receiver = await WebhookReceiver.start()
-  stack = await startStack({ environment: { PUSH_RETRY_DELAYS: '20ms', PUSH_RESTS: '10ms,10ms,10ms', DEAD_LETTER_FOLDER: folder } })
+  stack = await startStack({
+    environment: {
+      PUSH_RETRY_DELAYS: '20ms',
+      PUSH_RESTS: '10ms,10ms,10ms',
+      DEAD_LETTER_FOLDER: folder,
+      DEAD_LETTER_S3_ENDPOINT: `http://127.0.0.1:${store.port}`,
+      DEAD_LETTER_S3_BUCKETS: 'dead',
+      DEAD_LETTER_S3_ACCESS_KEY_ID: 'id',
+      DEAD_LETTER_S3_SECRET_KEY_FILE: secretKeyFile,
+      OUTGOING_HOSTS: '127.0.0.1',
+    },
+  })
   publisher = new EventPublisher(stack.brokers, `${stack.prefix}.default.topic.doors`)
   expect((await stack.api('PUT', '/namespaces/default/topics/doors', {})).status).toBe(201)
 }, 120_000)
@@ -32,6 +51,7 @@ afterAll(async () => {
   await publisher?.close()
   await stack?.stop()
   await receiver?.stop()
+  await store?.stop()
   await rm(folder, { recursive: true })
 })
 
@@ -133,6 +153,43 @@ test('PU-12, PU-13, PU-14: what is refused becomes a dead letter in the folder, 
   expect(await stack.api('POST', `${at('dead')}:redrive`)).toMatchObject({ status: 200, body: { redriven: 1 } })
   await arrived('/mended', 'd1')
   await remove('dead')
+})
+
+/** Names of the objects of the bucket, as the store lists them. */
+async function objects(): Promise<readonly string[]> {
+  const listed = await (await fetch(`${bucket}?list-type=2`)).text()
+  return [...listed.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, name]) => name as string)
+}
+
+test('PU-12, PU-13, PU-14: what is refused becomes an object of a bucket, without secrets, and is redriven once', async () => {
+  const policy = { deadLetterDestinationWithResourceIdentity: { deadLetterDestination: { endpointType: 'S3Bucket', properties: { bucketName: 'dead' } } } }
+  const secret = { name: 'X-Key', type: 'Static', properties: { value: 's3cret', isSecret: true } }
+  expect((await put('boxed', push('/status/403', { deliveryAttributeMappings: [secret] }, policy))).status).toBe(201)
+  await publish('e1')
+  const [name] = await until('a dead letter in the bucket', 60_000, async () => {
+    const found = await objects()
+    return found.length > 0 && found
+  })
+  expect(name).toMatch(/^default\/doors\/boxed\/\d{4}\/\d+\/\d+\/\d+\/[0-9a-f-]{36}\.json$/)
+  const text = await (await fetch(`${bucket}/${name}`)).text()
+  expect(JSON.parse(text)).toEqual([
+    {
+      event: expect.objectContaining({ id: 'e1', data: { id: 'e1' } }),
+      deadletterProperties: expect.objectContaining({
+        deadletterreason: 'Undeliverable due to client error',
+        deliveryattempts: 1,
+        deliveryresult: 'Forbidden',
+      }),
+      source: { partition: expect.any(Number), offset: expect.any(Number) },
+    },
+  ])
+  expect(text).not.toContain('s3cret')
+  await put('boxed', push('/unboxed', {}, policy))
+  expect(await stack.api('POST', `${at('boxed')}:redrive`)).toMatchObject({ status: 200, body: { redriven: 1, gone: 0 } })
+  await arrived('/unboxed', 'e1')
+  expect(await objects()).toEqual([`${name}.redriven`])
+  expect(await stack.api('POST', `${at('boxed')}:redrive`)).toMatchObject({ status: 200, body: { redriven: 0, gone: 0 } })
+  await remove('boxed')
 })
 
 const connect = (clientId: string): Promise<MqttClient> =>
