@@ -20,6 +20,8 @@ const marksMax = 512
 const readBytes = 512 * 1024
 /** After a failure it is tried again this much later, ms. */
 const retryMs = 5_000
+/** With a key that another has succeeded: keys are read at the start, and only what stands in the log may have changed. */
+const retiredMs = 5 * 60_000
 
 export interface ShardAuditOptions {
   readonly shard: number
@@ -55,6 +57,9 @@ interface Covered {
 }
 
 type Said = Pick<ReadCheckpoint, 'sequence' | 'hash' | 'key'>
+
+/** Whoever has the next key goes on. */
+class KeyRetired extends Error {}
 
 export class ShardAudit {
   readonly #options: ShardAuditOptions
@@ -113,7 +118,7 @@ export class ShardAudit {
     // Whoever has the shard now goes on from the last checkpoint.
     if (error instanceof FencedError || error instanceof LogClosed) this.#isClosed = true
     else if (!this.#isClosed) this.#options.onTrouble(error)
-    this.#notBefore = this.#options.now() + retryMs
+    this.#notBefore = this.#options.now() + (error instanceof KeyRetired ? retiredMs : retryMs)
   }
 
   async #goOn(): Promise<void> {
@@ -132,7 +137,9 @@ export class ShardAudit {
     const last = found?.checkpoint
     const signer = last && (last.nextKey ?? last.key)
     if (signer && found.isBelieved && !keys.some((key) => publicBytes(key).equals(signer))) {
-      throw new Error(`AUDIT_KEY lacks the key that signs shard ${shard} now: the one that is there has named ${signer.toString('base64')} as its successor`)
+      throw new KeyRetired(
+        `AUDIT_KEY lacks the key that signs shard ${shard} now: the one that is there has named ${signer.toString('base64')} as its successor`,
+      )
     }
     this.#last = last
     this.#resting = await this.#restingOf((last?.links ?? []).filter((link) => !covered.includes(link.topic)))
