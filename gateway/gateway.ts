@@ -10,13 +10,14 @@ import type { Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { PauseWatch } from '../log/pause.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
+import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { sessionsMaxOf } from '../model/session-quota.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { AckOutcome } from '../proto/frames.ts'
 import { encodePublish } from '../schemas/message-record.ts'
-import type { ReplayRequest } from '../schemas/session-records.ts'
+import type { ReplayRequest, SubscriptionRequest } from '../schemas/session-records.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import type { Attachment } from './attachment.ts'
 import { type GatewayConfig, withNamespace } from './config.ts'
@@ -39,6 +40,7 @@ import { NamespaceRates } from './rates.ts'
 import { ConnectionReceipts, Receipts } from './receipts.ts'
 import { RefusalReason } from './refusal-reason.ts'
 import { Rejudging } from './rejudging.ts'
+import { ReplayBeginning } from './replay-beginning.ts'
 import { type LinkHost, RouterLinks } from './router-links.ts'
 import type { Sealing, SealingReadiness } from './sealing.ts'
 import { SessionJournal } from './session-journal.ts'
@@ -145,6 +147,7 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
   /** Reused for every message: the encoder copies. */
   readonly #accepted = { messageId: this.#messageId, clientId: '', session: 0, receivedAt: 0, authenticationName: '', gateway: '', protocolVersion: 0 }
   readonly #unwatch: () => void
+  readonly #replayBeginning: ReplayBeginning
 
   constructor(options: GatewayOptions, appender: Appender) {
     this.#options = options
@@ -231,6 +234,14 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
       isLogFull: () => this.logIsFull,
       append: (record, done) => appender.append(record, done),
       metrics: this.metrics,
+    })
+    this.#replayBeginning = new ReplayBeginning({
+      log: options.log,
+      topic: options.topics.messages,
+      partitions: options.partitions,
+      formerly: () => formerPartitions(partitionChangeOf(options.registry.view)),
+      now: () => this.now(),
+      onFailure: (error) => this.logger.warn({ error }, 'where history begins could not be read'),
     })
     this.takeovers = new Takeovers(() => this.config)
     this.#accepted.gateway = options.config.GATEWAY_ID
@@ -452,6 +463,10 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
 
   mayReplay(principal: Principal, topic: string): boolean {
     return this.#rules.mayReplay(principal, topic).allowed
+  }
+
+  historySince(granted: readonly SubscriptionRequest[]): Promise<number | undefined> {
+    return this.#replayBeginning.since(granted)
   }
 
   mayHold(principal: Principal, filter: string): boolean {

@@ -2,6 +2,7 @@
  * The protocol of one connection as decisions: given what is known and a packet, what is to be done. No socket, no
  * clock, no log; connection.ts carries the decisions out.
  */
+import { beginningGone } from '../history/log-beginning.ts'
 import { asksForReplay, withoutReplay } from '../history/replay-range.ts'
 import type {
   AckPacket,
@@ -373,20 +374,25 @@ export function farewell({ reasonCode, detail }: Ending, client: Client, limits:
 /** Filters that a reason string speaks of, at most. */
 const explainedMax = 3
 
-/** What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. `asked`: what the SUBSCRIBE asked for in user properties. */
+/**
+ * What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. `asked`: what the SUBSCRIBE asked for in user properties;
+ * `historySince`: from when on it is there, where retention has removed the beginning.
+ */
 export function explanation(
   filters: readonly string[],
   reasonCodes: readonly number[],
   { protocolVersion, wantsProblemInformation }: Client,
   asked: ReplayProperties = null,
+  historySince?: number,
 ): { readonly properties?: { readonly reasonString: string } } {
-  if (protocolVersion === 4 || !wantsProblemInformation || reasonCodes.every((code) => code < 0x80)) return {}
+  if (protocolVersion === 4 || !wantsProblemInformation || (historySince === undefined && reasonCodes.every((code) => code < 0x80))) return {}
   const problems: string[] = []
   for (const [index, code] of reasonCodes.entries()) {
     if (code < 0x80 || problems.length === explainedMax) continue
     const filter = filters[index] as string
     problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, asked) ?? `is refused: ${reasonName(code)}`}`)
   }
+  if (historySince !== undefined) problems.push(beginningGone(historySince))
   return { properties: { reasonString: problems.join('; ') } }
 }
 

@@ -1,7 +1,7 @@
 import type { Principal } from '../access/principal.ts'
 import type { Packet, SubscribePacket, UnsubscribePacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { ReplayRequest } from '../schemas/session-records.ts'
+import type { ReplayRequest, SubscriptionRequest } from '../schemas/session-records.ts'
 import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
@@ -28,11 +28,15 @@ export interface SubscribeHost {
   maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean
   /** Whether a filter may stay. What of its past its session asked for only the session's owner knows, who has the last word. */
   mayHold(principal: Principal, filter: string): boolean
+  /** From when on what the replays ask for is there, ms since the epoch; undefined when nothing of it is gone, or nobody knows in time. Never rejects. */
+  historySince(granted: readonly SubscriptionRequest[]): Promise<number | undefined>
 }
 
 /** What the connection hears back. */
 export interface SubscribeOwner {
   readonly principal: Principal
+  /** What is answered later is answered to nobody. */
+  readonly isOpen: boolean
   send(packet: Packet): void
   /** A filter without permission. */
   onFilterRefused(filter: string): void
@@ -84,9 +88,16 @@ export class Subscribing {
     for (const limit of decision.limits) host.metrics.reached(limit)
     const filters = packet.filters.map(({ filter }) => filter)
     const { granted, reasonCodes, judgements, asked: replay } = decision
+    const since = this.#isToldOfHistory && granted.some((each) => each.replay) ? host.historySince(granted) : undefined
     const answer = (isInLog: boolean): void => {
       host.metrics.operations.filters(this.#client.protocol, OperationType.Subscribe, judgements, isInLog)
-      this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes), replay)
+      if (!since || !isInLog) {
+        this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes), replay)
+        return
+      }
+      void since.then((from) => {
+        if (this.#owner.isOpen) this.#answer('suback', packet.packetId, filters, reasonCodes, replay, from)
+      })
     }
     if (granted.length === 0) {
       answer(true)
@@ -204,7 +215,19 @@ export class Subscribing {
     return isAllowed
   }
 
-  #answer(type: 'suback' | 'unsuback', packetId: number, filters: readonly string[], reasonCodes: readonly number[], replay: ReplayProperties = null): void {
-    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client, replay) })
+  /** A reason string is read by who speaks MQTT 5 and has not forbidden it [MQTT-3.1.2-29]. */
+  get #isToldOfHistory(): boolean {
+    return this.#client.protocolVersion === 5 && this.#client.wantsProblemInformation
+  }
+
+  #answer(
+    type: 'suback' | 'unsuback',
+    packetId: number,
+    filters: readonly string[],
+    reasonCodes: readonly number[],
+    replay: ReplayProperties = null,
+    historySince?: number,
+  ): void {
+    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client, replay, historySince) })
   }
 }

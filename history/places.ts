@@ -2,7 +2,6 @@
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { hasWildcard } from '../mqtt/topic.ts'
-import { firstTime } from './moment.ts'
 import type { Bound } from './replay-range.ts'
 
 type FixedBound = Exclude<Bound, { readonly kind: 'ago' }>
@@ -63,18 +62,6 @@ function isFromBefore(positions: ReadonlyMap<number, number>, filter: string, fo
     const then = sourcesOf(filter, count, formerly.slice(0, index))
     return then.length === positions.size && then.every((source) => positions.has(source))
   })
-}
-
-/** From when on there are messages, milliseconds since the epoch, where `from` names what retention has removed; undefined when it names nothing of that. */
-export async function messagesSince(log: Log, topic: string, from: FixedBound): Promise<number | undefined> {
-  let since: number | undefined
-  for (const [partition, start] of await log.startOffsets(topic)) {
-    if (start === 0 || (from.kind === 'positions' && (from.offsets.get(partition) ?? start) >= start)) continue
-    const first = await firstTime(log, topic, partition, start)
-    if (first === undefined || (from.kind === 'time' && from.at >= first)) continue
-    since = Math.max(since ?? 0, first)
-  }
-  return since
 }
 
 const offsetsOf = async (log: Log, topic: string, bound: FixedBound): Promise<ReadonlyMap<number, number>> =>

@@ -24,6 +24,8 @@ export interface Replay {
   held: Owed[]
   /** Put into the queue so far. */
   messages: number
+  /** From when on nothing that was asked for is missing, milliseconds since the epoch; null when nothing is. */
+  since: number | null
 }
 
 /** Live messages held for one replay that joins: with more it is slower than what is published, and goes back to reading. The same for every fold. */
@@ -35,6 +37,7 @@ const phaseNamed = (phase: string): ReplayPhase => (phase === 'joining' || phase
 export function advanced(replay: Replay, record: Replayed, highWaters: readonly number[]): readonly Owed[] {
   replay.positions = record.positions
   replay.messages = record.messages
+  replay.since = record.since
   const phase = phaseNamed(record.phase)
   if (phase === 'joining') {
     if (replay.phase !== 'reading') return []
@@ -74,14 +77,14 @@ function isBrought({ positions }: Replay, { source, offset }: Owed): boolean {
 }
 
 export function newReplay(replay: number): Replay {
-  return { replay, phase: 'reading', positions: [], joinAt: [], held: [], messages: 0 }
+  return { replay, phase: 'reading', positions: [], joinAt: [], held: [], messages: 0, since: null }
 }
 
-export function replayState({ replay, phase, positions, messages }: Replay): ReplayState {
-  return { replay, phase, positions, messages }
+export function replayState({ replay, phase, positions, messages, since }: Replay): ReplayState {
+  return { replay, phase, positions, messages, since }
 }
 
 /** Of a snapshot, which is not taken while one joins. */
-export function restoredReplay({ replay, phase, positions, messages }: ReplayState): Replay {
-  return { ...newReplay(replay), phase: phaseNamed(phase), positions, messages }
+export function restoredReplay({ replay, phase, positions, messages, since }: ReplayState): Replay {
+  return { ...newReplay(replay), phase: phaseNamed(phase), positions, messages, since }
 }

@@ -3,8 +3,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Cursor } from '../history/cursor.ts'
 import { erasedMark, erasedMessage, type HistoryFormat, historyEvent, historyFormats, historyLine } from '../history/history-line.ts'
 import { HistoryReader } from '../history/history-reader.ts'
+import { LogBeginning } from '../history/log-beginning.ts'
 import { LogIndex } from '../history/log-index.ts'
-import { messagesSince, resolvePlaces } from '../history/places.ts'
+import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
@@ -101,7 +102,15 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
   const { topic, partitions, formerly } = source
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
-  const [places, since] = [await resolvePlaces({ log, topic, filter, partitions, formerly, from, to }), await messagesSince(log, topic, from)]
+  const places = await resolvePlaces({ log, topic, filter, partitions, formerly, from, to })
+  const beginning = new LogBeginning(log, topic)
+  await beginning.look()
+  const since = beginning.since(
+    from,
+    Date.now(),
+    places.map(({ source }) => source),
+  )
+  const told = since === undefined ? {} : { since: new Date(since).toISOString() }
   let gone = 0
   const reader = new HistoryReader({ log, topic, query: { filter, client }, places, index, onGone: (_, below, start) => (gone += start - below) })
   const cursor = new Cursor(places)
@@ -110,8 +119,8 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
   let text = ''
   if (asked.withProgress) {
     const to = positionsText(places.map((place) => [place.source, place.end as number]))
-    yield `${JSON.stringify({ progress: true, cursor: cursor.text, to })}\n`
-  }
+    yield `${JSON.stringify({ progress: true, cursor: cursor.text, to, ...told })}\n`
+  } else if (since !== undefined) yield `${JSON.stringify({ ...told, cursor: cursor.text })}\n`
   try {
     while (!reader.isThere && left > 0) {
       text = ''
@@ -133,7 +142,7 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
       }
       if (text !== '') yield text
     }
-    const last = { end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}), ...(since === undefined ? {} : { since: new Date(since).toISOString() }) }
+    const last = { end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}), ...told }
     yield `${JSON.stringify(last)}\n`
   } catch (error) {
     // The cursor is behind what could not be told.

@@ -6,13 +6,15 @@ import { encodeMessage } from '../schemas/message-record.ts'
 /** Nobody publishes there. */
 export const markerTopic = '$replay/end'
 
-export function markerOf({ filter, phase, positions, messages, at, qos, shard, replay }: Replayed): Buffer {
+export function markerOf({ filter, phase, positions, messages, at, qos, shard, replay, since }: Replayed): Buffer {
   const told = {
     filter,
     messages,
     /** Where another replay would go on. */
     positions: positionsText(positions.map(({ source, next }) => [source, next])),
     live: phase === 'live',
+    /** Of what was published before, something is gone. */
+    ...(since === null ? {} : { since: new Date(since).toISOString() }),
   }
   const value = encodeMessage({
     messageId: Buffer.alloc(16),

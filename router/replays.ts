@@ -3,6 +3,8 @@
  * (docs/decisions/0019-replay.md). What comes of a record is for the fold of the inbox to say (model/replay.ts); nothing is read on before it has.
  */
 import { type Found, type HistoryIndex, type HistoryQuery, HistoryReader } from '../history/history-reader.ts'
+import { LogBeginning } from '../history/log-beginning.ts'
+import { firstTime } from '../history/moment.ts'
 import { resolvePlaces } from '../history/places.ts'
 import { type Bound, parseBound, withoutReplay } from '../history/replay-range.ts'
 import type { Append, Log } from '../log/log.ts'
@@ -89,6 +91,10 @@ interface Job {
   isStopped: boolean
   timer: NodeJS.Timeout | undefined
   bytesTold: number
+  /** From when on nothing that was asked for is missing, milliseconds since the epoch; null when nothing is. */
+  since: number | null
+  /** Where retention has overtaken it: offsets of the first messages there are, by partition, until it is known when those came. */
+  readonly overtaken: Map<number, number>
   /** Of a replay with a speed: a time in the log and the time here that it was, milliseconds since the epoch. */
   pace: { readonly past: number; readonly now: number } | undefined
 }
@@ -96,10 +102,12 @@ interface Job {
 export class Replays {
   readonly #options: ReplaysOptions
   readonly #jobs = new Map<Session, Map<number, Job>>()
+  readonly #beginning: LogBeginning
   #isClosed = false
 
   constructor(options: ReplaysOptions) {
     this.#options = options
+    this.#beginning = new LogBeginning(options.log, options.topics.messages)
     for (const session of options.fold.sessions.values()) if (!session.isOver) this.look(session)
   }
 
@@ -181,6 +189,8 @@ export class Replays {
         isStopped: false,
         timer: undefined,
         bytesTold: 0,
+        since: null,
+        overtaken: new Map(),
         pace: undefined,
       }
       job = made
@@ -235,19 +245,22 @@ export class Replays {
     // Its subscription is in the log.
     job.ends = await log.endOffsets(topics.messages)
     job.bytesTold = 0
-    const known = this.#stateOf(job)?.positions
+    const known = this.#stateOf(job)
+    const [from, to] = [boundOf(request.from), request.to === null ? null : boundOf(request.to)]
     const places = known
-      ? known.map((place) => ({ ...place, time: 0 }))
-      : await resolvePlaces({
-          log,
-          topic: topics.messages,
-          filter: query.filter,
-          partitions,
-          formerly: formerly(),
-          from: boundOf(request.from),
-          to: request.to === null ? null : boundOf(request.to),
-        })
-    return new HistoryReader({ log, topic: topics.messages, query, places, index: this.#options.index(), onGone: (_, from, to) => counters.gone(to - from) })
+      ? known.positions.map((place) => ({ ...place, time: 0 }))
+      : await resolvePlaces({ log, topic: topics.messages, filter: query.filter, partitions, formerly: formerly(), from, to })
+    if (known) job.since = known.since
+    else {
+      await this.#beginning.look()
+      const sources = places.map(({ source }) => source)
+      job.since = this.#beginning.since(from, this.#options.now(), sources) ?? null
+    }
+    const onGone = (source: number, from: number, to: number): void => {
+      counters.gone(to - from)
+      job.overtaken.set(source, to)
+    }
+    return new HistoryReader({ log, topic: topics.messages, query, places, index: this.#options.index(), onGone })
   }
 
   /** Reads until a record is worth its while, or nothing more is due. */
@@ -271,6 +284,8 @@ export class Replays {
         )
     } while (entries.length < entriesMax / 2 && !reader.isThere && reader.notBefore === undefined && reader.bytesRead - before < turnBytes)
     counters.read(reader.bytesRead - before)
+    await this.#noteOvertaken(job)
+    if (job.isStopped) return
     const next = this.#nextPhase(job, phase, reader)
     const waitMs = Math.max(
       job.bucket.take(entries.length, this.#options.limits.ratePerSecond, now()),
@@ -289,6 +304,16 @@ export class Replays {
     const dueMs = this.#dueMs(job, reader)
     if (waitMs > 0 || dueMs > 0) this.#wait(job, Math.max(waitMs, dueMs))
     else if (!job.isBusy) this.look(job.session)
+  }
+
+  /** What is gone from under it is told like what was gone before it began. */
+  async #noteOvertaken(job: Job): Promise<void> {
+    const { log, topics, now } = this.#options
+    for (const [source, start] of job.overtaken) {
+      const time = await firstTime(log, topics.messages, source, start)
+      job.since = Math.max(job.since ?? 0, time ?? now())
+      job.overtaken.delete(source)
+    }
   }
 
   /** True when the message is for the session: then it is entered. */
@@ -347,6 +372,7 @@ export class Replays {
       qos: subscription?.qos ?? 0,
       filter: subscription?.filter ?? '',
       at: now(),
+      since: job?.since ?? null,
     })
     append({ topic: topics.inbox, partition: shard, key: null, value, timestamp: now() })
   }

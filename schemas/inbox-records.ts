@@ -179,6 +179,8 @@ export interface Replayed {
   /** As subscribed to: told by the end marker. */
   readonly filter: string
   readonly at: number
+  /** From when on nothing that was asked for is missing, milliseconds since the epoch; null when nothing is. */
+  readonly since: number | null
 }
 
 export interface SessionProgress {

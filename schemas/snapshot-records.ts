@@ -73,6 +73,8 @@ export interface ReplayState {
   readonly positions: readonly ReplayPosition[]
   /** Put into the queue so far. */
   readonly messages: number
+  /** As in Replayed. */
+  readonly since: number | null
 }
 
 /** One session in a snapshot. */

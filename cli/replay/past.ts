@@ -1,5 +1,6 @@
 /** What was published, read over the HTTP API: a stream that breaks off is gone on with where it was, so that nothing is missing and nothing comes twice. */
 import type { HistoryLine } from '../../history/history-line.ts'
+import { beginningGone } from '../../history/log-beginning.ts'
 import { type Json, Refused } from '../api-client.ts'
 import { Failure } from '../failure.ts'
 
@@ -99,13 +100,18 @@ export function stretchOf(rows: readonly Json[]): Read {
   const { cursor } = rows.at(-1) as Json
   if (typeof cursor !== 'string') throw new Failure('the HTTP API has answered a line without a cursor')
   const row = (name: string): Json | undefined => rows.find((each) => each[name] !== undefined && each.topic === undefined)
-  const [range, error, end] = [row('to'), row('error'), row('end')]
+  const [range, error, end, since] = [row('to'), row('error'), row('end'), row('since')]
+  const notes = [
+    ...(since && since !== end ? [beginningGone(Date.parse(String(since.since)))] : []),
+    ...(error ? [`what stands before ${error.cursor} cannot be read: ${error.error}`] : []),
+    ...(end?.gone === undefined ? [] : [`${end.gone} positions were removed by retention before they were read`]),
+  ]
   return {
     lines,
     cursor,
     isEnd: end !== undefined,
     ...(range ? { to: String(range.to) } : {}),
-    ...(error ? { error: String(error.error), note: `what stands before ${error.cursor} cannot be read: ${error.error}` } : {}),
-    ...(end?.gone === undefined ? {} : { note: `${end.gone} positions were removed by retention before they were read` }),
+    ...(error ? { error: String(error.error) } : {}),
+    ...(notes.length > 0 ? { note: notes.join('; ') } : {}),
   }
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import kafkajs from 'kafkajs'
 import type { IClientOptions } from 'mqtt'
 import { count, testWith } from '../support/available.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
@@ -462,6 +463,40 @@ test('the past over HTTP goes on where it was left, and tells what MQTT clients 
   const expected = Math.ceil((recorded - 5) / devices)
   const texts = [...first, ...rest].flatMap(({ payload }) => payload ?? [])
   expect([texts.length, new Set(texts).size]).toEqual([expected, expected])
+})
+
+test('a beginning that is gone from Kafka is said: by the SUBACK, by the end marker and by the first line over HTTP', async () => {
+  const topic = `${root}-gone`
+  const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
+  for (const text of ['one', 'two']) await publisher.client.publishAsync(topic, text, { qos: 1 })
+  const [, two] = (await stack.lines(`/namespaces/default/history?${new URLSearchParams({ topicFilter: topic })}`)) as {
+    position: string
+    receivedAt: string
+  }[]
+  if (!two) throw new Error('history has not both messages')
+  const [partition, offset] = two.position.split(':') as [string, string]
+  const admin = new kafkajs.Kafka({ brokers: [stack.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin()
+  const messages = `${stack.prefix}.default.messages`
+  await admin.connect()
+  // Which loads what the deletion needs to know of the topic.
+  await admin.fetchTopicOffsets(messages)
+  await admin.deleteTopicRecords({ topic: messages, partitions: [{ partition: Number(partition), offset }] })
+  await admin.disconnect()
+  const reader = await JsClient.connect(url(), { protocolVersion: 5 })
+  const suback = new Promise<string | undefined>((resolve) => {
+    reader.client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'suback') resolve(packet.properties?.reasonString)
+    })
+  })
+  await reader.client.subscribeAsync(`$replay/-PT2H/${topic}`, { qos: 1 })
+  const since = two.receivedAt
+  expect(await suback).toContain(`history begins at ${since}`)
+  await reader.until('the end marker', () => reader.arrived.some(isMarker), 60_000)
+  expect(reader.arrived.filter((each) => !isMarker(each)).map(({ payload }) => String(payload))).toEqual(['two'])
+  expect(JSON.parse(String(reader.arrived.find(isMarker)?.payload))).toMatchObject({ messages: 1, since })
+  const lines = await stack.lines(`/namespaces/default/history?${new URLSearchParams({ topicFilter: topic, from: `${partition}:0` })}`)
+  expect(lines).toMatchObject([{ since }, { payload: 'two' }])
+  for (const each of [publisher, reader]) await each.end()
 })
 
 test('a replay is refused to whom the permission Replayer is missing, and in words that mean nothing', async () => {

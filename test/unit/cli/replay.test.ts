@@ -390,3 +390,20 @@ test('Parquet of nothing is a table without rows that has its columns', async ()
   const bytes = await readFile(join(path, partName(0)))
   expect(await parquetReadObjects({ file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer })).toEqual([])
 })
+
+test('a beginning that is gone is told, once, beside what is there', async () => {
+  const since = '2026-01-31T12:00:00.000Z'
+  const api: HistoryApi = {
+    path: (...segments) => segments.join('/'),
+    async *pieces() {
+      yield [{ progress: true, cursor: '0:5', to: '0:6', since }, line(5) as unknown as Json]
+      yield [{ end: true, cursor: '0:6', since, gone: 2 }]
+    },
+  }
+  const notes: (string | undefined)[] = []
+  for await (const { note } of past(api, selection, fresh, waitless)) notes.push(note)
+  expect(notes).toEqual([
+    `history begins at ${since}: of what was published before, something is gone`,
+    '2 positions were removed by retention before they were read',
+  ])
+})

@@ -23,7 +23,7 @@ const subscribe = (packetId: number, ...filters: string[]): SubscribePacket => (
 const unsubscribe = (packetId: number, ...filters: string[]): UnsubscribePacket => ({ type: 'unsubscribe', packetId, filters, properties: {} })
 
 /** One connection, whose log answers when the test says so: what it took is folded as a router would. */
-function given({ has = [] as string[], max = 100 } = {}) {
+function given({ has = [] as string[], max = 100, historySince = undefined as Promise<number | undefined> | undefined } = {}) {
   const fold = new SessionFold(0)
   const answers: string[] = []
   const explained: (string | undefined)[] = []
@@ -47,6 +47,7 @@ function given({ has = [] as string[], max = 100 } = {}) {
     now: () => now,
     maySubscribe: () => true,
     mayHold: () => true,
+    historySince: () => historySince ?? Promise.resolve(undefined),
     sessions: {
       subscribe: (_, granted, done) => append(subscribed('c', 0, ...granted), done),
       unsubscribe: (_, filters, done) => append(unsubscribed('c', 0, ...filters), done),
@@ -309,4 +310,38 @@ test('whatever comes in whatever order: who heard yes last has it, who heard onl
     expect([story, c.count]).toEqual([story, c.session.length])
     if (!hasRefusedEnd) expect([story, c.session]).toEqual([story, last?.what === 'subscribe' ? ['x'] : []])
   }
+})
+
+describe('a SUBSCRIBE that asks for a replay', () => {
+  test('hears in the SUBACK’s reason string from when on history is there, once both the log and the beginning are known', async () => {
+    let tell = (_: number | undefined): void => {}
+    const c = given({ historySince: new Promise((resolve) => (tell = resolve)) })
+    c.receive(subscribe(1, '$replay/-P30D/a/#'))
+    c.log()
+    await Promise.resolve()
+    expect(c.answers).toEqual([])
+    tell(Date.parse('2026-01-31T12:00:00Z'))
+    await new Promise(setImmediate)
+    expect([c.answers, c.explained]).toEqual([['1: 1'], ['history begins at 2026-01-31T12:00:00.000Z: of what was published before, something is gone']])
+    expect(c.session).toEqual(['$replay/-P30D/a/#'])
+  })
+
+  test('hears nothing where nothing is gone, and one without a replay does not wait', async () => {
+    const c = given({ historySince: Promise.resolve(undefined) })
+    c.receive(subscribe(1, '$replay/-P30D/a/#'), subscribe(2, 'a/#'))
+    c.log()
+    expect(c.answers).toEqual(['2: 1'])
+    await new Promise(setImmediate)
+    expect([c.answers, c.explained]).toEqual([
+      ['2: 1', '1: 1'],
+      [undefined, undefined],
+    ])
+  })
+
+  test('that the log refuses is refused at once, whatever history there is', () => {
+    const c = given({ historySince: new Promise(() => {}) })
+    c.receive(subscribe(1, '$replay/-P30D/a/#'))
+    c.log(refused)
+    expect(c.answers).toEqual(['1: 131'])
+  })
 })

@@ -365,6 +365,7 @@ test('replayPending: only a replay would bring it; once it has, that is told', a
     qos: 1,
     filter: '$replay/0:0/plant/#',
     at: past.now,
+    since: null,
   }
   await past.write('inbox', { name: 'Replayed', value })
   await past.write('inbox', acknowledged('screen', session, 1))

@@ -246,15 +246,23 @@ test('what stands before a record that cannot be read is told, and who goes on w
   expect(payloads(await lines({ from: (told.at(-1) as Line).cursor, topicFilter: 'a' }))).toEqual(['three'])
 })
 
-test('where retention has removed the beginning of what was asked for, the last line says from when on there are messages', async () => {
+test('where retention has removed the beginning of what was asked for, the first line and the last say from when on there are messages', async () => {
   const later = start + 60_000
   await publish(message('a', '1'), message('a', '2', { receivedAt: later }), message('a', '3', { receivedAt: later + 1 }))
   const shard = partitionOf(Buffer.from('a'), partitions)
   const last = async (from: string) => (await lines({ from, to: '-PT0S' })).at(-1)
+  const first = async (query: Record<string, string>) => (await lines({ from: '2026-01-31T11:00:00Z', ...query }))[0]
   expect(await last('2026-01-31T11:00:00Z')).not.toHaveProperty('since')
   api.store.truncate(api.topics.messages, shard, 1)
   expect(await last('2026-01-31T11:00:00Z')).toMatchObject({ end: true, since: new Date(later).toISOString() })
   expect(await last(`${shard}:0`)).toMatchObject({ since: new Date(later).toISOString() })
   expect(await last(new Date(later).toISOString())).not.toHaveProperty('since')
   expect(await last(`${shard}:1`)).not.toHaveProperty('since')
+  const since = new Date(later).toISOString()
+  expect(await first({})).toEqual({ since, cursor: expect.stringContaining(`${shard}:1`) })
+  expect(await first({ progress: 'true' })).toMatchObject({ progress: true, since })
+  expect(await first({ from: since })).toMatchObject({ topic: 'a', payload: '2' })
+  // Another partition's beginning is nothing to a filter that is not there.
+  const elsewhere = Array.from({ length: 20 }, (_, n) => `b/${n}`).find((topic) => partitionOf(Buffer.from(topic), partitions) !== shard) as string
+  expect(await first({ topicFilter: elsewhere })).not.toHaveProperty('since')
 })
