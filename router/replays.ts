@@ -234,6 +234,8 @@ export class Replays {
     } catch (error) {
       if (job.isStopped) return
       this.#options.onFailure(error as Error)
+      // What it had read and not told is read again.
+      job.reader = undefined
       job.isBusy = false
       this.#wait(job, failureMs)
     }
