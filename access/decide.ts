@@ -32,6 +32,8 @@ export interface Rules {
   maySubscribe(principal: Principal, filter: string): Decision
   /** Whether what was published on the filter's topics before may be sent. The filter is a plain topic filter. */
   mayReplay(principal: Principal, filter: string): Decision
+  /** A text that is the same as another's where the principal may subscribe to the same topics. */
+  keyOfSubscriber(principal: Principal): string
   /** Whether a group that the principal is in asks for receipts of what it is sent. */
   wantsReceipts(principal: Principal): boolean
   /** Names of the groups the principal is in. */
@@ -195,6 +197,13 @@ class CompiledRules implements Rules {
     if (principal.kind === 'operator') return operators
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     return access[what].covers(asked) ?? (what === 'subscribe' ? notSubscriber : notReplayer)
+  }
+
+  keyOfSubscriber(principal: Principal): string {
+    const groups = this.groupsOf(principal)
+    const rules = this.#rules.filter(({ permission, group }) => permission === 'Subscriber' && groups.includes(group))
+    const filters = rules.flatMap(({ template }) => [...substitute(template, principal)].map((levels) => levels.join('/')))
+    return [`${principal.kind} ${this.#dollarIsReserved}`, ...new Set(filters.sort())].join('\n')
   }
 
   wantsReceipts(principal: Principal): boolean {

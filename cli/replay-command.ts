@@ -13,6 +13,8 @@ export function addReplayCommand(program: Command): void {
       .option('--from <place>', 'a time in UTC (2026-01-31T12:00:00Z), a duration back from now (-PT1H), or positions (0:10,1:55)', '-PT1H')
       .option('--to <place>', 'the same, not included; what is there now by default')
       .option('--client <id>', 'only what this MQTT client id has published')
+      .option('--as <name>', 'only what the client with this authentication name may subscribe to')
+      .addOption(new Option('--access <moment>', 'with --as: by the permissions of now, or by those of when each message came').choices(['now', 'then']))
       .option('--limit <n>', 'end after so many messages', wholeNumber('--limit', 1, 1_000_000_000))
       .option('--file <file>', 'write to a file: .ndjson, .csv, or .parquet, which is a folder of parts')
       .option('--to-mqtt <url>', 'publish to a broker: mqtt://, mqtts://, ws:// or wss://; QoS, RETAIN and properties as they were')

@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { accessKnownSince } from '../access/access-then.ts'
 import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
@@ -9,6 +10,7 @@ import { type Refusal, RefusedKind, withoutSecrets } from '../audit/refusals.ts'
 import type { Appended, Appender, Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { PauseWatch } from '../log/pause.ts'
+import { historyMarker, readHistoryKept } from '../model/history-kept.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
 import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
@@ -463,6 +465,10 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
 
   mayReplay(principal: Principal, topic: string): boolean {
     return this.#rules.mayReplay(principal, topic).allowed
+  }
+
+  get accessSince(): number | null {
+    return accessKnownSince(readHistoryKept(this.#options.registry.view.markerProperties(historyMarker)), this.now())
   }
 
   historySince(granted: readonly SubscriptionRequest[]): Promise<number | undefined> {

@@ -510,6 +510,7 @@ export function receiveSubscribe(
   limits: Limits,
   permits: (filter: string, replay: ReplayRequest | null) => boolean,
   now: number,
+  accessSince: number | null = null,
 ): SubscribeDecision | End {
   const reasonCodes: number[] = []
   const judgements: number[] = []
@@ -529,7 +530,7 @@ export function receiveSubscribe(
     const refused = packet.filters.map(() => ReasonCode.ImplementationSpecificError)
     return { reasonCodes: refused, judgements: refused, granted, limits: reached, refusals: refused.map(() => RefusalReason.filterUserProperties), asked: null }
   }
-  const asked = protocolVersion === 5 ? readReplayProperties(userProperties ?? [], now) : null
+  const asked = protocolVersion === 5 ? readReplayProperties(userProperties ?? [], now, accessSince) : null
   const judge = (filter: string, index: number): number => {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')

@@ -16,14 +16,19 @@ const requestOf = ({ from, to }: ReplayRange, now: number): ReplayRequest => ({
   to: to === null ? null : boundText(fixed(to, now)),
   client: null,
   speed: null,
+  access: 'now',
 })
 
-/** `replay-from`, `replay-to`, `replay-speed` and `replay-client`; null without any. The last of a name counts. */
-export function readReplayProperties(properties: UserProperties, now: number): ReplayProperties {
-  const named = new Map(properties.filter(([name]) => name.startsWith('replay-')))
-  const [fromText, toText, speedText, client = null] = ['replay-from', 'replay-to', 'replay-speed', 'replay-client'].map((name) => named.get(name))
-  if (fromText === undefined)
-    return toText === undefined && speedText === undefined && client === null ? null : 'has a user property of a replay but no replay-from'
+const names = ['replay-from', 'replay-to', 'replay-speed', 'replay-client', 'replay-access'] as const
+
+/**
+ * What the user properties of those names ask for; null without any. The last of a name counts. `accessSince`: from when on it is known who could do what,
+ * milliseconds since the epoch; null when it never is.
+ */
+export function readReplayProperties(properties: UserProperties, now: number, accessSince: number | null = null): ReplayProperties {
+  const named = new Map(properties)
+  const [fromText, toText, speedText, client = null, access = 'now'] = names.map((name) => named.get(name))
+  if (fromText === undefined) return names.some((name) => named.has(name)) ? 'has a user property of a replay but no replay-from' : null
   const from = parseBound(fromText)
   if (typeof from === 'string') return `has a replay-from that ${from}`
   const to = toText === undefined ? null : parseBound(toText)
@@ -32,7 +37,16 @@ export function readReplayProperties(properties: UserProperties, now: number): R
   if (speed !== null && !(speedText?.trim() !== '' && speed >= speedMin && speed <= speedMax))
     return `has a replay-speed that is not ${speedMin} to ${speedMax}`
   if (client === '') return 'has a replay-client that is empty'
-  return { ...requestOf({ from, to }, now), client, speed }
+  if (access !== 'now' && access !== 'then') return 'has a replay-access that is neither now nor then'
+  const request = { ...requestOf({ from, to }, now), client, speed, access }
+  return (access === 'then' ? accessProblem(fixed(from, now), accessSince) : null) ?? request
+}
+
+/** Positions are asked for when they are read: what is too old of them is left out then, and told. */
+function accessProblem(from: ReturnType<typeof fixed>, since: number | null): string | null {
+  if (since === null) return 'has a replay-access of then, and no history of who could do what is kept yet'
+  if (from.kind !== 'time' || from.at >= since) return null
+  return `has a replay-access of then, and a replay-from before ${new Date(since).toISOString()}, from when on it is known who could do what`
 }
 
 /** Why the filter cannot be replayed as asked, as the end of a sentence; null when it can, or need not be. */

@@ -28,6 +28,8 @@ export interface SubscribeHost {
   maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean
   /** Whether a filter may stay. What of its past its session asked for only the session's owner knows, who has the last word. */
   mayHold(principal: Principal, filter: string): boolean
+  /** From when on it is known who could do what, ms since the epoch; null when it never is. */
+  readonly accessSince: number | null
   /** From when on what the replays ask for is there, ms since the epoch; undefined when nothing of it is gone, or nobody knows in time. Never rejects. */
   historySince(granted: readonly SubscriptionRequest[]): Promise<number | undefined>
 }
@@ -79,7 +81,8 @@ export class Subscribing {
     this.#until = Number.POSITIVE_INFINITY
     if (!host.registryIsCurrent) return this.#waitOrRefuse(packet)
     const held = this.#held
-    const decision = receiveSubscribe(packet, this.#client, held, host.config, (filter, replay) => this.#maySubscribe(filter, replay), host.now())
+    const maySubscribe = (filter: string, replay: ReplayRequest | null): boolean => this.#maySubscribe(filter, replay)
+    const decision = receiveSubscribe(packet, this.#client, held, host.config, maySubscribe, host.now(), host.accessSince)
     if ('do' in decision) {
       host.metrics.refused(RefusalReason.subscribeMisused)
       return decision

@@ -9,7 +9,9 @@ import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
+import type { RegistryView } from '../model/registry-view.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
+import { type AccessMoment, accessMoments, type Eyes, eyesNow, eyesThen, openEyes } from './history-access.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import type { PastStreams } from './past-streams.ts'
 import type { Problem } from './problem.ts'
@@ -36,6 +38,8 @@ export const historyQuery = {
   },
   to: { schema: { type: 'string' }, about: 'The same, not included; without it up to now' },
   client: { schema: { type: 'string' }, about: 'Only what this MQTT client id has published' },
+  as: { schema: { type: 'string' }, about: 'Only what the client with this authentication name may subscribe to' },
+  access: { schema: { enum: accessMoments, default: 'now' }, about: 'With as: by the permissions of now, or by those of then, when each message came' },
   limit: { schema: { type: 'integer', minimum: 1 }, about: 'Most messages' },
   format: { schema: { enum: historyFormats, default: 'json' }, about: 'json, or a CloudEvent on each line' },
   progress: {
@@ -47,11 +51,16 @@ export const historyQuery = {
 const readBytes = 512 * 1024
 /** Reads without a match after which somebody who wants to know is told how far it is. */
 const quietReads = 8
+/** Looked at together at least, whatever the limit: each look is a fetch. */
+const foundMin = 1_000
 const limitMax = 1_000_000_000
 
 interface Asked {
   readonly filter: string
   readonly client: string | null
+  /** An authentication name: read through whose eyes; null through the operator's. */
+  readonly as: string | null
+  readonly access: AccessMoment
   readonly limit: number
   readonly format: HistoryFormat
   readonly withProgress: boolean
@@ -81,6 +90,11 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   if (!historyFormats.some((known) => known === format)) throw wrong('format', format, historyFormats.join(' or '))
   const progress = text('progress') ?? 'false'
   if (progress !== 'true' && progress !== 'false') throw wrong('progress', progress, 'true or false')
+  const [as = null, access] = [text('as'), text('access')]
+  if (as === '') throw wrong('as', as, 'an authentication name')
+  if (access !== undefined && as === null) throw wrong('access', access, 'goes with as, which says whose')
+  const moment = accessMoments.find((known) => known === (access ?? 'now'))
+  if (!moment) throw wrong('access', access as string, accessMoments.join(' or '))
   const limitText = text('limit')
   const limit = limitText === undefined ? limitMax : Number(limitText)
   if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) throw wrong('limit', limitText as string, `a whole number from 1 to ${limitMax}`)
@@ -88,6 +102,8 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   return {
     filter,
     client: text('client') ?? null,
+    as,
+    access: moment,
     limit,
     format: format as HistoryFormat,
     withProgress: progress === 'true',
@@ -97,9 +113,15 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   }
 }
 
+async function eyesOf(log: Log, { topics }: HistorySource, view: RegistryView, { as, access, from }: Asked): Promise<Eyes> {
+  if (as === null) return openEyes
+  return access === 'now' ? eyesNow(view, as) : await eyesThen({ log, topic: topics.registry, view, authenticationName: as, from })
+}
+
 /** Lines of JSON; the last one says that it is the last, and where to go on. An error in the middle is a line too: what came before stands. */
-async function* linesOf(log: Log, { history: source, name: namespace, erasure }: ServedNamespace, asked: Asked): AsyncGenerator<string> {
+async function* linesOf(log: Log, { history: source, name: namespace, erasure, registry }: ServedNamespace, asked: Asked): AsyncGenerator<string> {
   const { topic, partitions, formerly } = source
+  const eyes = await eyesOf(log, source, registry.view, asked)
   const index = new LogIndex(log, source.indexTopic)
   const { filter, client, from, to, format } = asked
   const places = await resolvePlaces({ log, topic, filter, partitions, formerly, from, to })
@@ -124,9 +146,8 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
   try {
     while (!reader.isThere && left > 0) {
       text = ''
-      const found = await reader.read(readBytes, left)
-      left -= found.length
-      for (const each of found) {
+      const found = await eyes.seen(await reader.read(readBytes, Math.max(left, foundMin)))
+      for (const each of found.slice(0, left)) {
         cursor.move(each.source, each.record.offset + 1)
         const opened = await erasure.opened(each.record.value)
         const loss = typeof opened === 'string' ? opened : null
@@ -134,7 +155,9 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
         const line = format === 'json' ? historyLine(each, cursor.text, message) : historyEvent(each, cursor.text, namespace, message)
         text += `${JSON.stringify(loss ? { ...line, ...erasedMark(loss) } : line)}\n`
       }
-      for (const place of reader.places) cursor.move(place.source, place.next)
+      left -= Math.min(left, found.length)
+      // What was found beyond the limit is still to be told.
+      if (left > 0) for (const place of reader.places) cursor.move(place.source, place.next)
       quiet = text === '' ? quiet + 1 : 0
       if (asked.withProgress && quiet >= quietReads) {
         quiet = 0
@@ -142,7 +165,8 @@ async function* linesOf(log: Log, { history: source, name: namespace, erasure }:
       }
       if (text !== '') yield text
     }
-    const last = { end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}), ...told }
+    const known = Math.max(since ?? 0, eyes.since ?? 0)
+    const last = { end: true, cursor: cursor.text, ...(gone > 0 ? { gone } : {}), ...(known > 0 ? { since: new Date(known).toISOString() } : {}) }
     yield `${JSON.stringify(last)}\n`
   } catch (error) {
     // The cursor is behind what could not be told.

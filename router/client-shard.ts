@@ -90,7 +90,7 @@ const staleMs = 15_000
 const windowMax = 65_535
 const noUses = Buffer.alloc(0)
 /** What a replayed message is judged by: that it is of the past. */
-const past: ReplayRequest = { from: '', to: '', client: null, speed: null }
+const past: ReplayRequest = { from: '', to: '', client: null, speed: null, access: 'now' }
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
 const filtersBytesMax = 64 * 1024
 

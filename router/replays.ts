@@ -2,6 +2,8 @@
  * The replays of a shard's sessions: reads what was published and puts what matches into their queues, a record at a time
  * (docs/decisions/0019-replay.md). What comes of a record is for the fold of the inbox to say (model/replay.ts); nothing is read on before it has.
  */
+import { AccessThen } from '../access/access-then.ts'
+import type { SessionIdentity } from '../access/principal.ts'
 import { type Found, type HistoryIndex, type HistoryQuery, HistoryReader } from '../history/history-reader.ts'
 import { LogBeginning } from '../history/log-beginning.ts'
 import { firstTime } from '../history/moment.ts'
@@ -10,6 +12,7 @@ import { type Bound, parseBound, withoutReplay } from '../history/replay-range.t
 import type { Append, Log } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
 import { deliveryTerms } from '../model/delivery-terms.ts'
+import type { HistoryKept } from '../model/history-kept.ts'
 import type { Replay, ReplayPhase } from '../model/replay.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
@@ -44,7 +47,9 @@ export interface ReplaysOptions {
   formerly(): readonly number[]
   readonly fold: SessionFold
   readonly log: Log
-  readonly topics: { readonly messages: string; readonly inbox: string }
+  readonly topics: { readonly messages: string; readonly inbox: string; readonly registry: string }
+  /** How far back the topic `registry` holds every change; undefined: it does not. */
+  accessKept(): HistoryKept | undefined
   readonly turns: ReplayTurns
   /** A new one for each replay. */
   index(): HistoryIndex
@@ -84,6 +89,9 @@ interface Job {
   /** Lets go of what it holds beside its place, which is in the log. */
   readonly close: () => void
   reader: HistoryReader | undefined
+  /** What its client could subscribe to then, of a replay that asks for it; and who the client was thought to be. */
+  access: AccessThen | undefined
+  accessOf: SessionIdentity | undefined
   /** Ends of `messages` when its subscription was in the log: what is behind them was matched with it. */
   ends: ReadonlyMap<number, number>
   /** A record is on its way, or a step is under way. */
@@ -182,8 +190,11 @@ export class Replays {
         step: () => this.#step(made),
         close: () => {
           made.reader = undefined
+          made.access = undefined
         },
         reader: undefined,
+        access: undefined,
+        accessOf: undefined,
         ends: new Map(),
         isBusy: false,
         isStopped: false,
@@ -228,9 +239,10 @@ export class Replays {
     if (!this.#wants(job) || this.#isClosed) return
     job.isBusy = true
     try {
+      const access = job.request.access === 'then' ? await this.#accessOf(job) : undefined
       job.reader ??= await this.#open(job)
       this.#options.turns.used(job.close)
-      await this.#read(job, job.reader)
+      await this.#read(job, job.reader, access)
     } catch (error) {
       if (job.isStopped) return
       this.#options.onFailure(error as Error)
@@ -239,6 +251,22 @@ export class Replays {
       job.isBusy = false
       this.#wait(job, failureMs)
     }
+  }
+
+  /** Of the session as it is: other credentials on its connection may have made it somebody else. */
+  async #accessOf(job: Job): Promise<AccessThen> {
+    const { log, topics, accessKept, now } = this.#options
+    const { authenticationName, vouchedBy, ownerKind, attributes } = job.session
+    const known = job.accessOf
+    const isKnown =
+      known?.authenticationName === authenticationName && known.vouchedBy === vouchedBy && known.ownerKind === ownerKind && known.attributes === attributes
+    if (job.access && isKnown) return job.access
+    const identity = { authenticationName, vouchedBy, ownerKind, attributes }
+    const access = new AccessThen({ log, topic: topics.registry, identity, kept: accessKept, now })
+    await access.fold()
+    job.access = access
+    job.accessOf = identity
+    return access
   }
 
   async #open(job: Job): Promise<HistoryReader> {
@@ -266,7 +294,7 @@ export class Replays {
   }
 
   /** Reads until a record is worth its while, or nothing more is due. */
-  async #read(job: Job, reader: HistoryReader): Promise<void> {
+  async #read(job: Job, reader: HistoryReader, access: AccessThen | undefined): Promise<void> {
     const { counters, remember, now } = this.#options
     const phase: ReplayPhase = this.#stateOf(job)?.phase ?? 'reading'
     const joinAt = this.#stateOf(job)?.joinAt ?? []
@@ -277,8 +305,9 @@ export class Replays {
     do {
       const until = this.#until(job)
       const found = await reader.read(until === undefined ? readBytes : pacedReadBytes, entriesMax - entries.length, until)
+      if (access && found.some(({ record }) => !access.reaches(record.timestamp))) await access.fold()
       if (job.isStopped) return
-      const taken = found.filter((each) => this.#enter(job, each, entries))
+      const taken = found.filter((each) => (!access || mayHave(job, each, access)) && this.#enter(job, each, entries))
       if (taken.length > 0)
         remember(
           (taken[0] as Found).source,
@@ -405,4 +434,12 @@ function boundOf(text: string): Exclude<Bound, { readonly kind: 'ago' }> {
   const bound = parseBound(text)
   if (typeof bound === 'string' || bound.kind === 'ago') throw new Error(`a replay ${typeof bound === 'string' ? bound : 'from a moving place'}`)
   return bound
+}
+
+/** Whether its client could have subscribed to the message when it came. What is not known is left out, and told like what is gone. */
+function mayHave(job: Job, { topic, record }: Found, access: AccessThen): boolean {
+  if (record.timestamp >= access.since) return access.allows(topic, record.timestamp)
+  // Where nothing of it is known, what comes now is not either.
+  job.since = Math.max(job.since ?? 0, access.since === Number.POSITIVE_INFINITY ? record.timestamp + 1 : access.since)
+  return false
 }

@@ -4,6 +4,7 @@ import type { Appender } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName } from '../log/topics.ts'
+import { historyMarker, readHistoryKept } from '../model/history-kept.ts'
 import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { Attributes } from '../model/registry-resources.ts'
 import type { Session } from '../model/session.ts'
@@ -148,6 +149,7 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     },
     replays: {
       formerly: () => formerPartitions(partitionChangeOf(registry.view)),
+      accessKept: () => readHistoryKept(registry.view.markerProperties(historyMarker)),
       turns: around.replayTurns,
       limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate, sideBySide: config.sessionReplaysMax },
       counters: {

@@ -25,6 +25,8 @@ export interface ReplayRequest {
   readonly client: string | null
   /** Times the pace at which it was published; null as fast as the limits allow. */
   readonly speed: number | null
+  /** now, or then: whether what is brought is bounded by what the client could subscribe to when it came. */
+  readonly access: string
 }
 
 export interface SubscriptionRequest {

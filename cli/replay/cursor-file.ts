@@ -34,7 +34,8 @@ export function parseProgress(text: string, purpose: Purpose): Progress | string
   if (!isTextOrNull(cursor) || !isTextOrNull(to) || !isCount(messages) || typeof isDone !== 'boolean' || !counts.every(isCount))
     return 'is not that of a replay'
   for (const name of Object.keys(purpose) as (keyof Purpose)[]) {
-    const before = progress.purpose?.[name]
+    // What an earlier version did not know of was not asked for.
+    const before = progress.purpose?.[name] ?? null
     if (before !== purpose[name]) return `is that of another replay: its ${name} is ${JSON.stringify(before)}, not ${JSON.stringify(purpose[name])}`
   }
   return progress

@@ -11,6 +11,9 @@ export interface Selection {
   readonly to: string | null
   /** Only what this MQTT client id has published. */
   readonly client: string | null
+  /** Only what the client with this authentication name may subscribe to, now or when it came (`then`). */
+  readonly as: string | null
+  readonly access: string | null
   /** Most messages. */
   readonly limit: number | null
 }
@@ -59,6 +62,8 @@ export async function* past(api: HistoryApi, selection: Selection, resumed: Resu
     const end = to ?? selection.to
     if (end !== null) query.set('to', end)
     if (selection.client !== null) query.set('client', selection.client)
+    if (selection.as !== null) query.set('as', selection.as)
+    if (selection.access !== null) query.set('access', selection.access)
     if (selection.limit !== null) {
       if (messages >= selection.limit) return
       query.set('limit', String(selection.limit - messages))

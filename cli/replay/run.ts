@@ -17,6 +17,8 @@ export interface ReplayCommandOptions extends ConnectionOptions {
   readonly from: string
   readonly to?: string
   readonly client?: string
+  readonly as?: string
+  readonly access?: string
   readonly limit?: number
   readonly file?: string
   readonly toMqtt?: string
@@ -95,7 +97,7 @@ function speedOf(text: string | undefined): number | null {
 
 /** Throws Failure. The exit code is 130 when a signal has stopped it. */
 export async function runReplay(around: Surroundings, filter: string, options: ReplayCommandOptions): Promise<void> {
-  const { from, to = null, client = null, limit = null, file, toMqtt, toKafka } = options
+  const { from, to = null, client = null, as = null, access = null, limit = null, file, toMqtt, toKafka } = options
   const target = targetOf(around, options)
   const pace = new Pace(speedOf(options.speed))
   const cursorPath = options.resume ?? (file === undefined ? undefined : `${file}.cursor`)
@@ -109,7 +111,7 @@ export async function runReplay(around: Surroundings, filter: string, options: R
   const cursorFile = cursorPath === undefined ? undefined : new CursorFile(cursorPath)
   const { messages, cursor, isDone, wasDone } = await replay({
     api: around.api,
-    purpose: { filter, from, to, client, limit, namespace: around.config.namespace, output: target.name },
+    purpose: { filter, from, to, client, as, access, limit, namespace: around.config.namespace, output: target.name },
     pace,
     cursorFile,
     progress: replayProgress(around.note, process.stderr.isTTY === true && !(isPrinted && process.stdout.isTTY)),

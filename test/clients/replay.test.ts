@@ -499,6 +499,36 @@ test('a beginning that is gone from Kafka is said: by the SUBACK, by the end mar
   for (const each of [publisher, reader]) await each.end()
 })
 
+test('with access as of then a replay brings what could be subscribed to when it came, over MQTT and over HTTP, as far back as that is known', async () => {
+  const topic = `${root}-then`
+  const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
+  const binding = '/namespaces/default/permissionBindings/everything-sub'
+  /** A message of the same millisecond as a change came before it. */
+  const publish = async (text: string): Promise<void> => {
+    const changed = Date.now()
+    await until('the next millisecond', 10_000, () => Date.now() > changed)
+    await publisher.client.publishAsync(topic, text, { qos: 1 })
+    const published = Date.now()
+    await until('the next millisecond', 10_000, () => Date.now() > published)
+  }
+  await publish('allowed')
+  expect((await stack.api('DELETE', binding)).status).toBeLessThan(300)
+  await publish('not allowed')
+  const everybody = { clientGroupName: '$anonymous', topicSpaceName: 'everything', permission: 'Subscriber' }
+  expect((await stack.api('PUT', binding, everybody)).status).toBeLessThan(300)
+  await publish('allowed again')
+  const reader = await JsClient.connect(url(), { protocolVersion: 5 })
+  await until('the gateway knows of it', 60_000, async () => (await reader.subscribe(`${topic}/other`)) < 0x80)
+  const asked = (from: string) => ({ qos: 1, properties: { userProperties: { 'replay-from': from, 'replay-to': '-PT0S', 'replay-access': 'then' } } }) as const
+  await reader.client.subscribeAsync(topic, asked('-PT1H'))
+  await reader.until('the end marker', () => reader.arrived.some(isMarker), 60_000)
+  expect(reader.arrived.filter((each) => !isMarker(each)).map(({ payload }) => String(payload))).toEqual(['allowed', 'allowed again'])
+  await expect(reader.client.subscribeAsync(topic, asked('2000-01-01T00:00:00Z'))).rejects.toMatchObject({ packet: { granted: [0x8f] } })
+  const lines = await stack.lines(`/namespaces/default/history?${new URLSearchParams({ topicFilter: topic, as: 'somebody', access: 'then' })}`)
+  expect(lines.flatMap(({ payload }) => payload ?? [])).toEqual(['allowed', 'allowed again'])
+  for (const each of [publisher, reader]) await each.end()
+})
+
 test('a replay is refused to whom the permission Replayer is missing, and in words that mean nothing', async () => {
   const reader = await JsClient.connect(url(), { protocolVersion: 5 })
   expect(await reader.subscribe(`$replay/yesterday/${root}/#`)).toBe(0x8f)

@@ -81,7 +81,7 @@ function apiOf(lines: readonly HistoryLine[], breaks: readonly number[] = [], as
     },
   }
 }
-const selection = { filter: 'a/#', from: '-PT1H', to: null, client: null, limit: null }
+const selection = { filter: 'a/#', from: '-PT1H', to: null, client: null, as: null, access: null, limit: null }
 const fresh = { cursor: null, to: null, messages: 0 }
 const waitless = { signal: new AbortController().signal, wait: async () => {} }
 const ten = Array.from({ length: 10 }, (_, i) => line(i))
@@ -389,6 +389,15 @@ test('Parquet of nothing is a table without rows that has its columns', async ()
   await replayInto((standing) => ParquetFolder.open(path, standing), 'left alone', 0, 0, [])
   const bytes = await readFile(join(path, partName(0)))
   expect(await parquetReadObjects({ file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer })).toEqual([])
+})
+
+test('whose eyes and when are asked of the API, in every part of the stream', async () => {
+  const asked: URLSearchParams[] = []
+  await offsets(past(apiOf(ten, [3], asked), { ...selection, as: 'pump', access: 'then' }, fresh, waitless))
+  expect(asked.map((query) => [query.get('as'), query.get('access')])).toEqual([
+    ['pump', 'then'],
+    ['pump', 'then'],
+  ])
 })
 
 test('a beginning that is gone is told, once, beside what is there', async () => {

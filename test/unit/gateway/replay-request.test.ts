@@ -11,8 +11,8 @@ const hourAgo = '2026-01-31T11:00:00.000Z'
 
 describe('in a filter, from MQTT 3.1.1 on', () => {
   test('it is fixed in time when it is asked for', () => {
-    expect(replayOf('$replay/-PT1H/a/#', null, now)).toEqual({ from: hourAgo, to: null, client: null, speed: null })
-    expect(replayOf('$replay/0:7..-PT0S/a', null, now)).toEqual({ from: '0:7', to: '2026-01-31T12:00:00.000Z', client: null, speed: null })
+    expect(replayOf('$replay/-PT1H/a/#', null, now)).toEqual({ from: hourAgo, to: null, client: null, speed: null, access: 'now' })
+    expect(replayOf('$replay/0:7..-PT0S/a', null, now)).toEqual({ from: '0:7', to: '2026-01-31T12:00:00.000Z', client: null, speed: null, access: 'now' })
     expect(replayOf('a', null, now)).toBeNull()
   })
 
@@ -54,12 +54,13 @@ describe('in user properties of MQTT 5', () => {
   const read = (...properties: [string, string][]) => readReplayProperties(properties, now)
 
   test('they say from where, up to where, how fast and whose', () => {
-    expect(read(['replay-from', '-PT1H'])).toEqual({ from: hourAgo, to: null, client: null, speed: null })
+    expect(read(['replay-from', '-PT1H'])).toEqual({ from: hourAgo, to: null, client: null, speed: null, access: 'now' })
     expect(read(['replay-from', '0:1,1:2'], ['replay-to', '0:9,1:9'], ['replay-speed', '2.5'], ['replay-client', 'pump-1'], ['x', 'y'])).toEqual({
       from: '0:1,1:2',
       to: '0:9,1:9',
       client: 'pump-1',
       speed: 2.5,
+      access: 'now',
     })
     expect(read(['x', 'y'])).toBeNull()
   })
@@ -91,8 +92,34 @@ describe('in user properties of MQTT 5', () => {
       ],
       /replay-client that is empty/,
     ],
+    [
+      [
+        ['replay-from', '-PT1H'],
+        ['replay-access', 'Then'],
+      ],
+      /replay-access that is neither now nor then/,
+    ],
   ] as [[string, string][], RegExp][])('what is wrong with %j is told', (properties, why) => {
     expect(read(...properties)).toMatch(why)
+  })
+
+  test('access as of then is asked for where it is known who could do what, which is as far back as the registry’s history goes', () => {
+    const asked = (from: string, since: number | null): unknown =>
+      readReplayProperties(
+        [
+          ['replay-from', from],
+          ['replay-access', 'then'],
+        ],
+        now,
+        since,
+      )
+    expect(asked('-PT1H', now - 3_600_000)).toMatchObject({ from: hourAgo, access: 'then' })
+    expect(asked('-PT1H', now - 3_599_999)).toMatch(/a replay-from before 2026-01-31T11:00:00.001Z, from when on it is known/)
+    // When messages at positions came is seen when they are read.
+    expect(asked('0:1', now)).toMatchObject({ from: '0:1', access: 'then' })
+    expect(asked('0:1', null)).toMatch(/no history of who could do what/)
+    expect(read(['replay-from', '-PT1H'], ['replay-access', 'now'])).toMatchObject({ access: 'now' })
+    expect(read(['replay-access', 'then'])).toMatch(/no replay-from/)
   })
 
   test('they are for plain filters alone', () => {

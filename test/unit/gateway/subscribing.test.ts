@@ -47,6 +47,7 @@ function given({ has = [] as string[], max = 100, historySince = undefined as Pr
     now: () => now,
     maySubscribe: () => true,
     mayHold: () => true,
+    accessSince: 0,
     historySince: () => historySince ?? Promise.resolve(undefined),
     sessions: {
       subscribe: (_, granted, done) => append(subscribed('c', 0, ...granted), done),

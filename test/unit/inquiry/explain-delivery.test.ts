@@ -346,7 +346,7 @@ test('that a later subscription may have brought what was retained is said where
 })
 
 test('replayPending: only a replay would bring it; once it has, that is told', async () => {
-  const replay = { from: '0:0', to: null, client: null, speed: null }
+  const replay = { from: '0:0', to: null, client: null, speed: null, access: 'now' }
   const session = await subscribe(subscription('$replay/0:0/plant/#', { replay }))
   const at = await past.publish()
   await past.matched(at + 1)

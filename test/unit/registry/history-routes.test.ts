@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import type { Message } from '../../../schemas/message.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
@@ -156,6 +156,9 @@ test.each([
   [{ limit: 'many' }, 'limit'],
   [{ format: 'xml' }, 'format'],
   [{ progress: 'yes' }, 'progress'],
+  [{ access: 'then' }, 'access'],
+  [{ as: '', access: 'then' }, 'as'],
+  [{ as: 'pump', access: 'once' }, 'access'],
   [{ fromm: '-PT1H' }, 'fromm'],
 ] as [Record<string, string>, string][])('%j is refused and named', async (query, field) => {
   const answer = await ask(query)
@@ -265,4 +268,69 @@ test('where retention has removed the beginning of what was asked for, the first
   // Another partition's beginning is nothing to a filter that is not there.
   const elsewhere = Array.from({ length: 20 }, (_, n) => `b/${n}`).find((topic) => partitionOf(Buffer.from(topic), partitions) !== shard) as string
   expect(await first({ topicFilter: elsewhere })).not.toHaveProperty('since')
+})
+
+describe('through the eyes of a client', () => {
+  /** A message of the same millisecond as a change came before it. */
+  async function later(): Promise<number> {
+    for (const now = Date.now(); Date.now() === now; ) await new Promise(setImmediate)
+    return Date.now()
+  }
+
+  const read = { clientGroupName: '$all', topicSpaceName: 'space', permission: 'Subscriber' }
+  const put = async (path: string, body: object): Promise<void> => expect((await api.send('PUT', path, { body })).status).toBe(201)
+
+  /** Messages on a/1 and b/1 before, while and after the pump may subscribe to a/#. */
+  async function lived(): Promise<void> {
+    await put('clients/pump-1', { authenticationName: 'Pump', clientCertificateAuthentication: { validationScheme: 'SubjectMatchesAuthenticationName' } })
+    await put('topicSpaces/space', { topicTemplates: ['a/#'] })
+    const publishAll = async (text: string): Promise<void> => {
+      const receivedAt = await later()
+      await publish(message('a/1', `a ${text}`, { receivedAt }), message('b/1', `b ${text}`, { receivedAt }))
+      await later()
+    }
+    await publishAll('before')
+    await put('permissionBindings/read', read)
+    await publishAll('meanwhile')
+    await api.send('DELETE', 'permissionBindings/read')
+    await publishAll('after')
+  }
+
+  test('it is what the client may subscribe to now, or could when it came', async () => {
+    await lived()
+    expect(payloads(await lines({ as: 'pump', access: 'then' }))).toEqual(['a meanwhile'])
+    expect(payloads(await lines({ as: 'pump' }))).toEqual([])
+    expect(payloads(await lines({ as: 'nobody', access: 'then' }))).toEqual([])
+    await put('permissionBindings/read', read)
+    expect(payloads(await lines({ as: 'pump' }))).toEqual(['a before', 'a meanwhile', 'a after'])
+    expect(payloads(await lines({ as: 'pump', access: 'then' }))).toEqual(['a meanwhile'])
+  })
+
+  test('a limit counts what is told, and the cursor goes on behind it', async () => {
+    await lived()
+    await put('permissionBindings/read', read)
+    const told: string[] = []
+    let from = '-PT1H'
+    for (let i = 0; i < 4; i++) {
+      const all = await lines({ as: 'pump', from, limit: '1' })
+      told.push(...payloads(all))
+      from = all.at(-1)?.cursor as string
+    }
+    expect(told).toEqual(['a before', 'a meanwhile', 'a after'])
+  })
+
+  test('a time from before the registry’s history is refused, with the moment from which there is one', async () => {
+    const answer = await ask({ as: 'pump', access: 'then', from: '2000-01-01T00:00:00Z' })
+    expect([answer.statusCode, answer.json().detail]).toEqual([410, expect.stringMatching(/history begins at \d{4}-/)])
+    expect((await ask({ as: 'pump', from: '2000-01-01T00:00:00Z' })).statusCode).toBe(200)
+  })
+
+  test('positions from before it are left out, and the last line says from when on nothing is', async () => {
+    const old = Date.now() - 30 * 24 * 3_600_000
+    await publish(message('a/1', 'old', { receivedAt: old }))
+    const positions = Array.from({ length: partitions }, (_, partition) => `${partition}:0`).join()
+    const all = await lines({ as: 'pump', access: 'then', from: positions })
+    expect(payloads(all)).toEqual([])
+    expect(Date.parse((all.at(-1) as unknown as { since: string }).since)).toBeGreaterThan(old)
+  })
 })

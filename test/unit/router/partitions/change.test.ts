@@ -328,7 +328,7 @@ describe('changing the number of shards', () => {
     await change(log)
     const { gateway, router } = await begin(after, store)
     await (world as World).register('permissionBindings', 'all-replay', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Replayer' })
-    const replay = { from: new Date(Date.now() - 3_600_000).toISOString(), to: null, client: null, speed: null }
+    const replay = { from: new Date(Date.now() - 3_600_000).toISOString(), to: null, client: null, speed: null, access: 'now' }
     for (const part of [0, 1, 2, 3]) {
       const topic = `from/${part}`
       await gateway.publish(topic, 'after', { qos: 1 })
