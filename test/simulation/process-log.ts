@@ -7,6 +7,7 @@ const never = <T>(): Promise<T> => new Promise<T>(() => {})
 export class ProcessLog implements Log {
   readonly #inner: MemoryLog
   readonly #memberships: Membership[] = []
+  readonly #followers: Follower[] = []
   #owned: readonly number[] = []
   #onRevoked: MembershipEvents['onRevoked'] | undefined
   #isDead = false
@@ -23,6 +24,8 @@ export class ProcessLog implements Log {
   kill(): void {
     this.#isDead = true
     this.#isDeaf = true
+    // One that follows nothing would look for it for ever, on real timers once the test is over.
+    for (const follower of this.#followers) void follower.close()
   }
 
   /** SIGSTOP: nothing is heard, and what would be written is written when it goes on. */
@@ -56,9 +59,14 @@ export class ProcessLog implements Log {
 
   async #answer<T>(answer: Promise<T>): Promise<T> {
     if (this.#isDead) return never()
-    const value = await answer
-    if (this.#held) await new Promise<void>((resolve) => this.#whenAwake(resolve))
-    return this.#isDead ? never() : value
+    try {
+      const value = await answer
+      if (this.#held) await new Promise<void>((resolve) => this.#whenAwake(resolve))
+      return this.#isDead ? never() : value
+    } catch (error) {
+      if (this.#isDead) return never()
+      throw error
+    }
   }
 
   async appender(options?: { readonly transactionalId?: string }): Promise<Appender> {
@@ -94,6 +102,7 @@ export class ProcessLog implements Log {
 
   async follow(options: FollowOptions): Promise<Follower> {
     const inner = await this.#answer(this.#inner.follow(options))
+    this.#followers.push(inner)
     const answer = <T>(value: Promise<T>): Promise<T> => this.#answer(value)
     async function* answered<T>(iterable: AsyncIterable<T>): AsyncGenerator<T> {
       const iterator = iterable[Symbol.asyncIterator]()
