@@ -33,6 +33,8 @@ interface Form {
   packet: Buffer | null
 }
 
+const noForms: readonly Form[] = []
+
 /** One message of the log on its way out. Its record stays as it is; packets are made of it where they are written. */
 export class Outgoing {
   /** Milliseconds since the epoch; null for never. */
@@ -46,8 +48,9 @@ export class Outgoing {
   #isHeld = false
   #topic: string | null = null
   #told: Outgoing | null = null
-  readonly #encoded: [EncodedPublish | null, EncodedPublish | null] = [null, null]
-  #forms: Form[] = []
+  #encoded4: EncodedPublish | null = null
+  #encoded5: EncodedPublish | null = null
+  #forms = noForms
   /** Seconds left that the encoded bytes tell; encoded again when that changes. */
   #expiryTold = -1
 
@@ -100,7 +103,8 @@ export class Outgoing {
     if (this.#isHeld) return
     this.#isHeld = true
     this.#view = new DeliveryView(Buffer.from(this.#view.value))
-    this.#encoded.fill(null)
+    this.#encoded4 = null
+    this.#encoded5 = null
   }
 
   isExpired(nowMs: number): boolean {
@@ -151,7 +155,8 @@ export class Outgoing {
       putPublish(known.packet, 0, encoded, terms)
       return known.packet
     }
-    this.#forms.push({ key, packet: null })
+    const made = { key, packet: null }
+    this.#forms = this.#forms === noForms ? [made] : [...this.#forms, made]
     return null
   }
 
@@ -159,14 +164,14 @@ export class Outgoing {
     const left = this.expiresAt === null || version === 4 ? -1 : Math.max(0, Math.ceil((this.expiresAt - nowMs) / 1000))
     if (version === 5 && left !== this.#expiryTold) {
       this.#expiryTold = left
-      this.#encoded[1] = null
+      this.#encoded5 = null
       this.#forms = this.#forms.filter(({ key }) => (key & 7) === 4)
     }
-    const index = version === 5 ? 1 : 0
-    const known = this.#encoded[index]
+    const known = version === 5 ? this.#encoded5 : this.#encoded4
     if (known) return known
     const made = this.#view.encode(version, left < 0 ? null : left, this.#marks)
-    this.#encoded[index] = made
+    if (version === 5) this.#encoded5 = made
+    else this.#encoded4 = made
     return made
   }
 }

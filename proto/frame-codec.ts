@@ -306,17 +306,22 @@ class FrameReader {
   }
 
   numbers(): number[] {
-    return this.list(() => this.number())
+    return this.list(readNumber)
   }
 
-  list<T>(item: () => T): T[] {
+  list<T>(item: (reader: FrameReader) => T): T[] {
     const length = this.number()
     if (length > this.#end - this.#position) throw new FrameError(`a list claims ${length} items, more than its frame has bytes`)
+    // Receivers of most messages: an array that begins empty gets room for seventeen.
+    if (length === 1) return [item(this)]
     const items: T[] = []
-    for (let i = 0; i < length; i++) items.push(item())
+    for (let i = 0; i < length; i++) items.push(item(this))
     return items
   }
 }
+
+const readNumber = (reader: FrameReader): number => reader.number()
+const readText = (reader: FrameReader): string => reader.text()
 
 const noIdentifiers: readonly number[] = []
 
@@ -335,7 +340,7 @@ function readReceiver(reader: FrameReader): Receiver {
 
 function readFilters(reader: FrameReader): string[] | number {
   const areNamed = reader.number() === 1
-  const filters = reader.list(() => reader.text())
+  const filters = reader.list(readText)
   return areNamed ? filters : reader.number()
 }
 
@@ -343,7 +348,7 @@ const readMessage = (reader: FrameReader): DeliveredMessage => ({
   source: reader.number(),
   offset: reader.number(),
   value: reader.bytes(),
-  receivers: reader.list(() => readReceiver(reader)),
+  receivers: reader.list(readReceiver),
 })
 
 const readLiveSession = (reader: FrameReader): LiveSession => ({
@@ -388,10 +393,10 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
         term: reader.number(),
         from: reader.number(),
         to: reader.number(),
-        messages: reader.list(() => readMessage(reader)),
+        messages: reader.list(readMessage),
       }
     case 'owed':
-      return { kind, shard: reader.number(), term: reader.number(), messages: reader.list(() => readMessage(reader)) }
+      return { kind, shard: reader.number(), term: reader.number(), messages: reader.list(readMessage) }
     case 'retained':
       return {
         kind,
@@ -401,12 +406,12 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
         connection: reader.number(),
         request: reader.number(),
         last: reader.number() === 1,
-        messages: reader.list(() => readMessage(reader)),
+        messages: reader.list(readMessage),
       }
     case 'retainedTaken':
       return { kind, shard: reader.number(), term: reader.number(), sequence: reader.number() }
     case 'release':
-      return { kind, shard: reader.number(), term: reader.number(), releases: reader.list(() => readRelease(reader)) }
+      return { kind, shard: reader.number(), term: reader.number(), releases: reader.list(readRelease) }
     case 'ping': {
       const nonce = reader.number()
       return reader.isAtEnd ? { kind, nonce } : { kind, nonce, reconciled: reader.numbers() }
@@ -421,12 +426,12 @@ function readBody(kind: Kind, reader: FrameReader): Frame {
         shard: reader.number(),
         term: reader.number(),
         receivedTo: reader.number() - 1,
-        sessions: reader.list(() => readLiveSession(reader)),
+        sessions: reader.list(readLiveSession),
       }
     case 'received':
       return { kind, shard: reader.number(), term: reader.number(), to: reader.number() }
     case 'acks':
-      return { kind, shard: reader.number(), acks: reader.list(() => readAck(reader)) }
+      return { kind, shard: reader.number(), acks: reader.list(readAck) }
   }
 }
 
