@@ -61,6 +61,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
   readonly #input: Input
   readonly #output = new Output()
   #phase: Phase
+  /** When the chunk came whose packets are handed over, or reading was resumed: the clock is not asked for each of them. */
   #lastReceivedAt: number
   readonly #progress = new Progress()
   /** How the connection is to end once everything that was read is answered. */
@@ -449,7 +450,7 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         this.#published(packet, phase.publishing.release(packet.packetId))
         return
       case 'puback':
-        phase.delivering.acknowledge(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#host.now())
+        phase.delivering.acknowledge(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#lastReceivedAt)
         this.#judgeAcknowledgement(packet)
         return
       case 'pingreq':
@@ -465,12 +466,12 @@ export class Connection implements TransportListener, InputOwner, Timed, Publish
         this.#end(receiveDisconnect(packet, phase.session.client, this.#host.config))
         return
       case 'pubrec':
-        if (!phase.delivering.receive(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#host.now()))
+        if (!phase.delivering.receive(packet.packetId, packet.reasonCode ?? ReasonCode.Success, this.#lastReceivedAt))
           this.send({ type: 'pubrel', packetId: packet.packetId, reasonCode: ReasonCode.PacketIdentifierNotFound })
         this.#judgeAcknowledgement(packet)
         return
       case 'pubcomp':
-        phase.delivering.complete(packet.packetId, this.#host.now())
+        phase.delivering.complete(packet.packetId, this.#lastReceivedAt)
         return
       case 'auth':
         this.#renew(phase.renewing, packet)

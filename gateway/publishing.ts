@@ -132,6 +132,8 @@ export class Publishing implements Inbound {
   readonly #client: Client
   readonly #output: Output
   readonly #topics = new Map<string, PublishTopic>()
+  /** Of the message before: to compare two names costs less than to look one up. */
+  #topicBefore: PublishTopic | undefined
   /** In the order of the publishes; from #head on. */
   #acks: PublishAck[] = []
   #head = 0
@@ -222,6 +224,7 @@ export class Publishing implements Inbound {
   /** The principal is not what it was. */
   forgetDecisions(): void {
     this.#topics.clear()
+    this.#topicBefore = undefined
   }
 
   /** The connection is over: no acknowledgement goes out any more. */
@@ -370,7 +373,8 @@ export class Publishing implements Inbound {
   /** The topic with a decision of the registry as it stands. */
   #topic(name: string): PublishTopic | 'wait' | End {
     const host = this.#host
-    const known = this.#topics.get(name)
+    const known = this.#topicBefore?.name === name ? this.#topicBefore : this.#topics.get(name)
+    this.#topicBefore = known
     if (known?.version === host.registryVersion) return known
     const refusal = refuseTopic(name, host.config)
     if (refusal) return refusal
