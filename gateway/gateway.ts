@@ -345,14 +345,19 @@ export class Gateway implements ConnectionHost, LinkHost, HttpHost {
     this.#unwatch()
     for (const connection of [...this.#sockets]) connection.close(ending)
     this.#flush()
-    const bound = new Promise<void>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT).unref())
+    const bound = new Promise<'late'>((resolve) => setTimeout(resolve, this.config.SHUTDOWN_TIMEOUT, 'late').unref())
     this.#audit.close()
     this.#receipts.flush()
     const farewell = async (): Promise<void> => {
       await this.#appender.flush()
       await this.#incarnation.end(address)
     }
-    await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
+    const end = await Promise.race([farewell().catch((error: unknown) => this.logger.error({ error }, 'the log did not take the good-bye')), bound])
+    if (end === 'late') {
+      this.metrics.reached('SHUTDOWN_TIMEOUT')
+      const unwritten = { limit: 'SHUTDOWN_TIMEOUT', bytes: this.#appender.pendingBytes }
+      this.logger.warn(unwritten, 'the log did not take the last records and the good-bye in time: nobody was told that they are stored')
+    }
     this.links.closeAll('the gateway has stopped')
     this.credentials.close()
     this.deadlines.stop()

@@ -25,6 +25,9 @@ import { type NamespaceRouter, openNamespaceRouter } from './namespace-router.ts
 import { parseClusters, RouteClusters } from './routes/route-clusters.ts'
 import { isPullPath } from './subscriptions/pull-request.ts'
 
+/** From SIGTERM to the end of the process, whatever is open then, ms. */
+const stopMs = 5_000
+
 const logger = openLogger('router', process.env.ROUTER_ID || undefined, process.env)
 
 // The supervisor is gone: nobody would stop this process any more.
@@ -139,8 +142,11 @@ async function run(): Promise<void> {
   process.once('SIGTERM', () => {
     logger.info('stopping')
     server.close()
-    // Whatever does not end in time is in the log all the same.
-    setTimeout(() => process.exit(0), 5_000).unref()
+    // Whatever was acknowledged is in the log; the group gives the shards to others once it has missed this member.
+    setTimeout(() => {
+      logger.warn({ ms: stopMs }, 'not everything came to its end in time; the process ends all the same')
+      process.exit(0)
+    }, stopMs).unref()
     Promise.all([home.stop(), further.close()])
       .then(() => tracing?.close())
       .then(() => Promise.all([log.close(), clusters.close()]))

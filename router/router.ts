@@ -418,6 +418,9 @@ export class Router {
       await within(journalsMs, Promise.all([...this.#owned.values()].map((owned) => owned.client.journal())))
       this.#each((owned) => owned.writeProgress())
       await within(journalsMs, this.#appender?.flush())
+    } else {
+      const left = { shards: this.#owned.size, bytes: this.#appender?.pendingBytes ?? 0 }
+      this.#options.logger.warn(left, 'Kafka does not answer: neither snapshots nor the last progress are written, and successors read that much more')
     }
     this.#stateCheck.close()
     this.#pushers.close()

@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { Load } from '../kill/harness.ts'
+import { patienceMs } from '../kill/under-load.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
@@ -9,7 +12,8 @@ let stack: Stack
 
 beforeAll(async () => {
   // Less than what the publishers below want to send, so that the bound is reached and seen.
-  stack = await startStack({ kafka: 'own', environment: { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024) } })
+  const environment = { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024), DRAIN_PERIOD: '1000', SHUTDOWN_TIMEOUT: '1000' }
+  stack = await startStack({ kafka: 'own', environment })
 }, 180_000)
 
 afterAll(async () => {
@@ -25,6 +29,14 @@ async function connackCode(): Promise<number | undefined> {
   const connack = await wire.expect('connack').catch(() => undefined)
   wire.destroy()
   return connack?.code
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 describe('while Kafka does not answer', () => {
@@ -79,4 +91,39 @@ describe('while Kafka does not answer', () => {
       await load.end()
     }
   }, 240_000)
+
+  test('gateway and router end at SIGTERM, say what they could not write, and nothing that was acknowledged is lost', async () => {
+    const load = await Load.start({ endpoints: [endpoint()], publishers: 4, topicsEach: 2, online: 1, offline: 1, flapping: 0, rate: 20 })
+    const { pid: kafka } = await stack.process('kafka')
+    let isStopped = false
+    try {
+      await load.after(100)
+      process.kill(kafka, 'SIGSTOP')
+      isStopped = true
+      load.mark()
+      // Before that it tries to write its snapshots.
+      const { ports } = await stack.process('router')
+      await until('the router misses Kafka', 60_000, async () => {
+        const answer = await fetch(`http://127.0.0.1:${ports.internal}/status`)
+        return !((await answer.json()) as { readonly ok: boolean }).ok
+      })
+      for (const [name, said] of [
+        ['router', 'neither snapshots nor the last progress are written'],
+        ['gateway', 'the log did not take the last records'],
+      ] as const) {
+        const pid = await stack.kill(name, 'SIGTERM')
+        await until(`the ${name} is gone`, 60_000, () => !isRunning(pid))
+        expect(await readFile(join(stack.folder, 'logs', `${name}.log`), 'utf8')).toContain(said)
+      }
+      process.kill(kafka, 'SIGCONT')
+      isStopped = false
+      await load.resumed(patienceMs)
+      await stack.untilHealthy(patienceMs)
+      await load.finish(patienceMs)
+      expect(load.verdict(null).problems).toEqual([])
+    } finally {
+      if (isStopped) process.kill(kafka, 'SIGCONT')
+      await load.end()
+    }
+  }, 300_000)
 })

@@ -562,12 +562,13 @@ test('SHARD_SILENCE: when no router speaks for the clients’ shards any more th
   await attached(port, connectPacket('back'))
 })
 
-test('SHUTDOWN_TIMEOUT: with Kafka away the gateway still stops in time', async () => {
-  const { port, log, process } = await start({ SHUTDOWN_TIMEOUT: '300' })
+test('SHUTDOWN_TIMEOUT: with Kafka away the gateway still stops in time, and says that records are left', async () => {
+  const { port, log, process, reached } = await start({ SHUTDOWN_TIMEOUT: '300' })
   const client = await attached(port)
   log.store.setAway(true)
   await process.stop()
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x8b })
+  expect(await reached('SHUTDOWN_TIMEOUT')).toBe(1)
   log.store.setAway(false)
 })
 
