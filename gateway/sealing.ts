@@ -24,6 +24,8 @@ export interface SealingOptions {
   now(): number
   /** Keys that the namespace may have: with as many no client gets another. */
   readonly keysMax: number
+  /** Messages that a gateway seals with one key before it makes another; 2^26 when not given. */
+  readonly messagesPerKey?: number
   /** A message that nobody can read any more. */
   onLost(loss: Loss): void
 }
@@ -31,6 +33,8 @@ export interface SealingOptions {
 /** Whether a client's message can be taken now: `wait` while its first key, or the one after an erasure, is on its way into the log; `full` when it gets none. */
 export type SealingReadiness = 'ready' | 'wait' | 'full'
 
+/** Nonces are random: all gateways, and all their runs, together are to stay below 2^32 for a key (NIST SP 800-38D, 8.3). */
+const messagesPerKeyMax = 2 ** 26
 /** How long a key that the log did not take is not asked for again, ms. */
 const askAgainMs = 1000
 /** Ids of keys that were destroyed, as far as they were met. */
@@ -41,18 +45,24 @@ export class Sealing {
   /** Names whose key is on its way into the log, or was not taken just now. */
   readonly #asked = new Set<string>()
   readonly #destroyed = new Set<string>()
+  /** Messages that were sealed here. */
+  readonly #sealed = new WeakMap<SealingKey, number>()
 
   constructor(options: SealingOptions) {
     this.#options = options
   }
 
   readiness({ authenticationName, attributes }: Principal): SealingReadiness {
-    const { attribute, keys, keysMax } = this.#options
+    const { attribute, keys } = this.#options
     if (attributes[attribute] === undefined || keys.ofName(authenticationName)) return 'ready'
     if (this.#asked.has(authenticationName)) return 'wait'
-    if (keys.size + this.#asked.size >= keysMax) return 'full'
+    if (!this.#hasRoom) return 'full'
     void this.#make(authenticationName)
     return 'wait'
+  }
+
+  get #hasRoom(): boolean {
+    return this.#options.keys.size + this.#asked.size < this.#options.keysMax
   }
 
   /** How many keys there are. */
@@ -69,6 +79,7 @@ export class Sealing {
   sealed(authenticationName: string, topic: string, packet: PublishPacket): PublishPacket {
     const key = this.#options.keys.ofName(authenticationName)
     if (!key || packet.payload.length === 0) return packet
+    this.#count(authenticationName, key)
     const { userProperties = [], correlationData = null, ...properties } = packet.properties ?? {}
     const payload = seal({ payload: packet.payload, userProperties, correlationData }, key, topic)
     return { ...packet, payload, ...(packet.properties && { properties }) }
@@ -77,6 +88,7 @@ export class Sealing {
   sealedWill(authenticationName: string, will: Will): Will {
     const key = this.#options.keys.ofName(authenticationName)
     if (!key || will.payload.length === 0) return will
+    this.#count(authenticationName, key)
     const userProperties = will.userProperties.map(({ name, value }) => [name, value] as const)
     const payload = seal({ payload: will.payload, userProperties, correlationData: will.correlationData }, key, will.topic)
     return { ...will, payload, userProperties: [], correlationData: null }
@@ -114,6 +126,14 @@ export class Sealing {
     if (typeof opened !== 'string') return opened
     this.#options.onLost(opened)
     return null
+  }
+
+  /** Nobody waits for the next key: until it is in the log, and where there is no room for it, the one before goes on. */
+  #count(authenticationName: string, key: SealingKey): void {
+    const { messagesPerKey = messagesPerKeyMax } = this.#options
+    const sealed = (this.#sealed.get(key) ?? 0) + 1
+    this.#sealed.set(key, sealed)
+    if (sealed >= messagesPerKey && this.#hasRoom && !this.#asked.has(authenticationName)) void this.#make(authenticationName)
   }
 
   #remember(id: Buffer): void {

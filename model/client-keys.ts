@@ -41,7 +41,7 @@ export class ClientKeys {
   readonly #byId = new Map<string, SealingKey>()
   /** Ids of keys whose records are damaged. */
   readonly #unreadable = new Set<string>()
-  /** Ids by name. */
+  /** Ids by name, as they came into the log. */
   readonly #ofName = new Map<string, readonly string[]>()
   readonly #waiters = new Set<Waiter>()
   readonly #ended: Promise<void>
@@ -97,10 +97,11 @@ export class ClientKeys {
     return this.#byId.size + this.#unreadable.size
   }
 
-  /** A key of a client that is there still. */
+  /** The newest key of a client that is there still. */
   ofName(authenticationName: string): SealingKey | undefined {
-    for (const id of this.#ofName.get(authenticationName) ?? []) {
-      const key = this.#byId.get(id)
+    const ids = this.#ofName.get(authenticationName) ?? []
+    for (let at = ids.length - 1; at >= 0; at--) {
+      const key = this.#byId.get(ids[at] as string)
       if (key) return key
     }
     return undefined

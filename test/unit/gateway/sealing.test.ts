@@ -20,7 +20,7 @@ let lost: Loss[]
 let unreadable: string[]
 let destroyed: number
 
-const sealingWith = (of: ClientKeys, by: Appender, keysMax = 100): Sealing =>
+const sealingWith = (of: ClientKeys, by: Appender, keysMax = 100, messagesPerKey?: number): Sealing =>
   new Sealing({
     attribute: 'personal',
     keys: of,
@@ -29,6 +29,7 @@ const sealingWith = (of: ClientKeys, by: Appender, keysMax = 100): Sealing =>
     logger: pino({ level: 'silent' }),
     now: () => 1,
     keysMax,
+    ...(messagesPerKey !== undefined && { messagesPerKey }),
     onLost: (loss) => lost.push(loss),
   })
 const startKeys = (): Promise<ClientKeys> =>
@@ -279,4 +280,27 @@ test('a sealed message that was damaged cannot be read, which is no erasure', as
   payload.writeUInt8(payload.readUInt8(payload.length - 1) ^ 1, payload.length - 1)
   expect(opened(sealing, { ...sealed, payload })).toBeNull()
   expect(lost).toEqual(['unreadable'])
+})
+
+test('a key that has sealed as many messages as it may is followed by another, for which nobody waits; what it sealed can be read still', async () => {
+  const there = sealingWith(keys, appender, 2, 3)
+  await ready(there, ada)
+  const seal = (): Message => messageOf(there.sealed('Ada', 'a/b', packet))
+  const keyOf = ({ payload }: Message): string | undefined => sealedWith(payload)?.toString('hex')
+  const sealed = [seal(), seal(), seal(), seal()]
+  expect(there.readiness(ada)).toBe('ready')
+  for (const end = Date.now() + 60_000; keys.idsOf('Ada').length < 2; ) {
+    if (Date.now() > end) throw new Error('the next key did not come')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  sealed.push(seal(), seal(), seal(), seal())
+  const [first, second] = keys.idsOf('Ada')
+  expect(sealed.map(keyOf)).toEqual([...Array.from({ length: 4 }, () => first), ...Array.from({ length: 4 }, () => second)])
+  for (const each of sealed) expect(opened(there, each)).toEqual(messageOf(packet))
+  // There is no room for a third: the second goes on.
+  await keys.confirm()
+  expect([keys.size, (await log.endOffsets(topic)).get(0)]).toEqual([2, 2])
+  await erase('Ada')
+  expect(opened(there, sealed[0] as Message)).toBeNull()
+  expect(opened(there, sealed[7] as Message)).toBeNull()
 })
