@@ -37,11 +37,11 @@ export function createMetrics(metrics: Metrics): RegistryMetrics {
   }
   const snapshots = new Counter({
     name: 'loggerhead_registry_snapshots_total',
-    help: 'Snapshots of the registry, by result: written, failed, or unusable, so that a start has read every change of the history window',
+    help: 'Snapshots of the registry, by result: written, failed, read by a start, or unusable, so that a start has read every change of the history window',
     labelNames: ['result'] as const,
     registers: [metrics],
   })
-  for (const result of ['written', 'failed', 'unusable']) snapshots.inc({ result }, 0)
+  for (const result of ['written', 'failed', 'read', 'unusable']) snapshots.inc({ result }, 0)
   return { requests, limits, snapshots }
 }
 

@@ -44,8 +44,8 @@ export interface RegistryOptions {
   readonly onLimit: (limit: 'REGISTRY_REQUESTS_MAX' | 'REGISTRY_WRITE_TIMEOUT') => void
   /** Told of what keeps changes from being told of in `lifecycle`, each time. */
   readonly onUntold?: (error: unknown) => void
-  /** Told of each snapshot: written; failed, so that starts read more for a while; unusable, so that this one has read everything. */
-  readonly onSnapshot?: (result: 'written' | 'failed' | 'unusable', error?: unknown) => void
+  /** Told of each snapshot: read, that this start began with it; unusable, that it has read everything; written; failed, so that starts read more for a while. */
+  readonly onSnapshot?: (result: 'read' | 'unusable' | 'written' | 'failed', error?: unknown) => void
   /** Called once when this process must end: another registry writes now, or the log cannot be followed. */
   readonly onFailed: (error: unknown) => void
 }
@@ -119,6 +119,7 @@ export class Registry {
       onRecord: ({ timestamp, headers }, read, view) => teller.note({ ...read, at: timestamp, author: authorOf(headers) }, view),
     })
     await follower.reached(offset)
+    if (follower.snapshot) options.onSnapshot?.('read')
     const registry = new Registry(options, appender, lifecycle, teller, follower, offset)
     // What was before there was ever a marker has been told, or is not known to be owed.
     if (!teller.isMarked) await registry.mark(toldMarker)

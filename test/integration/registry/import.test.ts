@@ -3,6 +3,7 @@ import { createConnection } from 'node:net'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { until } from '../../support/stack.ts'
 import { key, RegistryDeployment, send } from './process.ts'
 
 const isLong = process.env.LOGGERHEAD_TEST_LONG !== undefined
@@ -49,9 +50,17 @@ async function residentBytes(port: number): Promise<number> {
   return Number(/^loggerhead_process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1])
 }
 
+/** Snapshots of the registry by what became of them. */
+async function snapshots(port: number): Promise<Readonly<Record<string, number>>> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  return Object.fromEntries(
+    [...metrics.matchAll(/^loggerhead_registry_snapshots_total\{result="(\w+)"\} (\d+)$/gm)].map(([, result, times]) => [result, Number(times)]),
+  )
+}
+
 const count = isLong ? 100_000 : 10_000
 test(
-  `${count} clients come in one request, with progress, into the real Kafka; asked again nothing is lost`,
+  `${count} clients come in one request, with progress, into the real Kafka; a start behind its snapshot of them loses nothing`,
   async () => {
     const first = await deployment.start()
     const before = await residentBytes(first.port)
@@ -64,9 +73,11 @@ test(
     expect(results.length).toBe(count / 1000 + 1)
     // What the view of them takes is in this; the request itself holds no more than its window.
     expect(after - before).toBeLessThan(100e6 + count * 4000)
+    await until('a snapshot', 60_000, async () => ((await snapshots(first.port)).written ?? 0) > 0)
     first.child.kill('SIGKILL')
     await first.ended
     const second = await deployment.start()
+    expect(await snapshots(second.port)).toMatchObject({ read: 1, unusable: 0 })
     expect(await send(second.port, 'GET', `clients/device-${count - 1}`)).toMatchObject({
       status: 200,
       json: { properties: { attributes: { number: count - 1 } } },

@@ -342,7 +342,7 @@ test('the registry writes them itself, begins with them, and tells of each chang
       offset = nextOffset
     }
   }
-  expect(results).toEqual(['written'])
+  expect(results).toEqual(['written', 'read'])
   // One of the client, one of the resource.
   expect([told.length, new Set(told).size]).toEqual([2 * 5_203, 2 * 5_203])
 })
