@@ -53,6 +53,13 @@ interface Source {
   time: number
 }
 
+/** What was fetched and not looked at yet, because enough was found before. */
+interface Rest {
+  readonly source: Source
+  readonly records: readonly LogRecord[]
+  readonly nextOffset: number
+}
+
 /** Messages of repeatable ids that were found last: another record of one is the same publish (docs/decisions/0010-qos2.md). */
 const idsMax = 4_096
 
@@ -61,6 +68,7 @@ export class HistoryReader {
   readonly #sources: readonly Source[]
   readonly #ids = new Map<string, string>()
   #isAimed = false
+  #rest: Rest | undefined
   /** Of `messages`, as fetched. */
   bytesRead = 0
   /** Time of the first message that was not due yet, milliseconds since the epoch; undefined when all was. */
@@ -98,6 +106,9 @@ export class HistoryReader {
   async read(bytesMax: number, countMax: number, until = Number.POSITIVE_INFINITY): Promise<readonly Found[]> {
     const { log, topic, query, index, onGone } = this.#options
     this.notBefore = undefined
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest && rest.source.next < rest.source.goal) return this.#take(rest.source, rest.records, rest.nextOffset, countMax, until)
     let source: Source | undefined
     for (const each of this.#sources) if (each.next < each.goal && (!source || each.time < source.time)) source = each
     if (!source) return []
@@ -125,7 +136,7 @@ export class HistoryReader {
 
   #take(source: Source, records: readonly LogRecord[], nextOffset: number, countMax: number, until: number): readonly Found[] {
     const found: Found[] = []
-    for (const record of records) {
+    for (const [index, record] of records.entries()) {
       this.bytesRead += (record.key?.length ?? 0) + (record.value?.length ?? 0)
       if (record.offset < source.next) continue
       if (source.end !== null && record.offset >= source.end) break
@@ -140,6 +151,7 @@ export class HistoryReader {
       if (match) found.push(match)
       if (found.length < countMax) continue
       source.next = record.offset + 1
+      this.#rest = { source, records: records.slice(index + 1), nextOffset }
       return found
     }
     source.next = Math.min(Math.max(nextOffset, source.next), source.end ?? Number.POSITIVE_INFINITY)

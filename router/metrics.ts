@@ -175,6 +175,11 @@ export function createRouterMetrics(registry: Registry) {
     }),
     replayed: new Counter({ name: 'loggerhead_replayed_messages_total', help: 'Messages of the past put into the queues of sessions that asked', registers }),
     replayRead: new Counter({ name: 'loggerhead_replay_read_bytes_total', help: 'Bytes of messages read for replays', registers }),
+    replayRate: new Gauge({
+      name: 'loggerhead_replay_rate',
+      help: 'Messages a second that all replays of a router may bring beside what is published; the most there may be while nothing is',
+      registers,
+    }),
     replaysJoined: new Counter({ name: 'loggerhead_replays_joined_total', help: 'Replays that went on with what is published', registers }),
   }
 }

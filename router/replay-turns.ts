@@ -1,5 +1,6 @@
 /** One read of a replay at a time, whoever's: live traffic shares the event loop and Kafka with one of them at most. */
 import { TokenBucket } from '../log/token-bucket.ts'
+import { type Portion, ReplayPace } from './replay-pace.ts'
 
 /** Of all replays together. */
 export interface TurnLimits {
@@ -19,10 +20,27 @@ export class ReplayTurns {
   readonly #messages = new TokenBucket()
   readonly #bytes = new TokenBucket()
   readonly #limits: TurnLimits
+  readonly #pace: ReplayPace
   #isRunning = false
 
   constructor(limits: TurnLimits) {
     this.#limits = limits
+    this.#pace = new ReplayPace(limits.messagesPerSecond)
+  }
+
+  /** Live messages came here, the first of them so long after its gateway had it, ms: replays make room for those. */
+  live(delayMs: number, messages: number, now: number): void {
+    this.#pace.live(delayMs, messages, now)
+  }
+
+  /** Messages a second of all replays, as it is beside what is published now. */
+  rate(now: number): number {
+    return Math.min(this.#limits.messagesPerSecond, this.#pace.rate(now))
+  }
+
+  /** What a step may take. */
+  portion(now: number): Portion {
+    return this.#pace.portion(now)
   }
 
   /** Takes a step when it is its owner's turn, behind those who asked before. Must not reject. */
@@ -41,7 +59,7 @@ export class ReplayTurns {
   /** So much was taken: for how long nothing more should be, ms. */
   take(messages: number, bytes: number, now: number): number {
     const { messagesPerSecond, bytesPerSecond } = this.#limits
-    return Math.max(this.#messages.take(messages, messagesPerSecond, now), this.#bytes.take(bytes, bytesPerSecond, now))
+    return Math.max(this.#messages.take(messages, messagesPerSecond, now), this.#bytes.take(bytes, bytesPerSecond, now), this.#pace.take(messages, bytes, now))
   }
 
   /** Whoever takes a step holds something until it is closed: the others may have to let go for it. */

@@ -67,10 +67,6 @@ export interface ReplaysOptions {
 /** One fetch, bytes; where the pace bounds it most of it would be fetched again. */
 const readBytes = 256 * 1024
 const pacedReadBytes = 32 * 1024
-/** Messages in one record: some 25 KiB. */
-const entriesMax = 1_000
-/** Read in one turn at most, or a little more, bytes: others have theirs. */
-const turnBytes = 1024 * 1024
 /** A record tells how far it is at least this often, bytes read. */
 const progressBytes = 8 * 1024 * 1024
 /** Bytes that a session may be owed before a replay waits for it. */
@@ -302,9 +298,10 @@ export class Replays {
     else reader.aimAtEnd()
     const before = reader.bytesRead
     const entries: ReplayEntry[] = []
+    const portion = this.#options.turns.portion(now())
     do {
       const until = this.#until(job)
-      const found = await reader.read(until === undefined ? readBytes : pacedReadBytes, entriesMax - entries.length, until)
+      const found = await reader.read(until === undefined ? readBytes : pacedReadBytes, portion.messages - entries.length, until)
       if (access && found.some(({ record }) => !access.reaches(record.timestamp))) await access.fold()
       if (job.isStopped) return
       const taken = found.filter((each) => (!access || mayHave(job, each, access)) && this.#enter(job, each, entries))
@@ -313,7 +310,7 @@ export class Replays {
           (taken[0] as Found).source,
           taken.map(({ record }) => record),
         )
-    } while (entries.length < entriesMax / 2 && !reader.isThere && reader.notBefore === undefined && reader.bytesRead - before < turnBytes)
+    } while (entries.length < portion.messages / 2 && !reader.isThere && reader.notBefore === undefined && reader.bytesRead - before < portion.bytes)
     counters.read(reader.bytesRead - before)
     await this.#noteOvertaken(job)
     if (job.isStopped) return

@@ -61,6 +61,8 @@ const eventFetchBytesMax = 1_048_576
 const retakeMs = 2_000
 /** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
 const stuckMs = 60_000
+/** Topics that begin with it are the broker's, or nobody's that could be in a hurry. */
+const dollar = '$'.charCodeAt(0)
 
 /** What a router that stops may take for its shards' snapshots, ms: then it leaves them half written, which nobody reads. */
 const snapshotsMs = 1_500
@@ -532,6 +534,12 @@ export class Router {
         }
         const from = owned.source.taken
         owned.source.take(stretch)
+        // Replays need not make room for the broker's own probes.
+        const oldest = stretch.records.find(({ key }) => key?.[0] !== dollar)
+        const now = this.#options.now()
+        // Of other routers' shards as many, more or less.
+        const published = (stretch.records.length * config.partitions) / this.#owned.size
+        if (oldest) this.#surroundings.replayTurns.live(now - oldest.timestamp, published, now)
         owned.routes.offer(from, stretch)
         owned.audit?.offer(from, stretch)
       }
@@ -679,6 +687,7 @@ export class Router {
     const { config, metrics, logger } = this.#options
     if (++this.#ticks % stateCheckTicks === 0) void this.#stateCheck.round()
     metrics.subscriptions.set(this.#trie.size)
+    metrics.replayRate.set(this.#surroundings.replayTurns.rate(this.#options.now()))
     this.#measureRoutes()
     this.#endWhenStuck()
     this.#subscriptions.tick()

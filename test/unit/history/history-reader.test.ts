@@ -24,7 +24,7 @@ async function start() {
     )
   const places = [0, 1].map((source) => ({ source, next: 0, end: null, time: 0 }))
   const reader = new HistoryReader({ log, topic, query: { filter: 't', client: null }, places })
-  return { reader, publish }
+  return { log, reader, publish }
 }
 
 test('a reader without an end is there once each partition was read to where it ended then, though all of them grow', async () => {
@@ -60,4 +60,26 @@ test('it goes on to where it is aimed, and no further', async () => {
   expect(reader.isThere).toBe(false)
   while (!reader.isThere) await reader.read(100_000, 100)
   expect(reader.places.map(({ next }) => next)).toEqual([15, 5])
+})
+
+test('what was fetched and not wanted yet is not fetched again', async () => {
+  const { log, reader, publish } = await start()
+  await publish(0, 50)
+  await publish(1, 50)
+  let fetches = 0
+  const read = log.read.bind(log)
+  log.read = (...given) => {
+    fetches++
+    return read(...given)
+  }
+  const offsets: string[] = []
+  while (!reader.isThere) for (const { source, record } of await reader.read(100_000, 7)) offsets.push(`${source}:${record.offset}`)
+  expect(offsets).toEqual([0, 1].flatMap((source) => Array.from({ length: 50 }, (_, offset) => `${source}:${offset}`)))
+  expect(fetches).toBe(2)
+  const { bytesRead } = reader
+  const other = await start()
+  await other.publish(0, 50)
+  await other.publish(1, 50)
+  while (!other.reader.isThere) await other.reader.read(100_000, 100)
+  expect(bytesRead).toBe(other.reader.bytesRead)
 })
