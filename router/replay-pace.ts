@@ -30,7 +30,7 @@ const turnMs = 20
 const turnMessages = { min: 20, max: 1_000 } as const
 const turnBytes = { min: 64 * 1024, max: 1024 * 1024 } as const
 
-/** What may be done in one turn. */
+/** What may be done in one turn, or was. */
 export interface Portion {
   readonly messages: number
   readonly bytes: number
@@ -65,13 +65,13 @@ export class ReplayPace {
   }
 
   /** Live messages came here, the first of them so long after its gateway had it, ms by two clocks. */
-  live(delayMs: number, messages: number, now: number): void {
+  live(delayMs: number, { messages, bytes }: Portion, now: number): void {
     this.#liveAt = now
     const interval = this.#interval
     if (interval.count === 0 && now - interval.from > quietMs) interval.from = now
     interval.sum += delayMs
     interval.count++
-    interval.messages += messages
+    interval.messages += messages + bytes / bytesPerMessage
     const ms = now - interval.from
     if (ms < intervalMs) return
     const average = interval.sum / interval.count

@@ -29,8 +29,8 @@ export class ReplayTurns {
   }
 
   /** Live messages came here, the first of them so long after its gateway had it, ms: replays make room for those. */
-  live(delayMs: number, messages: number, now: number): void {
-    this.#pace.live(delayMs, messages, now)
+  live(delayMs: number, published: Portion, now: number): void {
+    this.#pace.live(delayMs, published, now)
   }
 
   /** Messages a second of all replays, as it is beside what is published now. */

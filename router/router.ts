@@ -534,16 +534,23 @@ export class Router {
         }
         const from = owned.source.taken
         owned.source.take(stretch)
-        // Replays need not make room for the broker's own probes.
-        const oldest = stretch.records.find(({ key }) => key?.[0] !== dollar)
-        const now = this.#options.now()
-        // Of other routers' shards as many, more or less.
-        const published = (stretch.records.length * config.partitions) / this.#owned.size
-        if (oldest) this.#surroundings.replayTurns.live(now - oldest.timestamp, published, now)
+        this.#tellReplays(stretch)
         owned.routes.offer(from, stretch)
         owned.audit?.offer(from, stretch)
       }
     }
+  }
+
+  /** Replays make room for what is published, and go on above its rate; the broker's own probes are nothing to them. */
+  #tellReplays({ records }: Stretch): void {
+    const oldest = records.find(({ key }) => key?.[0] !== dollar)
+    if (!oldest) return
+    // Of other routers' shards come as many, more or less; the last of its own may just have been taken away.
+    const share = this.#options.config.partitions / Math.max(1, this.#owned.size)
+    let bytes = 0
+    for (const { value } of records) bytes += value?.length ?? 0
+    const now = this.#options.now()
+    this.#surroundings.replayTurns.live(now - oldest.timestamp, { messages: records.length * share, bytes: bytes * share }, now)
   }
 
   #seen(stretch: Stretch): void {

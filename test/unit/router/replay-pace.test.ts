@@ -1,11 +1,13 @@
 import { describe, expect, test } from '@jest/globals'
 import { ReplayPace } from '../../../router/replay-pace.ts'
 
+const one = { messages: 1, bytes: 0 }
+
 /** Half a minute of live messages every `everyMs`, each so late, and a replay that takes what it may. Answers the rate at the end and the messages it took. */
 function run(
   pace: ReplayPace,
   delay: (now: number) => number,
-  { from = 0, ms = 30_000, everyMs = 5, messages: published = 1 } = {},
+  { from = 0, ms = 30_000, everyMs = 5, published = one } = {},
 ): { readonly rate: number; readonly taken: number } {
   let taken = 0
   let free = from
@@ -22,7 +24,7 @@ function run(
 describe('beside what is published', () => {
   test('a replay begins carefully, and grows to the most it may while live messages are on time', () => {
     const pace = new ReplayPace(10_000)
-    pace.live(3, 1, 0)
+    pace.live(3, one, 0)
     expect(pace.rate(0)).toBe(2_000)
     expect(run(pace, () => 3, { ms: 1_000 }).rate).toBeLessThanOrEqual(4_000)
     expect(run(pace, () => 3, { from: 1_000 }).rate).toBe(10_000)
@@ -41,12 +43,18 @@ describe('beside what is published', () => {
 
   test('it stays at twice what is published, however late that is: or it would never come to it', () => {
     const pace = new ReplayPace(20_000)
-    const { rate, taken } = run(pace, () => 3, { messages: 20 })
+    const { rate, taken } = run(pace, () => 3, { published: { messages: 20, bytes: 0 } })
     expect(rate).toBe(20_000)
-    const late = run(pace, () => 100, { from: 30_000, messages: 20 })
+    const late = run(pace, () => 100, { from: 30_000, published: { messages: 20, bytes: 0 } })
     expect(late.rate).toBeCloseTo(8_000, -2)
     expect(late.taken).toBeGreaterThan(30 * 8_000 * 0.9)
     expect(late.taken).toBeLessThan(taken)
+  })
+
+  test('large messages count by what it takes to read them', () => {
+    const large = { messages: 1, bytes: 80 * 1024 }
+    // 200 a second, each as much work as eleven.
+    expect(run(new ReplayPace(20_000), (now) => (now < 100 ? 3 : 100), { published: large }).rate).toBeCloseTo(2 * 200 * 11, -2)
   })
 
   test('clocks that do not agree are nothing to it: late is later than usual', () => {
@@ -78,7 +86,7 @@ describe('beside what is published', () => {
     run(pace, () => 100, { from: 30_000, ms: 5_000 })
     expect(pace.portion(34_999)).toEqual({ messages: 20, bytes: 80 * 1024 })
     const other = new ReplayPace(20_000)
-    other.live(3, 1, 0)
+    other.live(3, one, 0)
     // At 2,000 a second, less the turn that it may catch up.
     expect(other.take(500, 1_500 * 8 * 1024, 0)).toBe(980)
   })
@@ -86,7 +94,7 @@ describe('beside what is published', () => {
   test('after a rest the next replay begins carefully again', () => {
     const pace = new ReplayPace(10_000)
     run(pace, () => 3)
-    for (let now = 30_000; now < 33_000; now += 10) pace.live(3, 1, now)
+    for (let now = 30_000; now < 33_000; now += 10) pace.live(3, one, now)
     expect(pace.rate(33_000)).toBe(2_000)
   })
 })
@@ -94,7 +102,7 @@ describe('beside what is published', () => {
 test('where nothing is published nothing holds a replay back', () => {
   const pace = new ReplayPace(10_000)
   expect([pace.rate(0), pace.portion(0), pace.take(1_000_000, 0, 0)]).toEqual([Number.POSITIVE_INFINITY, { messages: 1_000, bytes: 1024 * 1024 }, 0])
-  pace.live(3, 1, 10)
+  pace.live(3, one, 10)
   expect(pace.take(1_000, 0, 10)).toBe(480)
   expect([pace.rate(1_010), pace.rate(1_011), pace.take(1_000, 0, 1_011)]).toEqual([2_000, Number.POSITIVE_INFINITY, 0])
 })
