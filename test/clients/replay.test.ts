@@ -172,8 +172,8 @@ test('with publishers at full speed a replay joins what they publish: nothing is
       clientId: `${joinRoot}-${round}`,
       properties: { receiveMaximum: 200, sessionExpiryInterval },
     })
-    // No more of the past than a round can read: what is counted is the join.
-    const since = round < 3 ? from : new Date(Date.now() - 1_000).toISOString()
+    // No more of the past than a round can read: what is counted is the join. Beside publishers at full speed it may take as long as the past is.
+    const since = round < 2 ? from : new Date(Date.now() - 1_000).toISOString()
     await reader.client.subscribeAsync(`$replay/${since}/${joinRoot}/#`, { qos: 1 })
     await reader.until('the join', () => reader.arrived.some(isMarker), 60_000)
     const joined = reader.arrived.length
