@@ -1,6 +1,6 @@
 /** What every shard of a router is given: settings and counters, and what the router's shards have in common. */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Appender } from '../log/log.ts'
+import { type Appender, FencedError } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName } from '../log/topics.ts'
@@ -181,7 +181,12 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     },
     indexRecords: config.indexRecords,
     registryPosition: () => registry.view.position,
-    onRefused: (error) => around.onRefused(error),
+    onRefused: (error) => {
+      // Kafka's fence: another router has taken the shard, and this one has not read of it yet.
+      const owned = error instanceof FencedError ? around.owned(shard) : undefined
+      if (owned) around.onSuperseded(owned)
+      else around.onRefused(error)
+    },
     onSuperseded: (each) => around.onSuperseded(each),
     onGone: (from, to) => {
       logger.error({ shard, from, to }, 'messages were removed by retention before they were matched')
