@@ -36,8 +36,8 @@ export function serverProperties({ folder, host, port, controllerPort, flushEver
     'auto.create.topics.enable': 'false',
     'log.message.timestamp.type': 'CreateTime',
     // Small: a laptop runs this beside everything else.
-    'num.network.threads': '2',
-    'num.io.threads': '4',
+    'num.network.threads': '1',
+    'num.io.threads': '2',
     'num.recovery.threads.per.data.dir': '2',
     'log.cleaner.dedupe.buffer.size': String(8 * 1024 * 1024),
     'log.index.size.max.bytes': String(1024 * 1024),
