@@ -58,7 +58,7 @@ export async function openNamespaceGateway(options: NamespaceGatewayOptions): Pr
   const { registry: topic, 'registry-snapshots': snapshots } = plan.names
   const onUnusable = (error: unknown): void => options.logger.warn({ error }, 'all of the registry is read, because its snapshot cannot be used')
   const registry = await followServed({ log, topic, snapshots, clock, onUnusable, onFailed: options.onFailed }, plan.partitions)
-  const appender = await log.appender({ pauseMsMax }).catch(async (error: unknown) => {
+  const appender = await log.appender({ pauseMsMax, paceMs: config.APPEND_PACE }).catch(async (error: unknown) => {
     await registry.close()
     throw error
   })

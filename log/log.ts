@@ -90,7 +90,11 @@ export interface Appender {
 export interface AppenderOptions {
   /** Fences: a later appender with the same id makes Kafka refuse this one (FencedError). Without it, plain. */
   readonly transactionalId?: string
-  readonly lingerMs?: number
+  /**
+   * Least time from a request of many records to the next one to that broker, ms: what is appended meanwhile shares it. Without it, a
+   * request leaves as soon as the one before it is answered.
+   */
+  readonly paceMs?: number
   /**
    * After a pause of the whole process for longer than this, ms, records that Kafka was not sent yet are refused: whoever
    * wanted them written may have gone on elsewhere. Without it they are sent.

@@ -13,6 +13,14 @@ export const backboneSettings = {
     outcome: 'sockets that publish are not read until half of it is answered; QoS 0 is dropped',
     metric: reached('KAFKA_BYTES_WAITING_MAX'),
   },
+  APPEND_PACE: {
+    kind: 'number',
+    default: 2,
+    min: 0,
+    max: 100,
+    unit: 'ms',
+    about: 'Least time from a request of many records to Kafka to the next one: what is published meanwhile shares it; 0 waits for the answer alone',
+  },
   AUTHORIZATION_CACHE_MAX: {
     kind: 'number',
     default: 256,

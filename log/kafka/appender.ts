@@ -68,11 +68,16 @@ class Sender {
   link: Link | null = null
   busy = false
   scheduled = false
+  /** No request leaves before, on the process's clock. */
+  restUntil = 0
 
   constructor(node: number) {
     this.node = node
   }
 }
+
+/** A request of fewer records does not make the next one wait: one client that waits for each answer is not held up. */
+const pacedRecordsMin = 8
 
 /** How often a pause of the process is looked for while nothing is sent, ms. */
 const pauseLookMs = 250
@@ -226,8 +231,9 @@ export class KafkaAppender implements Appender {
       sender.scheduled = false
       if (!sender.busy && sender.ready.size > 0 && !this.#ended) this.#send(sender)
     }
+    const restMs = sender.restUntil - performance.now()
+    if (restMs >= 1) setTimeout(send, restMs)
     // After this turn of the event loop: all that was read from all sockets in it shares the request.
-    if (this.#options.lingerMs) setTimeout(send, this.#options.lingerMs)
     else setImmediate(send)
   }
 
@@ -330,6 +336,9 @@ export class KafkaAppender implements Appender {
     const timeoutMs = cluster.requestTimeoutMs
     metrics?.produceRequests.inc()
     const sentAt = performance.now()
+    let records = 0
+    for (const lane of lanes) records += (lane.queue[0] as Batch).writer.count
+    sender.restUntil = records >= pacedRecordsMin ? sentAt + (this.#options.paceMs ?? 0) : 0
     link.send({
       ...produceApi,
       timeoutMs,

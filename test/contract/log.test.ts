@@ -583,3 +583,35 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     expect(log.health()).toEqual({ reachable: true, unreachableMs: 0 })
   })
 })
+
+const onKafka = adapters.find(({ name }) => name === 'kafka')
+if (onKafka)
+  test('an appender with a pace sends one record at once, and after a request of many gathers what comes until the next', async () => {
+    const log = onKafka.cluster()()
+    try {
+      const topic = `contract-${randomBytes(6).toString('hex')}`
+      await log.createTopics([{ name: topic, partitions: 3, replication: 1, settings: {} }])
+      const appender = await log.appender({ paceMs: 2_000 })
+      const record = (partition: number) => ({ topic, partition, key: null, value: Buffer.from('v'), timestamp: 1 })
+      const turns = async (): Promise<void> => {
+        for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+      }
+      /** Partitions whose records are answered in one go with the first: those of one request. */
+      const withFirst = (): Promise<readonly number[]> =>
+        new Promise((resolve) => {
+          const answered: number[] = []
+          appender.append(record(1), () => {
+            answered.push(1)
+            queueMicrotask(() => resolve([...answered]))
+          })
+          void turns().then(() => appender.append(record(2), () => answered.push(2)))
+        })
+      await appender.write(record(0))
+      expect(await withFirst()).toEqual([1])
+      await appender.flush()
+      await Promise.all(Array.from({ length: 20 }, () => appender.write(record(0))))
+      expect(await withFirst()).toEqual([1, 2])
+    } finally {
+      await log.close()
+    }
+  })
