@@ -52,11 +52,10 @@ const memoryVariables = { gateway: 'GATEWAY_MEMORY', router: 'ROUTER_MEMORY', re
 
 /**
  * Buffers, which have budgets of their own, and threads live beside the heap. Buffers of the network live for a moment, but only a collection
- * frees them, and V8 marks the whole heap when 64 MiB of them have come together: half the usual 16 MiB for what is new frees them before. To
- * collect so little takes one thread a millisecond; several that share it cost more than that, above all where cores are few.
+ * frees them, and V8 marks the whole heap when 64 MiB of them have come together: half the usual 16 MiB for what is new frees them before.
  */
 function heapFlags(memoryMiB: number): readonly string[] {
-  return [`--max-old-space-size=${Math.floor(memoryMiB * 0.75)}`, '--max-semi-space-size=8', '--no-parallel-scavenge']
+  return [`--max-old-space-size=${Math.floor(memoryMiB * 0.75)}`, '--max-semi-space-size=8']
 }
 
 /** Time for a service to flush and leave, ms; a gateway moves its clients off before. */
