@@ -477,6 +477,18 @@ describe('another router', () => {
     await world.until(() => connection.phase === 'open', 'it is answered')
   })
 
+  test('gives up the shard alone in which the log refuses a retained message, because another router has been there, and takes it again', async () => {
+    const { gateway, router } = await given()
+    const shard = partitionOf(Buffer.from('kept'), world.partitions)
+    const other = await new MemoryLog(world.store).appender({ transactionalId: `${world.topics.snapshots}.shard-${shard}` })
+    await other.fence(world.topics.retained, [shard])
+    await gateway.publish('kept', 'text', { qos: 1, retain: true })
+    const taken = (): number => world.records('inbox', shard).filter(({ record }) => record.name === 'ShardOwned' && record.value.shard === shard).length
+    await world.until(() => taken() === 2, 'it takes the shard again')
+    await world.until(() => world.records('retained', shard).some(({ record }) => record.name === 'Retained'), 'the message is retained')
+    expect(router.failures).toEqual([])
+  })
+
   test('takes a shard again that another one took while its event subscriptions were still being read', async () => {
     const { router } = await given()
     const { log } = router
