@@ -297,6 +297,11 @@ export class ClientShard {
     }
   }
 
+  /** The shard's inbox was read up to the position, and no other owner's term stands there. */
+  inboxRead(position: number): void {
+    this.#progress.read(position)
+  }
+
   /** Queues grew or moved. */
   touched(sessions: readonly Session[]): void {
     for (const session of sessions) {
@@ -722,7 +727,7 @@ export class ClientShard {
     return client?.session === session && client.hasUnreleased ? { client, numbers: client.takeUnreleased() } : null
   }
 
-  /** PUBREC is in the log: PUBREL may go out [MQTT-4.3.3-4]. */
+  /** PUBREC is in the log, and counts there: PUBREL may go out [MQTT-4.3.3-4]. */
   #release(releases: readonly Releases[]): void {
     if (this.#isClosed) return
     const batch = new OwedBatch(this.shard, this.term)

@@ -426,6 +426,7 @@ export class OwnedShard {
     if (touched.size > 0) this.client.touched([...touched])
     for (const session of touched) this.#replays.touched(session)
     if ((this.#inbox.terms[this.shard] ?? -1) > this.term) this.#options.onSuperseded(this)
+    else this.client.inboxRead(this.#inbox.position)
     this.client.giveOn(this.#inbox.takeOrphans())
   }
 

@@ -12,9 +12,9 @@ export interface ProgressJournalOptions<R> {
   readonly now: () => number
   /** What the session's connection can be released from once the record that is being made is in the log; null for nothing. */
   takeUnreleased(session: Session): R | null
-  /** Those stand in the log. */
+  /** Those stand in the log, and no other owner's term before them. */
   onReleasable(releases: readonly R[]): void
-  /** The log knows what the client has received and not completed: what waited behind it may go on. */
+  /** The log knows so what the client has received and not completed: what waited behind it may go on. */
   onReceivedStand(session: Session): void
   /** An append was refused: this router must let go of the shard. */
   onRefused(error: Error): void
@@ -24,10 +24,20 @@ export interface ProgressJournalOptions<R> {
 const sessionsPerRecord = 500
 const numbersPerRecord = 65_536
 
+/** What clients have received at QoS 2 by a record that is in the log. */
+interface Received<R> {
+  readonly offset: number
+  readonly sessions: readonly { readonly session: Session; readonly received: readonly number[] }[]
+  readonly releases: readonly R[]
+}
+
 /** How far the sessions of a shard have come, written into its inbox: many sessions to a record. */
 export class ProgressJournal<R> {
   readonly #options: ProgressJournalOptions<R>
   readonly #progressed = new Set<Session>()
+  /** Not read back yet, in the order of their offsets. */
+  #unread: Received<R>[] = []
+  #readTo = 0
   #isWriting = false
   #isScheduled = false
   #isClosed = false
@@ -62,6 +72,25 @@ export class ProgressJournal<R> {
 
   close(): void {
     this.#isClosed = true
+    this.#unread = []
+  }
+
+  /**
+   * The inbox was read up to the position, and this owner's term is still the newest. Only so is it known that a record counts: an owner that was
+   * expelled and does not know still writes, behind its successor's term, and the successor would send again what was released by it.
+   */
+  read(position: number): void {
+    this.#readTo = position
+    while (!this.#isClosed) {
+      const [first] = this.#unread
+      if (!first || first.offset >= position) return
+      this.#unread.shift()
+      for (const { session, received } of first.sessions) {
+        session.queue.confirmReceived(received)
+        this.#options.onReceivedStand(session)
+      }
+      if (first.releases.length > 0) this.#options.onReleasable(first.releases)
+    }
   }
 
   /** One record at a time is on its way: what is noted meanwhile shares the next. */
@@ -76,7 +105,7 @@ export class ProgressJournal<R> {
 
   /** Takes what fits into one record. */
   #append(): Promise<void> {
-    const { shard, term, topic, now, appender, takeUnreleased, onReleasable, onReceivedStand, onRefused } = this.#options
+    const { shard, term, topic, now, appender, takeUnreleased, onRefused } = this.#options
     const sessions: Records['Acknowledged']['sessions'][number][] = []
     const releases: R[] = []
     const receiving: { readonly session: Session; readonly received: readonly number[] }[] = []
@@ -98,16 +127,16 @@ export class ProgressJournal<R> {
     }
     const value = encodeRecord('Acknowledged', { shard, term, sessions })
     return new Promise((resolve) =>
-      appender.append({ topic, partition: shard, key: null, value, timestamp: now() }, (error) => {
+      appender.append({ topic, partition: shard, key: null, value, timestamp: now() }, (error, offset) => {
         if (error) {
           onRefused(error)
           return
         }
-        for (const { session, received } of receiving) {
-          session.queue.confirmReceived(received)
-          onReceivedStand(session)
+        if (receiving.length > 0 && !this.#isClosed) {
+          this.#unread.push({ offset, sessions: receiving, releases })
+          // It may have been read before it was confirmed.
+          this.read(this.#readTo)
         }
-        if (releases.length > 0) onReleasable(releases)
         resolve()
       }),
     )

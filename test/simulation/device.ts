@@ -25,9 +25,9 @@ export class Device {
   readonly #seen = new Map<string, { readonly connection: number; readonly gateway: string }>()
   /** Per topic and QoS: position of the last first delivery. */
   readonly #last = new Map<string, number>()
-  /** What was received at QoS 2 and not released, by packet id: a PUBLISH under one of them is the same message [MQTT-4.3.3-10]. */
-  readonly #unreleased = new Map<number, string>()
-  /** What was received at QoS 2, and counts for as long as it must not come again. */
+  /** Packet ids at QoS 2 that were received and not released: a PUBLISH under one of them is the same message [MQTT-4.3.3-10]. */
+  readonly #unreleased = new Set<number>()
+  /** What was received at QoS 2. */
   readonly #exact = new Set<string>()
   readonly mistakes: string[] = []
   #hadSession = false
@@ -71,7 +71,7 @@ export class Device {
       expiry: this.isPersistent ? 100_000 : 0,
       receiveMaximum: 1 + this.#random.below(8),
       onDelivery: (each, delivery) => this.#take(each, delivery),
-      onRelease: (each, number, isCurrent) => this.#release(each, number, isCurrent),
+      onRelease: (each, number) => this.#release(each, number),
       onClosed: (each, why) => {
         this.#trace(`is closed on ${each.gateway.address}/${each.number}: ${why}`)
         if (this.connection !== each) return
@@ -180,15 +180,12 @@ export class Device {
     if (this.#unreleased.has(packetId)) return
     if (this.#exact.has(text)) this.mistakes.push(`${text} came twice at QoS 2`)
     this.#exact.add(text)
-    this.#unreleased.set(packetId, text)
+    this.#unreleased.add(packetId)
   }
 
-  #release(connection: SimConnection, number: number, isCurrent: boolean): void {
+  #release(connection: SimConnection, number: number): void {
     if (connection !== this.connection) return
-    const packetId = packetIdOf(number)
-    // A known limit: what an owner writes down after another has begun is void, and it releases by it until it hears of that.
-    if (!isCurrent) this.#exact.delete(this.#unreleased.get(packetId) ?? '')
-    this.#unreleased.delete(packetId)
+    this.#unreleased.delete(packetIdOf(number))
     this.#answer(() => connection.complete(number))
   }
 

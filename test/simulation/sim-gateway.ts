@@ -50,8 +50,8 @@ export interface ConnectOptions {
   readonly will?: Will
   /** Called with each delivery to an open connection. */
   onDelivery?(connection: SimConnection, delivery: Delivery): void
-  /** Called with each PUBREL; without it the client answers PUBCOMP at once. `isCurrent`: nobody else had the session's shard by then. */
-  onRelease?(connection: SimConnection, number: number, isCurrent: boolean): void
+  /** Called with each PUBREL; without it the client answers PUBCOMP at once. */
+  onRelease?(connection: SimConnection, number: number): void
   onClosed?(connection: SimConnection, why: string): void
 }
 
@@ -115,10 +115,10 @@ export class SimConnection {
     this.gateway.acknowledge(this, number, AckOutcome.acknowledged)
   }
 
-  release(number: number, isCurrent: boolean): void {
+  release(number: number): void {
     if (this.phase !== 'open' || this.owed.release(number) === null) return
     this.released.push(number)
-    if (this.options.onRelease) this.options.onRelease(this, number, isCurrent)
+    if (this.options.onRelease) this.options.onRelease(this, number)
     else this.complete(number)
   }
 
@@ -459,10 +459,8 @@ export class SimGateway {
     if (frame.kind === 'attachAnswer') this.#connections.get(frame.connection)?.onAnswer(frame)
     else if (frame.kind === 'close') this.#connections.get(frame.connection)?.close(frame.reason, frame.reasonCode)
     else if (frame.kind === 'owed') for (const message of frame.messages) this.#deliver(message)
-    else if (frame.kind === 'release') {
-      const isCurrent = this.world.newestTerm(frame.shard) <= frame.term
-      for (const { connection, number } of frame.releases) this.#connections.get(connection)?.release(number, isCurrent)
-    } else if (frame.kind === 'retained') {
+    else if (frame.kind === 'release') for (const { connection, number } of frame.releases) this.#connections.get(connection)?.release(number)
+    else if (frame.kind === 'retained') {
       const { shard, term, sequence } = frame
       if (this.shards.receiveRetained(shard, sequence)) for (const message of frame.messages) this.#deliver(message)
       link.frames.send({ kind: 'retainedTaken', shard, term, sequence })

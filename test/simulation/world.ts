@@ -57,7 +57,6 @@ export class World {
   readonly gateways = new Map<string, SimGateway>()
   readonly #environment: Readonly<Record<string, string>>
   readonly #retired = new Map<string, readonly LogRecord[]>()
-  readonly #terms = new Map<number, { term: number; readTo: number }>()
   readonly #started: (() => void)[] = []
   #registryEntries = 0
 
@@ -249,18 +248,6 @@ export class World {
     return [...(this.#retired.get(`${topic}/${partition}`) ?? []), ...(stored?.records ?? [])].flatMap(({ offset, value }) =>
       value ? [{ offset, record: decodeRecord(value) }] : [],
     )
-  }
-
-  /** The term of the shard's newest owner in the log; gateways hear of it later. */
-  newestTerm(shard: number): number {
-    const known = this.#terms.get(shard) ?? { term: -1, readTo: 0 }
-    this.#terms.set(shard, known)
-    for (const { offset, value } of this.store.partition(this.topics.inbox, shard)?.records ?? []) {
-      if (offset < known.readTo) continue
-      known.readTo = offset + 1
-      if (value && decodeRecord(value).name === 'ShardOwned') known.term = offset
-    }
-    return known.term
   }
 
   /** Stops what still runs. */
