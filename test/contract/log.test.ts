@@ -47,6 +47,9 @@ if (brokers)
 else test.skip('the contract on Kafka: KAFKA_BROKERS is not set', () => {})
 
 const text = (buffer: Buffer | null): string | null => buffer?.toString() ?? null
+/** Times of records here are long ago: by default Kafka would remove them whenever it looks. */
+const kept = { 'retention.ms': '-1' }
+
 const seen = (records: readonly LogRecord[]): unknown[] => records.map(({ offset, timestamp, key, value }) => [offset, timestamp, text(key), text(value)])
 
 async function take(follower: Follower, isEnough: (stretches: readonly Stretch[]) => boolean): Promise<readonly Stretch[]> {
@@ -83,7 +86,7 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     const on = cluster()
     const log = open(on)
     const topic = `contract-${randomBytes(6).toString('hex')}`
-    await log.createTopics([{ name: topic, partitions, replication: 1, settings }])
+    await log.createTopics([{ name: topic, partitions, replication: 1, settings: { ...kept, ...settings } }])
     const put = (partition: number, key: string | null, value: string | null, timestamp = 1_700_000_000_000) => ({
       topic,
       partition,
@@ -511,7 +514,7 @@ describe.each(adapters)('the log on $name', ({ cluster, committed }) => {
     const { log } = await withTopic()
     for (const compression of ['gzip', 'snappy', 'lz4', 'zstd']) {
       const name = `contract-${randomBytes(6).toString('hex')}`
-      await log.createTopics([{ name, partitions: 1, replication: 1, settings: { 'compression.type': compression } }])
+      await log.createTopics([{ name, partitions: 1, replication: 1, settings: { ...kept, 'compression.type': compression } }])
       const appender = await log.appender()
       const written = Array.from({ length: 50 }, (_, i) => ({ timestamp: i, key: Buffer.from(`key ${i}`), value: Buffer.from(`value ${i} `.repeat(i * 40)) }))
       await Promise.all(written.map((record) => appender.write({ topic: name, partition: 0, ...record })))
@@ -590,7 +593,7 @@ if (onKafka)
     const log = onKafka.cluster()()
     try {
       const topic = `contract-${randomBytes(6).toString('hex')}`
-      await log.createTopics([{ name: topic, partitions: 3, replication: 1, settings: {} }])
+      await log.createTopics([{ name: topic, partitions: 3, replication: 1, settings: kept }])
       const appender = await log.appender({ paceMs: 2_000 })
       const record = (partition: number) => ({ topic, partition, key: null, value: Buffer.from('v'), timestamp: 1 })
       const turns = async (): Promise<void> => {

@@ -26,7 +26,8 @@ async function behindWire(pauseMsMax?: number) {
   const log = new KafkaLog({ brokers: [`127.0.0.1:${wire.port}`], clientId: 'wire', logger: silent, requestTimeoutMs: 2000 })
   opened.push(log)
   const topic = `wire-${randomBytes(6).toString('hex')}`
-  await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: {} }])
+  // The times of the records are long ago: by default Kafka would remove them whenever it looks.
+  await log.createTopics([{ name: topic, partitions: 2, replication: 1, settings: { 'retention.ms': '-1' } }])
   const appender = await log.appender(pauseMsMax === undefined ? {} : { pauseMsMax })
   const answers: [string, unknown][] = []
   const append = (value: string, partition = 0): void =>
