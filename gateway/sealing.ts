@@ -37,14 +37,11 @@ export type SealingReadiness = 'ready' | 'wait' | 'full'
 const messagesPerKeyMax = 2 ** 26
 /** How long a key that the log did not take is not asked for again, ms. */
 const askAgainMs = 1000
-/** Ids of keys that were destroyed, as far as they were met. */
-const destroyedMax = 10_000
 
 export class Sealing {
   readonly #options: SealingOptions
   /** Names whose key is on its way into the log, or was not taken just now. */
   readonly #asked = new Set<string>()
-  readonly #destroyed = new Set<string>()
   /** Messages that were sealed here. */
   readonly #sealed = new WeakMap<SealingKey, number>()
 
@@ -98,7 +95,7 @@ export class Sealing {
   isUnknown(value: Buffer): boolean {
     if (value.indexOf(magic) === -1) return false
     const id = keyIdOf(value)
-    return id !== undefined && !this.#options.keys.find(id) && !this.#destroyed.has(id.toString('hex'))
+    return id !== undefined && !this.#options.keys.isSettled(id)
   }
 
   /** Resolves once the key of every message that was in the log when this was called is known, or known to be destroyed. */
@@ -115,7 +112,7 @@ export class Sealing {
     const key = this.#options.keys.find(id)
     const opened = key && openedMessage(message, key.key)
     if (opened) return Buffer.from(encodeMessage(opened))
-    if (!key) this.#remember(id)
+    if (!key) this.#options.keys.noteLost(id)
     this.#options.onLost(this.#options.keys.lossOf(id))
     return null
   }
@@ -134,11 +131,6 @@ export class Sealing {
     const sealed = (this.#sealed.get(key) ?? 0) + 1
     this.#sealed.set(key, sealed)
     if (sealed >= messagesPerKey && this.#hasRoom && !this.#asked.has(authenticationName)) void this.#make(authenticationName)
-  }
-
-  #remember(id: Buffer): void {
-    if (this.#destroyed.size >= destroyedMax) this.#destroyed.delete(this.#destroyed.keys().next().value as string)
-    this.#destroyed.add(id.toString('hex'))
   }
 
   async #make(authenticationName: string): Promise<void> {

@@ -20,6 +20,9 @@ export interface ClientKeysOptions {
 /** Why nobody can read a message: its key was destroyed, or the key's record, or the message itself, is damaged. */
 export type Loss = 'erased' | 'unreadable'
 
+/** Ids of lost keys that are remembered: for one that is forgotten the log is asked again. */
+const lostMax = 10_000
+
 interface Waiter {
   readonly position: number
   resolve(): void
@@ -41,6 +44,8 @@ export class ClientKeys {
   readonly #byId = new Map<string, SealingKey>()
   /** Ids of keys whose records are damaged. */
   readonly #unreadable = new Set<string>()
+  /** Ids of keys that nobody has any more, as far as they were met. */
+  readonly #lost = new Set<string>()
   /** Ids by name, as they came into the log. */
   readonly #ofName = new Map<string, readonly string[]>()
   readonly #waiters = new Set<Waiter>()
@@ -82,10 +87,25 @@ export class ClientKeys {
     return this.#byId.size === 0 ? undefined : this.#byId.get(id.toString('hex'))
   }
 
-  /** The key of an id; undefined when it was destroyed: what was read before its key is known waits for the log. */
+  /** The key of an id; undefined when it is lost: what was read before its key is known waits for the log, which is asked of each key once. */
   async findConfirmed(id: Buffer): Promise<SealingKey | undefined> {
-    if (!this.find(id)) await this.confirm()
-    return this.find(id)
+    if (!this.isSettled(id)) await this.confirm()
+    const key = this.find(id)
+    if (!key) this.noteLost(id)
+    return key
+  }
+
+  /** Whether there is nothing to ask of a key: it is known, or known to be lost. */
+  isSettled(id: Buffer): boolean {
+    const hex = id.toString('hex')
+    return this.#byId.has(hex) || this.#unreadable.has(hex) || this.#lost.has(hex)
+  }
+
+  /** Of a message's key that is not known although everything was confirmed after the message was read: it stood in the log before that, and does not come again. */
+  noteLost(id: Buffer): void {
+    if (this.isSettled(id)) return
+    if (this.#lost.size >= lostMax) this.#lost.delete(this.#lost.keys().next().value as string)
+    this.#lost.add(id.toString('hex'))
   }
 
   get unreadableRecords(): number {

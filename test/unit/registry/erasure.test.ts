@@ -63,6 +63,20 @@ test('what a client has published can be read until it is erased; what others ha
   expect(after[0]).not.toHaveProperty('userProperties')
 })
 
+test('the log is asked once what became of a key, however often what it sealed is read', async () => {
+  await publishSealed('Ada', 'secret of Ada')
+  await publishSealed('Bob', 'of Bob')
+  await api.send('POST', 'clients/Ada:erase')
+  let asked = 0
+  const endOffsets = api.log.endOffsets.bind(api.log)
+  api.log.endOffsets = (topic) => {
+    if (topic === api.topics.keys) asked++
+    return endOffsets(topic)
+  }
+  for (let i = 0; i < 3; i++) expect((await history()).map(({ payload, erased = false }) => [payload, erased])).toContainEqual(['', true])
+  expect(asked).toBe(1)
+})
+
 test('what was sealed with a key whose record is damaged is told as unreadable, and by an erasure the record goes', async () => {
   await publishSealed('Ada', 'secret of Ada')
   const { records } = await api.log.read(api.topics.keys, 0, 0)
