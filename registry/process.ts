@@ -138,7 +138,8 @@ export async function startRegistry({ config, logger, openLog, schemaIds = null,
         onUntold: (error) => logger.error({ namespace: name, error }, 'a change could not be told of in the topic lifecycle'),
         onSnapshot(result, error) {
           snapshots.inc({ result })
-          if (error !== undefined) logger.warn({ namespace: name, error }, 'a start of the registry reads all that is kept, because of its snapshot')
+          if (result === 'unusable') logger.warn({ namespace: name, error }, 'all of the registry is read, because its snapshot cannot be used')
+          if (result === 'failed') logger.warn({ namespace: name, error }, 'a snapshot of the registry was not written: starts read more until the next one')
         },
         onFailed: fail,
       })
