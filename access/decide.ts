@@ -203,7 +203,8 @@ class CompiledRules implements Rules {
     const groups = this.groupsOf(principal)
     const rules = this.#rules.filter(({ permission, group }) => permission === 'Subscriber' && groups.includes(group))
     const filters = rules.flatMap(({ template }) => [...substitute(template, principal)].map((levels) => levels.join('/')))
-    return [`${principal.kind} ${this.#dollarIsReserved}`, ...new Set(filters.sort())].join('\n')
+    // Of all characters U+0000 alone stands in no filter.
+    return [`${principal.kind} ${this.#dollarIsReserved}`, ...new Set(filters.sort())].join('\0')
   }
 
   wantsReceipts(principal: Principal): boolean {
