@@ -145,7 +145,13 @@ interface Protocol {
   readonly response: { decode(payload: Buffer): Promise<unknown>; parse(data: unknown): Promise<unknown> }
 }
 
-const ConnectionClass = require('kafkajs/src/network/connection') as new (options: object) => Connection
+interface ConnectionInside {
+  chunks: Buffer[]
+  bytesBuffered: number
+  processData(data: Buffer): void
+}
+
+const ConnectionClass = require('kafkajs/src/network/connection') as (new (options: object) => Connection) & { prototype: ConnectionInside }
 const BrokerClass = require('kafkajs/src/broker') as new (options: object) => Broker
 const RequestQueueClass = require('kafkajs/src/network/requestQueue') as {
   prototype: { scheduleCheckPendingRequests: (this: QueueInside) => void }
@@ -189,6 +195,13 @@ RequestQueueClass.prototype.scheduleCheckPendingRequests = function scheduleOnly
     },
     wait > 0 ? wait : 10,
   )
+}
+
+// kafkajs keeps the nothing that is left behind an answer, and joins the next one to it by a copy of the whole.
+const { processData } = ConnectionClass.prototype
+ConnectionClass.prototype.processData = function keepingNothingEmpty(data) {
+  processData.call(this, data)
+  if (this.bytesBuffered === 0) this.chunks = []
 }
 
 const socketFactory = createSocketFactory()
