@@ -66,7 +66,7 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     topics,
     appender: around.appender(),
     transactionalId: `${topics.snapshots}.shard-${shard}`,
-    tail: tail,
+    tail,
     captured,
     now,
     client: {
