@@ -1,15 +1,15 @@
 /**
  * What somebody could subscribe to at moments of the past: the registry's changes, folded once as every process folds them, and on as they come.
- * Of the registry it holds what rules are made of and the one client's own resource; of each change the rules that came of it, where they are
- * others for this client. Its topic keeps every change of the history window (model/history-kept.ts): what was before nobody can say.
+ * Of the registry it holds what rules are made of and the one client's own resource; of each change what this client may subscribe to
+ * since, where that is something else. Its topic keeps every change of the history window (model/history-kept.ts): what was before nobody can say.
  */
 import type { Log } from '../log/log.ts'
 import { type HistoryKept, keptSince } from '../model/history-kept.ts'
 import { readRegistryRecord } from '../model/registry-follower.ts'
 import { readProperties } from '../model/registry-resources.ts'
 import { foldName, type RegistryRecord, RegistryView, splitKey } from '../model/registry-view.ts'
-import { compileRules, type Rules } from './decide.ts'
-import { type Principal, principalOfSession, type SessionIdentity } from './principal.ts'
+import { compileRules, type SubscriberRights } from './decide.ts'
+import { principalOfSession, type SessionIdentity } from './principal.ts'
 
 export interface AccessThenOptions {
   readonly log: Log
@@ -23,23 +23,20 @@ export interface AccessThenOptions {
   readonly now: () => number
 }
 
-/** Who it was and what was allowed, from a moment on. */
+/** What was allowed, from a moment on. */
 interface Version {
   /** Messages that came after this are judged by it, milliseconds since the epoch. */
   readonly from: number
-  readonly rules: Rules
-  /** Undefined: nobody, and nothing is allowed. */
-  readonly principal: Principal | undefined
-  /** The same for two versions that allow the same. */
-  readonly key: string
+  /** Undefined: it was nobody, and nothing is allowed. */
+  readonly rights: SubscriberRights | undefined
 }
 
 /** Changes of one client's rights that are told apart; with more, what was before the oldest of them counts as not known. */
 export const versionsMax = 1_000
+/** Topic filters that all of them may have together: with more likewise, but for the newest one. */
+export const filtersMax = 20_000
 /** One fetch, bytes: some 200 records, after which others have their turn. */
 const readBytes = 64 * 1024
-/** Then others have theirs too. */
-const compiledPerTurn = 8
 
 const ruleKinds: ReadonlySet<string> = new Set(['clientGroups', 'topicSpaces', 'permissionBindings', 'namespace'])
 
@@ -54,6 +51,8 @@ export class AccessThen {
   /** Resources that are, or were, of the client's name. */
   readonly #own = new Set<string>()
   readonly #versions: Version[] = []
+  /** Of all versions. */
+  #filters = 0
   #since: number
   #next = 0
   /** Of the newest record: writers' clocks may step back. */
@@ -84,14 +83,14 @@ export class AccessThen {
     for (;;) {
       const asked = now()
       const stretch = await log.read(topic, 0, this.#next, readBytes)
-      let compiled = 0
       for (const record of stretch.records) {
         if (record.offset < this.#next) continue
         this.#next = record.offset + 1
         const isLater = record.timestamp > this.#at
         if (isLater && this.#hasChanged && record.timestamp >= this.#since) {
           this.#compile()
-          if (++compiled % compiledPerTurn === 0) await new Promise(setImmediate)
+          // Of a large registry that takes long: others have their turn after each.
+          await new Promise(setImmediate)
         }
         this.#at = Math.max(this.#at, record.timestamp)
         this.#take(readRegistryRecord(record))
@@ -112,8 +111,7 @@ export class AccessThen {
   /** Whether the topic could be subscribed to when a message came at that time; false for what was before `since`. */
   allows(topic: string, at: number): boolean {
     if (at < this.#since) return false
-    const version = this.#versionAt(at)
-    return version?.principal !== undefined && version.rules.maySubscribe(version.principal, topic).allowed
+    return this.#versionAt(at)?.rights?.allows(topic) ?? false
   }
 
   /** The newest one that is older. */
@@ -145,17 +143,19 @@ export class AccessThen {
     return this.#own.has(name)
   }
 
-  /** The rules as they are after the newest record. */
+  /** What is allowed after the newest record. */
   #compile(): void {
     this.#hasChanged = false
-    const rules = compileRules(this.#view)
     const principal = principalOfSession(this.#view, this.#options.identity)
-    const version = { from: this.#at, rules, principal, key: principal === undefined ? '' : rules.keyOfSubscriber(principal) }
+    const rights = principal && compileRules(this.#view).rightsOfSubscriber(principal)
     const versions = this.#versions
-    if (versions.at(-1)?.key === version.key) return
-    versions.push(version)
-    if (versions.length <= versionsMax) return
-    versions.shift()
-    this.#since = Math.max(this.#since, (versions[0]?.from ?? 0) + 1)
+    const last = versions.at(-1)
+    if (last && last.rights?.key === rights?.key) return
+    versions.push({ from: this.#at, rights })
+    this.#filters += rights?.size ?? 0
+    while (versions.length > versionsMax || (this.#filters > filtersMax && versions.length > 1)) {
+      this.#filters -= versions.shift()?.rights?.size ?? 0
+      this.#since = Math.max(this.#since, (versions[0]?.from ?? 0) + 1)
+    }
   }
 }

@@ -32,8 +32,8 @@ export interface Rules {
   maySubscribe(principal: Principal, filter: string): Decision
   /** Whether what was published on the filter's topics before may be sent. The filter is a plain topic filter. */
   mayReplay(principal: Principal, filter: string): Decision
-  /** A text that is the same as another's where the principal may subscribe to the same topics. */
-  keyOfSubscriber(principal: Principal): string
+  /** What the principal may subscribe to, for whoever keeps that for long: nothing of the rules is kept with it. */
+  rightsOfSubscriber(principal: Principal): SubscriberRights
   /** Whether a group that the principal is in asks for receipts of what it is sent. */
   wantsReceipts(principal: Principal): boolean
   /** Names of the groups the principal is in. */
@@ -189,22 +189,17 @@ class CompiledRules implements Rules {
   #covers(what: 'subscribe' | 'replay', principal: Principal, filter: string): Decision {
     const asked = withoutShare(filter)
     if (asked === undefined) return notAFilter
-    if (principal.kind === 'internal') return asked.startsWith(internalTopicPrefix) ? own : outsideOwn
-    if (startsWithDollar(asked)) {
-      if (this.#dollarIsReserved) return reserved
-      if (isReadByBroker(asked)) return brokersOwn
-    }
-    if (principal.kind === 'operator') return operators
+    const aside = asideOfBindings(principal, asked, this.#dollarIsReserved)
+    if (aside) return aside
     const access = this.#byPrincipal.get(principal) ?? this.#resolve(principal)
     return access[what].covers(asked) ?? (what === 'subscribe' ? notSubscriber : notReplayer)
   }
 
-  keyOfSubscriber(principal: Principal): string {
+  rightsOfSubscriber(principal: Principal): SubscriberRights {
     const groups = this.groupsOf(principal)
     const rules = this.#rules.filter(({ permission, group }) => permission === 'Subscriber' && groups.includes(group))
-    const filters = rules.flatMap(({ template }) => [...substitute(template, principal)].map((levels) => levels.join('/')))
-    // Of all characters U+0000 alone stands in no filter.
-    return [`${principal.kind} ${this.#dollarIsReserved}`, ...new Set(filters.sort())].join('\0')
+    const filters = rules.flatMap(({ template }) => substitute(template, principal).map((levels) => levels.join('/')))
+    return new SubscriberRights(principal, [...new Set(filters)].sort(), this.#dollarIsReserved)
   }
 
   wantsReceipts(principal: Principal): boolean {
@@ -251,6 +246,52 @@ function build(rules: readonly Rule[], principal: Principal): Access {
     for (const levels of substitute(template, principal)) set.add(levels, allowed)
   }
   return access
+}
+
+/** What no binding has a say in; undefined for all the rest. The filter is a plain one. */
+function asideOfBindings({ kind }: Principal, filter: string, dollarIsReserved: boolean): Decision | undefined {
+  if (kind === 'internal') return filter.startsWith(internalTopicPrefix) ? own : outsideOwn
+  if (startsWithDollar(filter)) {
+    if (dollarIsReserved) return reserved
+    if (isReadByBroker(filter)) return brokersOwn
+  }
+  return kind === 'operator' ? operators : undefined
+}
+
+/** What one principal may subscribe to. */
+export class SubscriberRights {
+  /** A text that is the same as another's where the same topics may be subscribed to. */
+  readonly key: string
+  /** Filters of the bindings. */
+  readonly size: number
+  readonly #principal: Principal
+  readonly #filters: readonly string[]
+  readonly #dollarIsReserved: boolean
+  #set: FilterSet<true> | undefined
+
+  constructor(principal: Principal, filters: readonly string[], dollarIsReserved: boolean) {
+    // Of all characters U+0000 alone stands in no filter.
+    this.key = [`${principal.kind} ${dollarIsReserved}`, ...filters].join('\0')
+    this.size = filters.length
+    this.#principal = principal
+    this.#filters = filters
+    this.#dollarIsReserved = dollarIsReserved
+  }
+
+  /** The topic is a valid topic name. */
+  allows(topic: string): boolean {
+    const aside = asideOfBindings(this.#principal, topic, this.#dollarIsReserved)
+    if (aside) return aside.allowed
+    // Most that are kept are never asked.
+    this.#set ??= filterSetOf(this.#filters)
+    return this.#set.covers(topic) === true
+  }
+}
+
+function filterSetOf(filters: readonly string[]): FilterSet<true> {
+  const set = new FilterSet<true>()
+  for (const filter of filters) set.add(filter.split('/'), true)
+  return set
 }
 
 /** Whether the subscription may be held: one with a replay that stands beside its filter takes what `$replay` before it would. */

@@ -1,6 +1,6 @@
 /* biome-ignore-all lint/suspicious/noTemplateCurlyInString: the syntax of templates */
 import { expect, test } from '@jest/globals'
-import { AccessThen, accessKnownSince, versionsMax } from '../../../access/access-then.ts'
+import { AccessThen, accessKnownSince, filtersMax, versionsMax } from '../../../access/access-then.ts'
 import { compileRules } from '../../../access/decide.ts'
 import { principalOfSession, type SessionIdentity } from '../../../access/principal.ts'
 import type { LogRecord } from '../../../log/log.ts'
@@ -123,6 +123,21 @@ test('of more changes than it keeps the oldest count as not known', async () => 
   expect(access.since).toBe(first + 1)
   const told = [first - 15, first + 5, first + 15, 1_000 + changes * 10].map((at) => access.allows('line/a/1', at))
   expect(told).toEqual([false, true, false, false])
+})
+
+test('of more topic filters than it keeps the oldest changes count as not known, the newest never', async () => {
+  const { put, accessOf } = await plant()
+  const bind = (at: number) => put(at, 'permissionBindings/read', subscriber('pumps', 'own'))
+  const templates = (count: number, name: string) => ({ topicTemplates: Array.from({ length: count }, (_, i) => `${name}/${i}`) })
+  await bind(400)
+  await put(500, 'topicSpaces/own', templates(filtersMax / 2, 'x'))
+  await put(600, 'topicSpaces/own', templates(filtersMax / 2, 'y'))
+  const access = accessOf(bystander)
+  await access.fold()
+  expect([access.since, access.allows('x/1', 550), access.allows('y/1', 650)]).toEqual([501, true, true])
+  await put(700, 'topicSpaces/own', templates(filtersMax + 1, 'z'))
+  await access.fold()
+  expect([access.since, access.allows('y/1', 650), access.allows('z/1', 750)]).toEqual([701, false, true])
 })
 
 test('changes of others’ rights take no room: the same is one version, however often the registry changed', async () => {
