@@ -113,7 +113,8 @@ describe('while Kafka does not answer', () => {
       ] as const) {
         const pid = await stack.kill(name, 'SIGTERM')
         await until(`the ${name} is gone`, 60_000, () => !isRunning(pid))
-        expect(await readFile(join(stack.folder, 'logs', `${name}.log`), 'utf8')).toContain(said)
+        // The log file is written by the supervisor, a little later.
+        await until(`the ${name} says so`, 60_000, async () => (await readFile(join(stack.folder, 'logs', `${name}.log`), 'utf8')).includes(said))
       }
       process.kill(kafka, 'SIGCONT')
       isStopped = false
