@@ -1,7 +1,7 @@
 /** Publishers whose messages are sealed in the log: they come under one registered name that has ERASABLE_ATTRIBUTE. */
 import { open, sealedWith } from '../../schemas/sealed-message.ts'
-import { type Stack, until } from '../support/stack.ts'
-import { readRecords, readTopic } from '../wire/kafka-log.ts'
+import type { Stack } from '../support/stack.ts'
+import { readRecords } from '../wire/kafka-log.ts'
 
 export const erasableAttribute = 'personal'
 export const sealedCredentials = { username: 'sealed', password: 'correct-horse-battery' } as const
@@ -19,15 +19,7 @@ export async function registerSealed(stack: Stack): Promise<void> {
     }),
   ]
   for (const { status, body } of answers) if (status >= 300) throw new Error(`the registry answered ${status}: ${JSON.stringify(body)}`)
-  const records = await readTopic(stack.brokers, `${stack.prefix}.default.registry`)
-  const offset = records.findLast(({ key }) => key === 'permissionBindings/sealed-pub')?.offset as number
-  for (const [name, { ports }] of Object.entries(await stack.processes())) {
-    if (!name.startsWith('gateway')) continue
-    await until(`${name} knows ${username}`, 60_000, async () => {
-      const status = (await (await fetch(`http://127.0.0.1:${ports.internal}/status`)).json()) as { readonly registry: { readonly position: number } }
-      return status.registry.position > offset
-    })
-  }
+  await stack.settled()
 }
 
 /** Opens payloads with the keys that stand in the log now: undefined when it is not sealed. Throws when it cannot be opened. */
