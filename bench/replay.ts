@@ -16,6 +16,7 @@ import { partitionOf } from '../log/partitioner.ts'
 import { decodeRecord } from '../schemas/codec.ts'
 import { encodeMessage } from '../schemas/message-record.ts'
 import { libraryFolder } from '../stack/kafka/artifacts.ts'
+import { loggedMessage } from '../test/support/logged-message.ts'
 import { until } from '../test/support/stack.ts'
 import { onPath, run } from '../test/wire/programs.ts'
 import { type LoggerheadBroker, startLoggerhead } from './brokers/loggerhead.ts'
@@ -80,25 +81,7 @@ async function record(log: KafkaLog, topic: string, indexTopic: string): Promise
     const writes = Array.from({ length: Math.min(window, recorded - at) }, (_, i) => {
       const name = topicOf(at + i)
       const receivedAt = Date.now()
-      const value = encodeMessage({
-        messageId: Buffer.alloc(16),
-        clientId: `device-${(at + i) % 100}`,
-        session: 0,
-        receivedAt,
-        topic: name,
-        qos: 1,
-        retain: false,
-        messageExpiryInterval: null,
-        authenticationName: 'bench',
-        gateway: 'bench',
-        protocolVersion: 5,
-        payloadFormatIndicator: null,
-        contentType: null,
-        responseTopic: null,
-        correlationData: null,
-        userProperties: [],
-        payload,
-      })
+      const value = encodeMessage(loggedMessage({ clientId: `device-${(at + i) % 100}`, receivedAt, topic: name, payload }))
       const key = Buffer.from(name)
       return appender.write({ topic, partition: partitionOf(key, partitions), key, value: Buffer.from(value), timestamp: receivedAt })
     })

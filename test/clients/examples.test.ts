@@ -11,6 +11,7 @@ import { partitionOf } from '../../log/partitioner.ts'
 import { encodeRecord } from '../../schemas/codec.ts'
 import type { Message } from '../../schemas/message.ts'
 import { kafkaPython } from '../support/kafka-python.ts'
+import { loggedMessage } from '../support/logged-message.ts'
 
 /** The consumer examples of docs/examples, run as an analyst runs them, on records as the gateways write them. */
 
@@ -41,26 +42,16 @@ const messages: readonly Message[] = [
   { ...publish('vehicles/vehicle09/nothing', Buffer.alloc(0)), protocolVersion: 4 },
 ]
 
-function publish(name: string, payload: Buffer): Message {
-  return {
+function publish(topic: string, payload: Buffer): Message {
+  return loggedMessage({
     messageId: randomBytes(16),
-    clientId: `client-${name.split('/')[1]}`,
+    clientId: `client-${topic.split('/')[1]}`,
     session: 2 ** 40,
     receivedAt: Date.UTC(2026, 10, 22, 1, 2, 3, 456),
-    topic: name,
-    qos: 1,
-    retain: false,
-    messageExpiryInterval: null,
+    topic,
     authenticationName: 'authn',
-    gateway: 'gateway',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
     payload,
-  }
+  })
 }
 
 /** What an example must print for each of them, beside where the record stands. */

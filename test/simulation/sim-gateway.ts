@@ -17,6 +17,7 @@ import { decodeMessage, encodeMessage } from '../../schemas/message-record.ts'
 import type { RecordName, Records } from '../../schemas/records.ts'
 import type { Attached, SubscriptionRequest, Will } from '../../schemas/session-records.ts'
 import { linkPair } from '../support/link-pair.ts'
+import { loggedMessage } from '../support/logged-message.ts'
 import { ProcessLog } from './process-log.ts'
 import type { World } from './world.ts'
 
@@ -376,26 +377,8 @@ export class SimGateway {
   /** Resolves true once the log has it; never when the gateway dies before. */
   publish(topic: string, text: string, but: Partial<Records['Message']> = {}): Promise<{ readonly source: number; readonly offset: number }> {
     const source = partitionOf(Buffer.from(topic), this.world.partitions)
-    const value = encodeMessage({
-      messageId: Buffer.alloc(16),
-      clientId: 'publisher',
-      session: 0,
-      receivedAt: this.world.now(),
-      topic,
-      qos: 1,
-      retain: false,
-      messageExpiryInterval: null,
-      authenticationName: 'anonymous',
-      gateway: this.id,
-      protocolVersion: 5,
-      payloadFormatIndicator: null,
-      contentType: null,
-      responseTopic: null,
-      correlationData: null,
-      userProperties: [],
-      payload: Buffer.from(text),
-      ...but,
-    })
+    const payload = Buffer.from(text)
+    const value = encodeMessage(loggedMessage({ clientId: 'publisher', receivedAt: this.world.now(), topic, gateway: this.id, payload, ...but }))
     return new Promise((resolve) => this.#append('messages', source, topic, value, (offset) => resolve({ source, offset })))
   }
 
