@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { charts } from './charts.ts'
 import { newestResults } from './newest-results.ts'
+import { placed } from './placed.ts'
 import type { Results } from './report.ts'
 import { scenarios } from './scenarios.ts'
 import { judge } from './targets.ts'
@@ -93,9 +94,7 @@ export function figures(results: Results): string {
 
 /** The page with other figures. */
 export function withFigures(text: string, results: Results): string {
-  const marked = /(<!-- figures:start[^>]*-->\n)[\s\S]*?(\n<!-- figures:end -->)/
-  if (!marked.test(text)) throw new Error('docs/performance.md has no place marked for figures')
-  return text.replace(marked, (_, start: string, end: string) => `${start}\n${figures(results)}\n${end}`)
+  return placed(text, 'figures', figures(results))
 }
 
 if (import.meta.main) {

@@ -8,6 +8,7 @@ import { init } from 'echarts'
 import { Random } from '../test/simulation/random.ts'
 import { type Count, costsOf, returnAfterLoss, sizeOf, telemetryFleet, type UnitCosts, unitCosts } from './fleet-size.ts'
 import { newestResults } from './newest-results.ts'
+import { placed } from './placed.ts'
 import type { Results } from './report.ts'
 
 const fleets = [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]
@@ -74,11 +75,7 @@ if (import.meta.main) {
   const source = run === undefined ? 'memory measured and CPU assumed' : 'as the newest run of the bench has found them, where it has'
   const table = sizeTable(unit, source)
   const page = join(import.meta.dirname, '../docs/performance.md')
-  const marked = /(<!-- size:start[^>]*-->\n)[\s\S]*?(\n<!-- size:end -->)/
-  writeFileSync(
-    page,
-    readFileSync(page, 'utf8').replace(marked, (_, start: string, end: string) => `${start}\n${table}\n${end}`),
-  )
+  writeFileSync(page, placed(readFileSync(page, 'utf8'), 'size', table))
   const pictures = join(import.meta.dirname, '../docs/performance')
   mkdirSync(pictures, { recursive: true })
   writeFileSync(join(pictures, 'size.svg'), chart(unit))

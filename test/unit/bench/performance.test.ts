@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals'
 import { costsOf, returnAfterLoss, sizeOf, telemetryFleet, unitCosts } from '../../../bench/fleet-size.ts'
 import { withFigures } from '../../../bench/page.ts'
+import { placed } from '../../../bench/placed.ts'
 import type { Results, Row } from '../../../bench/report.ts'
 import { judge } from '../../../bench/targets.ts'
 import { Random } from '../../simulation/random.ts'
@@ -74,6 +75,11 @@ test('a run’s figures take the place of those before, and nothing else of the 
   expect(once).not.toContain('old')
   expect(withFigures(once, all)).toBe(once)
   expect(() => withFigures('no place', all)).toThrow('no place marked')
+})
+
+test('what is told first has its place too, where nothing stands between the marks yet', () => {
+  const page = 'before\n<!-- size:start (npm run bench:size) -->\n<!-- size:end -->\nafter\n'
+  expect(placed(page, 'size', 'new')).toBe('before\n<!-- size:start (npm run bench:size) -->\n\nnew\n\n<!-- size:end -->\nafter\n')
 })
 
 test('what a fleet needs never shrinks as it grows, and everything has a reason', () => {
