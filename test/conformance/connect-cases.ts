@@ -140,8 +140,8 @@ export const connectCases: readonly Case[] = [
     title: 'PINGREQ is answered and keeps the connection open',
     lasts: true,
     async run(t) {
-      const wire = await t.session({ keepAlive: 2 })
-      for (let i = 0; i < 4; i++) {
+      const wire = await t.session({ keepAlive: 4 })
+      for (let i = 0; i < 7; i++) {
         await t.roundTrip(wire)
         await new Promise((resolve) => setTimeout(resolve, 900)) // the time that passes is what is tested
       }

@@ -222,9 +222,9 @@ export const forwardingCases: readonly Case[] = [
     async run(t) {
       const first = await t.persistent(t.name, true)
       await t.subscribe(first.wire, [[t.topic('a'), 2]])
-      await exactlyOnce(t, t.topic('a'), 'begun', [[Property.messageExpiryInterval, 3]])
+      await exactlyOnce(t, t.topic('a'), 'begun', [[Property.messageExpiryInterval, 8]])
       const begun = await first.wire.find('publish')
-      await pause(3_500) // the time that passes is what is tested
+      await pause(8_500) // the time that passes is what is tested
       first.wire.destroy()
       const { wire } = await t.persistent(t.name, false)
       expect(await wire.find('publish')).toMatchObject({ id: begun.id, dup: true, qos: 2 })
