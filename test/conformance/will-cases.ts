@@ -132,11 +132,11 @@ export const willCases: readonly Case[] = [
     async run(t) {
       const wire = await mourner(t)
       const clientId = `${t.name}-mortal`
-      ;(await mortal(t, { clientId, expiry: 60, will: [[Property.willDelayInterval, 2]] })).destroy()
+      ;(await mortal(t, { clientId, expiry: 60, will: [[Property.willDelayInterval, 8]] })).destroy()
       const back = await t.persistent(clientId, false)
       expect(back.connack.sessionPresent).toBe(true)
       // A second one whose delay is as long and begins later: once that is here, the first would have been.
-      ;(await mortal(t, { clientId: `${t.name}-other`, expiry: 60, payload: 'other', will: [[Property.willDelayInterval, 2]] })).destroy()
+      ;(await mortal(t, { clientId: `${t.name}-other`, expiry: 60, payload: 'other', will: [[Property.willDelayInterval, 8]] })).destroy()
       expect((await t.receive(wire)).payload.toString()).toBe('other')
       await none(t, wire)
     },
