@@ -3,27 +3,11 @@ import { RetainedIndex } from '../../../model/retained-index.ts'
 import { pageOfRetained, retainedOf } from '../../../router/retained-report.ts'
 import type { RetainedMessage } from '../../../router/retained-store.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 
 const value = (topic: string, payload: string): Buffer => {
-  const encoded = encodeMessage({
-    messageId: Buffer.alloc(16),
-    clientId: 'publisher',
-    session: 1,
-    receivedAt: 1_000,
-    topic,
-    qos: 1,
-    retain: true,
-    messageExpiryInterval: null,
-    authenticationName: 'publisher',
-    gateway: 'gateway',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: 'text/plain',
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: Buffer.from(payload),
-  })
+  const message = { clientId: 'publisher', topic, retain: true, authenticationName: 'publisher', contentType: 'text/plain', payload: Buffer.from(payload) }
+  const encoded = encodeMessage(loggedMessage(message))
   // The encoder writes many records into one buffer, which it takes again.
   return Buffer.from(encoded)
 }

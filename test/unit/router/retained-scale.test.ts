@@ -9,6 +9,7 @@ import { RetainedRequests } from '../../../router/retained-requests.ts'
 import type { RetainedMessage } from '../../../router/retained-store.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import { loggedMessage } from '../../support/logged-message.ts'
 import { attachment, sessionOf } from './sessions.ts'
 
 const count = process.env.LOGGERHEAD_TEST_LONG === '1' ? 1_000_000 : 50_000
@@ -20,25 +21,7 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`)
 const since = (began: number): string => `${(performance.now() - began).toFixed(1)} ms`
 
 beforeAll(() => {
-  const value = encodeMessage({
-    messageId: Buffer.alloc(16),
-    clientId: 'publisher',
-    session: 0,
-    receivedAt: 1,
-    topic: 'any',
-    qos: 1,
-    retain: true,
-    messageExpiryInterval: null,
-    authenticationName: 'anonymous',
-    gateway: 'gw',
-    protocolVersion: 5,
-    payloadFormatIndicator: null,
-    contentType: null,
-    responseTopic: null,
-    correlationData: null,
-    userProperties: [],
-    payload: Buffer.alloc(100),
-  })
+  const value = encodeMessage(loggedMessage({ retain: true, payload: Buffer.alloc(100) }))
   const heap = process.memoryUsage().heapUsed
   const began = performance.now()
   for (let i = 0; i < count; i++) index.set(topicOf(i), { topic: topicOf(i), offset: i, value, qos: 1, expiresAt: 0, retainedOffset: i })
