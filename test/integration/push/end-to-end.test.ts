@@ -122,8 +122,11 @@ test('rewind: a subscription goes back to a time or an offset, and sends what ca
   await publish('c1', 'c2')
   await arrived('/rewound', 'c1', 'c2')
   expect((await stack.api('POST', `${at('rewound')}:rewind`, { time: since })).status).toBe(200)
-  await until('c1 and c2 again', 60_000, async () => (await idsAt('/rewound')).length >= 4)
-  expect(await idsAt('/rewound')).toEqual(['c1', 'c2', 'c1', 'c2'])
+  const again = async (): Promise<readonly unknown[]> => (await idsAt('/rewound')).slice(2)
+  await until('c2 again', 60_000, async () => (await again()).includes('c2'))
+  expect((await idsAt('/rewound')).slice(0, 2)).toEqual(['c1', 'c2'])
+  // At least once: what was being sent when it was sent back may come oftener.
+  expect([...new Set(await again())]).toEqual(['c1', 'c2'])
   await remove('rewound')
 })
 
