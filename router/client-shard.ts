@@ -40,6 +40,8 @@ export interface SessionJudge {
 export interface ClientShardLimits {
   /** Bytes on their way to one gateway above which nothing more is sent to it. */
   readonly gatewayBytesMax: number
+  /** As ProgressJournalOptions' `unreadMax`. */
+  readonly receiptsUnreadMax: number
 }
 
 export interface ClientShardCounters {
@@ -48,6 +50,7 @@ export interface ClientShardCounters {
   sessionEnded(reason: string): void
   willFired(outcome: 'published' | 'unauthorized'): void
   reassigned(count: number): void
+  limitReached(limit: 'RECEIPTS_UNREAD_MAX'): void
 }
 
 export interface ClientShardOptions {
@@ -177,6 +180,8 @@ export class ClientShard {
     this.#progress = new ProgressJournal({
       ...options,
       topic: topics.inbox,
+      unreadMax: options.limits.receiptsUnreadMax,
+      onUnreadMax: () => options.counters.limitReached('RECEIPTS_UNREAD_MAX'),
       takeUnreleased: (session) => this.#takeUnreleased(session),
       onReleasable: (releases) => this.#release(releases),
       onReceivedStand: (session) => this.#receivedStand(session),

@@ -99,6 +99,16 @@ export const routerSettings = {
     outcome: 'owed messages wait until the gateway has taken what is on its way',
     metric: 'loggerhead_gateway_queued_bytes',
   },
+  RECEIPTS_UNREAD_MAX: {
+    kind: 'number',
+    default: 100,
+    min: 1,
+    max: 10_000,
+    unit: 'records',
+    about: 'Records, of 65,536 packets at most, of what clients of one shard have received at QoS 2, written and not read back from Kafka yet',
+    outcome: 'PUBREL and the progress of the shard’s sessions wait until one was read, and share the records behind; nothing is lost',
+    metric: 'loggerhead_limit_reached_total{limit="RECEIPTS_UNREAD_MAX"}',
+  },
   GATEWAY_STALL: {
     kind: 'number',
     default: 5_000,
@@ -354,6 +364,7 @@ export interface RouterConfig {
   readonly queues: QueueLimits
   readonly gatewayQueueBytesMax: number
   readonly gatewaySendBytesMax: number
+  readonly receiptsUnreadMax: number
   readonly gatewayStallMs: number
   readonly gatewayLostMs: number
   readonly outstandingBytesMax: number
@@ -413,6 +424,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     },
     gatewayQueueBytesMax: values.GATEWAY_QUEUE_BYTES_MAX,
     gatewaySendBytesMax: values.GATEWAY_SEND_BYTES_MAX,
+    receiptsUnreadMax: values.RECEIPTS_UNREAD_MAX,
     gatewayStallMs: values.GATEWAY_STALL,
     gatewayLostMs: values.GATEWAY_LOST,
     outstandingBytesMax: values.ROUTER_OUTSTANDING_BYTES_MAX,

@@ -10,6 +10,10 @@ export interface ProgressJournalOptions<R> {
   /** The namespace's `inbox`. */
   readonly topic: string
   readonly now: () => number
+  /** Records with QoS 2 receipts that are appended and not read back; at it progress waits, and shares the records behind. */
+  readonly unreadMax: number
+  /** `unreadMax` took effect. */
+  onUnreadMax(): void
   /** What the session's connection can be released from once the record that is being made is in the log; null for nothing. */
   takeUnreleased(session: Session): R | null
   /** Those stand in the log, and no other owner's term before them. */
@@ -37,6 +41,11 @@ export class ProgressJournal<R> {
   readonly #progressed = new Set<Session>()
   /** Not read back yet, in the order of their offsets. */
   #unread: Received<R>[] = []
+  /** Those, and what is on its way to become one of them. */
+  #unreadCount = 0
+  /** Goes on when one of them was read; undefined below the limit. */
+  #room: Promise<void> | undefined
+  #roomMade: (() => void) | undefined
   #readTo = 0
   #isWriting = false
   #isScheduled = false
@@ -62,17 +71,28 @@ export class ProgressJournal<R> {
     return this.#progressed.delete(session)
   }
 
-  /** Resolves once everything noted so far is in the log. */
+  /** Resolves once everything noted so far is in the log; fails when the shard is let go of before it was handed to Kafka. */
   async written(): Promise<void> {
     const written: Promise<void>[] = []
-    while (this.#progressed.size > 0 && !this.#isClosed) written.push(this.#append())
-    // One more when there was nothing: what is on its way already stands before it.
-    await Promise.all(written.length > 0 ? written : [this.#append()])
+    let isAll = true
+    while (this.#progressed.size > 0 && !this.#isClosed) {
+      const room = this.#awaitRoom()
+      if (!room) written.push(this.#append())
+      else {
+        isAll = false
+        await room
+      }
+    }
+    if (this.#progressed.size > 0) throw new Error(`shard ${this.#options.shard} was let go of before its progress was written`)
+    // One more when others may have written some of it: what is on its way already stands before it.
+    if (written.length === 0 || !isAll) written.push(this.#append())
+    await Promise.all(written)
   }
 
   close(): void {
     this.#isClosed = true
     this.#unread = []
+    this.#makeRoom()
   }
 
   /**
@@ -85,6 +105,8 @@ export class ProgressJournal<R> {
       const [first] = this.#unread
       if (!first || first.offset >= position) return
       this.#unread.shift()
+      this.#unreadCount--
+      this.#makeRoom()
       for (const { session, received } of first.sessions) {
         session.queue.confirmReceived(received)
         this.#options.onReceivedStand(session)
@@ -97,10 +119,28 @@ export class ProgressJournal<R> {
   #write(): void {
     if (this.#isWriting || this.#isClosed || this.#progressed.size === 0) return
     this.#isWriting = true
-    void this.#append().then(() => {
+    void (this.#awaitRoom() ?? this.#append()).then(() => {
       this.#isWriting = false
       this.#write()
     })
+  }
+
+  /** While the inbox can be written and not read: what is noted meanwhile is held once a session, however much comes. */
+  #awaitRoom(): Promise<void> | undefined {
+    if (this.#unreadCount < this.#options.unreadMax) return undefined
+    if (!this.#room) {
+      this.#options.onUnreadMax()
+      this.#room = new Promise((resolve) => {
+        this.#roomMade = resolve
+      })
+    }
+    return this.#room
+  }
+
+  #makeRoom(): void {
+    this.#roomMade?.()
+    this.#room = undefined
+    this.#roomMade = undefined
   }
 
   /** Takes what fits into one record. */
@@ -125,6 +165,7 @@ export class ProgressJournal<R> {
       }
       if (sessions.length === sessionsPerRecord || numbers >= numbersPerRecord) break
     }
+    if (receiving.length > 0) this.#unreadCount++
     const value = encodeRecord('Acknowledged', { shard, term, sessions })
     return new Promise((resolve) =>
       appender.append({ topic, partition: shard, key: null, value, timestamp: now() }, (error, offset) => {

@@ -72,13 +72,14 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     client: {
       gateways: around.gateways,
       payloads: bySource(around.payloads, around.retainedPayloads, around.inboxPayloads),
-      limits: { gatewayBytesMax: config.gatewaySendBytesMax },
+      limits: { gatewayBytesMax: config.gatewaySendBytesMax, receiptsUnreadMax: config.receiptsUnreadMax },
       counters: {
         delivered: (count) => metrics.delivered.inc(count),
         dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
         reassigned: (count) => metrics.reassigned.inc(count),
         sessionEnded: (reason) => metrics.sessionsEnded.inc({ drop_reason: reason }),
         willFired: (outcome) => metrics.willsFired.inc({ outcome }),
+        limitReached: (limit) => metrics.limitReached.inc({ limit }),
       },
       now,
       quota: { ofName: (name) => around.byName.of(name), catchUp: () => tail.catchUp() },
