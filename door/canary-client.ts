@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { MqttClient } from 'mqtt'
 import { canaryFilter } from './canary-topics.ts'
 import type { CanaryAddress } from './config.ts'
+import type { TimeLimit } from './time-limit.ts'
 
 /** How far a canary came. `partitions` are those that failed, where some did and others may not. */
 export type Probe =
@@ -25,6 +26,7 @@ export interface CanaryOptions {
   readonly key: () => Buffer
   /** Milliseconds; only differences matter. */
   readonly now: () => number
+  readonly timeLimit: TimeLimit
 }
 
 /** Why a probe ended; carried to its deadline by rejection. */
@@ -62,9 +64,9 @@ export class CanaryClient {
   async probe(deadlineMs: number): Promise<Probe> {
     const { gateway } = this.#options.address
     const progress = new Progress(this.#options.topics.length)
-    let timer: NodeJS.Timeout | undefined
+    const limit = this.#options.timeLimit(deadlineMs)
     const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Stop(progress.stage(), `after ${deadlineMs} ms`)), deadlineMs)
+      limit.signal.addEventListener('abort', () => reject(new Stop(progress.stage(), `after ${deadlineMs} ms`)), { once: true })
     })
     deadline.catch(() => {})
     try {
@@ -79,7 +81,7 @@ export class CanaryClient {
       if (error instanceof Stop) return { gateway, arrived: false, stopped: error.stopped, reason: error.message, partitions: progress.missing() }
       throw error
     } finally {
-      clearTimeout(timer)
+      limit.clear()
     }
   }
 

@@ -15,6 +15,7 @@ import { HealthCheck } from './health.ts'
 import { createMetrics } from './metrics.ts'
 import { ReverseProxy } from './proxy.ts'
 import { askFigures, askStatus } from './status-client.ts'
+import { timeLimit as machineTimeLimit, type TimeLimit } from './time-limit.ts'
 
 /** Time for the services' own words when a canary has failed or is late, ms; at most a third of its deadline. */
 const statusTimeoutMax = 1000
@@ -25,6 +26,8 @@ export interface DoorProcessOptions {
   readonly config: DoorConfig
   readonly logger: Logger
   readonly partitionOf: PartitionOf
+  /** Of a canary's round, and of an answer of /status. The machine's clock when not given. */
+  readonly timeLimit?: TimeLimit
 }
 
 /** The front door with everything around it. */
@@ -63,7 +66,7 @@ function stop(server: Server | TlsServer): Promise<void> {
 }
 
 /** Brings the front door up. Throws PortError, or what the file system says of the certificate. */
-export async function startDoor({ config, logger, partitionOf }: DoorProcessOptions): Promise<DoorProcess> {
+export async function startDoor({ config, logger, partitionOf, timeLimit = machineTimeLimit }: DoorProcessOptions): Promise<DoorProcess> {
   const { values } = config
   const registry = new Registry()
   createProcessMetrics(registry, 'door', logger)
@@ -88,6 +91,7 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
         topics: canaryTopics(address.gateway, values.KAFKA_PARTITIONS, partitionOf),
         key,
         now,
+        timeLimit,
       }),
   )
   const health = new HealthCheck({
@@ -95,9 +99,9 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
     probe: () => Promise.all(canaries.map((canary) => canary.probe(values.HEALTH_DEADLINE))),
     statuses: () =>
       Promise.all([
-        ...config.registry.map((upstream) => askStatus('registry', upstream, statusTimeoutMs)),
-        ...config.gateways.map((upstream) => askStatus('gateway', upstream, statusTimeoutMs)),
-        ...config.routers.map((upstream) => askStatus('router', upstream, statusTimeoutMs)),
+        ...config.registry.map((upstream) => askStatus('registry', upstream, timeLimit, statusTimeoutMs)),
+        ...config.gateways.map((upstream) => askStatus('gateway', upstream, timeLimit, statusTimeoutMs)),
+        ...config.routers.map((upstream) => askStatus('router', upstream, timeLimit, statusTimeoutMs)),
       ]),
     lateMs: values.HEALTH_DEADLINE - statusTimeoutMs,
     freshMs: values.HEALTH_FRESH,
@@ -110,7 +114,8 @@ export async function startDoor({ config, logger, partitionOf }: DoorProcessOpti
       : new FiguresPublisher({
           addresses: config.canaries,
           key,
-          ask: async () => (await Promise.all(config.gateways.map((upstream) => askFigures(upstream, statusTimeoutMs)))).filter((told) => told !== null),
+          ask: async () =>
+            (await Promise.all(config.gateways.map((upstream) => askFigures(upstream, timeLimit, statusTimeoutMs)))).filter((told) => told !== null),
           intervalMs: values.SYS_TOPICS_INTERVAL * 1000,
           now,
           logger,

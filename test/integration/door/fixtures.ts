@@ -3,6 +3,7 @@ import { type AddressInfo, connect, type Socket, type Server as TcpServer } from
 import { pino } from 'pino'
 import { readConfig } from '../../../door/config.ts'
 import { type DoorProcess, startDoor } from '../../../door/process.ts'
+import type { TimeLimit } from '../../../door/time-limit.ts'
 import { findFreePorts } from '../../../stack/ports.ts'
 
 const undo: (() => unknown)[] = []
@@ -60,11 +61,11 @@ export interface OpenDoor extends DoorProcess {
   readonly internal: string
 }
 
-/** The door with these settings, on free ports of loopback. */
-export async function openDoor(environment: Record<string, string>): Promise<OpenDoor> {
+/** The door with these settings, on free ports of loopback; by the machine's clock unless given another. */
+export async function openDoor(environment: Record<string, string>, timeLimit?: TimeLimit): Promise<OpenDoor> {
   const config = readConfig({ HTTP_PORT: '0', LOGGERHEAD_BIND: '127.0.0.1', ...environment })
   const partitionOf = (key: Buffer, partitions: number): number => key.reduce((sum, byte) => sum + byte, 0) % partitions
-  const door = await startDoor({ config, logger: pino({ level: 'silent' }), partitionOf })
+  const door = await startDoor({ config, logger: pino({ level: 'silent' }), partitionOf, ...(timeLimit && { timeLimit }) })
   closing(() => door.close())
   return { ...door, url: `http://127.0.0.1:${door.ports.http}`, internal: `http://127.0.0.1:${door.ports.internal}` }
 }
