@@ -37,18 +37,10 @@ interface OpenRequest {
   readonly indexed: Set<number>
 }
 
-/** A session that is over, and what shared subscriptions had given it that it did not acknowledge. */
-export interface Orphans {
+/** A session that is over; what shared subscriptions had given it that it did not acknowledge stands in its queue until it is settled. */
+export interface Over {
   readonly clientId: string
-  readonly session: number
-  /** Every number below this is settled with them. */
-  readonly next: number
-  readonly entries: readonly QueueEntry[]
-}
-
-interface Over {
-  readonly clientId: string
-  readonly session: number
+  readonly id: number
   readonly queue: SessionQueue
 }
 
@@ -230,34 +222,38 @@ export class InboxFold {
     const session = this.#session(record.clientId, record.session)
     const queue = session?.queue ?? this.#over.get(keyOf(record.clientId, record.session))?.queue
     for (const number of record.numbers) queue?.finish(number)
+    if (queue && !session) letGo(queue)
     return session ? [session] : []
   }
 
   /** The session is over; what is folded of it from now on joins what it was owed. */
   adopt(clientId: string, session: number, queue: SessionQueue): void {
     for (const replay of queue.replays?.values() ?? []) this.#joining.delete(replay)
-    const over: Over = { clientId, session, queue }
+    const over: Over = { clientId, id: session, queue }
     this.#over.delete(keyOf(clientId, session))
     this.#over.set(keyOf(clientId, session), over)
     this.#orphaned.add(over)
     for (const [key, oldest] of this.#over) {
       if (this.#over.size <= overMax) return
-      if (this.#orphaned.has(oldest)) continue
+      if (this.#orphaned.has(oldest) || oldest.queue.sharedLength > 0) continue
       this.#over.delete(key)
     }
   }
 
-  /** What sessions that are over were given by shared subscriptions and did not acknowledge, since this was last asked. */
-  takeOrphans(): readonly Orphans[] {
-    const orphans: Orphans[] = []
-    for (const { clientId, session, queue } of this.#orphaned) {
-      const entries = [...queue.shared()]
-      if (entries.length > 0) orphans.push({ clientId, session, next: queue.next, entries })
-      // Only its numbers are needed from now on.
-      queue.advance(queue.next, [], queue.sent)
+  /** Sessions that are over whose queues have got something of shared subscriptions since this was last asked, and hold it. */
+  takeOrphans(): readonly Over[] {
+    const orphans: Over[] = []
+    for (const over of this.#orphaned) {
+      if (over.queue.sharedLength > 0) orphans.push(over)
+      else letGo(over.queue)
     }
     this.#orphaned.clear()
     return orphans
+  }
+
+  /** All of them that hold something, for a snapshot. */
+  *orphans(): Generator<Over> {
+    for (const over of this.#over.values()) if (over.queue.sharedLength > 0) yield over
   }
 
   /** The members chosen for messages that the shard's progress has not passed, by offset; from now on they are not gathered. */
@@ -364,6 +360,11 @@ export class InboxFold {
     const session = this.#sessions.sessions.get(clientId)
     return session && !session.isOver && session.id === id ? session : undefined
   }
+}
+
+/** Only the numbers are needed of a queue whose session is over, once nothing in it is another member's. */
+function letGo(queue: SessionQueue): void {
+  if (queue.sharedLength === 0) queue.advance(queue.next, [], queue.sent)
 }
 
 const keyOf = (clientId: string, session: number): string => `${session}:${clientId}`

@@ -87,6 +87,11 @@ export class SessionQueue {
     return this.next - this.cursor - this.#done.size
   }
 
+  /** Of those, entries of shared subscriptions. */
+  get sharedLength(): number {
+    return this.#groups.size
+  }
+
   /** Numbers at or above the cursor that are done, ascending. */
   get doneAbove(): number[] {
     return [...this.#done].sort((a, b) => a - b)

@@ -1,7 +1,7 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage } from '../schemas/inbox-records.ts'
-import type { QueueEntry, SessionState, SessionSubscription, SnapshotClosed } from '../schemas/snapshot-records.ts'
+import type { QueueEntry, SessionState, SessionSubscription, SharedOrphans, SnapshotClosed } from '../schemas/snapshot-records.ts'
 import type { InboxFold } from './inbox-fold.ts'
 import { PacketUses } from './packet-uses.ts'
 import { replayState, restoredReplay } from './replay.ts'
@@ -183,17 +183,50 @@ export function* heldChunks(shard: number, term: number, messages: readonly Held
   }
 }
 
+/** What waits for other members of shared subscriptions as chunks. */
+export function* orphanChunks(inbox: InboxFold): Generator<Buffer[]> {
+  for (const { clientId, id: session, queue } of inbox.orphans()) {
+    const all = [...queue.shared()].map((entry) => ({ ...entry, expiresAt: entry.expiresAt || null }))
+    for (let from = 0; from < all.length; from += entriesPerState) {
+      const next = all[from + entriesPerState]?.number ?? queue.next
+      yield [encodeRecord('SharedOrphans', { clientId, session, next, entries: all.slice(from, from + entriesPerState) })]
+    }
+  }
+}
+
+/** Gives the inbox back what waited for other members. */
+export function restoreOrphans(inbox: InboxFold, orphans: Iterable<SharedOrphans>): void {
+  let last: { readonly clientId: string; readonly session: number; readonly queue: SessionQueue } | undefined
+  for (const { clientId, session, next, entries } of orphans) {
+    if (last?.clientId !== clientId || last.session !== session) {
+      const queue = new SessionQueue()
+      queue.next = entries[0]?.number ?? next
+      queue.cursor = queue.next
+      last = { clientId, session, queue }
+      inbox.adopt(clientId, session, queue)
+    }
+    for (const entry of entries) last.queue.restore({ ...entry, expiresAt: entry.expiresAt ?? 0, qos: entry.qos as 0 | 1 | 2 })
+    last.queue.skipTo(next)
+  }
+}
+
 /** What one chunk holds. */
-export function contentsOf(chunk: readonly Buffer[]): { readonly states: SessionState[]; readonly held: HeldMessage[] } {
-  const states: SessionState[] = []
-  const held: HeldMessage[] = []
+export interface ChunkContents {
+  readonly states: SessionState[]
+  readonly held: HeldMessage[]
+  readonly orphans: SharedOrphans[]
+}
+
+export function contentsOf(chunk: readonly Buffer[]): ChunkContents {
+  const contents: ChunkContents = { states: [], held: [], orphans: [] }
   for (const bytes of chunk) {
     const record = decodeRecord(bytes)
-    if (record.name === 'SessionState') states.push(record.value)
-    else if (record.name === 'MessagesHeld') held.push(...record.value.messages)
-    else throw new Error(`a snapshot chunk holds a ${record.name} instead of a SessionState or MessagesHeld`)
+    if (record.name === 'SessionState') contents.states.push(record.value)
+    else if (record.name === 'MessagesHeld') contents.held.push(...record.value.messages)
+    else if (record.name === 'SharedOrphans') contents.orphans.push(record.value)
+    else throw new Error(`a snapshot chunk holds a ${record.name} instead of a SessionState, MessagesHeld or SharedOrphans`)
   }
-  return { states, held }
+  return contents
 }
 
 /** Puts a snapshot's sessions into an empty fold, without their queues: only an owner needs those. */

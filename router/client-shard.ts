@@ -4,7 +4,7 @@
  */
 import type { Principal, SessionIdentity } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
-import type { Orphans } from '../model/inbox-fold.ts'
+import type { Over } from '../model/inbox-fold.ts'
 import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
@@ -221,7 +221,7 @@ export class ClientShard {
   }
 
   /** What members that are over did not acknowledge goes to others. */
-  giveOn(orphans: readonly Orphans[]): void {
+  giveOn(orphans: readonly Over[]): void {
     if (!this.#isClosed) for (const each of orphans) this.#handover.inherit(each)
   }
 

@@ -9,7 +9,7 @@ import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
-import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
+import { heldPerRecord, restoreInbox, restoreOrphans, restoreQueues, restoreSessions } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord, readableRecord } from '../schemas/codec.ts'
 import type { Chosen, HeldMessage } from '../schemas/inbox-records.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
@@ -146,6 +146,7 @@ export class OwnedShard {
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
     if (snapshot) restoreInbox(inbox, snapshot.closed)
     restoreQueues(tail.folds[shard] as SessionFold, inbox, snapshot?.states ?? [])
+    restoreOrphans(inbox, snapshot?.orphans ?? [])
     // Sessions may end while their queues are read; those that ended before had none here.
     const adopt = adopter(inbox, options.captured)
     if (snapshot) await recallChoices(options, inbox, snapshot.closed)

@@ -1,11 +1,11 @@
 /**
- * What a member of a shared subscription leaves unacknowledged goes to another member: a record in the inbox of that one's
- * shard first, then one in the own inbox that settles it here. A router that dies between the two leaves it to its
- * successor to do it again: QoS 1 allows the repetition.
+ * What a member of a shared subscription leaves unacknowledged goes to other members, as far as they have room: a record in the
+ * inbox of that one's shard first, then one in the own inbox that settles it here. Until then it stays in the queue it was in, whose
+ * session may be over. A router that dies between the two leaves it to its successor to do it again: QoS 1 allows the repetition.
  */
 
 import type { Appender } from '../log/log.ts'
-import type { Orphans } from '../model/inbox-fold.ts'
+import type { Over } from '../model/inbox-fold.ts'
 import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import type { Session } from '../model/session.ts'
 import type { QueueEntry, SessionQueue } from '../model/session-queue.ts'
@@ -13,7 +13,7 @@ import { encodeRecord } from '../schemas/codec.ts'
 import type { ReassignedEntry } from '../schemas/inbox-records.ts'
 import type { RecordName, Records } from '../schemas/records.ts'
 import type { Member } from './shared-group.ts'
-import { SharedWaiting } from './shared-waiting.ts'
+import { type Holder, SharedWaiting } from './shared-waiting.ts'
 
 export interface SharedHandoverOptions {
   readonly shard: number
@@ -42,25 +42,33 @@ export interface Left {
 /** Another member of the group than the one that leaves something: an attached one, else any unless `isAttached`. */
 export type AnotherMember = (filter: string, left: Left, isAttached: boolean, owed: (session: Session) => number) => Member | undefined
 
-/** Messages that a member is owed, those given to it within this second among them, above which it is offered none that absent ones hold. */
+/** Messages that a member is owed, those given to it within this second among them, above which it is offered none that others hold. */
 const offeredMax = 1_000
 /** Messages handed on, and entries looked at, before others have their turn. */
 const handedPerTurn = 1_000
 const lookedAtPerTurn = 10_000
 /** Entries in one Reassigned record: it stays well below max.message.bytes. */
 const entriesPerRecord = 1_000
+/** Times as many messages as one queue may hold are kept of sessions that are over in a shard: what is above goes to members whether they have room or not. */
+const orphanQueuesMax = 4
 
 /** Why a message is given up when a session is over. */
 type GivenUp = 'noMember' | 'sessionEnded'
+/** Numbers in one Dropped record. */
+const numbersPerRecord = 65_536
 
 export class SharedHandover {
   readonly #options: SharedHandoverOptions
-  /** Numbers that are on their way to another member, by the session that leaves them. */
-  readonly #leaving = new WeakMap<Session, Set<number>>()
+  /** Numbers that are on their way to another member, by the queue that they leave. */
+  readonly #leaving = new WeakMap<SessionQueue, Set<number>>()
   /** What absent members hold at QoS 1. */
   readonly #waiting = new SharedWaiting()
-  /** The number up to which that is known. */
-  readonly #surveyed = new WeakMap<Session, number>()
+  /** What those that are over have left. */
+  readonly #orphaned = new SharedWaiting()
+  /** The number up to which either is known. */
+  readonly #surveyed = new WeakMap<Holder, number>()
+  /** More was left than is kept. */
+  #isCrowded = false
   /** Groups of which something is to be offered. */
   readonly #due = new Set<string>()
   /** Groups whose attached members have enough for now. */
@@ -113,7 +121,7 @@ export class SharedHandover {
 
   /** A member with a connection may be given what absent ones hold of the group. */
   memberCame(group: string): void {
-    if (this.#waiting.isEmpty(group)) return
+    if (this.#isEmpty(group)) return
     this.#due.add(group)
     this.#schedule()
   }
@@ -121,6 +129,7 @@ export class SharedHandover {
   /** Once a second: members may take more. */
   tick(): void {
     this.#given.clear()
+    this.#countOrphans()
     for (const group of this.#busy) this.#due.add(group)
     this.#busy.clear()
     this.#schedule()
@@ -144,31 +153,44 @@ export class SharedHandover {
     const turn = { handed: handedPerTurn, lookedAt: lookedAtPerTurn }
     for (const group of this.#due) {
       this.#due.delete(group)
-      let holder = this.#waiting.first(group)
-      while (holder && this.#handOn(group, ...holder, turn)) holder = this.#waiting.first(group)
+      // Nobody else has the first.
+      for (const from of [this.#orphaned, this.#waiting]) {
+        let holder = from.first(group)
+        while (holder && this.#handOn(group, from, ...holder, turn)) holder = from.first(group)
+      }
       if (turn.handed > 0 && turn.lookedAt > 0) continue
       // Last in the row, so that no group waits for another's end.
-      if (!this.#busy.has(group) && !this.#waiting.isEmpty(group)) this.#due.add(group)
+      if (!this.#busy.has(group) && !this.#isEmpty(group)) this.#due.add(group)
       break
     }
     this.#schedule()
   }
 
-  /** True when all that the session held of the group went to others; else nobody takes more, or the turn is over. */
-  #handOn(group: string, session: Session, first: number, turn: { handed: number; lookedAt: number }): boolean {
-    const left: Left = { clientId: session.clientId, session: session.id }
-    const leaving = this.#leaving.get(session) ?? new Set<number>()
+  #isEmpty(group: string): boolean {
+    return this.#waiting.isEmpty(group) && this.#orphaned.isEmpty(group)
+  }
+
+  /** True when all that it held of the group went to others; else nobody takes more, or the turn is over. */
+  #handOn(group: string, from: SharedWaiting, holder: Holder, first: number, turn: { handed: number; lookedAt: number }): boolean {
+    const left: Left = { clientId: holder.clientId, session: holder.id }
+    const leaving = this.#leaving.get(holder.queue) ?? new Set<number>()
+    const isOver = from === this.#orphaned
     const byShard = new Map<number, ReassignedEntry[]>()
     const numbers: number[] = []
+    const nobodys: number[] = []
     let stoppedAt: number | undefined
-    for (const entry of session.queue.shared(first)) {
+    for (const entry of holder.queue.shared(first)) {
       if (turn.handed === 0 || turn.lookedAt === 0) {
         stoppedAt = entry.number
         break
       }
       turn.lookedAt--
       if (entry.group !== group || entry.qos !== 1 || leaving.has(entry.number)) continue
-      const member = this.#takerOf(group, left)
+      const member = this.#takerOf(group, left, isOver)
+      if (!member && isOver && !this.#busy.has(group)) {
+        nobodys.push(entry.number)
+        continue
+      }
       if (!member) {
         stoppedAt = entry.number
         break
@@ -178,14 +200,14 @@ export class SharedHandover {
       numbers.push(entry.number)
       leaving.add(entry.number)
     }
-    if (stoppedAt === undefined) this.#waiting.delete(group, session)
-    else this.#waiting.put(group, session, stoppedAt)
+    if (stoppedAt === undefined) from.delete(group, holder)
+    else from.put(group, holder, stoppedAt)
+    this.#giveUp(holder, nobodys, 'noMember')
     if (numbers.length > 0) {
-      this.#leaving.set(session, leaving)
+      this.#leaving.set(holder.queue, leaving)
       this.#offersUnderWay++
       this.#reassign(byShard, () => {
-        const { shard, term } = this.#options
-        this.#append(shard, 'Dropped', { shard, term, clientId: session.clientId, session: session.id, numbers, reason: 'reassigned' })
+        this.#drop(holder, numbers, 'reassigned')
         this.#offersUnderWay--
         this.#schedule()
       })
@@ -193,12 +215,36 @@ export class SharedHandover {
     return stoppedAt === undefined
   }
 
-  /** A member with a connection that takes more. */
-  #takerOf(group: string, left: Left): Member | undefined {
-    const member = this.#options.anotherMember(group, left, true, this.#debt)
-    if (!member || this.#hasRoom(member.session)) return member
+  /** A member with a connection that takes more; of what a session that is over has left, any when none has a connection. */
+  #takerOf(group: string, left: Left, isOver: boolean): Member | undefined {
+    const member = this.#options.anotherMember(group, left, !isOver, this.#debt)
+    if (!member || this.#hasRoom(member.session) || (isOver && (this.#isCrowded || !member.session.attached))) return member
     this.#busy.add(group)
     return undefined
+  }
+
+  #giveUp(holder: Holder, numbers: readonly number[], reason: GivenUp): void {
+    if (numbers.length === 0) return
+    this.#options.counters.dropped(reason, numbers.length)
+    this.#drop(holder, numbers, reason)
+  }
+
+  #drop({ clientId, id: session }: Holder, numbers: readonly number[], reason: GivenUp | 'reassigned'): void {
+    const { shard, term } = this.#options
+    for (let from = 0; from < numbers.length; from += numbersPerRecord) {
+      this.#append(shard, 'Dropped', { shard, term, clientId, session, numbers: numbers.slice(from, from + numbersPerRecord), reason })
+    }
+  }
+
+  #countOrphans(): void {
+    const { messages, bytes } = this.#options.queueLimits().connected
+    let held = 0
+    let heldBytes = 0
+    for (const { queue } of this.#orphaned.holders) {
+      held += queue.sharedLength
+      heldBytes += queue.bytes
+    }
+    this.#isCrowded = held > orphanQueuesMax * messages || heldBytes > orphanQueuesMax * bytes
   }
 
   /** Who comes back first must not run into the limits of its queue with what all the others held. */
@@ -223,30 +269,29 @@ export class SharedHandover {
    * owner that has lost the shard without knowing it must not send past one that nobody else was given.
    */
   moved(session: Session): void {
-    const leaving = this.#leaving.get(session)
+    const leaving = this.#leaving.get(session.queue)
     if (!leaving) return
     let isSettled = false
     for (const number of leaving) if (session.queue.isDone(number)) isSettled = leaving.delete(number) || isSettled
     if (isSettled) this.#options.onSettled(session)
   }
 
-  /** The session is over: what it did not acknowledge at QoS 1 goes to any other member, attached or not; QoS 2 goes with it [MQTT-4.8.2-5]. */
-  inherit({ clientId, session, next, entries }: Orphans): void {
-    const byShard = new Map<number, ReassignedEntry[]>()
-    const givenUp = new Map<GivenUp, number[]>()
-    for (const entry of entries) {
-      const member = entry.qos === 1 ? this.#options.anotherMember(entry.group as string, { clientId, session }, false, this.#debt) : undefined
-      if (member) this.#give(byShard, member, entry, { clientId, session })
-      else listOf(givenUp, entry.qos === 1 ? 'noMember' : 'sessionEnded').push(entry.number)
+  /** The session is over: what it did not acknowledge at QoS 1 is any other member's, attached or not; QoS 2 goes with it [MQTT-4.8.2-5]. */
+  inherit(over: Over): void {
+    const { queue } = over
+    const givenUp: number[] = []
+    for (const { number, qos, group } of queue.shared(this.#surveyed.get(over))) {
+      if (group === null) continue
+      if (qos !== 1) givenUp.push(number)
+      else if (!this.#orphaned.has(group, over)) {
+        this.#orphaned.put(group, over, number)
+        this.#due.add(group)
+      }
     }
-    const { shard, term } = this.#options
-    for (const [reason, numbers] of givenUp) {
-      this.#options.counters.dropped(reason, numbers.length)
-      this.#append(shard, 'Dropped', { shard, term, clientId, session, numbers, reason })
-    }
-    this.#reassign(byShard, () => {
-      this.#append(shard, 'Acknowledged', { shard, term, sessions: [{ clientId, session, cursor: next, above: [], sent: next, received: [] }] })
-    })
+    this.#surveyed.set(over, queue.next)
+    this.#giveUp(over, givenUp, 'sessionEnded')
+    this.#countOrphans()
+    this.#schedule()
   }
 
   /** What a session that is over had acknowledged is not another member's. */

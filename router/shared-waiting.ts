@@ -1,46 +1,58 @@
 /**
- * Which sessions without a connection hold messages of which shared subscription, so that a member that comes is offered
- * those alone.
+ * Which sessions without a connection, and which that are over, hold messages of which shared subscription, so that a member
+ * that comes is offered those alone.
  */
-import type { Session } from '../model/session.ts'
+import type { SessionQueue } from '../model/session-queue.ts'
+
+/** A session, or what is left of one that is over. */
+export interface Holder {
+  readonly clientId: string
+  readonly id: number
+  readonly queue: SessionQueue
+}
 
 export class SharedWaiting {
   /** By `$share/{group}/{filter}`: who holds some, and the number of the first. */
-  readonly #byGroup = new Map<string, Map<Session, number>>()
-  readonly #groupsOf = new Map<Session, Set<string>>()
+  readonly #byGroup = new Map<string, Map<Holder, number>>()
+  readonly #groupsOf = new Map<Holder, Set<string>>()
 
   isEmpty(group: string): boolean {
     return !this.#byGroup.has(group)
   }
 
-  has(group: string, session: Session): boolean {
-    return this.#byGroup.get(group)?.has(session) ?? false
+  has(group: string, holder: Holder): boolean {
+    return this.#byGroup.get(group)?.has(holder) ?? false
   }
 
-  /** What the session holds of the group begins with this number. */
-  put(group: string, session: Session, first: number): void {
-    const sessions = this.#byGroup.get(group) ?? new Map<Session, number>()
-    this.#byGroup.set(group, sessions.set(session, first))
-    const groups = this.#groupsOf.get(session) ?? new Set<string>()
-    this.#groupsOf.set(session, groups.add(group))
+  /** What it holds of the group begins with this number. */
+  put(group: string, holder: Holder, first: number): void {
+    const holders = this.#byGroup.get(group) ?? new Map<Holder, number>()
+    this.#byGroup.set(group, holders.set(holder, first))
+    const groups = this.#groupsOf.get(holder) ?? new Set<string>()
+    this.#groupsOf.set(holder, groups.add(group))
   }
 
   /** Who has held some of the group for longest. */
-  first(group: string): readonly [session: Session, first: number] | undefined {
+  first(group: string): readonly [holder: Holder, first: number] | undefined {
     return this.#byGroup.get(group)?.entries().next().value
   }
 
-  delete(group: string, session: Session): void {
-    const sessions = this.#byGroup.get(group)
-    sessions?.delete(session)
-    if (sessions?.size === 0) this.#byGroup.delete(group)
-    const groups = this.#groupsOf.get(session)
+  delete(group: string, holder: Holder): void {
+    const holders = this.#byGroup.get(group)
+    holders?.delete(holder)
+    if (holders?.size === 0) this.#byGroup.delete(group)
+    const groups = this.#groupsOf.get(holder)
     groups?.delete(group)
-    if (groups?.size === 0) this.#groupsOf.delete(session)
+    if (groups?.size === 0) this.#groupsOf.delete(holder)
   }
 
-  /** The session has a connection, or is over. */
-  forget(session: Session): void {
-    for (const group of this.#groupsOf.get(session) ?? []) this.delete(group, session)
+  /** Who holds something of some group. */
+  get holders(): Iterable<Holder> {
+    return this.#groupsOf.keys()
+  }
+
+  /** It holds nothing for others any more. */
+  forget(holder: Holder): void {
+    for (const group of this.#groupsOf.get(holder) ?? []) this.delete(group, holder)
   }
 }

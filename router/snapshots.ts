@@ -6,16 +6,28 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { chunkKey, closedKey, contentsOf, heldChunks, joined, type SnapshotPositions, snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
+import {
+  chunkKey,
+  closedKey,
+  contentsOf,
+  heldChunks,
+  joined,
+  orphanChunks,
+  type SnapshotPositions,
+  snapshotChunks,
+  snapshotPositions,
+} from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage } from '../schemas/inbox-records.ts'
-import type { RouteProgress, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
+import type { RouteProgress, SessionState, SharedOrphans, SnapshotClosed } from '../schemas/snapshot-records.ts'
 
 export interface Snapshot {
   readonly closed: SnapshotClosed
   readonly states: readonly SessionState[]
   /** Messages of the shard that may come again. */
   readonly held: readonly HeldMessage[]
+  /** What waits for other members of shared subscriptions. */
+  readonly orphans: readonly SharedOrphans[]
 }
 
 /** What else stands in the shard's partition: how far its routes are, by name. */
@@ -66,14 +78,16 @@ export async function readShelved(log: Log, topic: string, shard: number): Promi
   if (!closed) return { snapshot: undefined, routes }
   const states: SessionState[] = []
   const held: HeldMessage[] = []
+  const orphans: SharedOrphans[] = []
   for (let chunk = 0; chunk < closed.chunks; chunk++) {
     const sessions = chunks.get(chunkKey(closed.generation, chunk))
     if (!sessions) throw new Error(`snapshot ${closed.generation} of shard ${shard} is closed but its chunk ${chunk} of ${closed.chunks} is missing`)
     const contents = contentsOf(sessions)
     states.push(...contents.states)
     held.push(...contents.held)
+    orphans.push(...contents.orphans)
   }
-  return { snapshot: { closed, states: joined(states), held }, routes }
+  return { snapshot: { closed, states: joined(states), held, orphans }, routes }
 }
 
 /**
@@ -98,7 +112,7 @@ export async function writeSnapshot(options: {
   const { shard } = sessions
   const generation = (previous?.generation ?? 0) + 1
   // Taken in one go, before the first wait: one moment of the fold.
-  const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax), ...heldChunks(shard, term, held)]
+  const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax), ...heldChunks(shard, term, held), ...orphanChunks(inbox)]
   const closed: SnapshotClosed = {
     shard,
     term,

@@ -31,7 +31,7 @@ import type {
   WillDue,
   WillFired,
 } from './session-records.ts'
-import type { CheckpointClosed, RouteProgress, SessionState, SnapshotChunk, SnapshotClosed } from './snapshot-records.ts'
+import type { CheckpointClosed, RouteProgress, SessionState, SharedOrphans, SnapshotChunk, SnapshotClosed } from './snapshot-records.ts'
 
 /** Every record type that stands alone in a topic, by schema name. */
 export interface Records {
@@ -66,6 +66,7 @@ export interface Records {
   SessionMoved: SessionMoved
   SessionState: SessionState
   ShardOwned: ShardOwned
+  SharedOrphans: SharedOrphans
   SnapshotChunk: SnapshotChunk
   SnapshotClosed: SnapshotClosed
   Subscribed: Subscribed

@@ -113,6 +113,15 @@ export interface SessionState {
   readonly replays: readonly ReplayState[]
 }
 
+/** What shared subscriptions had given a session that is over, and no other member has yet: a piece of its queue (topic `snapshots`, in chunks). */
+export interface SharedOrphans {
+  readonly clientId: string
+  readonly session: number
+  /** Every number below this that is neither here nor in a piece before is done. */
+  readonly next: number
+  readonly entries: readonly QueueEntry[]
+}
+
 /** A part of a shard's folded state (topic `snapshots`). */
 export interface SnapshotChunk {
   readonly shard: number

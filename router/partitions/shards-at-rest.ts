@@ -3,7 +3,7 @@ import type { Log } from '../../log/log.ts'
 import type { TopicNames } from '../../log/topics.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
-import { restoreInbox, restoreQueues, restoreSessions } from '../../model/snapshot.ts'
+import { restoreInbox, restoreOrphans, restoreQueues, restoreSessions } from '../../model/snapshot.ts'
 import { decodeRecord, readableRecord } from '../../schemas/codec.ts'
 import type { HeldMessage } from '../../schemas/inbox-records.ts'
 import { RecordError } from '../../schemas/record-error.ts'
@@ -45,6 +45,7 @@ async function readShard(log: Log, topics: TopicNames, shard: number, shards: nu
   const inbox = new InboxFold(shard, shards, sessions)
   if (snapshot) restoreInbox(inbox, snapshot.closed)
   restoreQueues(sessions, inbox, snapshot?.states ?? [])
+  restoreOrphans(inbox, snapshot?.orphans ?? [])
   const held: HeldMessage[] = [...(snapshot?.held ?? [])]
   await eachRecord(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, value) => {
     const record = decodeOwed(topics.inbox, shard, offset, value)

@@ -192,6 +192,75 @@ describe('a member that goes', () => {
   })
 })
 
+describe('what members that are over have left', () => {
+  /** Two that hold twenty messages each, in a deployment whose queues hold twenty, and are gone for good; one that is there. */
+  async function givenLeft() {
+    world = await new World({ partitions: 2, environment: { SESSION_QUEUE_MESSAGES_MAX: '20' } }).start()
+    const gateway = await world.startGateway('gw')
+    const router = await world.startRouter('r1')
+    const brief = { expiry: 0, cleanStart: true }
+    const leaving = [await member(gateway, 'm1', '$share/g/a/#', brief), await member(gateway, 'm2', '$share/g/a/#', brief)]
+    for (let i = 0; i < 40; i++) {
+      await gateway.publish('a/b', `${i}`, { clientId: `p${i}` })
+      await received(i + 1, ...leaving)
+    }
+    const got = new Set<string>()
+    const staying = await member(gateway, 'm3', '$share/g/a/#', {
+      ...brief,
+      onDelivery: (_, { text }) => {
+        got.add(text.replace(' dup', ''))
+      },
+    })
+    for (const each of leaving) each.close('ConnectionLost')
+    await world.turns(100)
+    /** Acknowledges what comes, until all has come; the most that was owed at a time. */
+    const takeAll = async (): Promise<number> => {
+      let most = 0
+      let seen = 0
+      for (let second = 0; second < 60 && got.size < 40 && staying.phase === 'open'; second++) {
+        await world.pass(1_000)
+        most = Math.max(most, staying.received.length - seen)
+        seen = staying.received.length
+        acknowledgeAll(staying)
+        await world.turns(20)
+      }
+      return most
+    }
+    return { gateway, router, staying, got, takeAll }
+  }
+
+  test('goes to others as far as they have room, and none of them ends for it', async () => {
+    const { router, staying, got, takeAll } = await givenLeft()
+    const most = await takeAll()
+    expect([got.size, staying.phase, router.failures]).toEqual([40, 'open', []])
+    expect(most).toBeLessThanOrEqual(20)
+  })
+
+  test.each(['is killed', 'stops, and leaves a snapshot,'])('waits in the log while the router %s and another comes', async (how) => {
+    const { router, staying, got, takeAll } = await givenLeft()
+    expect(got.size).toBeLessThan(40)
+    if (how === 'is killed') router.kill()
+    else await router.stop()
+    await world.startRouter('r2')
+    await takeAll()
+    expect([got.size, staying.phase]).toEqual([40, 'open'])
+  })
+
+  test('is given up with a reason when nobody is left', async () => {
+    const { gateway, staying } = await givenLeft()
+    expect(inbox('m1').map(({ name }) => name)).not.toContain('noMember')
+    staying.close('ConnectionLost')
+    await world.pass(3_000)
+    const late = await member(gateway, 'm4')
+    await world.pass(2_000)
+    expect(texts(late)).toEqual([])
+    const shards = Array.from({ length: world.partitions }, (_, shard) => world.records('inbox', shard).map(({ record }) => record))
+    const given = shards.flat().flatMap((record) => (record.name === 'Dropped' && record.value.reason === 'noMember' ? record.value.numbers : []))
+    // What the one that stayed was given and left counts with it.
+    expect(given).toHaveLength(40)
+  })
+})
+
 describe('what absent members hold', () => {
   /** Members that went away with one message each, unacknowledged, while nobody else was there. */
   async function givenAway(gateway: SimGateway, names: readonly string[], qos: 1 | 2 = 1): Promise<void> {

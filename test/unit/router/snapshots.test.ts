@@ -3,6 +3,8 @@ import type { Appender } from '../../../log/log.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
+import { SessionQueue } from '../../../model/session-queue.ts'
+import { restoreOrphans } from '../../../model/snapshot.ts'
 import { readSnapshot, writeSnapshot } from '../../../router/snapshots.ts'
 import { attached } from '../model/session-records.ts'
 
@@ -29,7 +31,7 @@ async function given(...clientIds: string[]) {
       journaled,
     })
   const names = async () => (await readSnapshot(log, topic, 0))?.states.map(({ clientId }) => clientId)
-  return { log, sessions, appender, write, names }
+  return { log, sessions, inbox, appender, write, names }
 }
 
 test('what was written last is read, and what it replaced is deleted', async () => {
@@ -74,4 +76,20 @@ test('a router that lost the shard cannot write one', async () => {
   const first = await write(undefined, undefined, young)
   await expect(write(first, undefined, old)).rejects.toThrow('another appender')
   expect(await names()).toEqual(['a'])
+})
+
+test('what sessions that are over have left of shared subscriptions comes back under its numbers, however much it is', async () => {
+  const { log, inbox, write } = await given('a')
+  const queue = new SessionQueue()
+  const owed = { source: 2, size: 100, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], at: 0 } as const
+  for (let offset = 0; offset < 10_000; offset++) queue.push({ ...owed, offset, group: offset % 10 === 9 ? null : '$share/g/#' })
+  for (const number of [0, 5, 4_444]) queue.finish(number)
+  inbox.adopt('gone', 7, queue)
+  inbox.takeOrphans()
+  await write(undefined)
+  const fold = new InboxFold(0, 1, new SessionFold(0))
+  restoreOrphans(fold, (await readSnapshot(log, topic, 0))?.orphans ?? [])
+  const [left, ...others] = fold.takeOrphans()
+  expect([left?.clientId, left?.id, left?.queue.next, others]).toEqual(['gone', 7, 10_000, []])
+  expect([...(left?.queue.entries() ?? [])]).toEqual([...queue.shared()])
 })
