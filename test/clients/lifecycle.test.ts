@@ -254,7 +254,7 @@ test('LC-01 LC-02 LC-05 connections are numbered in their order, connect and dis
 })
 
 test('LC-01 LC-07 an event subscription of $lifecycle is received from like any other: CloudEvents, quick changes of a client as one', async () => {
-  const deliveryConfiguration = { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 60 } }
+  const deliveryConfiguration = { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 300 } }
   const filtersConfiguration = { filters: [{ operatorType: 'StringIn', key: 'data.clientAuthenticationName', values: ['watched'] }] }
   await put(stack, 'topics/$lifecycle/eventSubscriptions/watch', { deliveryConfiguration, filtersConfiguration })
   const client = await attach('watched', { username: 'watched' })

@@ -44,6 +44,7 @@ describe('sample scenarios', () => {
     await loggerhead(['delete', 'groups', '$anonymous'])
     await Promise.all(clients.map((name) => loggerhead(['pki', 'issue', name])))
     await loggerhead(['apply', '-f', scenarios])
+    await stack.settled()
   }, 180_000)
   afterAll(async () => {
     await stack?.stop()

@@ -179,6 +179,11 @@ test('a subscription that Kafka refuses is answered with 0x83, in 3.1.1 with 0x8
     ],
   })
   await admin.disconnect()
+  await until('the broker goes by it', 60_000, async () => {
+    const { wire } = await connect(fresh(), { clean: true })
+    wire.send(mqtt.subscribe(5, 1, [[`long/${'x'.repeat(800)}`, 1]]))
+    return (await wire.find('suback')).codes[0] === 0x83
+  })
   for (const [version, code] of [
     [5, 0x83],
     [4, 0x80],

@@ -114,18 +114,19 @@ describe.each([
   }
 
   test.each([
-    ['SESSION_PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerConnection'],
-    ['PUBLISHES_OUT_PER_SECOND_MAX', '10', 'OutboundPublishPacketsPerNamespace'],
+    ['SESSION_PUBLISHES_OUT_PER_SECOND_MAX', '6', 'OutboundPublishPacketsPerConnection'],
+    ['PUBLISHES_OUT_PER_SECOND_MAX', '6', 'OutboundPublishPacketsPerNamespace'],
     ['SESSION_BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerConnection'],
     ['BYTES_OUT_PER_SECOND_MAX', '16384', 'OutboundBandwidthPerNamespace'],
   ])('%s %s: QoS 1 above it waits and comes in order, QoS 0 is dropped and counted, and it counts as %s', async (setting, rate, type) => {
     const running = await start({ [setting]: rate })
     const subscriber = await subscribed(running)
     const publisher = await attached(running.port, 'publisher')
-    const payload = (i: number) => Buffer.from(String(i).padEnd(2000))
+    const payload = (i: number) => Buffer.from(String(i).padEnd(3000))
     const ms = await lasts(async () => {
       publisher.send(...Array.from({ length: 15 }, (_, i) => publish(1, i + 1, payload(i))))
       await publisher.next('puback', 15)
+      // More than a second is owed for what has come: QoS 0 finds it so on a slow machine too.
       publisher.send(publish(0, 0, 'lost'), publish(1, 16, payload(15)))
       await subscriber.next('publish', 16)
     })
@@ -170,11 +171,12 @@ test.each([
   'SESSION_CONNECTS_PER_SECOND_MAX: version %i gets %i (3.1.1: server unavailable) when it comes back too soon, another client gets in',
   async (version, reasonCode) => {
     const running = await start({ SESSION_CONNECTS_PER_SECOND_MAX: '1' })
-    await attached(running.port, 'again', version)
-    const second = await RawClient.open(running.port, version)
-    clients.push(second)
-    second.send(connectPacket('again', { protocolVersion: version }))
-    expect(await second.next('connack')).toMatchObject({ reasonCode })
+    // Nothing but the sending is between the two.
+    const both = await Promise.all([0, 1].map(() => RawClient.open(running.port, version)))
+    clients.push(...both)
+    for (const client of both) client.send(connectPacket('again', { protocolVersion: version }))
+    const codes = await Promise.all(both.map(async (client) => (await client.next('connack')).reasonCode))
+    expect(codes.sort()).toEqual([0, reasonCode])
     await attached(running.port, 'other', version)
     expect(await throttled(running, 'ConnectPacketsPerSession')).toBe(1)
   },
