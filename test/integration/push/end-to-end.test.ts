@@ -111,7 +111,8 @@ test('a subscription that is paused sends nothing until it is resumed', async ()
   expect(await idsAt('/paused')).not.toEqual(expect.arrayContaining([expect.stringMatching(/b[12]/)]))
   expect((await stack.api('POST', `${at('paused')}:resume`)).status).toBe(200)
   await arrived('/paused', 'b0', 'b1', 'b2')
-  expect((await idsAt('/paused')).filter((id) => id !== 'b0').sort()).toEqual(['b1', 'b2'])
+  // At least once.
+  expect([...new Set(await idsAt('/paused'))].filter((id) => id !== 'b0').sort()).toEqual(['b1', 'b2'])
   await remove('witness')
   await remove('paused')
 })
@@ -153,6 +154,8 @@ test('PU-12, PU-13, PU-14: what is refused becomes a dead letter in the folder, 
   })
   expect(JSON.stringify(letter)).not.toContain('s3cret')
   await put('dead', push('/mended', {}, policy))
+  // Else what is redriven could still go where it was refused.
+  await stack.settled()
   expect(await stack.api('POST', `${at('dead')}:redrive`)).toMatchObject({ status: 200, body: { redriven: 1 } })
   await arrived('/mended', 'd1')
   await remove('dead')
@@ -188,6 +191,7 @@ test('PU-12, PU-13, PU-14: what is refused becomes an object of a bucket, withou
   ])
   expect(text).not.toContain('s3cret')
   await put('boxed', push('/unboxed', {}, policy))
+  await stack.settled()
   expect(await stack.api('POST', `${at('boxed')}:redrive`)).toMatchObject({ status: 200, body: { redriven: 1, gone: 0 } })
   await arrived('/unboxed', 'e1')
   expect(await objects()).toEqual([`${name}.redriven`])
@@ -227,7 +231,11 @@ test('LC-01 to LC-05, LC-07, PU-01: a webhook on $lifecycle gets the four kinds 
   await gone
   await second.endAsync()
 
-  const arrivedNow = async (): Promise<readonly Lifecycle[]> => (await postsTo('/lifecycle')).flatMap(({ events }) => events as unknown as readonly Lifecycle[])
+  // At least once: one that came again is the same event.
+  const arrivedNow = async (): Promise<readonly Lifecycle[]> => {
+    const all = (await postsTo('/lifecycle')).flatMap(({ events }) => events as unknown as readonly Lifecycle[])
+    return [...new Map(all.map((event) => [event.id, event])).values()]
+  }
   const ofSession = (all: readonly Lifecycle[], clientId: string) =>
     all
       .filter(({ data }) => data.clientSessionName === clientId)
@@ -236,7 +244,9 @@ test('LC-01 to LC-05, LC-07, PU-01: a webhook on $lifecycle gets the four kinds 
   const all = await until('all of it at the webhook', 60_000, async () => {
     const found = await arrivedNow()
     const areSessionsThere = ['leaves', 'vanishes', 'taken-over'].every((id) => ofSession(found, id).length === (id === 'taken-over' ? 4 : 2))
-    const areClientsThere = ofClient(found, 'lamp').some(({ data }) => JSON.stringify(data.attributes) === '{"floor":3}') && ofClient(found, 'brief').length > 0
+    const isLampThere = ofClient(found, 'lamp').some(({ data }) => JSON.stringify(data.attributes) === '{"floor":3}')
+    // That it was made is told apart when the machine was slow, and before.
+    const areClientsThere = isLampThere && ofClient(found, 'brief').some(({ type }) => type.endsWith('MQTTClientDeleted'))
     return areSessionsThere && areClientsThere ? found : undefined
   })
   const connected = 'MQTTClientSessionConnected'

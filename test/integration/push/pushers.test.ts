@@ -8,6 +8,7 @@ import { pushSettings, readPushConfig } from '../../../router/push/push-settings
 import { Pushers } from '../../../router/push/pushers.ts'
 import type { Subscription } from '../../../router/subscriptions/subscription.ts'
 import { readSettings } from '../../../settings/setting.ts'
+import { until } from '../../support/stack.ts'
 import { WebhookReceiver } from '../../support/webhook-receiver.ts'
 import { SubscriptionWorld } from '../../unit/router/subscriptions/world.ts'
 
@@ -71,7 +72,10 @@ test('a subscription is pushed from when it is there until it is paused, and goe
   await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:resume')
   pushers.match()
   await arrived('/begin', '1', '2')
-  expect(await metrics.getSingleMetricAsString('loggerhead_delivery_successes_total')).toContain('{topic="doors",event_subscription="alarms"} 2')
+  // The webhook has it before its answer is here.
+  await until('both are counted', 60_000, async () =>
+    (await metrics.getSingleMetricAsString('loggerhead_delivery_successes_total')).includes('{topic="doors",event_subscription="alarms"} 2'),
+  )
 })
 
 test('after a pause of the process nothing is sent by a router that has lost the subscription, and its new owner sends it', async () => {

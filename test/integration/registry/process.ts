@@ -46,7 +46,8 @@ export class RegistryDeployment {
     let log = ''
     child.stdout?.on('data', (data: Buffer) => (log += data.toString()))
     child.stderr?.on('data', (data: Buffer) => (log += data.toString()))
-    const ended = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? -1)))
+    // With all that it wrote.
+    const ended = new Promise<number | string>((resolve) => child.once('close', (code, signal) => resolve(code ?? signal ?? -1)))
     void ended.then(() => this.#running.delete(child))
     const ready = new Promise<{ readonly ports: { readonly internal: number } }>((resolve) => child.once('message', (message) => resolve(message as never)))
     const first = await Promise.race([ready, ended])
