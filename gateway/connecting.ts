@@ -85,6 +85,7 @@ export function askForData({ authenticationMethod }: Client): AuthPacket {
 }
 
 export class Connecting {
+  readonly is = 'connecting'
   readonly #host: ConnectionHost
   readonly #connection: Connection
   readonly #input: Input
