@@ -59,20 +59,17 @@ function publishing(version: 4 | 5) {
     registryVersion: 1,
     logIsFull: false,
     partitionOf: () => 0,
-    mayPublish: () => 'allowed',
+    access: { mayPublish: () => 'allowed' },
     now: Date.now,
     sealingReadiness: () => 'ready',
-    appendMessage(
-      identity: { readonly clientId: string; readonly session: number; readonly authenticationName: string },
-      topic: { readonly name: string; readonly key: Buffer },
-      packet: PublishPacket,
-      done: Appended,
-    ): number {
-      const receivedAt = Date.now()
-      const accepted = { messageId, ...identity, receivedAt, gateway: 'gateway', protocolVersion: version }
-      batch.add(topic.key, encodePublish(accepted, topic.name, packet), receivedAt, noHeaders)
-      answers.push(done)
-      return receivedAt
+    messages: {
+      append(identity, topic, packet, done) {
+        const receivedAt = Date.now()
+        const accepted = { messageId, ...identity, receivedAt, gateway: 'gateway', protocolVersion: version }
+        batch.add(topic.key, encodePublish(accepted, topic.name, packet), receivedAt, noHeaders)
+        answers.push(done)
+        return receivedAt
+      },
     },
   }
   const halves = Array.from({ length: clients }, (_, client) => {

@@ -301,7 +301,7 @@ export class Connecting {
       this.#refuseCredentials(credentials, authentication.reasonCode, authentication.why)
       return
     }
-    if (credentials.evidence && !host.registryIsCurrent) {
+    if (credentials.evidence && !host.access.isCurrent) {
       this.#refuse(RefusalReason.registryStaleAfterEvidence, ReasonCode.ServerUnavailable, 'the registry is not current', 'REGISTRY_STALE')
       return
     }
@@ -310,7 +310,7 @@ export class Connecting {
       this.#refuse(RefusalReason.sessionConnectRate, ReasonCode.ConnectionRateExceeded, 'too many connects a second with this client id')
       return
     }
-    if (client.will && host.mayPublish(principal, client.will.topic) !== 'allowed') {
+    if (client.will && host.access.mayPublish(principal, client.will.topic) !== 'allowed') {
       const why = 'the will’s topic may not be published on'
       const { authenticationName } = principal
       host.refused(this.#connection, {
@@ -349,7 +349,7 @@ export class Connecting {
     }
     if (credentials.certificate && credentials.certificateChain?.length) host.credentials.rememberChain(credentials.certificate, credentials.certificateChain)
     const until = host.now() + host.config.ATTACH_TIMEOUT
-    const session = { client, credentials, attachment, principal, expiresAt, rulesPosition: host.rulesPosition }
+    const session = { client, credentials, attachment, principal, expiresAt, rulesPosition: host.access.rulesPosition }
     this.#phase = { is: 'attaching', session, since, until }
     host.setDeadline(this.#connection, until)
     this.#input.pause(Pause.attaching)

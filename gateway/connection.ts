@@ -141,7 +141,7 @@ export class Connection implements TransportListener, InputOwner, Timed {
 
   /** The registry has changed: judges address, credentials and subscriptions again. Answers how many judgements that took. */
   rejudge(): number {
-    if (!this.isInternal && !this.#host.mayComeFrom(this.transport.remoteAddress)) {
+    if (!this.isInternal && !this.#host.access.mayComeFrom(this.transport.remoteAddress)) {
       this.close(ended(ReasonCode.NotAuthorized, 'the address may no longer connect', DisconnectionReason.IpForbidden))
       return 1
     }
@@ -242,7 +242,7 @@ export class Connection implements TransportListener, InputOwner, Timed {
 
   write(packet: Buffer): void {
     this.#output.push(packet)
-    this.#host.scheduleFlush(this)
+    this.#host.flushes.schedule(this)
   }
 
   // --- ends

@@ -156,7 +156,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   /** Where a message comes from is for those who asked, and who may have it replayed: they could find out themselves. */
   asTold(message: Outgoing): Outgoing {
     const { client, principal } = this.session
-    return client.wantsProvenance && this.#host.mayReplay(principal, message.topic) ? message.told : message
+    return client.wantsProvenance && this.#host.access.mayReplay(principal, message.topic) ? message.told : message
   }
 
   deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], done: () => void): void {
@@ -174,8 +174,8 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
     if (isAnother) this.#publishing.forgetDecisions()
     this.#noteReceipts()
     this.#lookAt(this.#host.now())
-    if (!isAnother && session.rulesPosition === this.#host.rulesPosition) return 0
-    session.rulesPosition = this.#host.rulesPosition
+    if (!isAnother && session.rulesPosition === this.#host.access.rulesPosition) return 0
+    session.rulesPosition = this.#host.access.rulesPosition
     // The client learns that it lost a subscription by losing its connection (NS-11): MQTT has no other word for it. The
     // session's owner takes the subscription away by its own view of the registry, also from sessions without a connection.
     if (!this.#subscribing.areAllPermitted()) this.close(ended(ReasonCode.NotAuthorized, 'a subscription is no longer permitted'))
@@ -286,7 +286,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   // --- what publishing tells
 
   onAcknowledged(): void {
-    this.#host.scheduleFlush(this.#connection)
+    this.#host.flushes.schedule(this.#connection)
     this.#leaveWhenAnswered()
     if (!this.#input.isPausedFor(Pause.window) || !this.isOpen) return
     if (this.#publishing.waiting * 2 > this.session.client.announced.receiveMaximum) return
@@ -334,7 +334,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   // --- what delivering tells
 
   onOutput(): void {
-    this.#host.scheduleFlush(this.#connection)
+    this.#host.flushes.schedule(this.#connection)
   }
 
   onDone(number: number, outcome: AckOutcome): void {
@@ -358,14 +358,14 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   #waitForLog(): void {
     this.#host.metrics.reached('KAFKA_BYTES_WAITING_MAX')
     this.#input.pause(Pause.log)
-    this.#host.waitFor(this.#connection, 'log')
+    this.#host.unread.add(this.#connection, 'log')
   }
 
   /** The packet needs a decision that cannot be made now, or a key that is not in the log yet: it is taken again at a tick with a current registry. */
   #waitForRegistry(packet: Packet): void {
-    if (!this.#host.registryIsCurrent) this.#host.metrics.reached('REGISTRY_STALE')
+    if (!this.#host.access.isCurrent) this.#host.metrics.reached('REGISTRY_STALE')
     this.#input.pauseBefore(packet, Pause.registry)
-    this.#host.waitFor(this.#connection, 'registry')
+    this.#host.unread.add(this.#connection, 'registry')
   }
 
   /** The client is above a rate: it is not read for so long. */
@@ -453,7 +453,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   /** What becomes of its deliveries is noted while its groups ask for that. */
   #noteReceipts(): void {
     const { client, principal } = this.session
-    if (!this.#host.wantsReceipts(principal)) this.delivering.receipts = null
+    if (!this.#host.access.wantsReceipts(principal)) this.delivering.receipts = null
     else this.delivering.receipts ??= this.#host.receiptsOf(client.clientId)
   }
 

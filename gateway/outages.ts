@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Connection } from './connection.ts'
+import type { Connections } from './connections.ts'
 import { ended } from './disconnection.ts'
 import type { GatewayMetrics } from './metrics.ts'
 
@@ -11,10 +12,7 @@ export interface OutagesOptions {
   readonly config: () => GatewayConfig
   readonly metrics: GatewayMetrics
   readonly logger: Logger
-  /** All that are attached. */
-  readonly connections: () => Iterable<Connection>
-  /** Those of a shard. */
-  readonly connectionsOf: (shard: number) => Iterable<Connection>
+  readonly connections: Connections
 }
 
 /** How things are, as times in ms. */
@@ -42,18 +40,18 @@ export class Outages {
   }
 
   look({ shards, silent, kafkaUnreachableMs, registryUnconfirmedMs }: Reach, nowMs: number): void {
-    const { config, connections, connectionsOf } = this.#options
+    const { config, connections } = this.#options
     const { KAFKA_AWAY_CLOSE, REGISTRY_STALE, REGISTRY_LOST } = config()
     for (let shard = 0; shard < shards; shard++) {
       const detail = `no router has spoken for shard ${shard} for too long`
-      this.#closeOnce(`shard ${shard}`, silent.includes(shard), 'SHARD_SILENCE', detail, connectionsOf(shard))
+      this.#closeOnce(`shard ${shard}`, silent.includes(shard), 'SHARD_SILENCE', detail, connections.ofShard(shard))
     }
-    this.#closeOnce('kafka', kafkaUnreachableMs >= KAFKA_AWAY_CLOSE, 'KAFKA_AWAY_CLOSE', 'the log is away', connections())
+    this.#closeOnce('kafka', kafkaUnreachableMs >= KAFKA_AWAY_CLOSE, 'KAFKA_AWAY_CLOSE', 'the log is away', connections.attached.values())
     // While Kafka itself is away nobody is let in, nothing published is acknowledged and nobody can change the registry: KAFKA_AWAY_CLOSE decides.
     // When it is back the registry is not the first thing that it answers.
     if (kafkaUnreachableMs >= REGISTRY_STALE) this.#registryDueSince = nowMs
     const isLost = Math.min(registryUnconfirmedMs, nowMs - this.#registryDueSince) >= REGISTRY_LOST
-    this.#closeOnce('registry', isLost, 'REGISTRY_LOST', 'the registry cannot be confirmed', connections())
+    this.#closeOnce('registry', isLost, 'REGISTRY_LOST', 'the registry cannot be confirmed', connections.attached.values())
   }
 
   #closeOnce(

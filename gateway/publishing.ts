@@ -9,8 +9,10 @@ import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import { OperationError } from '../telemetry/dimensions.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { ended } from './disconnection.ts'
+import type { MessageJournal } from './message-journal.ts'
 import { messageExcess } from './message-limits.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import type { NamespaceAccess } from './namespace-access.ts'
 import { messageKind } from './operation-counts.ts'
 import { errorOf } from './operation-error.ts'
 import type { Output } from './output.ts'
@@ -19,7 +21,6 @@ import {
   type Client,
   type End,
   type Inbound,
-  type Permission,
   publishDenied,
   refusedPublish,
   refusePublish,
@@ -57,13 +58,13 @@ export interface PublishHost {
   readonly registryVersion: number
   /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
   readonly logIsFull: boolean
-  partitionOf(topic: string, key: Buffer): number
-  mayPublish(principal: Principal, topic: string): Permission
+  readonly access: Pick<NamespaceAccess, 'mayPublish'>
+  readonly messages: Pick<MessageJournal, 'append'>
+  /** Of the topic whose name this is. */
+  partitionOf(key: Buffer): number
   now(): number
   /** Whether the client’s messages can be sealed as they have to be. */
   sealingReadiness(principal: Principal): SealingReadiness
-  /** `messageId` when another gateway may append the same message; else a fresh one. Answers the time of it, ms since the epoch. */
-  appendMessage(identity: PublisherIdentity, topic: PublishTopic, packet: PublishPacket, done: Appended, messageId?: Buffer): number
 }
 
 /** What the connection hears back. */
@@ -250,7 +251,7 @@ export class Publishing implements Inbound {
       return 'taken'
     }
     metrics.operations.took(this.#kindOf(packet))
-    this.#host.appendMessage(this.#identity, topic, packet, ignored)
+    this.#host.messages.append(this.#identity, topic, packet, ignored)
     return 'taken'
   }
 
@@ -260,7 +261,7 @@ export class Publishing implements Inbound {
     this.unacknowledged++
     const ack = this.#expectAck(qos === 2 ? AckType.Pubrec : AckType.Puback, packetId)
     if (qos === 2) this.received.set(packetId, 'stored')
-    const receivedAt = host.appendMessage(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
+    const receivedAt = host.messages.append(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
     ack.count(host.metrics.operations, this.#kindOf(packet), receivedAt)
     if (host.logIsFull) return 'full'
     // Those that wait for PUBREL do not count here: it could not be read.
@@ -378,7 +379,7 @@ export class Publishing implements Inbound {
     if (known?.version === host.registryVersion) return known
     const refusal = refuseTopic(name, host.config)
     if (refusal) return refusal
-    const permission = host.mayPublish(this.#owner.principal, name)
+    const permission = host.access.mayPublish(this.#owner.principal, name)
     if (permission === 'undecided') return 'wait'
     const sealing = host.sealingReadiness(this.#owner.principal)
     if (sealing !== 'ready') return sealing === 'full' ? noKeyLeft : this.#waitForKey()
@@ -393,7 +394,7 @@ export class Publishing implements Inbound {
       host.metrics.reached('AUTHORIZATION_CACHE_MAX' satisfies LimitName)
     }
     const key = Buffer.from(name)
-    const topic = { name, key, partition: host.partitionOf(name, key), allowed: permission === 'allowed', version: host.registryVersion }
+    const topic = { name, key, partition: host.partitionOf(key), allowed: permission === 'allowed', version: host.registryVersion }
     this.#topics.set(name, topic)
     return topic
   }

@@ -7,7 +7,7 @@ import type { Ack, AckOutcome, DeliveredMessage, Frame, LiveSession, RouterFrame
 import { decodeMessage, encodeMessage, peekMessage } from '../schemas/message-record.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import type { TracedDelivery, Tracing } from '../telemetry/tracing.ts'
-import type { Connection } from './connection.ts'
+import type { Connections } from './connections.ts'
 import { DisconnectionReason, ended } from './disconnection.ts'
 import type { HeldMessage } from './held-pages.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -26,10 +26,8 @@ export interface LinkHost {
   /** Null where no client’s messages are sealed. */
   readonly sealing: Sealing | null
   now(): number
-  /** By its number within this incarnation; undefined when it is gone. */
-  connection(number: number): Connection | undefined
-  /** Live connections whose client belongs to the shard. */
-  connectionsOf(shard: number): Iterable<Connection>
+  /** By their numbers within this incarnation, and by shard. */
+  readonly connections: Pick<Connections, 'attached' | 'ofShard'>
   /** An answer for a connection that is gone already, or never knew that its Attached record is in the log. */
   onLateAnswer(connection: number, connectionId: Buffer, epoch: number): void
   /** A router knows a later incarnation of this gateway's id. */
@@ -220,7 +218,7 @@ export class RouterLinks {
       return
     }
     const sessions: LiveSession[] = []
-    for (const connection of this.#host.connectionsOf(shard)) {
+    for (const connection of this.#host.connections.ofShard(shard)) {
       const session = connection.liveSession()
       if (session) sessions.push(session)
     }
@@ -230,13 +228,13 @@ export class RouterLinks {
   #apply(router: Router, frame: RouterFrame & { kind: 'attachAnswer' | 'close' | 'direct' | 'owed' | 'release' | 'retained' }): void {
     switch (frame.kind) {
       case 'attachAnswer': {
-        const connection = this.#host.connection(frame.connection)
+        const connection = this.#host.connections.attached.get(frame.connection)
         if (!connection?.attachment?.connectionId.equals(frame.connectionId)) this.#host.onLateAnswer(frame.connection, frame.connectionId, frame.epoch)
         else connection.onAttachAnswer(frame)
         return
       }
       case 'close':
-        this.#host.connection(frame.connection)?.close(ended(frame.reasonCode, 'closed by the session’s owner', reasonNamed(frame.reason)))
+        this.#host.connections.attached.get(frame.connection)?.close(ended(frame.reasonCode, 'closed by the session’s owner', reasonNamed(frame.reason)))
         return
       case 'direct': {
         const first = this.shards.receive(frame.shard, frame.to)
@@ -252,7 +250,7 @@ export class RouterLinks {
         return
       }
       case 'release':
-        for (const { connection, number } of frame.releases) this.#host.connection(connection)?.release(number)
+        for (const { connection, number } of frame.releases) this.#host.connections.attached.get(connection)?.release(number)
         return
       case 'retained':
         this.#takePage(frame)
@@ -272,7 +270,7 @@ export class RouterLinks {
       const outgoing = this.#read(message)
       if (outgoing) for (const receiver of message.receivers) messages.push({ message: outgoing, receiver })
     }
-    const connection = this.#host.connection(frame.connection)
+    const connection = this.#host.connections.attached.get(frame.connection)
     if (!connection) {
       this.#host.metrics.deliveriesDropped.gone += messages.length
       this.#pageTaken(shard, term, sequence)
@@ -315,7 +313,7 @@ export class RouterLinks {
   #deliver(message: DeliveredMessage, now: number): void {
     let outgoing: Outgoing | null = null
     for (const receiver of message.receivers) {
-      const connection = this.#host.connection(receiver.connection)
+      const connection = this.#host.connections.attached.get(receiver.connection)
       if (!connection) {
         this.#host.metrics.deliveriesDropped.gone++
         continue

@@ -6,6 +6,7 @@ import { OperationType } from '../telemetry/dimensions.ts'
 import type { Attachment } from './attachment.ts'
 import type { GatewayConfig } from './config.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import type { NamespaceAccess } from './namespace-access.ts'
 import { onlyYes, type PendingAppends } from './pending-appends.ts'
 import { type Client, type End, explanation, notInLog, receiveSubscribe, receiveUnsubscribe } from './protocol.ts'
 import { RefusalReason } from './refusal-reason.ts'
@@ -18,18 +19,10 @@ export interface SubscribeHost {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly sessions: Pick<SessionJournal, 'subscribe' | 'unsubscribe' | 'withdraw'>
-  /** Registry confirmed within REGISTRY_STALE: new decisions may be made. */
-  readonly registryIsCurrent: boolean
-  /** When the registry was confirmed last, ms since the epoch. */
-  readonly registryConfirmedAt: number
+  readonly access: Pick<NamespaceAccess, 'isCurrent' | 'confirmedAt' | 'knownSince' | 'maySubscribe' | 'mayHold'>
   /** More waits for Kafka than KAFKA_BYTES_WAITING_MAX. */
   readonly logIsFull: boolean
   now(): number
-  maySubscribe(principal: Principal, filter: string, replay: ReplayRequest | null): boolean
-  /** Whether a filter may stay. What of its past its session asked for only the session's owner knows, who has the last word. */
-  mayHold(principal: Principal, filter: string): boolean
-  /** From when on it is known who could do what, ms since the epoch; null when it never is. */
-  readonly accessSince: number | null
   /** From when on what the replays ask for is there, ms since the epoch; undefined when nothing of it is gone, or nobody knows in time. Never rejects. */
   historySince(granted: readonly SubscriptionRequest[]): Promise<number | undefined>
 }
@@ -79,10 +72,10 @@ export class Subscribing {
   subscribe(packet: SubscribePacket): SubscribeResult {
     const host = this.#host
     this.#until = Number.POSITIVE_INFINITY
-    if (!host.registryIsCurrent) return this.#waitOrRefuse(packet)
+    if (!host.access.isCurrent) return this.#waitOrRefuse(packet)
     const held = this.#held
     const maySubscribe = (filter: string, replay: ReplayRequest | null): boolean => this.#maySubscribe(filter, replay)
-    const decision = receiveSubscribe(packet, this.#client, held, host.config, maySubscribe, host.now(), host.accessSince)
+    const decision = receiveSubscribe(packet, this.#client, held, host.config, maySubscribe, host.now(), host.access.knownSince)
     if ('do' in decision) {
       host.metrics.refused(RefusalReason.subscribeMisused)
       return decision
@@ -132,8 +125,8 @@ export class Subscribing {
 
   /** No filter can be judged. Once one SUBSCRIBE has waited as long as it may, those behind it are refused at once. */
   #waitOrRefuse({ packetId, filters: requests }: SubscribePacket): SubscribeResult {
-    const { config, metrics, registryConfirmedAt } = this.#host
-    if (this.#staleSince === null || this.#staleSince <= registryConfirmedAt) this.#staleSince = this.#host.now()
+    const { config, metrics, access } = this.#host
+    if (this.#staleSince === null || this.#staleSince <= access.confirmedAt) this.#staleSince = this.#host.now()
     const until = this.#staleSince + config.SUBSCRIBE_TIMEOUT
     if (this.#host.now() < until) {
       this.#until = until
@@ -208,12 +201,12 @@ export class Subscribing {
   }
 
   areAllPermitted(): boolean {
-    for (const filter of this.#held.named) if (!this.#host.mayHold(this.#owner.principal, filter)) return false
+    for (const filter of this.#held.named) if (!this.#host.access.mayHold(this.#owner.principal, filter)) return false
     return true
   }
 
   #maySubscribe(filter: string, replay: ReplayRequest | null): boolean {
-    const isAllowed = this.#host.maySubscribe(this.#owner.principal, filter, replay)
+    const isAllowed = this.#host.access.maySubscribe(this.#owner.principal, filter, replay)
     if (!isAllowed) this.#owner.onFilterRefused(filter)
     return isAllowed
   }

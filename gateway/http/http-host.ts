@@ -1,8 +1,8 @@
-import type { Principal } from '../../access/principal.ts'
 import type { Refusal } from '../../audit/refusals.ts'
 import type { RegistryView } from '../../model/registry-view.ts'
 import type { CredentialJudge } from '../credential-judge.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import type { NamespaceAccess } from '../namespace-access.ts'
 import type { Readiness } from '../protocol.ts'
 import type { PublishHost } from '../publishing.ts'
 import type { NamespaceRates } from '../rates.ts'
@@ -14,14 +14,11 @@ export interface HttpHost extends PublishHost {
   readonly metrics: GatewayMetrics
   readonly rates: NamespaceRates
   readonly view: RegistryView
-  readonly registryIsCurrent: boolean
+  readonly access: NamespaceAccess
   /** Null where no client’s messages are sealed. */
   readonly sealing: Sealing | null
   now(): number
   readiness(isInternal: boolean): Readiness
-  /** Whether the namespace lets the address in. */
-  mayComeFrom(address: string): boolean
-  maySubscribe(principal: Principal, filter: string): boolean
   /** Something was refused: for auditors. */
   audit(refusal: Refusal): void
 }

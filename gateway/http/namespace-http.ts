@@ -129,7 +129,7 @@ export class NamespaceHttp {
     const { host, isProduction } = this.#options
     const { address } = origin
     const { authorization } = request.headers
-    if (!host.mayComeFrom(address)) {
+    if (!host.access.mayComeFrom(address)) {
       host.metrics.ipRefused++
       this.#audit(address, 'the namespace does not let this address in')
       throw new HttpProblem(403, 'the namespace does not let this address in')

@@ -147,7 +147,7 @@ export class HttpPublisher {
       metrics.reached(excess.limit)
       throw new HttpProblem(400, `the message has ${excess.detail}`)
     }
-    const permission = host.mayPublish(asker.principal, name)
+    const permission = host.access.mayPublish(asker.principal, name)
     if (permission === 'undecided') {
       metrics.reached('REGISTRY_STALE')
       throw new HttpProblem(503, 'the registry is not current', { retryAfter: 1 })
@@ -165,7 +165,7 @@ export class HttpPublisher {
       throw new HttpProblem(503, 'too much waits for the log', { retryAfter: 1 })
     }
     const key = Buffer.from(name)
-    return { name, key, partition: host.partitionOf(name, key), allowed: true, version: host.registryVersion }
+    return { name, key, partition: host.partitionOf(key), allowed: true, version: host.registryVersion }
   }
 
   #refuse({ principal, clientId, address }: Asker, topic: string): never {
@@ -194,7 +194,7 @@ export class HttpPublisher {
         host.metrics.reached('HTTP_PUBLISH_TIMEOUT')
         reject(new HttpProblem(504, `the log did not answer within ${timeoutMs} ms; the message may still come to be in it`))
       }, timeoutMs)
-      const receivedAt = host.appendMessage(identity, topic, packet, (error) => {
+      const receivedAt = host.messages.append(identity, topic, packet, (error) => {
         clearTimeout(timer)
         if (error) reject(notInLog(error))
         else {

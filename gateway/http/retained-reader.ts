@@ -73,7 +73,7 @@ export class RetainedReader {
     const rates = this.#rates.of(clientId)
     refuseAboveRate(rates.subscribeWaitMs())
     rates.subscribed()
-    if (this.#host.maySubscribe(principal, filter)) return
+    if (this.#host.access.maySubscribe(principal, filter)) return
     const { authenticationName } = principal
     const why = 'no permission binding allows it'
     const refused = { authenticationName, clientId, remoteAddress: address, transport: 'http', topic: filter, reasonCode: ReasonCode.NotAuthorized, why }

@@ -288,7 +288,7 @@ test('an issuer that the namespace no longer believes ends its connections, and 
   ]
   await harness.put({ 'namespace/default': namespace({ customJwtAuthentication: { ...customJwtAuthentication, encodedIssuerCertificates: both } }) })
   const byNext = await RawClient.open(harness.port)
-  await harness.router.until(() => harness.process.gateway.registryIsCurrent)
+  await harness.router.until(() => harness.process.gateway.access.isCurrent)
   byNext.send(withToken('next-key', await next.token()))
   expect(await byNext.next('connack')).toMatchObject({ reasonCode: 0 })
   client.send({ type: 'pingreq' })

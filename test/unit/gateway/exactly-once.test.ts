@@ -37,10 +37,10 @@ function publisher(
     registryVersion: 1,
     logIsFull: false,
     partitionOf: () => 0,
-    mayPublish: but.mayPublish ?? (() => 'allowed' as const),
+    access: { mayPublish: but.mayPublish ?? (() => 'allowed' as const) },
     now: but.now ?? (() => 0),
     sealingReadiness: but.sealingReadiness ?? (() => 'ready' as const),
-    appendMessage: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }),
+    messages: { append: (_identity: unknown, _topic: unknown, _packet: unknown, done: Appended, id?: Buffer) => appends.push({ id, done }) },
   }
   const owner = {
     principal: { authenticationName: 'a' } as Principal,

@@ -13,7 +13,7 @@ import type { Sealing } from '../../../gateway/sealing.ts'
 const config = readGatewayConfig({ MQTTS_PORT: 'off', WSS_PORT: 'off' })
 const asker = { principal: { authenticationName: anonymousName }, clientId: 'c', address: '127.0.0.1' } as unknown as Asker
 const hostWith = (sealing: Pick<Sealing, 'openedPayload'> | null) =>
-  ({ config, metrics: { reached() {} }, maySubscribe: () => true, sealing }) as unknown as HttpHost
+  ({ config, metrics: { reached() {} }, access: { maySubscribe: () => true }, sealing }) as unknown as HttpHost
 const rates = { of: () => ({ subscribeWaitMs: () => 0, subscribed() {} }) } as unknown as HttpRates
 /** More than sockets hold. */
 const payload = Buffer.alloc(32 * 1024 * 1024, 'x')

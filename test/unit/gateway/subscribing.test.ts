@@ -37,17 +37,19 @@ function given({ has = [] as string[], max = 100, historySince = undefined as Pr
   const host: SubscribeHost = {
     config: { ...config, SUBSCRIBE_TIMEOUT: 5_000, SUBSCRIPTIONS_PER_SESSION_MAX: max },
     metrics: metricsOf(),
-    get registryIsCurrent() {
-      return registry.isCurrent
-    },
-    get registryConfirmedAt() {
-      return registry.confirmedAt
+    access: {
+      get isCurrent() {
+        return registry.isCurrent
+      },
+      get confirmedAt() {
+        return registry.confirmedAt
+      },
+      knownSince: 0,
+      maySubscribe: () => true,
+      mayHold: () => true,
     },
     logIsFull: false,
     now: () => now,
-    maySubscribe: () => true,
-    mayHold: () => true,
-    accessSince: 0,
     historySince: () => historySince ?? Promise.resolve(undefined),
     sessions: {
       subscribe: (_, granted, done) => append(subscribed('c', 0, ...granted), done),

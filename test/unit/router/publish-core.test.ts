@@ -133,13 +133,15 @@ class Connection {
       registryVersion: 1,
       logIsFull: false,
       partitionOf: () => 0,
-      mayPublish: () => 'allowed',
+      access: { mayPublish: () => 'allowed' },
       now: () => 0,
       sealingReadiness: () => 'ready',
-      appendMessage: (_identity, _topic, packet, done, id) => {
-        if (id === undefined) throw new Error('another gateway could not make the same id')
-        this.messages.append({ id, message: packet.payload.readUInt32BE() }, done)
-        return 0
+      messages: {
+        append: (_identity, _topic, packet, done, id) => {
+          if (id === undefined) throw new Error('another gateway could not make the same id')
+          this.messages.append({ id, message: packet.payload.readUInt32BE() }, done)
+          return 0
+        },
       },
     }
     const owner = {
