@@ -2,32 +2,23 @@
  * The reader of the log: folds all sessions, shares out the shards with the other routers, and runs three loops that never
  * wait for one another's work — sessions, messages to match, and what the inboxes owe.
  */
-
-import type { Logger } from 'pino'
 import type { EventRefusal } from '../access/event-access.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
 import { RefusedKind } from '../audit/refusals.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
-import { type Appender, FencedError, type Follower, type Log, LogClosed, type Membership, OffsetOutOfRange, type Stretch } from '../log/log.ts'
+import { type Appender, FencedError, type Follower, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
-import { namespaceTopicName, type TopicNames } from '../log/topics.ts'
-import type { RegistryFollower } from '../model/registry-follower.ts'
+import { namespaceTopicName } from '../log/topics.ts'
 import { routesOf } from '../model/routes.ts'
-import type { Session } from '../model/session.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
-import type { DeliveryTls, dialDelivery } from '../proto/delivery.ts'
-import { RepeatableKind } from '../schemas/message-id.ts'
-import type { Tracing } from '../telemetry/tracing.ts'
-import type { RouterConfig } from './config.ts'
 import type { GatewayHandlers } from './gateway.ts'
 import { Gateways } from './gateways.ts'
 import { LimitsInForce } from './limits-in-force.ts'
-import type { RouterMetrics } from './metrics.ts'
 import { type Applied, OwnedShard } from './owned-shard.ts'
 import { Payloads } from './payloads.ts'
 import { DeadLetterKeepers } from './push/dead-letter-keepers.ts'
@@ -35,17 +26,18 @@ import { Pushers } from './push/pushers.ts'
 import { SubscriptionActionsApi } from './push/subscription-actions-api.ts'
 import { ReplayTurns } from './replay-turns.ts'
 import { RetainedApi } from './retained-api.ts'
-import type { RouteClusters } from './routes/route-clusters.ts'
+import type { RouterOptions } from './router-options.ts'
 import type { RouteStatus } from './routes/route-status.ts'
 import { RoutesApi } from './routes/routes-api.ts'
 import { Troubles } from './routes/troubles.ts'
+import { SessionChanges } from './session-changes.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
-import { type Standing, shardLevels } from './shard-levels.ts'
+import { shardLevels } from './shard-levels.ts'
+import { ShardLoops } from './shard-loops.ts'
 import type { RouterLevels } from './shard-metrics.ts'
 import { type ShardSurroundings, shardOptions } from './shard-surroundings.ts'
 import { SharedChoice } from './shared-choice.ts'
-import type { SharedGroup } from './shared-group.ts'
 import { readSnapshot } from './snapshots.ts'
 import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
@@ -59,11 +51,6 @@ const stateCheckTicks = 60
 const eventFetchBytesMax = 1_048_576
 /** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
 const retakeMs = 2_000
-/** A loop that hands on nothing for this long, although Kafka answers and empty stretches come twice a second, is stuck, ms. */
-const stuckMs = 60_000
-/** Topics that begin with it are the broker's, or nobody's that could be in a hurry. */
-const dollar = '$'.charCodeAt(0)
-
 /** What a router that stops may take for its shards' snapshots, ms: then it leaves them half written, which nobody reads. */
 const snapshotsMs = 1_500
 /** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
@@ -77,25 +64,6 @@ async function within(ms: number, work: Promise<unknown> | undefined): Promise<v
   })
   await Promise.race([work, over])
   clearTimeout(timer)
-}
-
-export interface RouterOptions {
-  readonly config: RouterConfig
-  readonly log: Log
-  readonly topics: TopicNames
-  readonly registry: RegistryFollower
-  readonly metrics: RouterMetrics
-  readonly logger: Logger
-  readonly now: () => number
-  /** Other Kafka clusters that routes may write to. */
-  readonly clusters?: RouteClusters | undefined
-  readonly tls?: DeliveryTls | undefined
-  /** Null where nothing is traced. */
-  readonly tracing?: Tracing | null
-  /** How gateways are reached; over gRPC when not given. */
-  readonly dial?: typeof dialDelivery
-  /** The router cannot go on: the process ends and starts anew. */
-  onFailed(error: Error): void
 }
 
 export class Router {
@@ -115,7 +83,8 @@ export class Router {
   readonly #subscriptions: Subscriptions
   readonly #pushers: Pushers
   readonly #owned = new Map<number, OwnedShard>()
-  readonly #standings = new Map<number, Standing>()
+  readonly #sessionChanges: SessionChanges
+  readonly #loops: ShardLoops
   /** Position of the event subscriptions that series of metrics were last compared with. */
   #seriesSeen = -1
   /** Position of the routes that the shards were told of. */
@@ -166,6 +135,7 @@ export class Router {
         for (const shard of this.#owned.values()) shard.client.gatewayLost(incarnation)
       },
     })
+    this.#sessionChanges = new SessionChanges({ trie: this.#trie, byName: this.#byName, gateways: this.#gateways, owned: this.#owned })
     const payloads = (topic: string): Payloads =>
       new Payloads({
         log,
@@ -234,6 +204,18 @@ export class Router {
       },
       config.sharedStreamsMax,
     )
+    const replayTurns = new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax })
+    this.#loops = new ShardLoops({
+      config,
+      log,
+      now,
+      owned: this.#owned,
+      tail: this.#tail,
+      sessionChanges: this.#sessionChanges,
+      gateways: this.#gateways,
+      replayTurns,
+      onStuck: (error) => this.#fail(error),
+    })
     this.#surroundings = {
       options,
       limits: this.#limits,
@@ -245,7 +227,7 @@ export class Router {
       payloads: this.#payloads,
       retainedPayloads: payloads(topics.retained),
       inboxPayloads: payloads(topics.inbox),
-      replayTurns: new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax }),
+      replayTurns,
       auditReads: new TokenBucket(),
       troubles: new Troubles(now),
       appender: () => this.#appender as Appender,
@@ -363,7 +345,7 @@ export class Router {
   levels(): RouterLevels {
     const now = this.#options.now()
     const shards = [...this.#owned.values()].map((owned) =>
-      shardLevels(owned, this.#standings.get(owned.shard), this.#tail.folds[owned.shard]?.sessions.values() ?? [], now),
+      shardLevels(owned, this.#loops.standing(owned.shard), this.#tail.folds[owned.shard]?.sessions.values() ?? [], now),
     )
     const gateways = new Map([...this.#gateways.all()].map((gateway) => [gateway.identity.id, gateway.queuedBytes]))
     return { shards, gateways, registryUnconfirmedMs: this.#options.registry.confirmedMs(), shardsOfNamespace: this.#tail.folds.length }
@@ -380,8 +362,8 @@ export class Router {
     this.#inboxes = await log.follow({ topic: topics.inbox, from: new Map(), maxBytes: config.fetchBytesMax })
     this.#watch(this.#tail.run())
     this.#watch(this.#gateways.run())
-    this.#watch(this.#match(this.#messages))
-    this.#watch(this.#deliver(this.#inboxes))
+    this.#watch(this.#loops.match(this.#messages))
+    this.#watch(this.#loops.deliver(this.#inboxes))
     registry.onChange(() => this.#registryChanged())
     this.#keepSeries()
     this.#timers.push(
@@ -465,7 +447,7 @@ export class Router {
 
   async #takeOne(shard: number): Promise<void> {
     if (this.#isClosing || !this.#assigned.has(shard) || this.#owned.has(shard) || this.#taking.has(shard)) return
-    const { now, logger, registry } = this.#options
+    const { logger, registry } = this.#options
     const captured: Applied[] = []
     this.#taking.set(shard, captured)
     try {
@@ -475,8 +457,7 @@ export class Router {
         return
       }
       this.#owned.set(shard, owned)
-      // The loops have had nothing to hand on before the first shard.
-      this.#aliveAt.match = this.#aliveAt.deliver = now()
+      this.#loops.begin()
       owned.goLive()
       owned.routes.refresh(routesOf(registry.view), registry.view.position)
       this.#gateways.own(shard, owned.term)
@@ -502,7 +483,7 @@ export class Router {
       const owned = this.#owned.get(shard)
       if (!owned) continue
       this.#owned.delete(shard)
-      this.#standings.delete(shard)
+      this.#loops.forget(shard)
       this.#options.metrics.retainedMessages.remove({ shard })
       this.#options.metrics.retainedBytes.remove({ shard })
       this.#messages?.remove(shard)
@@ -515,122 +496,10 @@ export class Router {
     }
   }
 
-  /** Matches what is published. */
-  async #match(messages: Follower): Promise<void> {
-    const { config } = this.#options
-    for await (const stretches of messages.together()) {
-      // As it is owned now: what was fetched for one owner is not the next one's.
-      const taken = stretches.map((stretch) => ({ stretch, owned: this.#owned.get(stretch.partition) }))
-      for (const { stretch, owned } of taken) if (owned) this.#seen(stretch)
-      // A subscription that was acknowledged before one of these was published is known after this.
-      if (taken.some(({ stretch, owned }) => owned && stretch.records.length > 0)) await this.#tail.catchUp()
-      for (const { stretch, owned } of taken) {
-        this.#aliveAt.match = this.#options.now()
-        if (!owned) continue
-        if (stretch.records.length > 0) await owned.source.room(config.outstandingBytesMax)
-        while (this.#meetsUnknownGateway) {
-          this.#meetsUnknownGateway = false
-          await this.#gateways.catchUp()
-        }
-        const from = owned.source.taken
-        owned.source.take(stretch)
-        this.#tellReplays(stretch)
-        owned.routes.offer(from, stretch)
-        owned.audit?.offer(from, stretch)
-      }
-    }
-  }
-
-  /** Replays make room for what is published, and go on above its rate; the broker's own probes are nothing to them. */
-  #tellReplays({ records }: Stretch): void {
-    const oldest = records.find(({ key }) => key?.[0] !== dollar)
-    if (!oldest) return
-    // Of other routers' shards come as many, more or less; the last of its own may just have been taken away.
-    const share = this.#options.config.partitions / Math.max(1, this.#owned.size)
-    let bytes = 0
-    for (const { value } of records) bytes += value?.length ?? 0
-    const now = this.#options.now()
-    this.#surroundings.replayTurns.live(now - oldest.timestamp, { messages: records.length * share, bytes: bytes * share }, now)
-  }
-
-  #seen(stretch: Stretch): void {
-    const standing = this.#standingOf(stretch.partition)
-    standing.messagesEnd = stretch.endOffset
-    standing.matchedAt = stretch.records.at(-1)?.timestamp ?? standing.matchedAt
-  }
-
-  #standingOf(shard: number): Standing {
-    const known = this.#standings.get(shard)
-    if (known) return known
-    const standing = { messagesEnd: 0, matchedAt: 0, inboxEnd: 0 }
-    this.#standings.set(shard, standing)
-    return standing
-  }
-
-  /** A session attached to a gateway that this router had not heard of. */
-  #meetsUnknownGateway = false
-  /** When the loops that serve shards last handed something on. */
-  readonly #aliveAt = { match: 0, deliver: 0 }
-
-  /** Starting anew from the log beats standing still, whatever the cause. */
-  #endWhenStuck(): void {
-    const { log, now } = this.#options
-    if (this.#owned.size === 0 || this.#taking.size > 0 || !log.health().reachable) {
-      this.#aliveAt.match = this.#aliveAt.deliver = now()
-      return
-    }
-    for (const [loop, at] of Object.entries(this.#aliveAt)) {
-      if (now() - at > stuckMs) this.#fail(new Error(`the loop to ${loop} has handed nothing on for ${stuckMs} ms, although Kafka answers`))
-    }
-  }
-
-  /** Delivers what the inboxes owe. */
-  async #deliver(inboxes: Follower): Promise<void> {
-    for await (const stretch of inboxes.stretches()) {
-      this.#aliveAt.deliver = this.#options.now()
-      this.#standingOf(stretch.partition).inboxEnd = stretch.endOffset
-      await this.#owned.get(stretch.partition)?.inbox(stretch)
-    }
-  }
-
   #applied(shard: number, offset: number, changes: readonly SessionChange[]): void {
-    for (const change of changes) {
-      this.#byName.changed(change)
-      switch (change.kind) {
-        case 'subscribed':
-          for (const subscription of change.added) this.#trie.add(change.session, subscription)
-          if (change.retained.length > 0) this.#each((owned) => owned.subscribed(change.session, offset, change.retained))
-          for (const { filter } of change.added) this.#memberCame(this.#trie.group(filter), change.session)
-          break
-        case 'ended':
-          this.#each((owned) => owned.source.letGoAllOf({ shard, session: change.session.id }))
-          for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
-          this.#each((owned) => owned.client.freed(change.session.authenticationName))
-          break
-        case 'unsubscribed':
-          for (const { filter } of change.removed) this.#trie.remove(change.session, filter)
-          break
-        case 'released': {
-          const { session, use, packetId } = change
-          this.#each((owned) => owned.source.letGo({ kind: RepeatableKind.Publish, shard, session: session.id, use, detail: packetId }))
-          break
-        }
-        case 'attached':
-          if (!this.#gateways.get(change.record.gateway)) this.#meetsUnknownGateway = true
-          for (const group of this.#trie.connectionChanged(change.session)) this.#memberCame(group, change.session)
-          break
-        case 'detached':
-          this.#trie.connectionChanged(change.session)
-          break
-      }
-    }
+    this.#sessionChanges.applied(shard, offset, changes)
     this.#owned.get(shard)?.applied(offset, changes)
     this.#taking.get(shard)?.push({ offset, changes })
-  }
-
-  /** A member may be given what absent ones hold, in whatever shard. */
-  #memberCame(group: SharedGroup | undefined, session: Session): void {
-    if (group?.isAttachedKeeper(session)) this.#each((owned) => owned.client.memberCame(group.filter))
   }
 
   #registryChanged(): void {
@@ -696,7 +565,7 @@ export class Router {
     metrics.subscriptions.set(this.#trie.size)
     metrics.replayRate.set(this.#surroundings.replayTurns.rate(this.#options.now()))
     this.#measureRoutes()
-    this.#endWhenStuck()
+    this.#loops.endWhenStuck(this.#taking.size > 0)
     this.#subscriptions.tick()
     this.#refusals.tick()
     this.#pushers.match()
