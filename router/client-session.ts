@@ -121,9 +121,9 @@ export class ClientSession {
     return this.#unreleased.size > 0
   }
 
-  /** Numbers that the next record says are received: PUBREL may follow it. */
+  /** Numbers that the next record says are received, in the order of the PUBRECs: so PUBREL follows it [MQTT-4.6.0-4]. */
   takeUnreleased(): number[] {
-    const numbers = [...this.#unreleased].sort((a, b) => a - b)
+    const numbers = [...this.#unreleased]
     this.#unreleased.clear()
     return numbers
   }

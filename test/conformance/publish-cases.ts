@@ -80,17 +80,17 @@ export const publishCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-4.3.2-5',
-    title: 'a packet identifier can be used again once it is acknowledged',
+    title: 'a packet identifier brings a new message once it is acknowledged, though the message be the same and DUP be set',
     async run(t) {
       const subscriber = await t.session()
       const topic = t.topic('again')
       await t.subscribe(subscriber, topic)
       const wire = await t.session()
-      for (const payload of ['one', 'two', 'three']) {
-        wire.send(mqtt.publish({ version: t.version, topic, payload, qos: 1, id: 9 }))
+      for (const dup of [false, false, true, true]) {
+        wire.send(mqtt.publish({ version: t.version, topic, payload: 'same', qos: 1, id: 9, dup }))
         expect(await wire.expect('puback')).toMatchObject({ id: 9 })
       }
-      expect((await t.upToMarker(subscriber, topic)).map((each) => each.payload.toString())).toEqual(['one', 'two', 'three'])
+      expect((await t.upToMarker(subscriber, topic)).map((each) => each.payload.toString())).toEqual(['same', 'same', 'same', 'same'])
     },
   },
   {
@@ -215,31 +215,33 @@ export const publishCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.2-12, -7',
-    title: 'a topic alias stands for its topic, can be given another, and ends with the connection',
+    title: 'every topic alias from 1 to the maximum stands for its topic, can be given another, and ends with the connection, not with the session',
     versions: [5],
     async run(t) {
-      const { wire, connack } = await t.connect()
-      if (!t.isOwn && Number(valueFor(connack, Property.topicAliasMaximum) ?? 0) === 0) return // this server takes no aliases
+      const { wire, connack } = await t.persistent(t.name, true)
+      const maximum = Number(valueFor(connack, Property.topicAliasMaximum) ?? 0)
+      if (!t.isOwn && maximum === 0) return // this server takes no aliases
       const subscriber = await t.session()
-      const [a, b] = [t.topic('alias/a'), t.topic('alias/b')]
-      await t.subscribe(subscriber, [
-        [a, 1],
-        [b, 1],
-      ])
-      const alias: mqtt.Properties = [[Property.topicAlias, 1]]
-      await t.publishOn(wire, a, '1', { properties: alias })
-      await t.publishOn(wire, '', '2', { properties: alias })
-      await t.publishOn(wire, b, '3', { properties: alias })
-      await t.publishOn(wire, '', '4', { properties: alias })
+      await t.subscribe(subscriber, t.topic('alias/+'))
+      const aliases = Array.from({ length: Math.min(maximum, 100) }, (_, i) => maximum - i)
+      const topicOf = (alias: number, round: number) => t.topic(`alias/${alias + round}`) // in each round another's of the one before
+      const expected: string[] = []
+      for (const round of [0, 1]) {
+        for (const alias of aliases) await t.publishOn(wire, topicOf(alias, round), `named ${alias}`, { properties: [[Property.topicAlias, alias]] })
+        for (const alias of aliases) await t.publishOn(wire, '', `alias ${alias}`, { properties: [[Property.topicAlias, alias]] })
+        for (const what of ['named', 'alias']) for (const alias of aliases) expected.push(`${what} ${alias} ${topicOf(alias, round)}`)
+      }
       const got: string[] = []
-      while (got.length < 4) {
+      while (got.length < expected.length) {
         const each = await t.receive(subscriber)
         got.push(`${each.payload} ${each.topic}`)
       }
-      expect(got.sort()).toEqual([`1 ${a}`, `2 ${a}`, `3 ${b}`, `4 ${b}`])
-      const other = await t.session()
-      other.send(mqtt.publish({ version: 5, topic: '', qos: 1, id: 1, properties: alias })) // [MQTT-3.3.2-7]
-      await t.refused(other, [0x82])
+      expect(got.sort()).toEqual(expected.sort())
+      wire.destroy()
+      const again = await t.persistent(t.name, false)
+      expect(again.connack.sessionPresent).toBe(true)
+      again.wire.send(mqtt.publish({ version: 5, topic: '', qos: 1, id: 1, properties: [[Property.topicAlias, maximum]] })) // [MQTT-3.3.2-7]
+      await t.refused(again.wire, [0x82])
     },
   },
   {

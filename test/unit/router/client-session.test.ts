@@ -56,6 +56,13 @@ test('what may have been sent on an earlier connection carries DUP, the rest doe
   expect(session.queue.sent).toBe(4)
 })
 
+test('PUBREL follows in the order of the PUBRECs, whatever that of the messages was [MQTT-4.6.0-4]', () => {
+  const { client, send } = given(3)
+  send()
+  for (const number of [2, 0, 2, 1]) client.received(number)
+  expect([client.takeUnreleased(), client.hasUnreleased]).toEqual([[2, 0, 1], false])
+})
+
 describe('resume', () => {
   test('goes on behind what another router sent: what is not listed is done, what is listed fills the window', () => {
     const { client, session, send } = given(8, 3)
