@@ -43,7 +43,7 @@ export interface UnitCosts {
   readonly kafka: number
   /** CPU of gateway and router for a connect with TLS and a client certificate. */
   readonly connect: number
-  /** KiB in a gateway. */
+  /** KiB in a gateway, with TLS. */
   readonly connection: number
   /** Bytes in the router that owns the session's shard … */
   readonly session: number
@@ -226,6 +226,6 @@ export function costsOf({ rows, idle }: Pick<Results, 'rows' | 'idle'>): UnitCos
     owe: command === undefined ? unitCosts.owe : Math.max(0, command - match),
     kafka: cpu('pairs-1', 'kafka') ?? unitCosts.kafka,
     connect: tls ? 1e6 / tls : unitCosts.connect,
-    connection: own?.memoryPerConnection ?? unitCosts.connection,
+    connection: own?.tlsMemoryPerConnection ?? unitCosts.connection,
   }
 }

@@ -82,6 +82,8 @@ export interface IdleMeasured {
   readonly memoryPerConnection: number
   /** New TLS connections with client certificates a second; null where there is no such listener. */
   readonly tlsConnectsPerSecond: number | null
+  /** KiB of resident memory for each of those; null where there are none, missing in runs that did not measure it. */
+  readonly tlsMemoryPerConnection?: number | null
 }
 
 async function hold<T>(options: Readonly<Record<string, string | number>>, whileOpen: (report: { readonly perSecond: number }) => Promise<T>): Promise<T> {
@@ -103,23 +105,29 @@ async function hold<T>(options: Readonly<Record<string, string | number>>, while
 const memoryOf = async (broker: Broker): Promise<number> => Object.values(await broker.pids()).reduce((sum, pid) => sum + (useOf(pid)?.memory ?? 0), 0)
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2_000))
 
-export async function measureIdle(broker: Broker, connections: number, tlsConnections: number): Promise<IdleMeasured> {
+/** Opens connections, and what memory each of them takes while all are open, KiB. */
+async function measureHeld(broker: Broker, options: Readonly<Record<string, string | number>>, connections: number) {
   // Once small, so that code and pools that any connection needs are not counted for these.
-  await hold({ port: broker.port, connections: 500 }, settle)
+  await hold({ ...options, connections: Math.min(500, connections) }, settle)
   await settle()
   const before = await memoryOf(broker)
-  const { perSecond, memory } = await hold({ port: broker.port, connections }, async (report) => {
+  return hold({ ...options, connections }, async ({ perSecond }) => {
     await settle()
-    return { perSecond: report.perSecond, memory: (await memoryOf(broker)) - before }
+    return { perSecond, memory: tenth((((await memoryOf(broker)) - before) * 1_024) / connections) }
   })
+}
+
+export async function measureIdle(broker: Broker, connections: number, tlsConnections: number): Promise<IdleMeasured> {
+  const plain = await measureHeld(broker, { port: broker.port }, connections)
   const { tls } = broker
-  const tlsPerSecond = tls ? await hold({ ...tls, transport: 'tls', connections: tlsConnections }, async (report) => report.perSecond) : null
+  const secure = tls && tlsConnections > 0 ? await measureHeld(broker, { ...tls, transport: 'tls' }, tlsConnections) : null
   return {
     broker: broker.name,
     connections,
-    connectsPerSecond: perSecond,
-    memoryPerConnection: tenth((memory * 1_024) / connections),
-    tlsConnectsPerSecond: tlsPerSecond,
+    connectsPerSecond: plain.perSecond,
+    memoryPerConnection: plain.memory,
+    tlsConnectsPerSecond: secure?.perSecond ?? null,
+    tlsMemoryPerConnection: secure?.memory ?? null,
   }
 }
 

@@ -82,8 +82,14 @@ export function figures(results: Results): string {
       : [
           `**${cell(idle[0]?.connections ?? 0)} idle connections** (\`idle\`)`,
           tableOf(
-            ['broker', 'KiB each', 'connects/s', 'TLS connects/s'],
-            idle.map((each) => [each.broker, cell(each.memoryPerConnection, 1), cell(each.connectsPerSecond), cell(each.tlsConnectsPerSecond)]),
+            ['broker', 'KiB each', 'connects/s', 'KiB each, TLS', 'TLS connects/s'],
+            idle.map((each) => [
+              each.broker,
+              cell(each.memoryPerConnection, 1),
+              cell(each.connectsPerSecond),
+              cell(each.tlsMemoryPerConnection ?? null, 1),
+              cell(each.tlsConnectsPerSecond),
+            ]),
           ),
         ]),
     bareTlsPerSecond === null ? '' : `A bare TLS server in Node, handshakes only: ${cell(bareTlsPerSecond)}/s.`,

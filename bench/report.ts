@@ -117,8 +117,14 @@ export function table({ brokers, missing, kafkaLimit, rows, idle, bareTlsPerSeco
   }
   if (idle.length > 0) {
     lines.push('', `${number(idle[0]?.connections ?? 0)} idle connections (idle)`)
-    const cells = idle.map((each) => [each.broker, number(each.memoryPerConnection, 1), number(each.connectsPerSecond), number(each.tlsConnectsPerSecond)])
-    lines.push(...aligned(['', 'KiB each', 'connects/s', 'TLS connects/s'], cells).map((line) => `  ${line}`))
+    const cells = idle.map((each) => [
+      each.broker,
+      number(each.memoryPerConnection, 1),
+      number(each.connectsPerSecond),
+      number(each.tlsMemoryPerConnection ?? null, 1),
+      number(each.tlsConnectsPerSecond),
+    ])
+    lines.push(...aligned(['', 'KiB each', 'connects/s', 'KiB each, TLS', 'TLS connects/s'], cells).map((line) => `  ${line}`))
     if (bareTlsPerSecond !== null) lines.push(`  a bare TLS server in Node, handshakes only: ${number(bareTlsPerSecond)}/s`)
   }
   return lines.join('\n')

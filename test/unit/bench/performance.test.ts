@@ -53,6 +53,13 @@ test('a target is met, missed, or says that the run had nothing to say', () => {
   expect(found(all, 'telemetry', /perf-test/)?.isMet).toBeNull()
 })
 
+test('at a fixed rate the same deliveries a second meet the target although rounding parts them, and a lost one misses it', () => {
+  const judged = (deliveryRate: number, lost = 0) =>
+    found(results([row('broadcast-0', 'loggerhead', { deliveryRate, lost }), row('broadcast-0', 'mosquitto', { deliveryRate: 40_000 })]), 'broadcast-0', /./)
+  expect(judged(39_920)).toMatchObject({ found: '0.998 ×, 0 lost', isMet: true })
+  expect([judged(39_600)?.isMet, judged(39_590)?.isMet, judged(40_000, 1)?.isMet]).toEqual([true, false, false])
+})
+
 test('one message that is lost, repeated or out of order at QoS 1 misses its target; at QoS 0 it is no promise', () => {
   const clean = /nothing lost, repeated/
   const judged = (scenario: string, rest: Partial<Row>) => found(results([row(scenario, 'loggerhead', rest)]), 'all at QoS 1 and 2', clean)?.isMet
@@ -104,4 +111,8 @@ test('all devices of a dead gateway come back, sooner when a connect costs less,
 test('costs are those that a run has found, where it has', () => {
   const all = results([row('pairs-1', 'loggerhead', { cpu: { gateway: 40, kafka: 15 } }), row('telemetry', 'loggerhead', { cpu: { router: 2 } })])
   expect(costsOf(all)).toEqual({ ...unitCosts, gatewayIn: 20, gatewayOut: 20, kafka: 15, match: 2 })
+  const idle = { broker: 'loggerhead', connections: 10_000, connectsPerSecond: 2_000, memoryPerConnection: 4, tlsConnectsPerSecond: 250 }
+  // A fleet comes with TLS: what a plain connection takes says nothing of it.
+  expect(costsOf(results([], { idle: [idle] }))).toEqual({ ...unitCosts, connect: 4_000 })
+  expect(costsOf(results([], { idle: [{ ...idle, tlsMemoryPerConnection: 30 }] }))).toEqual({ ...unitCosts, connect: 4_000, connection: 30 })
 })
