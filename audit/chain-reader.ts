@@ -2,7 +2,7 @@
 import { type Log, type LogRecord, OffsetOutOfRange } from '../log/log.ts'
 import { Chain, genesis, type Head, type Mark } from './chain.ts'
 import { headOf, type Link } from './checkpoint.ts'
-import type { Finding, FindingKind, Proven } from './finding.ts'
+import type { FindingKind, Proven, Telling } from './finding.ts'
 
 /** Records older than this are to be in a checkpoint, ms. */
 const behindMs = 5 * 60_000
@@ -20,10 +20,12 @@ export function keptForMs(settings: Readonly<Record<string, string>>): number {
 /** One chain: its links in their order, and the records that they are about. */
 export class ChainReader {
   readonly #log: Log
-  readonly #start: number
+  /** Where the log begins: further on once retention has overtaken the reading. */
+  #start: number
   readonly #now: number
+  readonly #clock: () => number
   readonly #retentionMs: number
-  readonly #tell: (finding: Finding) => void
+  readonly #telling: Telling
   readonly #proven: Proven
   /** Fetched and not handed on. */
   #records: readonly LogRecord[] = []
@@ -37,14 +39,14 @@ export class ChainReader {
   #readTo: number
 
   static async open(
-    { log, now }: { readonly log: Log; readonly now: number },
+    { log, now, clock }: { readonly log: Log; readonly now: number; clock(): number },
     topic: string,
     partition: number,
-    tell: (finding: Finding) => void,
+    telling: Telling,
   ): Promise<ChainReader> {
     const [starts, ends, settings] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic), log.topicSettings(topic)])
     const retentionMs = keptForMs(settings)
-    return new ChainReader(log, { topic, partition, start: starts.get(partition) ?? 0, end: ends.get(partition) ?? 0, now, retentionMs }, tell)
+    return new ChainReader(log, { topic, partition, start: starts.get(partition) ?? 0, end: ends.get(partition) ?? 0, now, clock, retentionMs }, telling)
   }
 
   private constructor(
@@ -55,17 +57,19 @@ export class ChainReader {
       readonly start: number
       readonly end: number
       readonly now: number
+      clock(): number
       readonly retentionMs: number
     },
-    tell: (finding: Finding) => void,
+    telling: Telling,
   ) {
     this.#log = log
-    this.#tell = tell
+    this.#telling = telling
     this.#start = of.start
     this.#next = of.start
     this.#end = of.end
     this.#readTo = of.start
     this.#now = of.now
+    this.#clock = of.clock
     this.#retentionMs = of.retentionMs
     this.#proven = { topic: of.topic, partition: of.partition, from: -1, to: of.start, records: 0, waiting: 0, cut: 0 }
   }
@@ -77,7 +81,7 @@ export class ChainReader {
       this.#about('contradiction', link.from.offset, link.from.offset, 'a chain begins here with a value that is not its first')
     }
     if (this.#head) this.#join(this.#head, link)
-    else if (link.from.offset > this.#start) await this.#uncovered(link.from.offset, 'no checkpoint that is there covers them')
+    else await this.#uncovered(link.from.offset, 'no checkpoint that is there covers them')
     this.#removal(link)
     let from = link.from
     let hashed = 0
@@ -85,8 +89,14 @@ export class ChainReader {
       hashed += await this.#mark(from, mark)
       from = { offset: mark.to, value: mark.value }
     }
+    this.#removal(link)
     this.#head = headOf(link)
     return hashed
+  }
+
+  /** The links that come next are gone: the one behind them is read as if it were the first. */
+  restart(): void {
+    this.#head = undefined
   }
 
   async end(): Promise<Proven> {
@@ -129,6 +139,12 @@ export class ChainReader {
     }
     for (; expected < to && holes.length < 4; expected++) holes.push(expected)
     const found = chain.records
+    if (from.offset < this.#start) {
+      // Overtaken in its middle: what is left of it, and what was read, cannot be compared.
+      this.#proven.cut += found
+      this.#proven.to = Math.max(to, this.#start)
+      return found
+    }
     if (this.#proven.from < 0) this.#proven.from = from.offset
     this.#proven.to = to
     if (chain.mark()?.value.equals(value)) {
@@ -148,16 +164,17 @@ export class ChainReader {
   #removal({ from, marks, newest }: Link): void {
     const to = marks.at(-1)?.to ?? Number.POSITIVE_INFINITY
     const until = newest + this.#retentionMs
-    if (this.#isRemovalTold || to > this.#start || until <= this.#now + clocksMs) return
+    if (this.#isRemovalTold || to > this.#start || until <= this.#clock() + clocksMs) return
     this.#isRemovalTold = true
     const kept = Number.isFinite(until) ? `until ${new Date(until).toISOString()}` : 'for ever'
     this.#about('removedEarly', from.offset, this.#start, `the log begins at ${this.#start}: records below it were to be kept ${kept}`)
   }
 
   async #uncovered(to: number, why: string): Promise<void> {
+    const from = this.#readTo
     let count = 0
     for (let record = await this.#take(to); record; record = await this.#take(to)) count++
-    if (count > 0) this.#about('notCovered', this.#start, to, `nothing proves ${count} records: ${why}`)
+    if (count > 0) this.#about('notCovered', Math.max(from, this.#start), to, `nothing proves ${count} records: ${why}`)
   }
 
   async #skipTo(offset: number): Promise<void> {
@@ -178,8 +195,7 @@ export class ChainReader {
         this.#next = Math.max(stretch.nextOffset, this.#next + 1)
       } catch (error) {
         if (!(error instanceof OffsetOutOfRange)) throw error
-        // Retention moved on while this was read: what it took is missing, and is told so.
-        this.#next = Math.max(this.#next + 1, (await this.#log.startOffsets(topic)).get(partition) ?? this.#end)
+        this.#overtaken((await this.#log.startOffsets(topic)).get(partition) ?? this.#end)
       }
     }
     const record = this.#records[this.#at] as LogRecord
@@ -189,8 +205,18 @@ export class ChainReader {
     return record
   }
 
+  /** The log does not hold what comes next: retention has moved its beginning, or its end went back, which the marks there tell. */
+  #overtaken(start: number): void {
+    const from = this.#next
+    this.#next = start > from ? start : this.#end
+    if (start <= from) return
+    this.#start = start
+    const { topic, partition } = this.#proven
+    this.#telling.removed({ topic, partition, from, to: Math.min(start, this.#end) })
+  }
+
   #about(kind: FindingKind, from: number, to: number, detail: string): void {
     const { topic, partition } = this.#proven
-    this.#tell({ kind, topic, partition, from, to, detail })
+    this.#telling.finding({ kind, topic, partition, from, to, detail })
   }
 }

@@ -33,6 +33,21 @@ export interface Finding {
   readonly detail: string
 }
 
+/** Offsets of a topic that were there when the reading began, and that retention removed before they were read. */
+export interface Removed {
+  readonly topic: string
+  readonly partition: number
+  readonly from: number
+  /** Not included. */
+  readonly to: number
+}
+
+/** Who is told what a verifier comes upon. */
+export interface Telling {
+  finding(finding: Finding): void
+  removed(removed: Removed): void
+}
+
 /** What was found of one chain. */
 export interface Proven {
   readonly topic: string

@@ -4,7 +4,7 @@ import { decodeRecord } from '../schemas/codec.ts'
 import { RecordError } from '../schemas/record-error.ts'
 import { ChainReader, clocksMs, keptForMs } from './chain-reader.ts'
 import { isSigned, type ReadCheckpoint, readStatement, StatementError } from './checkpoint.ts'
-import type { Finding, FindingKind, Proven } from './finding.ts'
+import type { FindingKind, Proven, Telling } from './finding.ts'
 import { Signers } from './signers.ts'
 
 export interface ShardVerifierOptions {
@@ -17,24 +17,30 @@ export interface ShardVerifierOptions {
   readonly expected?: readonly ReadCheckpoint[]
   /** Only these topics; all that have chains when not given. */
   readonly topics?: ReadonlySet<string>
+  /** When the reading began, ms: what came later waits for nothing yet. */
   readonly now: number
+  /** The time, ms: retention goes on removing while the log is read. */
+  clock(): number
 }
 
 export class ShardVerifier {
   readonly #partition: number
   readonly #options: ShardVerifierOptions
-  readonly #tell: (finding: Finding) => void
+  readonly #telling: Telling
   readonly #signers: Signers
   readonly #readers = new Map<string, ChainReader>()
   readonly #expected: Map<number, ReadCheckpoint>
   #first: number | undefined
   #last: ReadCheckpoint | undefined
+  /** Between which checkpoints retention has removed those that were to be read next. */
+  readonly #gaps: { readonly after: number; before: number }[] = []
+  #isOvertaken = false
   records = 0
 
-  constructor(partition: number, options: ShardVerifierOptions, tell: (finding: Finding) => void) {
+  constructor(partition: number, options: ShardVerifierOptions, telling: Telling) {
     this.#partition = partition
     this.#options = options
-    this.#tell = tell
+    this.#telling = telling
     this.#signers = new Signers(options.trusted)
     this.#expected = new Map((options.expected ?? []).filter(({ shard }) => shard === partition).map((each) => [each.sequence, each]))
   }
@@ -58,26 +64,45 @@ export class ShardVerifier {
     this.#last = checkpoint
   }
 
+  /** Retention has removed the checkpoints that came next: what stands behind them is read as if it were the first. */
+  overtaken({ from, to }: { readonly from: number; readonly to: number }): void {
+    this.#telling.removed({ topic: this.#options.topic, partition: this.#partition, from, to })
+    this.#gaps.push({ after: this.#last?.sequence ?? -1, before: Number.POSITIVE_INFINITY })
+    this.#isOvertaken = true
+    for (const reader of this.#readers.values()) reader.restart()
+  }
+
   /** Behind the last checkpoint. */
   async end(): Promise<readonly Proven[]> {
     if (!this.#last) {
-      this.#tell({ kind: 'noCheckpoints', topic: this.#options.topic, partition: this.#partition, detail: 'there is no checkpoint that could be believed' })
+      this.#telling.finding({
+        kind: 'noCheckpoints',
+        topic: this.#options.topic,
+        partition: this.#partition,
+        detail: 'there is no checkpoint that could be believed',
+      })
     }
-    const { log, topic, now } = this.#options
+    const { log, topic, clock } = this.#options
     const keptMs = this.#expected.size > 0 ? keptForMs(await log.topicSettings(topic)) : 0
     for (const { sequence, at } of this.#expected.values()) {
       // Retention removes the oldest ones, those whose time is over, and only those.
-      if (this.#first !== undefined && sequence < this.#first && at + keptMs <= now + clocksMs) continue
+      if (this.#isRemoved(sequence) && at + keptMs <= clock() + clocksMs) continue
       const detail = `checkpoint ${sequence}, which was kept elsewhere, is not there: there are those from ${this.#first ?? 'none'} to ${this.#last?.sequence ?? 'none'}`
-      this.#tell({ kind: 'expectedMissing', topic: this.#options.topic, partition: this.#partition, detail })
+      this.#telling.finding({ kind: 'expectedMissing', topic: this.#options.topic, partition: this.#partition, detail })
     }
     const proven: Proven[] = []
     for (const reader of this.#readers.values()) proven.push(await reader.end())
     return proven
   }
 
+  /** Whether the log began behind this checkpoint, before or while it was read. */
+  #isRemoved(sequence: number): boolean {
+    if (this.#first !== undefined && sequence < this.#first) return true
+    return this.#gaps.some(({ after, before }) => sequence > after && sequence < before)
+  }
+
   #about(kind: FindingKind, offset: number, detail: string): void {
-    this.#tell({ kind, topic: this.#options.topic, partition: this.#partition, from: offset, to: offset + 1, detail })
+    this.#telling.finding({ kind, topic: this.#options.topic, partition: this.#partition, from: offset, to: offset + 1, detail })
   }
 
   /** The checkpoint that a record holds, when a key that is believed has signed it. */
@@ -116,7 +141,10 @@ export class ShardVerifier {
       if (sequence < last.sequence || !hash.equals(last.hash)) this.#about('fork', offset, detail)
       return false
     }
-    if (sequence > last.sequence + 1) {
+    if (this.#isOvertaken) {
+      this.#isOvertaken = false
+      for (const gap of this.#gaps) gap.before = Math.min(gap.before, sequence)
+    } else if (sequence > last.sequence + 1) {
       this.#about('checkpointsMissing', offset, `checkpoints ${last.sequence + 1} to ${sequence - 1} are missing`)
     } else if (!previous?.equals(last.hash)) {
       this.#about('fork', offset, `checkpoint ${sequence} goes on from another checkpoint ${last.sequence} than the one that is there`)
@@ -128,7 +156,7 @@ export class ShardVerifier {
   async #reader(topic: string): Promise<ChainReader> {
     const known = this.#readers.get(topic)
     if (known) return known
-    const reader = await ChainReader.open(this.#options, topic, this.#partition, this.#tell)
+    const reader = await ChainReader.open(this.#options, topic, this.#partition, this.#telling)
     this.#readers.set(topic, reader)
     return reader
   }

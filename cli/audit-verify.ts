@@ -64,13 +64,15 @@ const columns = [
 ]
 
 /** A report as text. */
-export function reportText({ proven, findings, more, checkpoints }: VerifyReport): string {
+export function reportText({ proven, findings, more, removed, checkpoints }: VerifyReport): string {
   const where = ({ topic, partition, from, to }: Finding): string => `${topic}[${partition}]${from === undefined ? '' : ` ${from} to ${to}`}`
+  const none = removed.length > 0 ? 'nothing was changed or inserted, and nothing removed but by retention' : 'nothing was changed, removed or inserted'
   return [
     table(proven, columns),
+    ...removed.map(({ topic, partition, from, to }) => `– removed by retention while this was read: ${topic}[${partition}] ${from} to ${to}`),
     ...findings.map((finding) => `✗ ${finding.kind}: ${where(finding)}: ${finding.detail}`),
     ...(more > 0 ? [`✗ and ${more} more`] : []),
-    findings.length === 0 ? `${checkpoints} checkpoints; nothing was changed, removed or inserted` : `${checkpoints} checkpoints; the log is not what it was`,
+    `${checkpoints} checkpoints; ${findings.length === 0 ? none : 'the log is not what it was'}`,
   ].join('\n')
 }
 
@@ -91,6 +93,7 @@ export async function verify(around: Surroundings, { key, expect, topic = [] }: 
       expected,
       ...(kinds.length > 0 ? { topics: new Set(kinds) } : {}),
       now: Date.now(),
+      clock: Date.now,
       onProgress: progressTo(around),
     })
   })

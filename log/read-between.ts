@@ -6,6 +6,8 @@ export interface ReadBetweenOptions {
   readonly maxBytes?: number
   /** Goes on behind what retention has removed; without it that rejects with OffsetOutOfRange. */
   readonly passesGone?: boolean
+  /** Told of a stretch that retention has removed before it was read. */
+  onGone?(gone: { readonly from: number; readonly to: number }): void
 }
 
 /** The records of [from, to) in their order, a fetch at a time. Ends early where nothing can be said of what comes next. */
@@ -14,7 +16,7 @@ export async function* readBetween(
   topic: string,
   partition: number,
   { from, to }: { readonly from: number; readonly to: number },
-  { maxBytes, passesGone = false }: ReadBetweenOptions = {},
+  { maxBytes, passesGone = false, onGone }: ReadBetweenOptions = {},
 ): AsyncGenerator<readonly LogRecord[]> {
   for (let next = from; next < to; ) {
     const reading = log.read(topic, partition, next, maxBytes)
@@ -22,6 +24,7 @@ export async function* readBetween(
     const after = stretch?.nextOffset ?? (await log.startOffsets(topic)).get(partition) ?? 0
     const at = next
     if (stretch) yield stretch.records.filter(({ offset }) => offset >= at && offset < to)
+    if (!stretch) onGone?.({ from: at, to: Math.min(Math.max(at, after), to) })
     if (after <= next) return
     next = after
   }

@@ -85,7 +85,8 @@ export class AuditedLog {
 
   /** As the verifier sees it a minute later. */
   verify(more: Partial<VerifyOptions> = {}): Promise<VerifyReport> {
-    return verifyLog({ log: this.log, topic: topics.audit, trusted: [publicBytes(this.key)], now: this.now + 60_000, ...more })
+    const now = more.now ?? this.now + 60_000
+    return verifyLog({ log: this.log, topic: topics.audit, trusted: [publicBytes(this.key)], clock: () => now, ...more, now })
   }
 
   /** The records of a topic, to be tampered with. */

@@ -1,7 +1,7 @@
 import { createHash, type KeyObject, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { beforeEach, describe, expect, test } from '@jest/globals'
-import { publicBytes, readStatement, signCheckpoint } from '../../../audit/checkpoint.ts'
+import { publicBytes, type ReadCheckpoint, readStatement, signCheckpoint } from '../../../audit/checkpoint.ts'
 import { type Finding, findingKinds } from '../../../audit/finding.ts'
 import { readLastCheckpoint } from '../../../audit/last-checkpoint.ts'
 import { FencedError, type LogRecord } from '../../../log/log.ts'
@@ -53,6 +53,7 @@ test('a log that is what it was is proven from its first record to the last that
     proven: [{ topic: topics.messages, partition: 0, from: 0, to: 100, records: 100, waiting: 3, cut: 0 }],
     findings: [],
     more: 0,
+    removed: [],
   })
   expect(audited.troubles).toEqual([])
 })
@@ -297,6 +298,92 @@ describe('what retention removes', () => {
     await audited.checkpoint(await audited.own(2))
     expect(audited.gone).toEqual([5])
     expect((await audited.verify({ now: audited.now + day })).findings).toMatchObject([{ kind: 'notCovered', from: 10, to: 15 }])
+  })
+
+  /** What retention does when the verifier comes to an offset of a topic, which it reads a record at a time. */
+  function whenRead(topic: string, offset: number, remove: () => void): void {
+    const read = audited.log.read.bind(audited.log)
+    let isDone = false
+    audited.log.read = (asked, partition, at) => {
+      if (!isDone && asked === topic && at >= offset) {
+        isDone = true
+        remove()
+      }
+      return read(asked, partition, at, 1)
+    }
+  }
+  const later = (): { readonly now: number; readonly clock: () => number } => ({ now: audited.now, clock: () => audited.now + day })
+
+  test('what it removes while the log is verified is told as removed, not as changed, and what is left is proven', async () => {
+    const audit = await audited.own(1)
+    for (let round = 0; round < 3; round++) {
+      await audited.append(randomRecords(2 * recordsPerMark, round))
+      await audited.checkpoint(audit)
+    }
+    whenRead(topics.messages, recordsPerMark + 8, () => cut(3 * recordsPerMark + 4))
+    expect(await audited.verify(later())).toEqual({
+      ok: true,
+      checkpoints: 3,
+      proven: [
+        {
+          topic: topics.messages,
+          partition: 0,
+          from: 0,
+          to: 6 * recordsPerMark,
+          // The first mark and the last two; of those that were cut, what was read and what is left.
+          records: 3 * recordsPerMark,
+          waiting: 0,
+          cut: 8 + recordsPerMark - 4,
+        },
+      ],
+      findings: [],
+      more: 0,
+      removed: [{ topic: topics.messages, partition: 0, from: recordsPerMark + 8, to: 3 * recordsPerMark + 4 }],
+    })
+  })
+
+  test('what somebody removes before its time while the log is verified is told', async () => {
+    const audit = await audited.own(1)
+    for (let round = 0; round < 2; round++) {
+      await audited.append(randomRecords(10, round))
+      await audited.checkpoint(audit)
+    }
+    whenRead(topics.messages, 5, () => cut(12))
+    expect((await audited.verify()).findings).toMatchObject([{ kind: 'removedEarly', from: 0, to: 12 }])
+  })
+
+  test('checkpoints that it removes while they are read are told as removed, one of them that was kept elsewhere too', async () => {
+    const audit = await audited.own(1)
+    const expected: ReadCheckpoint[] = []
+    for (let round = 0; round < 3; round++) {
+      await audited.append(randomRecords(10, round))
+      await audited.checkpoint(audit)
+      const last = await readLastCheckpoint(audited.log, topics.audit, 0)
+      if (last) expected.push(last.checkpoint)
+    }
+    whenRead(topics.audit, 1, () => {
+      cut(20)
+      cut(2, topics.audit)
+    })
+    expect(await audited.verify({ ...later(), expected })).toMatchObject({
+      ok: true,
+      checkpoints: 2,
+      proven: [{ from: 0, to: 30, records: 20 }],
+      removed: [
+        { topic: topics.audit, from: 1, to: 2 },
+        { topic: topics.messages, from: 10, to: 20 },
+      ],
+    })
+  })
+
+  test('records that are there still and whose checkpoints are removed meanwhile are told as proven by nothing', async () => {
+    const audit = await audited.own(1)
+    for (let round = 0; round < 3; round++) {
+      await audited.append(randomRecords(10, round))
+      await audited.checkpoint(audit)
+    }
+    whenRead(topics.audit, 1, () => cut(2, topics.audit))
+    expect((await audited.verify(later())).findings).toMatchObject([{ kind: 'notCovered', from: 10, to: 20 }])
   })
 })
 
