@@ -9,7 +9,7 @@ import { asksForReplay, parseReplayFilter } from '../history/replay-range.ts'
 import type { RoleAssignment } from '../model/client-authentication.ts'
 import { rulesInForce } from '../model/namespace-limits.ts'
 import type { Permission } from '../model/permission.ts'
-import { allGroup, anonymousGroup } from '../model/registry-resources.ts'
+import { allGroup, anonymousGroup, type ResourceProperties } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { figuresPrefix, isReadByBroker, isWrittenByBroker, startsWithDollar } from './broker-topics.ts'
 import { FilterSet, withoutShare } from './cover.ts'
@@ -71,29 +71,48 @@ const operators: Decision = Object.freeze({ allowed: true, binding: '$operator' 
 const recentMax = 64
 const setOf = { Publisher: 'publish', Subscriber: 'subscribe', Replayer: 'replay' } as const satisfies Record<Permission, keyof Access>
 
+/** What was made of one resource's properties: a change of one leaves those of the others as they are. */
+function madeOnce<P extends object, T>(make: (properties: P) => T): (properties: P) => T {
+  const made = new WeakMap<P, T>()
+  return (properties) => {
+    const known = made.get(properties)
+    if (known !== undefined) return known
+    const fresh = make(properties)
+    made.set(properties, fresh)
+    return fresh
+  }
+}
+
+/** Null for a query that the API would have refused: a record that holds one has no members. */
+const membersOf = madeOnce(({ query }: ResourceProperties['clientGroups']): { readonly isMember: Predicate | null } => {
+  try {
+    return { isMember: compileQuery(query) }
+  } catch (error) {
+    if (error instanceof QueryError) return { isMember: null }
+    throw error
+  }
+})
+
 function readGroups(view: RegistryView): ReadonlyMap<string, Predicate> {
   const groups = new Map<string, Predicate>()
   for (const [name, { properties }] of view.clientGroups) {
     if (name.startsWith('$')) continue // built in: membership is by kind
-    try {
-      groups.set(name, compileQuery(properties.query))
-    } catch (error) {
-      if (!(error instanceof QueryError)) throw error // the API refuses such a query; a record that holds one has no members
-    }
+    const { isMember } = membersOf(properties)
+    if (isMember) groups.set(name, isMember)
   }
   return groups
 }
 
-function readTemplates(texts: readonly string[]): readonly TopicTemplate[] {
-  return texts.flatMap((text) => {
+const templatesOf = madeOnce(({ topicTemplates }: ResourceProperties['topicSpaces']): readonly TopicTemplate[] =>
+  topicTemplates.flatMap((text) => {
     try {
       return [parseTemplate(text)]
     } catch (error) {
       if (error instanceof TemplateError) return [] // as above
       throw error
     }
-  })
-}
+  }),
+)
 
 /** A role as a group: its members are those whose token has the value. */
 interface RoleGroup {
@@ -120,7 +139,7 @@ function hasRole({ kind, attributes }: Principal, { voucher, claim, value }: Rol
 }
 
 function readRules(view: RegistryView): readonly Rule[] {
-  const spaces = new Map([...view.topicSpaces].map(([name, space]) => [name, readTemplates(space.properties.topicTemplates)]))
+  const spaces = new Map([...view.topicSpaces].map(([name, space]) => [name, templatesOf(space.properties)]))
   const byRole = readRoles(view).flatMap(({ group, assignment: { permission, topicSpaceName } }) => {
     const allowed: Decision = Object.freeze({ allowed: true, binding: group.name })
     const templates = topicSpaceName === undefined ? [...spaces.values()].flat() : (spaces.get(topicSpaceName) ?? [])
