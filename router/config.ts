@@ -288,6 +288,16 @@ export const routerSettings = {
     outcome: 'replays pause in turn until the average holds',
     metric: 'loggerhead_replayed_messages_total',
   },
+  ROUTER_REPLAY_RATE_MIN: {
+    kind: 'number',
+    default: 2_000,
+    min: 1,
+    max: unlimited,
+    unit: 'messages/s',
+    about: 'Messages a second that are left to all replays of a router, however late what is published comes beside them',
+    outcome: 'replays give way no further; a low one spares publishers of a machine that is busy, a high one ends a long replay there sooner',
+    metric: 'loggerhead_replay_rate',
+  },
   ROUTER_REPLAY_READ_MAX: {
     kind: 'number',
     default: 64 * 1024 * 1024,
@@ -396,6 +406,7 @@ export interface RouterConfig {
   /** Messages a second. */
   readonly replayRate: number
   readonly replayRouterRate: number
+  readonly replayRouterRateMin: number
   /** Bytes a second. */
   readonly replayReadRate: number
   readonly auditReadRate: number
@@ -451,6 +462,7 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     replayWindowMessages: values.REPLAY_WINDOW_MESSAGES,
     replayRate: values.REPLAY_RATE_MAX,
     replayRouterRate: values.ROUTER_REPLAY_RATE_MAX,
+    replayRouterRateMin: values.ROUTER_REPLAY_RATE_MIN,
     replayReadRate: values.ROUTER_REPLAY_READ_MAX,
     replaysOpenMax: values.ROUTER_REPLAYS_OPEN_MAX,
     sessionReplaysMax: values.SESSION_REPLAYS_MAX,

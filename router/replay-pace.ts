@@ -2,7 +2,7 @@
  * How fast replays go beside what is published: as fast as they do not hold it up. How long live messages took from their gateways to here, on average of
  * an interval, is held against the least that it was lately, so that the gateways' clocks need not agree with this one (as LEDBAT does, RFC 6817): the rate
  * of all replays together grows by steps while they are on time, and is halved when they are late. It stays above what is published, or no replay would
- * ever come to its end. Where nothing is published there is nothing to hold up.
+ * ever come to its end, and above a least: what makes live messages late may be something else. Where nothing is published there is nothing to hold up.
  */
 
 /** Of messages that are put into queues and of bytes that are looked through for them, in messages: so many bytes cost as much as one. */
@@ -14,10 +14,9 @@ const intervalMs = 100
 const settleMs = 200
 /** Intervals that the rate of what is published is an average of, more or less. */
 const averaged = 5
-/** Messages a second; a second of being on time adds `growth`. */
-const rateMin = 500
 /** Times as many as are published, at least: a replay has come to what is published when it has read as much again as it began with. */
 const catchUp = 2
+/** Messages a second; a second of being on time adds `growth`. */
 const rateAtFirst = 2_000
 const growth = 2_000
 const shrink = 0.5
@@ -39,8 +38,9 @@ export interface Portion {
 const between = (value: number, { min, max }: { readonly min: number; readonly max: number }): number => Math.round(Math.min(max, Math.max(min, value)))
 
 export class ReplayPace {
+  readonly #rateMin: number
   readonly #rateMax: number
-  #rate = rateAtFirst
+  #rate: number
   /** The least averages of this span and of the one before. */
   #least = Number.POSITIVE_INFINITY
   #leastBefore = Number.POSITIVE_INFINITY
@@ -54,9 +54,11 @@ export class ReplayPace {
   /** When what was taken is paid for. */
   #paidAt = Number.NEGATIVE_INFINITY
 
-  /** `rateMax`: messages a second that the rate does not grow beyond. */
-  constructor(rateMax: number) {
+  /** Messages a second: what is left to replays however late live messages are, and what their rate does not grow beyond. */
+  constructor({ rateMin, rateMax }: { readonly rateMin: number; readonly rateMax: number }) {
+    this.#rateMin = rateMin
     this.#rateMax = Math.max(rateMin, rateMax)
+    this.#rate = this.#first
   }
 
   /** Messages a second of all replays together; Infinity while nothing is published. */
@@ -102,11 +104,15 @@ export class ReplayPace {
     return Math.max(0, Math.ceil(this.#paidAt - now))
   }
 
+  get #first(): number {
+    return Math.max(this.#rateMin, rateAtFirst)
+  }
+
   #judge(late: number, ms: number, now: number): void {
-    if (now - this.#takenAt > quietMs) this.#rate = rateAtFirst
+    if (now - this.#takenAt > quietMs) this.#rate = this.#first
     else if (late > lateMs) {
       if (now < this.#settledAt) return
-      this.#rate = Math.max(rateMin, this.#rate * shrink)
+      this.#rate = Math.max(this.#rateMin, this.#rate * shrink)
       this.#settledAt = now + settleMs
     } else this.#rate = Math.min(this.#rateMax, this.#rate + (growth * ms) / 1000)
   }

@@ -5,6 +5,8 @@ import { type Portion, ReplayPace } from './replay-pace.ts'
 /** Of all replays together. */
 export interface TurnLimits {
   readonly messagesPerSecond: number
+  /** What is left to them however late live messages are. */
+  readonly messagesPerSecondMin: number
   readonly bytesPerSecond: number
   /** Replays that hold something in memory. */
   readonly openMax: number
@@ -25,7 +27,7 @@ export class ReplayTurns {
 
   constructor(limits: TurnLimits) {
     this.#limits = limits
-    this.#pace = new ReplayPace(limits.messagesPerSecond)
+    this.#pace = new ReplayPace({ rateMin: limits.messagesPerSecondMin, rateMax: limits.messagesPerSecond })
   }
 
   /** Live messages came here, the first of them so long after its gateway had it, ms: replays make room for those. */

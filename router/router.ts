@@ -204,7 +204,12 @@ export class Router {
       },
       config.sharedStreamsMax,
     )
-    const replayTurns = new ReplayTurns({ messagesPerSecond: config.replayRouterRate, bytesPerSecond: config.replayReadRate, openMax: config.replaysOpenMax })
+    const replayTurns = new ReplayTurns({
+      messagesPerSecond: config.replayRouterRate,
+      messagesPerSecondMin: config.replayRouterRateMin,
+      bytesPerSecond: config.replayReadRate,
+      openMax: config.replaysOpenMax,
+    })
     this.#loops = new ShardLoops({
       config,
       log,

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { ReplayTurns } from '../../../router/replay-turns.ts'
 
 test('each session has its turn, however many replays another has; one that has left has none', async () => {
-  const turns = new ReplayTurns({ messagesPerSecond: 1, bytesPerSecond: 1, openMax: 1 })
+  const turns = new ReplayTurns({ messagesPerSecond: 1, messagesPerSecondMin: 1, bytesPerSecond: 1, openMax: 1 })
   const taken: string[] = []
   await new Promise<void>((resolve) => {
     const step = (name: string) => async (): Promise<void> => {
@@ -22,7 +22,7 @@ test('each session has its turn, however many replays another has; one that has 
 })
 
 test('of those that hold something the one that was used longest ago lets go', () => {
-  const turns = new ReplayTurns({ messagesPerSecond: 1, bytesPerSecond: 1, openMax: 2 })
+  const turns = new ReplayTurns({ messagesPerSecond: 1, messagesPerSecondMin: 1, bytesPerSecond: 1, openMax: 2 })
   const closed: string[] = []
   const [a, b, c] = ['a', 'b', 'c'].map((name) => () => void closed.push(name)) as [() => void, () => void, () => void]
   turns.used(a)
