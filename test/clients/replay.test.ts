@@ -62,14 +62,30 @@ const property = ({ packet }: Arrived, name: string): string | undefined => {
   return (Array.isArray(value) ? value.at(-1) : value) as string | undefined
 }
 
+/** Whether the end marker is there: of a million messages each is looked at once. */
+function markerOf({ arrived }: JsClient): () => boolean {
+  let looked = 0
+  let isThere = false
+  return () => {
+    for (; looked < arrived.length; looked++) isThere ||= isMarker(arrived[looked] as Arrived)
+    return isThere
+  }
+}
+
+/** A millisecond for each message and two minutes: of a router whose machine is busy replays keep ROUTER_REPLAY_RATE_MIN, twice that. */
+const replayMs = (messages: number): number => 120_000 + messages
+
 async function replay(
   filter: string,
   options: { readonly qos?: 0 | 1 | 2; readonly userProperties?: Record<string, string> } = {},
 ): Promise<readonly Arrived[]> {
   const { qos = 1, userProperties } = options
-  const reader = await JsClient.connect(url(), { protocolVersion: 5, properties: { receiveMaximum: 500 } })
+  // A PINGRESP behind all that waits in sockets may come later than MQTT.js would believe in it.
+  const reader = await JsClient.connect(url(), { protocolVersion: 5, keepalive: 0, properties: { receiveMaximum: 500 } })
   await reader.client.subscribeAsync(filter, { qos, ...(userProperties && { properties: { userProperties } }) })
-  await reader.until('the end marker', () => reader.arrived.some(isMarker), 600_000)
+  const isOver = markerOf(reader)
+  await reader.until('the end marker', () => isOver() || reader.isClosed, replayMs(recorded))
+  if (!isOver()) throw new Error(`the connection ended after ${reader.arrived.length} messages`)
   await reader.end()
   const [marker] = reader.arrived.filter(isMarker)
   const messages = reader.arrived.filter((each) => !isMarker(each))
@@ -133,24 +149,28 @@ async function besideLive(during: () => Promise<void>): Promise<object> {
   return { gaps: missing().length, repeats: [...came.values()].reduce((sum, times) => sum + times - 1, 0) }
 }
 
-test('one topic, one device over all its topics, and everything, beside live publishers: nothing is missing, nothing comes twice, each topic is in order', async () => {
-  const to = recordedUntil
-  const live = await besideLive(async () => {
-    const ofTopic = await replay(`$replay/-PT2H..${to}/${root}/7/3`)
-    expect(figures(ofTopic, Math.ceil((recorded - 3 * devices - 7) / (devices * sensors)))).toEqual(whole)
-    const ofDevice = await replay(`${root}/7/#`, { userProperties: { 'replay-from': '-PT2H', 'replay-to': to } })
-    expect(figures(ofDevice, Math.ceil((recorded - 7) / devices))).toEqual(whole)
-    for (const qos of [0, 1] as const) {
-      const began = performance.now()
-      const all = await replay(`$replay/-PT2H..${to}/${root}/#`, { qos })
-      process.stderr.write(
-        `replay of ${recorded} messages on ${devices * sensors} topics at QoS ${qos}: ${Math.round(recorded / ((performance.now() - began) / 1000))} messages/s\n`,
-      )
-      expect(figures(all, recorded)).toEqual(whole)
-    }
-  })
-  expect(live).toEqual({ gaps: 0, repeats: 0 })
-}, 1_800_000)
+test(
+  'one topic, one device over all its topics, and everything, beside live publishers: nothing is missing, nothing comes twice, each topic is in order',
+  async () => {
+    const to = recordedUntil
+    const live = await besideLive(async () => {
+      const ofTopic = await replay(`$replay/-PT2H..${to}/${root}/7/3`)
+      expect(figures(ofTopic, Math.ceil((recorded - 3 * devices - 7) / (devices * sensors)))).toEqual(whole)
+      const ofDevice = await replay(`${root}/7/#`, { userProperties: { 'replay-from': '-PT2H', 'replay-to': to } })
+      expect(figures(ofDevice, Math.ceil((recorded - 7) / devices))).toEqual(whole)
+      for (const qos of [0, 1] as const) {
+        const began = performance.now()
+        const all = await replay(`$replay/-PT2H..${to}/${root}/#`, { qos })
+        process.stderr.write(
+          `replay of ${recorded} messages on ${devices * sensors} topics at QoS ${qos}: ${Math.round(recorded / ((performance.now() - began) / 1000))} messages/s\n`,
+        )
+        expect(figures(all, recorded)).toEqual(whole)
+      }
+    })
+    expect(live).toEqual({ gaps: 0, repeats: 0 })
+  },
+  4 * replayMs(recorded),
+)
 
 test('with publishers at full speed a replay joins what they publish: nothing is missing and nothing comes twice, round after round', async () => {
   const publisher = await JsClient.connect(url(), { protocolVersion: 5 })
