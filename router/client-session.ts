@@ -97,9 +97,9 @@ export class ClientSession {
     return number < this.#sentBefore
   }
 
-  /** An earlier connection may have been sent the number: its client may know its packet id. */
-  wasSentBefore(number: number): boolean {
-    return number < this.#sentBefore
+  /** A QoS 2 message whose PUBLISH an earlier connection may have brought: its client may wait for PUBREL. */
+  isHalfDone(number: number): boolean {
+    return number < this.#sentBefore && this.session.queue.get(number)?.qos === 2
   }
 
   /** The client has received the number (PUBREC); false when it is done already. */

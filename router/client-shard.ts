@@ -1,41 +1,33 @@
 /**
- * The owner of the clients of a shard: answers attaches, ends what was taken over, sends what persistent sessions are
- * owed, keeps their progress in the inbox, and decides expiry, overflow and revocation — each decision a record first.
+ * The owner of the clients of a shard: answers attaches, ends what was taken over, has persistent sessions sent what they are
+ * owed (owed-sender.ts), keeps their progress in the inbox, and decides expiry, overflow and revocation — each decision a record first.
  */
-import type { Principal, SessionIdentity } from '../access/principal.ts'
 import type { Appender, Log } from '../log/log.ts'
 import type { Over } from '../model/inbox-fold.ts'
 import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
-import { isMarker, isReplayed, type QueueEntry, type SessionQueue } from '../model/session-queue.ts'
+import type { SessionQueue } from '../model/session-queue.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
 import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { GatewayIncarnation } from '../schemas/gateway-up.ts'
-import { decodeMessage } from '../schemas/message-record.ts'
 import type { RecordName, Records } from '../schemas/records.ts'
-import type { Attached, ReplayRequest } from '../schemas/session-records.ts'
 import type { Attachment } from '../schemas/snapshot-records.ts'
-import { ClientSession } from './client-session.ts'
+import type { ClientSession } from './client-session.ts'
+import { ConnectionNotices } from './connection-notices.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { NameQuota, type NameQuotaOptions } from './name-quota.ts'
-import { OwedBatch } from './owed-batch.ts'
-import { gone, type Payloads } from './payloads.ts'
+import { OwedSender, type Releases } from './owed-sender.ts'
+import type { Payloads } from './payloads.ts'
 import { ProgressJournal } from './progress-journal.ts'
 import { QueueBounds } from './queue-bounds.ts'
 import { SecondWheel } from './second-wheel.ts'
+import { SessionConnections } from './session-connections.ts'
+import type { SessionJudge } from './session-judge.ts'
 import { type AnotherMember, SharedHandover } from './shared-handover.ts'
 import { WillPublisher } from './will-publisher.ts'
-
-/** What the registry says of sessions now. */
-export interface SessionJudge {
-  /** Position in `registry` of the view that judges. */
-  readonly position: number
-  principalOf(session: SessionIdentity): Principal | undefined
-  mayReceive(principal: Principal, subscription: Pick<Subscription, 'filter' | 'replay'>): boolean
-  mayPublish(principal: Principal, topic: string): boolean
-}
 
 export interface ClientShardLimits {
   /** Bytes on their way to one gateway above which nothing more is sent to it. */
@@ -79,48 +71,17 @@ export interface ClientShardOptions {
   onRefused(error: Error): void
 }
 
-/** MQTT 5 reason codes this file closes with. */
-const notAuthorized = 0x87
-const sessionTakenOver = 0x8e
-const quotaExceeded = 0x97
-const administrativeAction = 0x98
-
-/** A gateway that the topic `gateways` does not tell of is given this long to appear there, ms. */
-const unknownGatewayMs = 5_000
 /** An owner that lost the shard without hearing of it is not thought to go on for longer, ms. */
 const staleMs = 15_000
 /** Most that one connection can have been sent above its cursor: packet ids end there. */
 const windowMax = 65_535
-const noUses = Buffer.alloc(0)
-/** What a replayed message is judged by: that it is of the past. */
-const past: ReplayRequest = { from: '', to: '', client: null, speed: null, access: 'now' }
-/** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
-const filtersBytesMax = 64 * 1024
-
-/** What an answer tells of the session's subscriptions: the filters, or how many they are. */
-function filtersOf({ subscriptions }: Session): readonly string[] | number {
-  const filters = [...subscriptions.keys()]
-  return filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0) <= filtersBytesMax ? filters : filters.length
-}
-
-/** What a connection may be released from. */
-interface Releases {
-  readonly client: ClientSession
-  readonly numbers: readonly number[]
-}
 
 export class ClientShard {
   readonly shard: number
   readonly term: number
   readonly #options: ClientShardOptions
-  /** Attached sessions by client id. */
-  readonly #clients = new Map<string, ClientSession>()
-  /** The same by gateway incarnation and connection. */
-  readonly #connections = new Map<number, Map<number, ClientSession>>()
-  /** Connections that are over while acknowledgements of theirs may still be on their way, by gateway incarnation. */
-  readonly #leaving = new Map<number, Map<number, ClientSession>>()
-  /** Sessions that are sent nothing until those have come: what was acknowledged must not come again. */
-  readonly #settling = new Map<Session, number>()
+  readonly #connections: SessionConnections
+  readonly #notices: ConnectionNotices
   /** Sessions whose gateway has not told this owner of their connection: another may have sent to it, or still does. */
   readonly #uncertain = new Set<Session>()
   /** Sessions that an owner before this one may still be sending to on a connection that this one never hears of. */
@@ -130,14 +91,11 @@ export class ClientShard {
   readonly #rejudged = new WeakMap<Session, number>()
   /** Sessions without a connection that wait for their expiry. */
   readonly #expiring = new SecondWheel()
-  /** Incarnations with connections that the topic `gateways` did not tell of, and since when. */
-  readonly #unknownSince = new Map<number, number>()
   readonly #ending = new WeakSet<Session>()
   readonly #progress: ProgressJournal<Releases>
   readonly #bounds: QueueBounds
   readonly #handover: SharedHandover
-  readonly #wanting = new Set<ClientSession>()
-  #pumpScheduled = false
+  readonly #sender: OwedSender
   readonly #wills: WillPublisher
   readonly #quota: NameQuota
   #isClosed = false
@@ -167,7 +125,7 @@ export class ClientShard {
       ...options.quota,
       now,
       onAdmitted: (session) => {
-        if (session.attached) this.#answer(session, session.attached)
+        if (session.attached) this.#notices.accept(session, session.attached)
       },
       onRefused: (session) => this.#end(session, overQuota),
       onFailed: (error) => {
@@ -177,14 +135,30 @@ export class ClientShard {
     this.shard = options.shard
     this.term = options.term
     this.#takenAt = options.now()
+    this.#notices = new ConnectionNotices(options)
+    this.#connections = new SessionConnections({ shard, gateways: options.gateways, onSettled: (client) => this.#sender.want(client) })
+    this.#sender = new OwedSender({
+      ...options,
+      connections: this.#connections,
+      gatewayBytesMax: options.limits.gatewayBytesMax,
+      rejudgedBelow: (session) => this.#rejudged.get(session) ?? 0,
+      giveUp: (client, number, reason) => this.#giveUp(client, number, reason),
+    })
     this.#progress = new ProgressJournal({
       ...options,
       topic: topics.inbox,
       unreadMax: options.limits.receiptsUnreadMax,
       onUnreadMax: () => options.counters.limitReached('RECEIPTS_UNREAD_MAX'),
-      takeUnreleased: (session) => this.#takeUnreleased(session),
-      onReleasable: (releases) => this.#release(releases),
-      onReceivedStand: (session) => this.#receivedStand(session),
+      takeUnreleased: (session) => {
+        const client = this.#connections.of(session)
+        return client?.hasUnreleased ? { client, numbers: client.takeUnreleased() } : null
+      },
+      onReleasable: (releases) => this.#sender.release(releases),
+      // The journal says that the client has received them.
+      onReceivedStand: (session) => {
+        const client = this.#connections.of(session)
+        if (client) this.#sender.want(client)
+      },
     })
     this.#bounds = new QueueBounds({
       limits: options.queueLimits,
@@ -232,7 +206,7 @@ export class ClientShard {
 
   /** Sessions with a connection. */
   get attachedCount(): number {
-    return this.#clients.size
+    return this.#connections.size
   }
 
   /** What the fold of `sessions` says has changed. */
@@ -243,7 +217,7 @@ export class ClientShard {
         const { session, record, replaced, attachment } = change
         if (replaced) {
           this.#disconnect(record.clientId, replaced)
-          this.#close(replaced, sessionTakenOver, 'SessionTakenOver')
+          this.#notices.close(replaced, ReasonCode.SessionTakenOver, 'SessionTakenOver')
         }
         this.#settleUncertain(session)
         // What was decided about its end meant the connection before.
@@ -263,13 +237,13 @@ export class ClientShard {
         return
       }
       case 'refused':
-        this.#refuse(change.record, notAuthorized)
+        this.#notices.refuse(change.record, ReasonCode.NotAuthorized)
         return
       case 'detached':
         this.#disconnect(change.session.clientId, change.from)
         this.#settleUncertain(change.session)
         // What a router said about a lost gateway must reach the connection, should it live after all.
-        if (change.record.by === 'router') this.#close(change.from, change.record.reasonCode, change.record.reason)
+        if (change.record.by === 'router') this.#notices.close(change.from, change.record.reasonCode, change.record.reason)
         this.#awaitExpiry(change.session)
         this.#handover.leave(change.session)
         this.#bounds.check(change.session)
@@ -278,8 +252,8 @@ export class ClientShard {
         if (change.from) {
           this.#disconnect(change.session.clientId, change.from)
           const [code, reason] = closingOf(change.reason)
-          if (change.reason === overQuota) this.#refuse(change.from, quotaExceeded)
-          else this.#close(change.from, code, reason)
+          if (change.reason === overQuota) this.#notices.refuse(change.from, ReasonCode.QuotaExceeded)
+          else this.#notices.close(change.from, code, reason)
         }
         this.#quota.forget(change.session)
         if (this.#progress.forget(change.session) && change.queue.wasShared) this.#handover.settle(change.session, change.queue)
@@ -313,32 +287,39 @@ export class ClientShard {
       this.#bounds.check(session)
       if (this.#doubtful.has(session)) this.#suspect(session)
       this.#handover.moved(session)
-      const client = this.#clients.get(session.clientId)
-      if (client?.session !== session) {
+      const client = this.#connections.of(session)
+      if (!client) {
         this.#handover.grew(session)
         continue
       }
       if (client.settle().length > 0 || client.hasUnreleased) this.#progress.note(session)
-      this.#want(client)
+      this.#sender.want(client)
     }
   }
 
   /** A gateway told which of the shard's connections live there. */
   shardState(gateway: Gateway, live: readonly LiveSession[]): void {
-    const here = this.#connections.get(gateway.identity.incarnation) ?? new Map<number, ClientSession>()
+    const here = this.#connections.at(gateway.identity.incarnation)
     const told = new Set<number>()
     for (const { connection, session, sent, unacknowledged, received } of live) {
       told.add(connection)
       const client = here.get(connection)
       if (!client || client.session.id !== session) {
         // A newer epoch holds the session, or it is over: the gateway missed that.
-        gateway.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection, reasonCode: sessionTakenOver, reason: 'SessionTakenOver' })
+        gateway.endConnection({
+          kind: 'close',
+          shard: this.shard,
+          term: this.term,
+          connection,
+          reasonCode: ReasonCode.SessionTakenOver,
+          reason: 'SessionTakenOver',
+        })
         continue
       }
       const finished = client.resume(Math.max(sent, 0), unacknowledged, received)
       this.#know(client.session)
       if (finished.length > 0 || sent > 0 || client.hasUnreleased) this.#progress.note(client.session)
-      this.#want(client)
+      this.#sender.want(client)
     }
     for (const [connection, client] of here) {
       // Not confirmed yet: the gateway still waits for the answer, or does not know the connection and ignores it.
@@ -346,19 +327,19 @@ export class ClientShard {
       this.#know(client.session)
       client.restart()
       this.#admit(client.session, client.session.attached)
-      this.#want(client)
+      this.#sender.want(client)
     }
   }
 
   acknowledged(gateway: Gateway, acks: readonly Ack[]): void {
     const { incarnation } = gateway.identity
-    const here = this.#connections.get(incarnation)
-    const leaving = this.#leaving.get(incarnation)
+    const here = this.#connections.at(incarnation)
+    const leaving = this.#connections.leaving(incarnation)
     let delivered = 0
     for (const { connection, number, outcome } of acks) {
-      const client = here?.get(connection) ?? leaving?.get(connection)
+      const client = here.get(connection) ?? leaving.get(connection)
       if (!client) continue
-      if (outcome === AckOutcome.received || (outcome !== AckOutcome.acknowledged && this.#isHalfDone(client, number))) {
+      if (outcome === AckOutcome.received || (outcome !== AckOutcome.acknowledged && client.isHalfDone(number))) {
         if (client.received(number)) this.#progress.note(client.session)
         continue
       }
@@ -366,25 +347,25 @@ export class ClientShard {
       if (outcome === AckOutcome.acknowledged) delivered++
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
       this.#progress.note(client.session)
-      this.#want(client)
+      this.#sender.want(client)
     }
     this.#options.counters.delivered(delivered)
   }
 
   /** The gateway takes more again. */
   drained(gateway: Gateway): void {
-    for (const client of this.#connections.get(gateway.identity.incarnation)?.values() ?? []) this.#want(client)
+    for (const client of this.#connections.at(gateway.identity.incarnation).values()) this.#sender.want(client)
   }
 
   /** A connection of the shard cannot be served any more: its gateway's queue is full. */
   overflowed(gateway: Gateway, connection: number): void {
-    const client = this.#connections.get(gateway.identity.incarnation)?.get(connection)
+    const client = this.#connections.at(gateway.identity.incarnation).get(connection)
     if (client) this.#end(client.session, 'SessionOverflow')
   }
 
   /** All connections of the incarnation are over. */
   gatewayLost(incarnation: GatewayIncarnation): void {
-    for (const client of [...(this.#connections.get(incarnation.incarnation)?.values() ?? [])]) {
+    for (const client of [...this.#connections.at(incarnation.incarnation).values()]) {
       if (client.session.attached) this.#detachLost(client.session, client.session.attached)
     }
   }
@@ -401,7 +382,7 @@ export class ClientShard {
   /** Once a second: expiries that have come. */
   tick(): void {
     const now = this.#options.now()
-    this.#loseUnknown(now)
+    this.#connections.loseUnknown(now, (gateway) => this.gatewayLost(gateway))
     if (now - this.#takenAt > staleMs) this.#doubtful.clear()
     this.#quota.look()
     this.#wills.tick()
@@ -416,56 +397,25 @@ export class ClientShard {
 
   /** Resolves once the journal has all that the queues know now: a snapshot of them must not know more. */
   async journal(): Promise<void> {
-    for (const { session } of this.#clients.values()) if (session.queue.length > 0) this.#progress.note(session)
+    for (const { session } of this.#connections.all()) if (session.queue.length > 0) this.#progress.note(session)
     await this.#progress.written()
   }
 
   close(): void {
     this.#isClosed = true
+    this.#sender.close()
     this.#progress.close()
     this.#wills.close()
     this.#handover.close()
   }
 
   #connect(session: Session, attached: Attachment): void {
-    const client = new ClientSession(session, session.queue.sent)
-    this.#clients.set(session.clientId, client)
-    const { incarnation } = attached.gateway
-    const here = this.#connections.get(incarnation) ?? new Map<number, ClientSession>()
-    this.#connections.set(incarnation, here)
-    here.set(attached.connection, client)
-    this.#want(client)
+    this.#sender.want(this.#connections.connect(session, attached))
   }
 
   #disconnect(clientId: string, from: Attachment): void {
-    const here = this.#connections.get(from.gateway.incarnation)
-    const client = here?.get(from.connection)
-    here?.delete(from.connection)
-    if (here?.size === 0) this.#connections.delete(from.gateway.incarnation)
-    if (!client) return
-    this.#wanting.delete(client)
-    if (this.#clients.get(clientId) === client) this.#clients.delete(clientId)
-    if (client.inFlight.size > 0 && !client.session.isOver) this.#awaitAcknowledgements(client, from)
-  }
-
-  /** The end of a connection comes through the log and can overtake the acknowledgements that its gateway sent before. */
-  #awaitAcknowledgements(client: ClientSession, from: Attachment): void {
-    const gateway = this.#options.gateways.get(from.gateway)
-    if (!gateway?.isReady(this.shard)) return
-    const { session } = client
-    const { incarnation } = from.gateway
-    const leaving = this.#leaving.get(incarnation) ?? new Map<number, ClientSession>()
-    this.#leaving.set(incarnation, leaving.set(from.connection, client))
-    this.#settling.set(session, (this.#settling.get(session) ?? 0) + 1)
-    gateway.afterWhatItSent(() => {
-      leaving.delete(from.connection)
-      if (leaving.size === 0 && this.#leaving.get(incarnation) === leaving) this.#leaving.delete(incarnation)
-      const others = (this.#settling.get(session) ?? 1) - 1
-      if (others > 0) this.#settling.set(session, others)
-      else this.#settling.delete(session)
-      const next = this.#clients.get(session.clientId)
-      if (next) this.#want(next)
-    })
+    const client = this.#connections.disconnect(clientId, from)
+    if (client) this.#sender.forget(client)
   }
 
   /** Its connection ends before its gateway told what it was sent. */
@@ -491,65 +441,15 @@ export class ClientShard {
     this.#progress.note(session)
   }
 
-  /** Connections of gateways that nobody has heard of: their topic's record is still to be read, or there is none. */
-  #loseUnknown(now: number): void {
-    for (const [incarnation, clients] of this.#connections) {
-      const gateway = clients.values().next().value?.session.attached?.gateway
-      if (!gateway || !this.#options.gateways.isOver(gateway)) this.#unknownSince.delete(incarnation)
-      else if (!this.#unknownSince.has(incarnation)) this.#unknownSince.set(incarnation, now)
-      else if (now - (this.#unknownSince.get(incarnation) as number) >= unknownGatewayMs) this.gatewayLost(gateway)
-    }
-    for (const incarnation of this.#unknownSince.keys()) if (!this.#connections.has(incarnation)) this.#unknownSince.delete(incarnation)
-  }
-
-  #answer(session: Session, attached: Attachment): void {
-    this.#options.gateways.get(attached.gateway)?.send({
-      kind: 'attachAnswer',
-      shard: this.shard,
-      term: this.term,
-      connection: attached.connection,
-      connectionId: attached.connectionId,
-      reasonCode: 0,
-      session: session.id,
-      epoch: session.epoch,
-      // An earlier attach began the session that this one goes on with.
-      sessionPresent: session.id !== session.epoch,
-      uses: session.uses?.encode() ?? noUses,
-      filters: filtersOf(session),
-    })
-  }
-
   /** A session that begins is answered once its name may have it; one that goes on had been let in. */
   #admit(session: Session, attached: Attachment): void {
     if (session.sessionsMax > 0 && (session.id === session.epoch || this.#quota.isUndecided(session))) this.#quota.decide(session)
-    else this.#answer(session, attached)
+    else this.#notices.accept(session, attached)
   }
 
   /** A session of the authentication name has ended, in whatever shard. */
   freed(authenticationName: string): void {
     this.#quota.freed(authenticationName)
-  }
-
-  #refuse(record: Pick<Attached, 'gateway' | 'connection' | 'connectionId'>, reasonCode: number): void {
-    this.#options.gateways.get(record.gateway)?.send({
-      kind: 'attachAnswer',
-      shard: this.shard,
-      term: this.term,
-      connection: record.connection,
-      connectionId: record.connectionId,
-      reasonCode,
-      session: 0,
-      epoch: 0,
-      sessionPresent: false,
-      uses: noUses,
-      filters: [],
-    })
-  }
-
-  #close(from: Attachment, reasonCode: number, reason: string): void {
-    this.#options.gateways
-      .get(from.gateway)
-      ?.endConnection({ kind: 'close', shard: this.shard, term: this.term, connection: from.connection, reasonCode, reason })
   }
 
   #detachLost(session: Session, attached: Attachment): void {
@@ -558,7 +458,7 @@ export class ClientShard {
       epoch: session.epoch,
       at: this.#options.now(),
       reason: 'ServerError',
-      reasonCode: 0x88,
+      reasonCode: ReasonCode.ServerUnavailable,
       sessionExpiryInterval: null,
       keepWill: true,
       by: 'router',
@@ -594,8 +494,7 @@ export class ClientShard {
   #underWay(session: Session): number | undefined {
     // What an owner before this one has sent is told first.
     if (this.#uncertain.has(session)) return undefined
-    const client = this.#clients.get(session.clientId)
-    return client?.session === session ? client.nextToSend : 0
+    return this.#connections.of(session)?.nextToSend ?? 0
   }
 
   #judge(session: Session, subscriptions: readonly Subscription[]): void {
@@ -615,88 +514,7 @@ export class ClientShard {
       withdraws: false,
     })
     // Nobody any more, or somebody who may less.
-    if (session.attached) this.#close(session.attached, notAuthorized, principal ? 'ClientAuthorizationError' : 'ClientAuthenticationError')
-  }
-
-  #want(client: ClientSession): void {
-    this.#wanting.add(client)
-    if (this.#pumpScheduled) return
-    this.#pumpScheduled = true
-    setImmediate(() => {
-      this.#pumpScheduled = false
-      this.#pump()
-    })
-  }
-
-  #pump(): void {
-    if (this.#isClosed) return
-    const batch = new OwedBatch(this.shard, this.term)
-    const wanting = [...this.#wanting]
-    this.#wanting.clear()
-    for (const client of wanting) this.#send(client, batch)
-    batch.flush()
-  }
-
-  /** Sends what the client's window allows; stops at what must be read first, so that the order holds. */
-  #send(client: ClientSession, batch: OwedBatch): void {
-    const { session } = client
-    const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
-    // Before the gateway told its state on this link, what it has is not known: a number sent past a lost one would never be made good.
-    if (!gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client || this.#settling.has(session)) return
-    for (let number = client.next(); number !== undefined; number = client.next()) {
-      if (gateway.queuedBytes > this.#options.limits.gatewayBytesMax) return
-      const entry = session.queue.get(number) as QueueEntry
-      if (session.queue.isReceived(number)) {
-        // Its record is on its way: what is behind waits, so that the order holds.
-        if (!session.queue.isReleasable(number)) return
-        client.released(number)
-        batch.release(gateway, { connection: (session.attached as Attachment).connection, number })
-        continue
-      }
-      // Expiry bounds the start of a delivery: what may have been sent goes through with it [MQTT-4.3.3-7].
-      if (this.#isExpired(entry) && !this.#isHalfDone(client, number)) {
-        this.#giveUp(client, number, 'expired')
-        continue
-      }
-      const value = this.#options.payloads.get(entry.source, entry.offset, () => {
-        client.isReading = false
-        this.#want(client)
-      })
-      if (value === undefined) {
-        client.isReading = true
-        return
-      }
-      const trouble =
-        value === gone
-          ? 'gone'
-          : number < (this.#rejudged.get(session) ?? 0) && !this.#mayStillReceive(session, entry.source, value)
-            ? 'unauthorized'
-            : undefined
-      if (trouble !== undefined) {
-        if (!this.#giveUp(client, number, trouble)) return
-      } else if (value !== gone) {
-        const { qos, retain, subscriptionIdentifiers } = entry
-        const dup = client.sent(number) && qos > 0 // [MQTT-3.3.1-2]
-        const { connection } = session.attached as Attachment
-        batch.add(gateway, entry.source, entry.offset, value, { connection, qos, dup, retain, number, subscriptionIdentifiers })
-      }
-    }
-  }
-
-  #mayStillReceive(session: Session, source: number, value: Buffer): boolean {
-    const judge = this.#options.judge()
-    const principal = judge.principalOf(session)
-    if (!principal || isMarker(source)) return principal !== undefined
-    return judge.mayReceive(principal, { filter: decodeMessage(value).topic, replay: isReplayed(source) ? past : null })
-  }
-
-  #isExpired({ expiresAt }: QueueEntry): boolean {
-    return expiresAt !== 0 && expiresAt <= this.#options.now()
-  }
-
-  /** A QoS 2 message whose PUBLISH an earlier connection may have brought: its client may wait for PUBREL. */
-  #isHalfDone(client: ClientSession, number: number): boolean {
-    return client.wasSentBefore(number) && client.session.queue.get(number)?.qos === 2
+    if (session.attached) this.#notices.close(session.attached, ReasonCode.NotAuthorized, principal ? 'ClientAuthorizationError' : 'ClientAuthenticationError')
   }
 
   /**
@@ -706,7 +524,7 @@ export class ClientShard {
   #giveUp(client: ClientSession, number: number, reason: string): boolean {
     const { session } = client
     this.#progress.note(session)
-    if (this.#isHalfDone(client, number)) {
+    if (client.isHalfDone(number)) {
       session.queue.receive(number)
       this.#options.counters.dropped(reason, 1)
       return false
@@ -719,31 +537,6 @@ export class ClientShard {
   #drop(session: Session, numbers: readonly number[], reason: string): void {
     this.#options.counters.dropped(reason, numbers.length)
     this.#write('inbox', 'Dropped', null, { shard: this.shard, term: this.term, clientId: session.clientId, session: session.id, numbers, reason })
-  }
-
-  /** The journal says that the client has received them. */
-  #receivedStand(session: Session): void {
-    const client = this.#clients.get(session.clientId)
-    if (client?.session === session) this.#want(client)
-  }
-
-  #takeUnreleased(session: Session): Releases | null {
-    const client = this.#clients.get(session.clientId)
-    return client?.session === session && client.hasUnreleased ? { client, numbers: client.takeUnreleased() } : null
-  }
-
-  /** PUBREC is in the log, and counts there: PUBREL may go out [MQTT-4.3.3-4]. */
-  #release(releases: readonly Releases[]): void {
-    if (this.#isClosed) return
-    const batch = new OwedBatch(this.shard, this.term)
-    for (const { client, numbers } of releases) {
-      const { session } = client
-      const gateway = session.attached && this.#options.gateways.get(session.attached.gateway)
-      // On another connection they are sent in their turn; a gateway that must tell its state first tells of these too.
-      if (!session.attached || !gateway?.isReady(this.shard) || this.#clients.get(session.clientId) !== client) continue
-      for (const number of numbers) if (!session.queue.isDone(number)) batch.release(gateway, { connection: session.attached.connection, number })
-    }
-    batch.flush()
   }
 
   #write<N extends RecordName>(topic: 'sessions' | 'inbox', name: N, key: string | null, record: Records[N]): void {
@@ -762,7 +555,7 @@ export class ClientShard {
 
 /** How a connection learns why its session ended. */
 function closingOf(reason: string): readonly [reasonCode: number, disconnectionReason: string] {
-  if (reason === 'SessionOverflow') return [quotaExceeded, 'SessionOverflow']
-  if (reason === 'AuthorizationError') return [notAuthorized, 'ClientAuthorizationError']
-  return [administrativeAction, 'ServerInitiatedDisconnect']
+  if (reason === 'SessionOverflow') return [ReasonCode.QuotaExceeded, 'SessionOverflow']
+  if (reason === 'AuthorizationError') return [ReasonCode.NotAuthorized, 'ClientAuthorizationError']
+  return [ReasonCode.AdministrativeAction, 'ServerInitiatedDisconnect']
 }
