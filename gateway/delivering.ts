@@ -72,6 +72,8 @@ export class Delivering {
   #spans: DeliverySpans | null = null
   /** Where none are asked for, null. */
   receipts: ConnectionReceipts | null = null
+  /** Of messages that stand in the output or went out, bytes. */
+  deliveredBytes = 0
 
   constructor(config: GatewayConfig, metrics: GatewayMetrics, owner: DeliveryOwner, client: Client, output: Output, rates: ClientRates, isTransient: boolean) {
     this.#rates = rates
@@ -396,7 +398,9 @@ export class Delivering {
   #send(message: Outgoing, receiver: Receiver, packetId: number, nowMs: number): void {
     const before = this.#output.bytes
     message.write(this.#output, this.#client.protocolVersion, receiver, packetId, nowMs, this.#alias(message, receiver, nowMs))
-    this.#rates.sent(this.#output.bytes - before)
+    const bytes = this.#output.bytes - before
+    this.deliveredBytes += bytes
+    this.#rates.sent(bytes)
     this.#metrics.operations.delivered(messageKind(this.#client.protocol, receiver.qos, receiver.retain))
     if (message.trace) {
       this.#spans ??= new DeliverySpans(this.#client.clientId)

@@ -4,7 +4,7 @@ import { Parser, type ParserOptions } from '../mqtt/parser.ts'
 import type { Transport } from './transport.ts'
 
 /** Why a socket is not read for the moment; several may hold at once. */
-export const Pause = { attaching: 1, log: 2, registry: 4, window: 8, leaving: 16, rate: 32, authenticating: 64, doubt: 128 } as const
+export const Pause = { attaching: 1, log: 2, registry: 4, window: 8, leaving: 16, rate: 32, authenticating: 64, doubt: 128, answers: 256 } as const
 export type Pause = (typeof Pause)[keyof typeof Pause]
 
 export interface InputOwner {

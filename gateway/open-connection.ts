@@ -28,6 +28,7 @@ import { ClientRates } from './rates.ts'
 import { type RenewalOwner, Renewing } from './renewing.ts'
 import { type SubscribeOwner, type SubscribeResult, Subscribing } from './subscribing.ts'
 import type { Transport } from './transport.ts'
+import { UnreadAnswers } from './unread-answers.ts'
 
 const pingresp = writePacket({ type: 'pingresp' }, 4)
 
@@ -49,6 +50,9 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
   readonly #appends = new PendingAppends(this)
   #recordsAnswered = 0
   readonly #progress = new Progress()
+  readonly #answers: UnreadAnswers
+  /** Of what was delivered, what is written. */
+  #deliveredBefore = 0
   /** When the chunk came whose packets are handed over, or reading was resumed: the clock is not asked for each of them. */
   #lastReceivedAt: number
   /** How the connection is to end once everything that was read is answered. */
@@ -68,6 +72,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
     this.#input = input
     this.#output = output
     this.#lastReceivedAt = host.now()
+    this.#answers = new UnreadAnswers(host.config.UNREAD_ANSWERS_BYTES_MAX)
     const publisher = {
       id: answer.session,
       shard: attachment.shard,
@@ -144,13 +149,21 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
 
   written(bytes: number): void {
     const now = this.#host.now()
-    if (this.#progress.written(bytes, this.#transport.waitingBytes, now)) this.#lookAt(now)
+    const { waitingBytes } = this.#transport
+    if (this.#progress.written(bytes, waitingBytes, now)) this.#lookAt(now)
+    const { deliveredBytes } = this.delivering
+    const unread = this.#answers.written(bytes, bytes - (deliveredBytes - this.#deliveredBefore), waitingBytes)
+    this.#deliveredBefore = deliveredBytes
+    this.#judgeUnread(unread, now)
     this.delivering.onRoom(now)
   }
 
   drained(): void {
+    const now = this.#host.now()
     this.#progress.drained()
-    this.delivering.onRoom(this.#host.now())
+    this.#answers.taken()
+    this.#judgeUnread(0, now)
+    if (this.isOpen) this.delivering.onRoom(now)
   }
 
   /** Where a message comes from is for those who asked, and who may have it replayed: they could find out themselves. */
@@ -366,6 +379,19 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
     if (!this.#host.access.isCurrent) this.#host.metrics.reached('REGISTRY_STALE')
     this.#input.pauseBefore(packet, Pause.registry)
     this.#host.unread.add(this.#connection, 'registry')
+  }
+
+  /** Who does not take its answers is asked for no further questions. */
+  #judgeUnread(bytes: number, nowMs: number): void {
+    const max = this.#host.config.UNREAD_ANSWERS_BYTES_MAX
+    if (this.#input.isPausedFor(Pause.answers)) {
+      if (bytes * 2 > max) return
+      this.#lastReceivedAt = nowMs
+      this.#input.resume(Pause.answers)
+    } else if (bytes > max) {
+      this.#host.metrics.reached('UNREAD_ANSWERS_BYTES_MAX')
+      this.#input.pause(Pause.answers)
+    }
   }
 
   /** The client is above a rate: it is not read for so long. */

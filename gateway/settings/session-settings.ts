@@ -44,6 +44,16 @@ export const sessionSettings = {
     outcome: 'the connection ends with 0x97; the session goes on at its next connection',
     metric: reached('OUTBOUND_OWED_BYTES_MAX'),
   },
+  UNREAD_ANSWERS_BYTES_MAX: {
+    kind: 'number',
+    default: 262_144,
+    min: 1024,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    about: 'Answers to one client (PUBACK, SUBACK, PINGRESP and their like) that its socket has not taken',
+    outcome: 'the client is not read until it has taken half of them: it feels backpressure and nothing is lost',
+    metric: reached('UNREAD_ANSWERS_BYTES_MAX'),
+  },
   SLOW_CLIENT_TIMEOUT: {
     kind: 'number',
     default: 30_000,

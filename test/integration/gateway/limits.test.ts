@@ -2,6 +2,7 @@
 import { connect } from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { writePacket } from '../../../mqtt/writer.ts'
 import { testCertificates } from './certificates.ts'
 import { type Environment, type Harness, startHarness } from './harness.ts'
 import { connectPacket, RawClient } from './raw-client.ts'
@@ -299,6 +300,33 @@ test('OUTBOUND_OWED_BYTES_MAX: a persistent session whose client does not read l
   await router.until(() => router.of('Detached', 'stuck').length === 1)
   expect(router.of('Detached', 'stuck')[0]).toMatchObject({ reason: 'SessionOverflow', reasonCode: 0x97 })
   expect(await reached('OUTBOUND_OWED_BYTES_MAX')).toBe(1)
+})
+
+test('UNREAD_ANSWERS_BYTES_MAX: a client that asks and reads no answer is not read any further; once it reads, it gets them all', async () => {
+  const { port, reached, metric } = await start({ UNREAD_ANSWERS_BYTES_MAX: '20000', SLOW_CLIENT_TIMEOUT: '3600000' })
+  const asking = await attached(port, connectPacket('asking'))
+  const other = await attached(port, connectPacket('other'))
+  asking.socket.pause()
+  // Each is answered by some 70 bytes, so that the kernel's buffers are full before long.
+  const questions = Buffer.concat(Array.from({ length: 2_000 }, (_, i) => writePacket({ type: 'pubrel', packetId: i + 1, reasonCode: 0 }, 5)))
+  let [asked, pings, taken] = [0, 0, 0]
+  for (let isRead = true; isRead; ) {
+    for (let i = 0; i < 10; i++) {
+      asking.raw(questions)
+      asked += 2_000
+      other.send({ type: 'pingreq' })
+      await other.next('pingresp', ++pings)
+    }
+    if (asked > 4_000_000) throw new Error('the client is read without end')
+    const now = await metric('loggerhead_packets_total', { direction: 'in' })
+    isRead = now - taken > 10 || (await reached('UNREAD_ANSWERS_BYTES_MAX')) === 0
+    taken = now
+  }
+  asking.socket.resume()
+  await asking.next('pubcomp', asked)
+  expect(asking.of('pubcomp').every(({ reasonCode }) => reasonCode === 0x92)).toBe(true)
+  asking.send({ type: 'pingreq' })
+  await asking.next('pingresp')
 })
 
 test('SLOW_CLIENT_TIMEOUT: a socket that takes nothing is closed', async () => {
