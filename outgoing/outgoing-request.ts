@@ -61,6 +61,7 @@ export class OutgoingRequests {
   readonly #policy: OutgoingPolicy
   readonly #https: HttpsAgent
   readonly #http: HttpAgent
+  #isClosed = false
 
   constructor({ policy, connectionsMax, ca, minVersion = 'TLSv1.2' }: OutgoingRequestsOptions) {
     this.#policy = policy
@@ -71,6 +72,7 @@ export class OutgoingRequests {
 
   /** Rejects with RequestFailed. An answer with any status is an answer. */
   send(asked: OutgoingRequest): Promise<OutgoingResponse> {
+    if (this.#isClosed) return Promise.reject(new RequestFailed('network', `${shownUrl(asked.url)} is not asked any more`))
     const forbidden = whyForbidden(asked.url, this.#policy)
     if (forbidden) return Promise.reject(new RequestFailed('forbidden', `${shownUrl(asked.url)} is not asked: ${forbidden}`))
     const url = new URL(asked.url)
@@ -94,8 +96,8 @@ export class OutgoingRequests {
           ? requestHttps(url, { ...options, agent: this.#https }, onResponse)
           : requestHttp(url, { ...options, agent: this.#http }, onResponse)
         request.on('error', (error: NodeJS.ErrnoException) => {
-          // The other side closed the connection while it was idle, just as this request went out on it.
-          if (mayRepeat && request.reusedSocket && error.code === 'ECONNRESET') attempt(false)
+          // The other side closed the connection while it was idle, just as this request went out on it. Cut by `close` it looks the same.
+          if (mayRepeat && !this.#isClosed && request.reusedSocket && error.code === 'ECONNRESET') attempt(false)
           else fail(error)
         })
         request.end(asked.body)
@@ -104,7 +106,9 @@ export class OutgoingRequests {
     })
   }
 
+  /** What is under way is cut, and nothing is sent any more. */
   close(): void {
+    this.#isClosed = true
     this.#https.destroy()
     this.#http.destroy()
   }

@@ -271,3 +271,21 @@ test('PUSH_BYTES_HELD_MAX: no more bytes are held than there is room for', async
   await source.saw({ failed: 1 })
   expect(pusher.status.events).toBe(5)
 })
+
+test('a request that is cut by closing is not sent again, although its connection was used before; nothing is sent afterwards', async () => {
+  const policy: OutgoingPolicy = { hosts: [], addresses: new AddressSet([]), plainOnLoopback: true }
+  const requests = new OutgoingRequests({ policy, connectionsMax: 1 })
+  const ask = (path: string) => requests.send({ url: `${receiver.url}${path}`, method: 'POST', body: '{}', timeoutMs: 60_000, bytesMax: 1_000 })
+  await ask('/first')
+  const cut = expect(ask('/hang/cut')).rejects.toMatchObject({ kind: 'network' })
+  const isThere = async (path: string): Promise<boolean> => (await posts()).some((request) => request.path === path)
+  while (!(await isThere('/hang/cut'))) await new Promise((resolve) => setImmediate(resolve))
+  requests.close()
+  await cut
+  await expect(ask('/late')).rejects.toMatchObject({ kind: 'network' })
+  // A request sent again would be on its way before this one is made.
+  const others = new OutgoingRequests({ policy, connectionsMax: 1 })
+  closing.push(() => others.close())
+  await others.send({ url: `${receiver.url}/witness`, method: 'POST', body: '{}', timeoutMs: 60_000, bytesMax: 1_000 })
+  expect((await posts()).map(({ path }) => path)).toEqual(['/first', '/hang/cut', '/witness'])
+})
