@@ -168,7 +168,8 @@ export class Router {
       now,
       lifecycleSource: sourceOf(config.lifecycleEventSource, config.namespace),
       deadLettersOf: (resource) => this.#deadLetters.keeperOf(resource),
-      onRefused: (error) => this.#fail(error),
+      onRefused: (shard, error) => this.#deliveriesRefused(shard, error),
+      onMoving: () => this.#pushers.match(),
     })
     this.#pushers = new Pushers({
       config: config.push,
@@ -250,7 +251,6 @@ export class Router {
       log,
       find: (topic, name) => this.#subscriptions.find(topic, name),
       kafkaTopicOf: (topic) => namespaceTopicName({ names: topics }, topic),
-      restart: (subscription) => this.#pushers.restart(subscription),
       key,
       onDone: (by, topic, subscription, action) => logger.info({ by, topic, subscription, action }, 'an event subscription was sent back'),
     })
@@ -444,6 +444,14 @@ export class Router {
     this.#options.logger.warn({ shard: owned.shard, term: owned.term }, 'another router took the shard')
     await this.#release([owned.shard])
     this.#retake(owned.shard)
+  }
+
+  /** Of a shard that is still owned. The fence says that it has another owner, and nothing more. */
+  #deliveriesRefused(shard: number, error: Error): void {
+    const owned = this.#owned.get(shard)
+    if (!owned) return
+    if (error instanceof FencedError) void this.#superseded(owned)
+    else this.#fail(error)
   }
 
   #retake(shard: number): void {

@@ -82,8 +82,11 @@ export class Pusher {
   readonly #options: PusherOptions
   readonly #queue: PushQueue
   readonly #pacing = new Pacing()
+  /** Aborted when nothing more is taken and sent. */
   readonly #closing = new AbortController()
   readonly #ended: Promise<void>
+  #isClosed = false
+  #answered: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #awaitsBudget = false
   #roomWanted: (() => void) | undefined
@@ -112,15 +115,30 @@ export class Pusher {
     }
   }
 
+  /** Sends nothing more. Resolves when what is under way has been answered and noted, or the pusher was closed. */
+  async leave(): Promise<void> {
+    this.#stop()
+    if (this.#queue.requests === 0) return
+    await new Promise<void>((resolve) => {
+      this.#answered = resolve
+    })
+  }
+
   /** Sends nothing more; what is under way is not noted any more. Resolves when the source is not asked any more. */
   async close(): Promise<void> {
-    this.#closing.abort()
-    clearTimeout(this.#timer)
-    this.#roomWanted?.()
+    this.#isClosed = true
+    this.#answered?.()
+    this.#stop()
     await this.#ended
   }
 
-  get #isClosed(): boolean {
+  #stop(): void {
+    this.#closing.abort()
+    clearTimeout(this.#timer)
+    this.#roomWanted?.()
+  }
+
+  get #isStopped(): boolean {
     return this.#closing.signal.aborted
   }
 
@@ -135,13 +153,13 @@ export class Pusher {
 
   async #feed(): Promise<void> {
     const { source, eventsMax, bytesMax } = this.#options
-    while (!this.#isClosed) {
-      while (!this.#hasRoom && !this.#isClosed) {
+    while (!this.#isStopped) {
+      while (!this.#hasRoom && !this.#isStopped) {
         await new Promise<void>((resolve) => {
           this.#roomWanted = resolve
         })
       }
-      if (this.#isClosed) return
+      if (this.#isStopped) return
       const room = eventsMax - this.#queue.size - this.#deadLetters
       const events = await source.next(room, bytesMax - this.#bytes, this.#closing.signal)
       // The source is over; whoever sees to the pushers closes this one.
@@ -163,7 +181,7 @@ export class Pusher {
   /** Answers for how long there is nothing more to do, ms; Infinity: until something else happens. */
   #act(): number {
     const { now, isOwner, perMinute, budget } = this.#options
-    while (!this.#isClosed) {
+    while (!this.#isStopped) {
       if (!isOwner()) return ownerAgainMs
       const at = now()
       const next = this.#queue.peek(at)
@@ -208,6 +226,7 @@ export class Pusher {
     if (delivered.length > 0) source.delivered(delivered)
     if (again.length > 0) source.failed(again)
     for (const { event, reason } of givenUp) void this.#giveUp(event, reason)
+    if (this.#queue.requests === 0) this.#answered?.()
     this.#changed()
   }
 

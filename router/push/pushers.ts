@@ -34,6 +34,8 @@ interface Running {
   readonly properties: EventSubscriptionProperties
   readonly pusher: Pusher
   readonly requests: OutgoingRequests
+  /** It sends nothing more and waits for the answers to what it has sent. */
+  isLeaving: boolean
 }
 
 /** A gap between two looks of more than this may have cost the shard, ms; well below the least time after which Kafka gives it away. */
@@ -61,17 +63,11 @@ export class Pushers {
     this.#look()
     const there = new Set(this.#options.subscriptions())
     for (const [subscription, running] of this.#running) {
-      if (!there.has(subscription) || running.properties !== subscription.properties || subscription.isExpired) this.#end(subscription, running)
+      if (!there.has(subscription) || subscription.isMoving || subscription.isExpired) this.#end(subscription, running)
+      else if (running.properties !== subscription.properties) this.#replace(subscription, running)
     }
     for (const subscription of there) if (!this.#running.has(subscription)) this.#begin(subscription)
     this.#gauge()
-  }
-
-  /** Everything that the subscription owes is given out anew. */
-  restart(subscription: Subscription): void {
-    const running = this.#running.get(subscription)
-    if (running) this.#end(subscription, running)
-    this.match()
   }
 
   /** For /status. */
@@ -87,7 +83,7 @@ export class Pushers {
   #begin(subscription: Subscription): void {
     const { properties, topic, name } = subscription
     const { deliveryConfiguration, consent, deliveryState } = properties
-    if (deliveryConfiguration.deliveryMode !== 'Push' || !consent || deliveryState === 'Paused' || subscription.isExpired) return
+    if (deliveryConfiguration.deliveryMode !== 'Push' || !consent || deliveryState === 'Paused' || subscription.isExpired || subscription.isMoving) return
     const { config, policy, ca, metrics, logger, tracing, now } = this.#options
     const { push } = deliveryConfiguration
     const { endpointUrl, deliveryAttributeMappings, minimumTlsVersionAllowed } = push.destination.properties
@@ -123,9 +119,25 @@ export class Pushers {
         if (running?.pusher === pusher) this.#end(subscription, running)
       },
     })
-    this.#running.set(subscription, { properties, pusher, requests })
+    this.#running.set(subscription, { properties, pusher, requests, isLeaving: false })
   }
 
+  /** What is under way to the same webhook is answered first, within PUSH_TIMEOUT: cut, it would come again. */
+  #replace(subscription: Subscription, running: Running): void {
+    if (running.pusher.status.requests === 0 || webhookOf(running.properties) !== webhookOf(subscription.properties)) {
+      this.#end(subscription, running)
+      return
+    }
+    if (running.isLeaving) return
+    running.isLeaving = true
+    void running.pusher.leave().then(() => {
+      if (this.#running.get(subscription) !== running) return
+      this.#end(subscription, running)
+      this.match()
+    })
+  }
+
+  /** What is under way is cut, and what comes of it noted nowhere. */
   #end(subscription: Subscription, { pusher, requests }: Running): void {
     this.#running.delete(subscription)
     this.#unsure.delete(subscription)
@@ -162,6 +174,10 @@ export class Pushers {
     }
   }
 }
+
+/** Undefined where nothing is pushed. */
+const webhookOf = ({ deliveryConfiguration }: EventSubscriptionProperties): string | undefined =>
+  deliveryConfiguration.deliveryMode === 'Push' ? deliveryConfiguration.push.destination.properties.endpointUrl : undefined
 
 /** How a subscription's events go out. */
 export function queueOptions({ destination, maxDeliveryCount, eventTimeToLive }: PushDelivery, config: PushConfig): PushQueueOptions {

@@ -12,8 +12,6 @@ export interface SubscriptionActionsOptions {
   /** Undefined when this router does not own it. */
   find(topic: string, name: string): Subscription | undefined
   kafkaTopicOf(topic: string): string
-  /** What is given out from now on is another: whoever holds events lets go of them. */
-  restart(subscription: Subscription): void
   readonly key: string | undefined
   /** Somebody did this to a subscription. */
   onDone(by: string, topic: string, subscription: string, action: string): void
@@ -52,13 +50,13 @@ export class SubscriptionActionsApi {
     if (request.method !== 'POST') return problem(405, 'POST')
     const subscription = find(topic, name)
     if (!subscription) return problem(421, 'another router owns the event subscription')
-    const answer = action === 'rewind' ? await this.#rewind(subscription, query) : await this.#redrive(subscription, query)
+    const answer = action === 'rewind' ? await this.#rewind(subscription, query) : await redrive(subscription, query)
     if (answer.status === 200) onDone(String(request.headers['x-loggerhead-by'] ?? 'unknown'), topic, name, action)
     return answer
   }
 
   async #rewind(subscription: Subscription, query: URLSearchParams): Promise<Answer> {
-    const { log, kafkaTopicOf, restart } = this.#options
+    const { log, kafkaTopicOf } = this.#options
     const topic = kafkaTopicOf(subscription.topic)
     const [starts, ends] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
     const within = (partition: number, offset: number): number => Math.min(ends.get(partition) ?? 0, Math.max(starts.get(partition) ?? 0, offset))
@@ -71,14 +69,10 @@ export class SubscriptionActionsApi {
       positions.set(partition, within(partition, Number(query.get('offset'))))
     }
     await subscription.rewind(positions)
-    restart(subscription)
     return { status: 200, body: { positions: Object.fromEntries(positions) } }
   }
+}
 
-  async #redrive(subscription: Subscription, query: URLSearchParams): Promise<Answer> {
-    const since = Number(query.get('time') ?? 0)
-    const { redriven, gone, isAll } = await subscription.redrive(since)
-    this.#options.restart(subscription)
-    return { status: 200, body: { redriven, gone, isAll } }
-  }
+async function redrive(subscription: Subscription, query: URLSearchParams): Promise<Answer> {
+  return { status: 200, body: await subscription.redrive(Number(query.get('time') ?? 0)) }
 }

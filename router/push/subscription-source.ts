@@ -11,7 +11,7 @@ import type { OwedEvent } from './owed-event.ts'
 import type { PushSource } from './pusher.ts'
 
 export interface SubscriptionSourceOptions {
-  readonly subscription: Pick<Subscription, 'ledger' | 'hold' | 'again' | 'news' | 'note' | 'giveUp' | 'isGivingUp'>
+  readonly subscription: Pick<Subscription, 'ledger' | 'hold' | 'again' | 'news' | 'note' | 'giveUp' | 'isGivingUp' | 'takeRedriven'>
   readonly headers: CompiledHeaders
   /** Events were taken. */
   onDelivered(events: number): void
@@ -23,7 +23,7 @@ const byPlace = (a: EventPlace, b: EventPlace): number => a.partition - b.partit
 
 export class SubscriptionSource implements PushSource {
   readonly #options: SubscriptionSourceOptions
-  /** Given out before this source was there, in the topic's order: by another owner, or by a source before this one. */
+  /** Given out before this source was there, in the topic's order: by another owner, or by a source before this one. And what was redriven. */
   #earlier: Unsettled[]
   #fresh: readonly ReadEvent[] = []
   /** In the pusher's hands. */
@@ -32,6 +32,8 @@ export class SubscriptionSource implements PushSource {
   constructor(options: SubscriptionSourceOptions) {
     const { subscription } = options
     this.#options = options
+    // Those are in the ledger too.
+    subscription.takeRedriven()
     this.#earlier = subscription.ledger
       .all()
       .filter((event) => !subscription.isGivingUp(event))
@@ -74,6 +76,7 @@ export class SubscriptionSource implements PushSource {
   async #next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]> {
     const { subscription } = this.#options
     while (!signal.aborted) {
+      this.#earlier.push(...subscription.takeRedriven())
       if (this.#fresh.length === 0) this.#fresh = subscription.hold(eventsMax, bytesMax)
       // What was tried already goes before what stands behind it in its partition.
       const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax), bytesMax)

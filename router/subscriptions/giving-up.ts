@@ -31,8 +31,10 @@ export interface GivingUpOptions {
   policy(): DeliveryPolicy
   /** An event that was given out before, read again; undefined when it is gone, and settled therefore. */
   again(place: EventPlace): Promise<ReadEvent | undefined>
-  /** It was given up: settles it, and counts. */
-  settled(place: EventPlace, reason: string, isDropped: boolean): void
+  /** It is a dead letter, or dropped. */
+  onGivenUp(reason: string, isDropped: boolean): void
+  /** It needs nothing more. */
+  settle(place: EventPlace): void
 }
 
 /** Dead letters on their way. */
@@ -42,7 +44,8 @@ export const rejected = 'Rejected'
 
 export class GivingUp {
   readonly #options: GivingUpOptions
-  readonly #underWay = new Set<string>()
+  /** By place. Another one, or none, once the subscription was sent back to before the event: it is owed again, whatever becomes of the dead letter. */
+  readonly #underWay = new Map<string, EventPlace>()
 
   constructor(options: GivingUpOptions) {
     this.#options = options
@@ -53,6 +56,11 @@ export class GivingUp {
     return this.#underWay.has(placeKey(place))
   }
 
+  /** The subscription goes on before them: they come again. A dead letter that is being written is there nevertheless. */
+  forget(partition: number, from: number): void {
+    for (const [key, place] of this.#underWay) if (place.partition === partition && place.offset >= from) this.#underWay.delete(key)
+  }
+
   /** Keeps an event as a dead letter when there is a place for them, and settles it. */
   async giveUp(
     read: ReadEvent,
@@ -60,14 +68,16 @@ export class GivingUp {
     reason: string,
     headers: DeliveryHeaders = {},
   ): Promise<void> {
-    const { deadLetters, settled } = this.#options
+    const { deadLetters, onGivenUp, settle } = this.#options
     const key = placeKey(read)
-    this.#underWay.add(key)
+    this.#underWay.set(key, read)
     const event = parseExactly(jsonEvent(read.event).toString()) as object
     const source = { partition: read.partition, offset: read.offset }
     const document = deadLetter({ event, source, reason, deliveryCount, lastResult, publishedAt: read.publishedAt, lastAttemptAt, headers })
     const isKept = deadLetters ? await deadLetters.keep(document) : false
-    settled(read, reason, !isKept)
+    onGivenUp(reason, !isKept)
+    if (this.#underWay.get(key) !== read) return
+    settle(read)
     this.#underWay.delete(key)
   }
 
@@ -108,11 +118,13 @@ export class GivingUp {
   }
 
   async #giveUpUnsettled(event: Unsettled, reason: string): Promise<void> {
-    this.#underWay.add(placeKey(event))
+    const key = placeKey(event)
+    this.#underWay.set(key, event)
     try {
       const read = await this.#options.again(event)
+      if (this.#underWay.get(key) !== event) return
       if (read) await this.giveUp(read, event, reason)
-      else this.#underWay.delete(placeKey(event))
+      else this.#underWay.delete(key)
     } catch (error) {
       // The next owner gives it up.
       if (!(error instanceof SubscriptionClosed)) throw error

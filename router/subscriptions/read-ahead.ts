@@ -4,7 +4,7 @@
  */
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import { type LogRecord, OffsetOutOfRange } from '../../log/log.ts'
-import type { EventPlace, Ledger, LedgerChange } from './ledger.ts'
+import type { EventPlace, Ledger } from './ledger.ts'
 import { SubscriptionClosed } from './subscription-closed.ts'
 import type { EventReader } from './topic-reader.ts'
 
@@ -29,8 +29,8 @@ export interface ReadAheadOptions {
   onRead(counts: { readonly matched: number; readonly filtered: number }): void
   /** The subscription takes no more events. */
   isExpired(): boolean
-  /** Appends the changes in their order; resolves once all are in the log. */
-  write(changes: readonly LedgerChange[]): Promise<void>
+  /** The subscription goes on there, whatever was read; resolves once the log has it. */
+  goOnAt(partition: number, position: number): Promise<void>
   /** There are events that were not there before. */
   onFound(): void
   /** Reading failed; it is tried again. */
@@ -189,13 +189,11 @@ export class ReadAhead {
   /** Behind its end it is another Kafka topic under this name: what the former one had is gone, and this one is read from its beginning. */
   async #readAnewFrom(partition: number, start: number, reading: object): Promise<boolean> {
     if (this.#isClosed || reading !== this.#reading) return true
-    const { ledger, lost, write } = this.#options
+    const { ledger, lost, goOnAt } = this.#options
     const owed = ledger.all().filter((event) => event.partition === partition).length
-    const changes = ledger.rewind(partition, start)
-    this.forget()
     // How many were not read yet nobody knows.
     lost('gone', Math.max(1, owed))
-    await write(changes)
+    await goOnAt(partition, start)
     return true
   }
 

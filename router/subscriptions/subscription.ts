@@ -72,6 +72,8 @@ export interface SubscriptionOptions {
   write(changes: readonly LedgerChange[]): Promise<void>
   /** Reading failed; it is tried again. */
   onTrouble(error: Error): void
+  /** It goes on at another place: whoever holds events of it lets go of them. Called when that begins, and when the log has it. */
+  onMoving(): void
 }
 
 const overAgainMs = 100
@@ -87,10 +89,14 @@ export class Subscription {
   readonly #ahead: ReadAhead
   readonly #givingUp: GivingUp
   readonly #waiting = new Set<() => void>()
+  /** Dead letters to be tried again, that no pusher knows of yet. */
+  #redriven: Unsettled[] = []
+  /** Changes of its place that are not in the log yet. */
+  #moves = 0
   #isClosed = false
 
   constructor(options: SubscriptionOptions) {
-    const { topic, name, properties, ledger, reader, deadLetters, limits, counters, now, write, onTrouble } = options
+    const { topic, name, properties, ledger, reader, deadLetters, limits, counters, now, onTrouble } = options
     this.#options = options
     this.topic = topic
     this.name = name
@@ -106,7 +112,7 @@ export class Subscription {
       wants: (event) => this.#wants(filteredEvent(event)),
       onRead: (counts) => counters.read(counts, this),
       isExpired: () => this.isExpired,
-      write,
+      goOnAt: (partition, position) => this.#goOnAt(new Map([[partition, position]])),
       onFound: () => this.#wake(),
       onTrouble,
     })
@@ -118,7 +124,10 @@ export class Subscription {
       now,
       policy: () => this.#policy,
       again: (place) => this.again(place),
-      settled: (place, reason, isDropped) => this.#settled(place, () => counters.givenUp(reason, isDropped, this)),
+      onGivenUp: (reason, isDropped) => {
+        if (!this.#isClosed) counters.givenUp(reason, isDropped, this)
+      },
+      settle: (place) => this.#settle(place),
     })
     this.#ahead.fill()
   }
@@ -129,6 +138,11 @@ export class Subscription {
 
   get isExpired(): boolean {
     return this.#policy.expiresAt <= this.#options.now()
+  }
+
+  /** It is on its way to another place of its topic, which the log does not have yet: nothing is pushed meanwhile. */
+  get isMoving(): boolean {
+    return this.#moves > 0
   }
 
   /** Events that wait, are locked, or were read ahead; and how far each partition was read. For /status. */
@@ -232,7 +246,10 @@ export class Subscription {
   /** An event that was given out before, read again; undefined when the log does not hold it any more: then it is settled. */
   async again(place: EventPlace): Promise<ReadEvent | undefined> {
     const read = await this.#ahead.again(place)
-    if (!read) this.#settled(place, () => this.#options.counters.lost('gone', 1))
+    if (!read && !this.#isClosed) {
+      this.#options.counters.lost('gone', 1)
+      this.#settle(place)
+    }
     return read
   }
 
@@ -268,10 +285,24 @@ export class Subscription {
   /** Goes on at other positions: what is unsettled from there on is forgotten, and comes again. Resolves once the log has it. */
   async rewind(positions: ReadonlyMap<number, number>): Promise<void> {
     if (this.#isClosed) throw new SubscriptionClosed()
-    const changes = [...positions].flatMap(([partition, position]) => this.ledger.rewind(partition, position))
-    this.#ahead.forget()
-    await this.#options.write(changes)
+    await this.#goOnAt(positions)
     this.#ahead.fill()
+  }
+
+  async #goOnAt(positions: ReadonlyMap<number, number>): Promise<void> {
+    const { write, onMoving } = this.#options
+    this.#moves++
+    try {
+      // Before anything moves: what came of events that were given out is not noted any more, or it would count for those that come again.
+      onMoving()
+      for (const [partition, position] of positions) this.#givingUp.forget(partition, position)
+      const changes = [...positions].flatMap(([partition, position]) => this.ledger.rewind(partition, position))
+      this.#ahead.forget()
+      await write(changes)
+    } finally {
+      this.#moves--
+      onMoving()
+    }
   }
 
   /**
@@ -287,19 +318,32 @@ export class Subscription {
       if (this.#isClosed) throw new SubscriptionClosed()
       if (this.ledger.size + sources.length > limits.unsettledMax && redriven > 0) return { redriven, gone, isAll: false }
       const changes: LedgerChange[] = []
+      const taken: EventPlace[] = []
       for (const place of sources) {
         // Whoever may write there may have written anything.
         if (!this.#hasPartition(place.partition) || place.offset < 0) gone++
         else if (this.ledger.get(place)) continue
         else if (!(await this.#ahead.again(place))) gone++
-        else changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
+        // Somebody else may have asked for the same.
+        else if (!this.ledger.get(place)) {
+          changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
+          taken.push(place)
+        }
       }
       await write(changes)
+      this.#redriven.push(...taken.flatMap((place) => this.ledger.get(place) ?? []))
       redriven += changes.length
+      this.#wake()
       await done()
     }
-    this.#wake()
     return { redriven, gone, isAll: true }
+  }
+
+  /** Those redriven since the last call, for a pusher that was there before. */
+  takeRedriven(): readonly Unsettled[] {
+    const redriven = this.#redriven
+    this.#redriven = []
+    return redriven
   }
 
   #hasPartition(partition: number): boolean {
@@ -404,10 +448,8 @@ export class Subscription {
     return { succeeded, failed }
   }
 
-  #settled(place: EventPlace, count: () => void): void {
-    if (this.#isClosed) return
-    count()
-    this.note([this.ledger.settle(place)])
+  #settle(place: EventPlace): void {
+    if (!this.#isClosed) this.note([this.ledger.settle(place)])
   }
 
   #wake(): void {

@@ -32,7 +32,9 @@ export interface SubscriptionsOptions {
   /** Where a subscription's dead letters go; undefined when it names no place. */
   deadLettersOf(resource: Resource<'eventSubscriptions'>): DeadLetterKeeper | undefined
   /** An append was refused: this router must let go of the shard. */
-  onRefused(error: Error): void
+  onRefused(shard: number, error: Error): void
+  /** The subscription begins to go on at another place of its topic, or does: Subscription.isMoving tells. */
+  onMoving(): void
 }
 
 /** A shard in this router's hands. */
@@ -198,7 +200,7 @@ export class Subscriptions {
   }
 
   #begin(owned: OwnedDeliveries, resource: Resource<'eventSubscriptions'>, ledger: Ledger): Subscription {
-    const { limits, counters, logger, now, deadLettersOf } = this.#options
+    const { limits, counters, logger, now, deadLettersOf, onMoving } = this.#options
     const { topic, subscription: name } = splitSubscriptionName(resource.name)
     return new Subscription({
       topic,
@@ -212,6 +214,7 @@ export class Subscriptions {
       now,
       write: (changes) => this.#write(owned, resource.name, resource.properties.start.id, changes),
       onTrouble: (error) => logger.warn({ err: error, topic, subscription: name }, 'events could not be read; trying on'),
+      onMoving,
     })
   }
 
@@ -239,7 +242,7 @@ export class Subscriptions {
     try {
       await fenced.write(record)
     } catch (error) {
-      if (this.#owned.get(shard)?.fenced === fenced) onRefused(error as Error)
+      if (this.#owned.get(shard)?.fenced === fenced) onRefused(shard, error as Error)
       throw error
     }
   }

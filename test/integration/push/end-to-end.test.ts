@@ -126,7 +126,7 @@ test('rewind: a subscription goes back to a time or an offset, and sends what ca
   const again = async (): Promise<readonly unknown[]> => (await idsAt('/rewound')).slice(2)
   await until('c2 again', 60_000, async () => (await again()).includes('c2'))
   expect((await idsAt('/rewound')).slice(0, 2)).toEqual(['c1', 'c2'])
-  // At least once: what was being sent when it was sent back may come oftener.
+  // At least once, whoever owns the shard: how often without a change of owner, test/integration/push/pushers.test.ts counts.
   expect([...new Set(await again())]).toEqual(['c1', 'c2'])
   await remove('rewound')
 })

@@ -42,12 +42,13 @@ function pushersOf(subscriptions: () => readonly Subscription[], environment: Re
     now: () => world.time,
   })
   running.push(pushers)
+  world.onMoving = () => pushers.match()
   pushers.match()
   return pushers
 }
 
-async function subscribe(name: string, path: string): Promise<Subscription> {
-  const destination = { endpointType: 'WebHook', properties: { endpointUrl: `${receiver.url}${path}` } }
+async function subscribe(name: string, path: string, more: object = {}): Promise<Subscription> {
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: `${receiver.url}${path}`, ...more } }
   const body = { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } } }
   expect((await world.api.send('PUT', `topics/doors/eventSubscriptions/${name}`, { body })).status).toBeLessThan(300)
   return world.find(name)
@@ -66,8 +67,10 @@ test('a subscription is pushed from when it is there until it is paused, and goe
   await world.publish('1')
   await arrived('/begin', '1')
   await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:pause')
-  pushers.match()
-  expect(pushers.status()).toEqual([])
+  await until('its last answer is here', 60_000, () => {
+    pushers.match()
+    return pushers.status().length === 0
+  })
   await world.publish('2')
   await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:resume')
   pushers.match()
@@ -103,6 +106,58 @@ test('after a pause of the process its owner goes on once Kafka has confirmed it
   pushers.match()
   await world.publish('1')
   await arrived('/slept', '1')
+})
+
+/** Until a request has come; it has no answer yet where the path says so. */
+const isUnderWay = (path: string, id: string) => until(`${id} at ${path}`, 60_000, async () => (await idsAt(path)).includes(id))
+
+test('rewind: nothing is sent until the log has it, what was under way is cut, and then each event comes once more', async () => {
+  const alarms = await subscribe('alarms', '/slow/300/rewound', { maxConcurrentRequests: 1 })
+  const pushers = pushersOf(() => world.subscriptions.all())
+  for (const id of ['1', '2']) await world.publish(id)
+  await isUnderWay('/slow/300/rewound', '2')
+  const written = Promise.withResolvers<void>()
+  world.writing = written.promise
+  const rewound = alarms.rewind(new Map([[0, 0]]))
+  expect(pushers.status()).toEqual([])
+  // What else looks at subscriptions meanwhile finds the events again, and begins nothing.
+  alarms.tick()
+  await until('they are read again', 60_000, () => (alarms.status() as { readonly ahead: number }).ahead === 2)
+  alarms.tick()
+  pushers.match()
+  expect(pushers.status()).toEqual([])
+  expect(await idsAt('/slow/300/rewound')).toEqual(['1', '2'])
+  written.resolve()
+  await rewound
+  await world.publish('3')
+  await arrived('/slow/300/rewound', '1', '2', '1', '2', '3')
+  expect(await metrics.getSingleMetricAsString('loggerhead_delivery_attempts_failed_total')).not.toContain('error_type')
+})
+
+test('what is under way when a subscription is paused is answered and noted, and does not come again when it is resumed', async () => {
+  await subscribe('alarms', '/slow/500/paused')
+  const pushers = pushersOf(() => world.subscriptions.all())
+  await world.publish('1')
+  await isUnderWay('/slow/500/paused', '1')
+  await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:pause')
+  pushers.match()
+  await world.publish('2')
+  await world.api.send('POST', 'topics/doors/eventSubscriptions/alarms:resume')
+  pushers.match()
+  await arrived('/slow/500/paused', '1', '2')
+})
+
+test('a subscription that is given another webhook does not wait for the one it had', async () => {
+  const url = (path: string) => ({ endpointType: 'WebHook', properties: { endpointUrl: `${receiver.url}${path}` } })
+  await subscribe('alarms', '/hang/former')
+  const pushers = pushersOf(() => world.subscriptions.all())
+  await world.publish('1')
+  await isUnderWay('/hang/former', '1')
+  const body = { deliveryConfiguration: { deliveryMode: 'Push', push: { destination: url('/later') } } }
+  expect((await world.api.send('PUT', 'topics/doors/eventSubscriptions/alarms', { body })).status).toBe(200)
+  pushers.match()
+  pushers.match()
+  await arrived('/later', '1')
 })
 
 test('PUSH_REQUESTS_MAX: a webhook that never answers takes no turn from the others', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { namespaceTopicName } from '../../../log/topics.ts'
 import { Payloads } from '../../../router/payloads.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { SimGateway } from '../../simulation/sim-gateway.ts'
@@ -486,6 +487,40 @@ describe('another router', () => {
     const taken = (): number => world.records('inbox', shard).filter(({ record }) => record.name === 'ShardOwned' && record.value.shard === shard).length
     await world.until(() => taken() === 2, 'it takes the shard again')
     await world.until(() => world.records('retained', shard).some(({ record }) => record.name === 'Retained'), 'the message is retained')
+    expect(router.failures).toEqual([])
+  })
+
+  test('gives up the shard alone in which the log refuses what an event subscription writes, and takes it again', async () => {
+    const { router } = await given()
+    await world.register('topics', 'doors', { eventRetentionInDays: 1, inputSchema: 'CloudEventSchemaV1_0', publisherType: 'Custom', partitions: 1 })
+    const topic = namespaceTopicName({ names: world.topics }, 'doors')
+    const log = new MemoryLog(world.store)
+    await log.createTopics([{ name: topic, partitions: 1, replication: 1, settings: {} }])
+    const appender = await log.appender()
+    const header = (name: string, value: string) => ({ name, value: Buffer.from(value) })
+    const headers = [header('ce_specversion', '1.0'), header('ce_id', '1'), header('ce_source', 's'), header('ce_type', 'opened')]
+    const publish = () => appender.write({ topic, partition: 0, key: null, value: Buffer.from('1'), timestamp: world.now(), headers })
+    await publish()
+    // It passes over the event, and writes that it has.
+    await world.register('eventSubscriptions', 'doors/closed', {
+      deliveryConfiguration: { deliveryMode: 'Queue', queue: { receiveLockDurationInSeconds: 60, maxDeliveryCount: 10, eventTimeToLive: 'P7D' } },
+      eventDeliverySchema: 'CloudEventSchemaV1_0',
+      filtersConfiguration: { includedEventTypes: ['closed'] },
+      start: { id: '1', offsets: [0] },
+    })
+    const shard = partitionOf('doors/closed', world.partitions)
+    const position = (): number | undefined =>
+      world
+        .records('deliveries', shard)
+        .flatMap(({ record }) => (record.name === 'SubscriptionCursor' ? [record.value.position] : []))
+        .at(-1)
+    await world.until(() => position() === 1, 'it has passed over the first')
+    const other = await new MemoryLog(world.store).appender({ transactionalId: `${world.topics.snapshots}.shard-${shard}` })
+    await other.fence(world.topics.deliveries, [shard])
+    await publish()
+    const taken = (): number => world.records('inbox', shard).filter(({ record }) => record.name === 'ShardOwned' && record.value.shard === shard).length
+    await world.until(() => taken() === 2, 'it takes the shard again')
+    await world.until(() => position() === 2, 'it has passed over the second')
     expect(router.failures).toEqual([])
   })
 

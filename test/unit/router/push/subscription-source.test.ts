@@ -140,6 +140,36 @@ test('rewind: events come again from there on, whatever had become of them, also
   expect(offsets(await take(sourceOf(), 2))).toEqual([1, 2])
 })
 
+test('rewind: an event whose dead letter was being written comes again, also after a crash, whatever becomes of the dead letter', async () => {
+  await world.publish('1')
+  const source = sourceOf()
+  const [event] = await take(source, 1)
+  const kept = Promise.withResolvers<void>()
+  world.keeping = kept.promise
+  const givenUp = source.givenUp(failed(event!, 0), DeadLetterReason.clientError)
+  await alarms().rewind(new Map([[0, 0]]))
+  expect(offsets(await take(sourceOf(), 1))).toEqual([0])
+  kept.resolve()
+  await givenUp
+  expect([world.deadLetters.length, alarms().ledger.size]).toEqual([1, 1])
+  alarms().tick()
+  await alarms().confirm()
+  await world.begin()
+  expect(offsets(await take(sourceOf(), 1))).toEqual([0])
+})
+
+test('redrive: a source that is there already is given them, and what it holds stays with it; asked for twice at once they come once', async () => {
+  for (const id of ['1', '2']) await world.publish(id)
+  const source = sourceOf()
+  const [first] = await take(source, 2)
+  await source.givenUp(failed(first!, 0), DeadLetterReason.deliveryCount)
+  world.reads = [{ sources: [{ partition: 0, offset: 0 }], done: async () => {} }]
+  const answers = await Promise.all([alarms().redrive(0), alarms().redrive(0)])
+  expect(answers.reduce((sum, { redriven }) => sum + redriven, 0)).toBe(1)
+  expect(offsets(await take(source, 1))).toEqual([0])
+  expect(await source.next(10, 1_000_000, AbortSignal.timeout(10))).toEqual([])
+})
+
 test('redrive: dead letters come again as new, those that the topic does not hold any more are counted', async () => {
   await world.close()
   world = await SubscriptionWorld.open()

@@ -26,7 +26,7 @@ test('what others have compressed so that it cannot be read is counted, and what
     wants: () => true,
     onRead: () => {},
     isExpired: () => false,
-    write: async () => {},
+    goOnAt: async () => {},
     onFound: () => {},
     onTrouble: (error) => {
       throw error

@@ -102,6 +102,7 @@ test('whatever reading one record throws, those behind it are received', async (
     now: () => world.time,
     write: async () => {},
     onTrouble: () => {},
+    onMoving: () => {},
   })
   await world.publish('1')
   await world.publish('2')

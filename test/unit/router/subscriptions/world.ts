@@ -26,9 +26,13 @@ export class SubscriptionWorld {
   keeps: boolean | undefined = true
   /** It answers no sooner than that. */
   keeping: Promise<void> | undefined
+  /** The log takes no change of a subscription sooner than that. */
+  writing: Promise<void> | undefined
   readonly counts: Record<string, number> = {}
   subscriptions: Subscriptions
   readonly refused: Error[] = []
+  /** A subscription begins to go on elsewhere, or does. */
+  onMoving: () => void = () => {}
   readonly #options: WorldOptions
   #appender: Appender | undefined
 
@@ -53,7 +57,11 @@ export class SubscriptionWorld {
     const fenced = await log.appender({ transactionalId: 'shard-0' })
     const fence = encodeRecord('ShardOwned', { shard: 0, router: 'router', at: 0 })
     await fenced.write({ topic: topics.deliveries, partition: 0, key: deliveriesFenceKey(), value: fence, timestamp: 0 })
-    await this.subscriptions.own(0, fenced)
+    const write: Appender['write'] = async (record) => {
+      await this.writing
+      return fenced.write(record)
+    }
+    await this.subscriptions.own(0, new Proxy(fenced, { get: (of, name) => (name === 'write' ? write : Reflect.get(of, name)) }))
   }
 
   #make(): Subscriptions {
@@ -91,7 +99,8 @@ export class SubscriptionWorld {
       now: () => this.time,
       lifecycleSource: '/namespaces/default',
       deadLettersOf: () => (this.keeps === undefined ? undefined : keeper),
-      onRefused: (error) => this.refused.push(error),
+      onRefused: (_shard, error) => this.refused.push(error),
+      onMoving: () => this.onMoving(),
     })
     this.api.registry.follower.onChange(() => subscriptions.registryChanged())
     return subscriptions
