@@ -36,7 +36,7 @@ export function addSubscriptionCommands(program: Command): void {
   group
     .command('rewind <name>')
     .description('go on at an earlier or later place of the topic')
-    .option('--time <time>', 'with the first event that came then or later, such as 2030-01-31T12:00:00Z')
+    .option('--time <time>', 'with the first event that came then or later: 2030-01-31T12:00:00Z, or a duration back from now (-PT10M)')
     .option('--partition <partition>', 'in this partition only, with --offset')
     .option('--offset <offset>', 'with the event at this offset')
     .action(async (name: string, options: { readonly time?: string; readonly partition?: string; readonly offset?: string }, command: Command) => {
@@ -52,7 +52,7 @@ export function addSubscriptionCommands(program: Command): void {
   group
     .command('redrive <name>')
     .description('try dead letters again, as if they had come now')
-    .option('--time <time>', 'only those that were written then or later')
+    .option('--time <time>', 'only those that were written then or later: 2030-01-31T12:00:00Z, or a duration back from now (-PT10M)')
     .action(async (name: string, { time }: { readonly time?: string }, command: Command) => {
       surroundings(command).show(await act(command, name, 'redrive', time === undefined ? undefined : { time }))
     })

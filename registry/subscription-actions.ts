@@ -1,5 +1,6 @@
 /** What can be done to an event subscription besides writing it: pausing, resuming, going back in its topic, trying dead letters again. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { fixed, parseBound } from '../history/replay-range.ts'
 import { type EventSubscriptionProperties, splitSubscriptionName, subscriptionName } from '../model/event-subscriptions.ts'
 import type { Resource } from '../model/registry-resources.ts'
 import { Problem } from './problem.ts'
@@ -16,7 +17,12 @@ export const rewindSchema = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    time: { type: 'string', minLength: 1, maxLength: 64, description: 'With the first event that came at this time (ISO 8601) or after it' },
+    time: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 64,
+      description: 'With the first event that came then or later: a time (2030-01-31T12:00:00Z), or a duration back from now (-PT10M)',
+    },
     partition: { type: 'integer', minimum: 0, maximum: 1_000_000 },
     offset: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'In this one partition; the others stay where they are' },
   },
@@ -36,6 +42,17 @@ function targetOf(request: FastifyRequest): { readonly name: string; readonly ac
   return { name: subscriptionName(topic, target.slice(0, colon)), action }
 }
 
+/** Milliseconds since the epoch. Throws Problem. */
+function timeOf(text: string): number {
+  const bound = parseBound(text)
+  if (typeof bound === 'object' && bound.kind !== 'positions') return (fixed(bound, Date.now()) as { readonly at: number }).at
+  // The same with another zone.
+  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d.*[+-]\d\d:\d\d$/.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(at))
+    throw badRequest([{ field: 'time', value: text, rule: 'a time such as 2030-01-31T12:00:00Z, or a duration back from now such as -PT10M' }])
+  return at
+}
+
 function rewindQuery(body: RewindBody | null): URLSearchParams {
   const { time, partition, offset } = body ?? {}
   const byOffset = partition !== undefined && offset !== undefined
@@ -43,9 +60,7 @@ function rewindQuery(body: RewindBody | null): URLSearchParams {
     throw badRequest([{ field: 'time', rule: 'say a time, or a partition and an offset' }])
   }
   if (byOffset) return new URLSearchParams({ partition: String(partition), offset: String(offset) })
-  const at = Date.parse(time as string)
-  if (Number.isNaN(at)) throw badRequest([{ field: 'time', value: time, rule: 'a time such as 2030-01-31T00:00:00Z' }])
-  return new URLSearchParams({ time: String(at) })
+  return new URLSearchParams({ time: String(timeOf(time as string)) })
 }
 
 /** Dead letters of any age, or written since a time. */

@@ -138,14 +138,39 @@ test('a subscription is rewound by the owner of its shard: to a time, or to an o
   ])
 })
 
-test.each([{}, { time: 'yesterday' }, { partition: 1 }, { offset: 1 }, { time: '2026-01-01T00:00:00Z', partition: 1, offset: 1 }, { to: 'start' }])(
-  'a rewind to %j is refused',
-  async (body) => {
-    await open(() => [{ router: 'router', status: 200, body: {} }])
-    await put(webhook())
-    expect((await api.send('POST', `${path}:rewind`, { body })).status).toBe(400)
-  },
-)
+test('a subscription is rewound to a time in another zone, or to a duration back from now', async () => {
+  const asked: string[] = []
+  await open((_method, path) => {
+    asked.push(path)
+    return [{ router: 'router', status: 200, body: { positions: {} } }]
+  })
+  await put(webhook())
+  const at = () => Number(/time=(\d+)$/.exec(asked.at(-1) ?? '')?.[1])
+  await api.send('POST', `${path}:rewind`, { body: { time: '2026-01-01T01:00:00+01:00' } })
+  expect(at()).toBe(1767225600000)
+  for (const action of ['rewind', 'redrive']) {
+    const before = Date.now()
+    expect((await api.send('POST', `${path}:${action}`, { body: { time: '-PT10M' } })).status).toBe(200)
+    expect(at()).toBeGreaterThanOrEqual(before - 600_000)
+    expect(at()).toBeLessThanOrEqual(Date.now() - 600_000)
+  }
+})
+
+test.each([
+  {},
+  { time: 'yesterday' },
+  { time: '10' },
+  { time: '0:10' },
+  { time: '2026-02-30T00:00:00Z' },
+  { partition: 1 },
+  { offset: 1 },
+  { time: '2026-01-01T00:00:00Z', partition: 1, offset: 1 },
+  { to: 'start' },
+])('a rewind to %j is refused', async (body) => {
+  await open(() => [{ router: 'router', status: 200, body: {} }])
+  await put(webhook())
+  expect((await api.send('POST', `${path}:rewind`, { body })).status).toBe(400)
+})
 
 test('without an owner an action is to be asked for again; what the owner refuses is told', async () => {
   let answer: RouterAnswer = { router: 'router', status: 421, body: {} }
