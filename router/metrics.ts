@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { lifecycleTopic } from '../log/topics.ts'
 import { NamedSeries } from '../telemetry/named-series.ts'
 import { createPushMetrics } from './push/push-metrics.ts'
 import { createPullMetrics } from './subscriptions/pull-metrics.ts'
@@ -32,15 +33,24 @@ export function createRouterMetrics(registry: Registry) {
     labelNames: ['topic', 'event_subscription'],
     registers,
   })
+  const unmatchedEvents = new Counter({
+    name: 'loggerhead_unmatched_events_total',
+    help: 'Event Grid’s UnmatchedEventCount: events that no subscription of their topic lets through',
+    labelNames: ['topic'],
+    registers,
+  })
   return {
     push,
     pull,
     matchedEvents,
+    unmatchedEvents,
     filteredEvents,
     series: new NamedSeries(
       [deadLettered, droppedEvents, matchedEvents, filteredEvents, ...push.bySubscription, ...pull.bySubscription],
       ({ topic, event_subscription }) => `${topic}/${event_subscription}`,
     ),
+    /** `$lifecycle` is always there. */
+    topicSeries: new NamedSeries([unmatchedEvents], ({ topic }) => (topic === lifecycleTopic ? '' : (topic ?? ''))),
     matched: new Counter({ name: 'loggerhead_messages_matched_total', help: 'Messages read and matched', registers }),
     repeats: new Counter({ name: 'loggerhead_messages_repeated_total', help: 'Messages that were in the log already and were not matched again', registers }),
     delivered: new Counter({

@@ -157,9 +157,10 @@ export class Router {
           else metrics.deadLettered.inc({ topic, event_subscription, dead_letter_reason: reasonLabel(reason) })
         },
         lost: (reason, count) => metrics.eventsLost.inc({ reason }, count),
-        read({ matched, filtered }, { topic, name: event_subscription }) {
+        read({ matched, filtered, unmatched }, { topic, name: event_subscription }) {
           metrics.matchedEvents.inc({ topic, event_subscription }, matched)
           metrics.filteredEvents.inc({ topic, event_subscription }, filtered)
+          if (unmatched > 0) metrics.unmatchedEvents.inc({ topic }, unmatched)
         },
         received: (count, ms, { topic, name: event_subscription }) => metrics.pull.received({ topic, event_subscription }, count, ms),
         limitReached: (limit) => metrics.limitReached.inc({ limit }),
@@ -526,10 +527,11 @@ export class Router {
 
   #keepSeries(): void {
     const { metrics, registry } = this.#options
-    const { eventsPosition, eventSubscriptions } = registry.view
+    const { eventsPosition, eventSubscriptions, topics } = registry.view
     if (eventsPosition === this.#seriesSeen) return
     this.#seriesSeen = eventsPosition
     void metrics.series.keep(eventSubscriptions.keys())
+    void metrics.topicSeries.keep(topics.keys())
   }
 
   #measureRoutes(): void {

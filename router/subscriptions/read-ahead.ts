@@ -17,6 +17,16 @@ export interface ReadEvent extends EventPlace {
   readonly bytes: number
 }
 
+/** Of new events. */
+export interface ReadCounts {
+  /** Wanted. */
+  readonly matched: number
+  /** Not wanted. */
+  readonly filtered: number
+  /** Of those, wanted by no subscription of the topic, as far as they count here. */
+  readonly unmatched: number
+}
+
 export interface ReadAheadOptions {
   readonly ledger: Ledger
   readonly reader: EventReader
@@ -25,8 +35,9 @@ export interface ReadAheadOptions {
   /** Events that the log did not hold any more, or that were none. */
   lost(reason: 'gone' | 'unreadable', count: number): void
   wants(event: CloudEvent): boolean
-  /** So many new events were wanted, and so many not. */
-  onRead(counts: { readonly matched: number; readonly filtered: number }): void
+  /** For one that is not wanted: whether it counts here as one that no subscription of the topic wants. */
+  isUnmatched(event: CloudEvent): boolean
+  onRead(counts: ReadCounts): void
   /** The subscription takes no more events. */
   isExpired(): boolean
   /** The subscription goes on there, whatever was read; resolves once the log has it. */
@@ -140,7 +151,7 @@ export class ReadAhead {
 
   /** Reads one stretch of a partition; true when there is more. */
   async #readSome(partition: number, end: number): Promise<boolean> {
-    const { reader, ledger, bytesMax, lost, wants, isExpired, onFound, onRead } = this.#options
+    const { reader, ledger, bytesMax, lost, wants, isUnmatched, isExpired, onFound, onRead } = this.#options
     const from = this.#readTo.get(partition) ?? ledger.position(partition)
     // Beyond the end either the end is an old one, or the topic is a new one.
     if (from === end || this.#aheadBytes >= bytesMax || this.#ahead.length >= aheadEventsMax || isExpired()) return false
@@ -148,6 +159,7 @@ export class ReadAhead {
     let next: number
     let found: ReadEvent[] = []
     let filtered = 0
+    let unmatched = 0
     try {
       const stretch = await reader.read(partition, from)
       next = stretch.nextOffset
@@ -161,7 +173,10 @@ export class ReadAhead {
           if (wants(read.event)) {
             found.push(read)
             bytes += read.bytes
-          } else filtered++
+          } else {
+            filtered++
+            if (isUnmatched(read.event)) unmatched++
+          }
         }
         if (bytes < bytesMax) continue
         next = record.offset + 1
@@ -181,7 +196,7 @@ export class ReadAhead {
     this.#ahead.push(...found)
     for (const { bytes } of found) this.#aheadBytes += bytes
     this.passRead()
-    if (found.length + filtered > 0) onRead({ matched: found.length, filtered })
+    if (found.length + filtered > 0) onRead({ matched: found.length, filtered, unmatched })
     if (found.length > 0) onFound()
     return next < end && next > from
   }

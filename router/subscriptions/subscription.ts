@@ -4,14 +4,14 @@
  */
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
-import { type CompiledFilters, compileFilters } from '../../events/filter.ts'
+import { type CompiledFilters, compileFilters, type FilteredEvent } from '../../events/filter.ts'
 import { filteredEvent } from '../../events/received-event.ts'
 import type { EventSubscriptionProperties } from '../../model/event-subscriptions.ts'
 import { type DeliveryPolicy, policyOf } from './delivery-policy.ts'
 import { type DeadLetterKeeper, GivingUp, rejected } from './giving-up.ts'
 import type { EventPlace, Ledger, LedgerChange, Unsettled } from './ledger.ts'
 import { makeLock, readLockToken, writeLockToken } from './lock-token.ts'
-import { ReadAhead, type ReadEvent } from './read-ahead.ts'
+import { ReadAhead, type ReadCounts, type ReadEvent } from './read-ahead.ts'
 import { SubscriptionClosed } from './subscription-closed.ts'
 import type { EventReader } from './topic-reader.ts'
 
@@ -51,8 +51,8 @@ export interface SubscriptionCounters {
   givenUp(reason: string, isDropped: boolean, of: SubscriptionName): void
   /** Events that the log did not hold any more, or that were none. */
   lost(reason: 'gone' | 'unreadable', count: number): void
-  /** Events read from the topic that the filters let through, and that they did not. */
-  read(counts: { readonly matched: number; readonly filtered: number }, of: SubscriptionName): void
+  /** Events read from the topic. */
+  read(counts: ReadCounts, of: SubscriptionName): void
   /** Events that a receiver has, after so many ms. */
   received(count: number, ms: number, of: SubscriptionName): void
   limitReached(limit: 'SUBSCRIPTION_UNSETTLED_MAX'): void
@@ -72,6 +72,8 @@ export interface SubscriptionOptions {
   write(changes: readonly LedgerChange[]): Promise<void>
   /** Reading failed; it is tried again. */
   onTrouble(error: Error): void
+  /** For an event that it does not want: whether that counts here as one that no subscription of the topic wants. */
+  isUnmatched(event: FilteredEvent): boolean
   /** It goes on at another place: whoever holds events of it lets go of them. Called when that begins, and when the log has it. */
   onMoving(): void
 }
@@ -110,6 +112,7 @@ export class Subscription {
       bytesMax: limits.aheadBytesMax,
       lost: (reason, count) => counters.lost(reason, count),
       wants: (event) => this.#wants(filteredEvent(event)),
+      isUnmatched: (event) => options.isUnmatched(filteredEvent(event)),
       onRead: (counts) => counters.read(counts, this),
       isExpired: () => this.isExpired,
       goOnAt: (partition, position) => this.#goOnAt(new Map([[partition, position]])),

@@ -15,6 +15,7 @@ import { fromRecord, Ledger, type LedgerChange, toRecord } from './ledger.ts'
 import { LifecycleReader } from './lifecycle-reader.ts'
 import { Subscription, type SubscriptionCounters, type SubscriptionLimits } from './subscription.ts'
 import { type EventReader, TopicReader } from './topic-reader.ts'
+import { UnmatchedEvents } from './unmatched-events.ts'
 
 export interface SubscriptionsOptions {
   readonly log: Log
@@ -72,12 +73,14 @@ export class Subscriptions {
   /** What was committed last, by group. */
   readonly #committed = new Map<string, string>()
   readonly #committing = new Set<string>()
+  readonly #unmatched: UnmatchedEvents
   #ticks = 0
   /** The registry as the shards that were owned then were matched with it last. */
   #matchedAt = -1
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options
+    this.#unmatched = new UnmatchedEvents({ view: options.registry.view, now: options.now })
   }
 
   /** The shard whose owner has the subscription. */
@@ -215,6 +218,7 @@ export class Subscriptions {
       write: (changes) => this.#write(owned, resource.name, resource.properties.start.id, changes),
       onTrouble: (error) => logger.warn({ err: error, topic, subscription: name }, 'events could not be read; trying on'),
       onMoving,
+      isUnmatched: (event) => this.#unmatched.isUnmatched(topic, name, event),
     })
   }
 

@@ -24,6 +24,7 @@ test('what others have compressed so that it cannot be read is counted, and what
     bytesMax: 1_000_000,
     lost: (reason, count) => lost.push([reason, count]),
     wants: () => true,
+    isUnmatched: () => false,
     onRead: () => {},
     isExpired: () => false,
     goOnAt: async () => {},

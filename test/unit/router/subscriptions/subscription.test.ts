@@ -57,6 +57,25 @@ test('NT-10 only what the filters want is received, and what is not wanted holds
   )
 })
 
+test('UnmatchedEventCount: an event that no subscription of the topic wants counts once, whichever of them read it', async () => {
+  const only = (...includedEventTypes: string[]) => ({ filtersConfiguration: { includedEventTypes } })
+  // The first by name is over, and the second is paused: neither reads on.
+  await world.subscribe('a-over', {}, { ...only('none'), expirationTimeUtc: new Date(world.time + 1_000).toISOString() })
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://hooks.example.com/' } }
+  const body = { deliveryConfiguration: { deliveryMode: 'Push', push: { destination } }, ...only('none'), deliveryState: 'Paused' }
+  expect((await world.api.send('PUT', 'topics/doors/eventSubscriptions/b-paused', { body })).status).toBe(201)
+  const opened = await world.subscribe('c-opened', {}, only('opened'))
+  const closed = await world.subscribe('d-closed', {}, only('closed'))
+  world.time += 2_000
+  for (const type of ['closed', 'opened', 'lost', 'found']) await world.publish(type, { type })
+  await until(
+    () => [opened, closed].map(({ ledger }) => ledger.position(0)),
+    // The last ones are passed over.
+    () => (world.counts.filtered ?? 0) >= 6 + 4,
+  )
+  expect(world.counts.unmatched).toBe(2)
+})
+
 test('what is no CloudEvent is counted and passed over', async () => {
   const alarms = await world.subscribe('alarms')
   await world.publishRaw('nonsense')
@@ -103,6 +122,7 @@ test('whatever reading one record throws, those behind it are received', async (
     write: async () => {},
     onTrouble: () => {},
     onMoving: () => {},
+    isUnmatched: () => false,
   })
   await world.publish('1')
   await world.publish('2')

@@ -88,9 +88,10 @@ export class SubscriptionWorld {
       counters: {
         givenUp: (reason, isDropped) => count(`${isDropped ? 'dropped' : 'dead'}: ${reason}`),
         lost: (reason, by) => count(reason, by),
-        read: ({ matched, filtered }) => {
+        read: ({ matched, filtered, unmatched }) => {
           count('matched', matched)
           count('filtered', filtered)
+          count('unmatched', unmatched)
         },
         received: (by) => count('received', by),
         limitReached: (limit) => count(limit),
