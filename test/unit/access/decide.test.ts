@@ -229,9 +229,11 @@ test('a publish is judged a million times a second, whether the topic is known o
   const rules = compileRules(factory())
   const topics = Array.from({ length: 1000 }, (_, i) => `machines/M1/telemetry/${i}`)
   const rate = (count: number, topicOf: (i: number) => string): number => {
-    const start = performance.now()
+    // What the processor was given to this and not what went by: others use it too.
+    const before = process.cpuUsage()
     for (let i = 0; i < count; i++) rules.mayPublish(m1, topicOf(i))
-    return count / ((performance.now() - start) / 1000)
+    const { user, system } = process.cpuUsage(before)
+    return count / ((user + system) / 1e6)
   }
   rate(50_000, (i) => topics[i % 1000]!)
   const known = rate(300_000, () => topics[0]!)
