@@ -84,6 +84,8 @@ async function main(args: readonly string[]): Promise<Counts> {
     if (stopped.aborted) total = addUp(total, { ...noCounts, failed: 1, failures: ['stopped before the end'] })
     return total
   } finally {
+    // Of the Kafka that the tests shared, which no single one of them speaks for.
+    if (total.failed > 0) process.stderr.write(`${kafka?.lastWords() ?? ''}\n`)
     await kafka?.stop()
     await rm(work, { recursive: true, force: true, maxRetries: 5 })
   }

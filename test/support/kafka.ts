@@ -10,6 +10,7 @@ import { machineProbes } from '../../stack/kafka/probes.ts'
 import { serverProperties } from '../../stack/kafka/properties.ts'
 import { findFreePorts } from '../../stack/ports.ts'
 import { SupervisedProcess } from '../../stack/supervised-process.ts'
+import { endOfLogs } from './last-words.ts'
 
 /** A real Kafka for tests. */
 export interface TestKafka {
@@ -17,6 +18,8 @@ export interface TestKafka {
   readonly brokers: string
   /** Where it comes from, in words. */
   readonly origin: string
+  /** What it said last; empty where it does not tell this process. */
+  lastWords(): string
   stop(): Promise<void>
 }
 
@@ -64,7 +67,7 @@ export async function startNode({ java, maven, say = () => {}, more, javaOptions
     await stop()
     throw error
   }
-  return { brokers: `127.0.0.1:${port}`, origin: `Apache Kafka ${kafkaVersion} from Maven Central`, stop }
+  return { brokers: `127.0.0.1:${port}`, origin: `Apache Kafka ${kafkaVersion} from Maven Central`, lastWords: () => endOfLogs(folder), stop }
 }
 
 /** The official image through testcontainers; loaded here only, because it is large. */
@@ -88,6 +91,7 @@ async function startContainer(): Promise<TestKafka> {
   return {
     brokers: `127.0.0.1:${port}`,
     origin: `apache/kafka:${kafkaVersion} through testcontainers`,
+    lastWords: () => '',
     stop: async () => {
       await container.stop()
     },
@@ -103,7 +107,7 @@ export async function startTestKafka(
   const choice = await chooseForTests(environment.KAFKA_BROKERS || undefined, probes)
   switch (choice.kind) {
     case 'external':
-      return { brokers: choice.brokers, origin: 'KAFKA_BROKERS', stop: async () => {} }
+      return { brokers: choice.brokers, origin: 'KAFKA_BROKERS', lastWords: () => '', stop: async () => {} }
     case 'testcontainers':
       return startContainer()
     case 'artifacts':

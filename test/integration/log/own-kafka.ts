@@ -11,6 +11,7 @@ import { chooseForTests } from '../../../stack/kafka/choose.ts'
 import { prepareNode } from '../../../stack/kafka/node.ts'
 import { machineProbes } from '../../../stack/kafka/probes.ts'
 import { findFreePorts } from '../../../stack/ports.ts'
+import { endOf, fallsSilent, speaks } from '../../support/last-words.ts'
 
 const project = dirname(dirname(dirname(import.meta.dirname)))
 
@@ -46,6 +47,7 @@ export class OwnKafka {
     this.folder = folder
     this.#command = command
     this.#args = args
+    speaks(this, () => `--- Kafka at ${brokers}\n${endOf(this.#output, 25)}`)
   }
 
   static async start(options: OwnKafkaOptions = {}): Promise<OwnKafka> {
@@ -117,6 +119,7 @@ export class OwnKafka {
   async stop(): Promise<void> {
     await this.#signal('SIGKILL')
     process.off('exit', this.#endWithUs)
+    fallsSilent(this)
     await rm(this.folder, { recursive: true, force: true })
   }
 

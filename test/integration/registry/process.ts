@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { endOf, fallsSilent, speaks } from '../../support/last-words.ts'
 
 const project = join(import.meta.dirname, '../../..')
 export const key = 'integration-test-key'
@@ -20,6 +21,8 @@ export class RegistryDeployment {
   readonly environment: Record<string, string>
   readonly folder: string
   readonly #running = new Set<ChildProcess>()
+  /** What each said last. */
+  readonly #said: (() => string)[] = []
 
   static async create(environment: Record<string, string> = {}): Promise<RegistryDeployment> {
     const brokers = process.env.KAFKA_BROKERS
@@ -38,6 +41,7 @@ export class RegistryDeployment {
   private constructor(folder: string, environment: Record<string, string>) {
     this.folder = folder
     this.environment = environment
+    speaks(this, () => this.#said.map((say) => say()).join('\n'))
   }
 
   async start(environment: Record<string, string> = {}): Promise<RunningRegistry> {
@@ -46,6 +50,7 @@ export class RegistryDeployment {
     let log = ''
     child.stdout?.on('data', (data: Buffer) => (log += data.toString()))
     child.stderr?.on('data', (data: Buffer) => (log += data.toString()))
+    this.#said.push(() => `--- a registry\n${endOf(log, 25)}`)
     // With all that it wrote.
     const ended = new Promise<number | string>((resolve) => child.once('close', (code, signal) => resolve(code ?? signal ?? -1)))
     void ended.then(() => this.#running.delete(child))
@@ -57,6 +62,7 @@ export class RegistryDeployment {
 
   async close(): Promise<void> {
     for (const child of this.#running) child.kill('SIGKILL')
+    fallsSilent(this)
     await rm(this.folder, { recursive: true })
   }
 }
