@@ -160,7 +160,8 @@ test('wills come once when gateway and router die together, and none of a client
   const back = cluster.connect(0, { clientId: `${root}/back`, clean: false, expiry: 3_600 })
   await Promise.all([gateway(1).start(), router(0).start()])
   expect((await back).present).toBe(true)
-  expect(await receive(mourner, 2)).toEqual(['at once', 'later'])
+  // Of two shards: the router of the one may take longer to be back than the other waits for its delay.
+  expect((await receive(mourner, 2)).sort()).toEqual(['at once', 'later'])
   const { wire } = await cluster.connect(1, { clientId: `${root}/end` })
   await publish(wire, `${root}/wills`, 'end')
   expect(await receive(mourner, 1)).toEqual(['end'])
