@@ -68,20 +68,38 @@ const isAboutUs = ({ binds, absent }: Statement): boolean => binds === 'server' 
 
 const unique = (lines: readonly string[]): readonly string[] => [...new Set(lines)]
 
-function tableOf(statements: readonly Statement[], version: Version, titles: readonly Title[]): readonly string[] {
-  const rows = statements.map((statement) => {
+interface Row {
+  readonly statement: Statement
+  readonly tests: readonly string[]
+  readonly isOpen: boolean
+}
+
+function rowsOf(statements: readonly Statement[], version: Version, titles: readonly Title[]): readonly Row[] {
+  return statements.map((statement) => {
     const tests = unique(titles.filter((title) => holds(title, statement, version)).map(told))
     return { statement, tests, isOpen: isAboutUs(statement) && tests.length === 0 }
   })
-  const binding = rows.filter(({ statement }) => isAboutUs(statement))
-  const open = binding.filter(({ isOpen }) => isOpen)
+}
+
+function summary(specifications: readonly (readonly [version: Version, rows: readonly Row[]])[]): readonly string[] {
+  return [
+    '| specification | numbered statements | bind clients only, or do not apply | concern this server | held by tests | without a test |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...specifications.map(([version, rows]) => {
+      const binding = rows.filter(({ statement }) => isAboutUs(statement)).length
+      const open = rows.filter(({ isOpen }) => isOpen).length
+      return `| [MQTT ${version}](#mqtt-${version.replaceAll('.', '')}) | ${rows.length} | ${rows.length - binding} | ${binding} | ${binding - open} | ${open} |`
+    }),
+    '',
+  ]
+}
+
+function tableOf(version: Version, rows: readonly Row[]): readonly string[] {
+  const open = rows.filter(({ isOpen }) => isOpen)
   return [
     `## MQTT ${version}`,
     '',
-    `${rows.length} statements, of which ${binding.length} concern this server: ${binding.length - open.length} are held by tests, ${open.length} are not${
-      open.length === 0 ? '' : ` (${open.map(({ statement }) => statement.id).join(', ')})`
-    }.`,
-    '',
+    ...(open.length === 0 ? [] : [`Without a test: ${open.map(({ statement }) => statement.id).join(', ')}.`, '']),
     '| statement | in our words | tests that hold it |',
     '| --- | --- | --- |',
     ...rows.map(
@@ -114,17 +132,25 @@ function sectionTable(titles: readonly Title[]): readonly string[] {
   ]
 }
 
-export function tables(titles: readonly Title[]): string {
-  return [...tableOf(statements5, '5', titles), ...tableOf(statements311, '3.1.1', titles), ...sectionTable(titles)].join('\n')
+/** What is written between the marks, by the mark's name. */
+export function tables(titles: readonly Title[]): { readonly summary: string; readonly statements: string } {
+  const specifications = [
+    ['5', rowsOf(statements5, '5', titles)],
+    ['3.1.1', rowsOf(statements311, '3.1.1', titles)],
+  ] as const
+  return {
+    summary: summary(specifications).join('\n'),
+    statements: [...specifications.flatMap(([version, rows]) => tableOf(version, rows)), ...sectionTable(titles)].join('\n'),
+  }
 }
 
-const begin = '<!-- statements:start -->'
-const end = '<!-- statements:end -->'
-
-/** The page with the part between its marks replaced. */
-export function withTables(page: string, generated: string): string {
-  const from = page.indexOf(begin)
-  const to = page.indexOf(end)
-  if (from < 0 || to < from) throw new Error(`docs/conformance.md has lost its marks ${begin} and ${end}`)
-  return `${page.slice(0, from)}${begin}\n\n${generated}\n${page.slice(to)}`
+/** The page with the parts between its marks replaced. */
+export function withTables(page: string, generated: ReturnType<typeof tables>): string {
+  return Object.entries(generated).reduce((text, [name, part]) => {
+    const [begin, end] = [`<!-- ${name}:start -->`, `<!-- ${name}:end -->`]
+    const from = text.indexOf(begin)
+    const to = text.indexOf(end)
+    if (from < 0 || to < from) throw new Error(`docs/conformance.md has lost its marks ${begin} and ${end}`)
+    return `${text.slice(0, from)}${begin}\n\n${part}\n${text.slice(to)}`
+  }, page)
 }

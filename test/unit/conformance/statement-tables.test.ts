@@ -50,7 +50,7 @@ test('a number that no specification has is a problem', () => {
 })
 
 test('the page has a row for each statement, tests or none, and one for each section', () => {
-  const page = tables([title('CONNECT, MQTT 5', '[MQTT-3.1.2-22] too | late'), title('half a pair [3.3.2.3.7]')])
+  const { statements: page, summary } = tables([title('CONNECT, MQTT 5', '[MQTT-3.1.2-22] too | late'), title('half a pair [3.3.2.3.7]')])
   expect(page).toContain(
     '| MQTT-3.1.2-22 | One and a half keep alives without a packet close the connection as if the network had failed | CONNECT: too \\| late ([unit](../test/unit/a.test.ts)) |',
   )
@@ -58,14 +58,15 @@ test('the page has a row for each statement, tests or none, and one for each sec
   expect(page).toContain('| MQTT-3.1.2-20 | Sends PINGREQ when it has nothing else to send within its keep alive | client |')
   expect(page).toContain('| MQTT-7.0.0-1 | A server that connects to other servers is a client, too | Loggerhead connects to none |')
   expect(page).toContain('| 3.3.2.3.7 | half a pair ([unit](../test/unit/a.test.ts)) |')
-  expect(page).toContain('251 statements, of which 238 concern this server: 1 are held by tests, 237 are not')
+  expect(page).toContain('Without a test: MQTT-1.5.4-1, MQTT-1.5.4-2, ')
+  expect(summary).toContain('| [MQTT 5](#mqtt-5) | 251 | 13 | 238 | 1 | 237 |')
 })
 
 test('only what stands between the marks is replaced', () => {
-  expect(withTables('a\n<!-- statements:start -->\nold\n<!-- statements:end -->\nb', 'new')).toBe(
-    'a\n<!-- statements:start -->\n\nnew\n<!-- statements:end -->\nb',
-  )
-  expect(() => withTables('no marks', 'new')).toThrow('has lost its marks')
+  const marked = (first: string, second: string) =>
+    `a\n<!-- summary:start -->\n${first}<!-- summary:end -->\nb\n<!-- statements:start -->\n${second}<!-- statements:end -->\nc`
+  expect(withTables(marked('old\n', 'old\n'), { summary: 'new', statements: 'newer' })).toBe(marked('\nnew\n', '\nnewer\n'))
+  expect(() => withTables('no marks', { summary: '', statements: '' })).toThrow('has lost its marks')
 })
 
 test('titles of tables are written as jest writes them', () => {
