@@ -9,8 +9,7 @@ import type { Appender } from '../log/log.ts'
 import { type ClientKeys, clientKeyKey, clientKeyRecord, type Loss } from '../model/client-keys.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { decodeMessage, encodeMessage } from '../schemas/message-record.ts'
-import { RecordError, UnknownSchemaId } from '../schemas/record-error.ts'
-import { keyIdSize, keySize, magic, openedMessage, type SealingKey, seal, sealedWith } from '../schemas/sealed-message.ts'
+import { keyIdIn, keyIdSize, keySize, openedMessage, type SealingKey, seal } from '../schemas/sealed-message.ts'
 import type { Will } from '../schemas/session-records.ts'
 
 export interface SealingOptions {
@@ -93,8 +92,7 @@ export class Sealing {
 
   /** Whether a record holds a sealed message whose key is not known here, and was not found to be destroyed. */
   isUnknown(value: Buffer): boolean {
-    if (value.indexOf(magic) === -1) return false
-    const id = keyIdOf(value)
+    const id = keyIdIn(value)
     return id !== undefined && !this.#options.keys.isSettled(id)
   }
 
@@ -105,12 +103,10 @@ export class Sealing {
 
   /** The record of a message as it was published, in a buffer of its own where it was sealed; null when nobody can read it. Throws RecordError. */
   opened(value: Buffer): Buffer | null {
-    if (value.indexOf(magic) === -1) return value
-    const message = decodeMessage(value)
-    const id = sealedWith(message.payload)
+    const id = keyIdIn(value)
     if (!id) return value
     const key = this.#options.keys.find(id)
-    const opened = key && openedMessage(message, key.key)
+    const opened = key && openedMessage(decodeMessage(value), key.key)
     if (opened) return Buffer.from(encodeMessage(opened))
     if (!key) this.#options.keys.noteLost(id)
     this.#options.onLost(this.#options.keys.lossOf(id))
@@ -147,15 +143,5 @@ export class Sealing {
     } finally {
       this.#asked.delete(authenticationName)
     }
-  }
-}
-
-/** Undefined also of what cannot be read: who hands it on says so. */
-function keyIdOf(value: Buffer): Buffer | undefined {
-  try {
-    return sealedWith(decodeMessage(value).payload)
-  } catch (error) {
-    if (!(error instanceof RecordError || error instanceof UnknownSchemaId)) throw error
-    return undefined
   }
 }

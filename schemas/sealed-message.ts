@@ -60,6 +60,26 @@ export function sealedWith(payload: Buffer): Buffer | undefined {
   return payload.subarray(keyIdAt, nonceAt)
 }
 
+/**
+ * The id of the key that the message of a record is sealed with, as a view, found without decoding it: the payload is the last field of a message
+ * (schemas/message.avsc), so its size leads from its first byte to the record's end. Undefined when it is not sealed, or the record is no message.
+ */
+export function keyIdIn(record: Buffer): Buffer | undefined {
+  for (let at = record.indexOf(magic); at !== -1; at = record.indexOf(magic, at + 1)) {
+    if (hasSizeBefore(record, at)) return sealedWith(record.subarray(at))
+  }
+  return undefined
+}
+
+/** Whether an Avro `bytes` begins there that ends where the record ends. */
+function hasSizeBefore(record: Buffer, at: number): boolean {
+  const size: number[] = []
+  let rest = 2 * (record.length - at)
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) size.push((rest % 0x80) | 0x80)
+  size.push(rest)
+  return at >= size.length && size.every((byte, index) => record[at - size.length + index] === byte)
+}
+
 /** What was sealed; undefined when it was not sealed with this key, for this topic, or what was sealed has not the form above. */
 export function open(payload: Buffer, key: Buffer, about: string): Personal | undefined {
   let body: Buffer

@@ -1,6 +1,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { expect, test } from '@jest/globals'
-import { open, openedMessage, type Personal, seal, sealedWith } from '../../../schemas/sealed-message.ts'
+import { encodeMessage } from '../../../schemas/message-record.ts'
+import { keyIdIn, open, openedMessage, type Personal, seal, sealedWith } from '../../../schemas/sealed-message.ts'
 import { loggedMessage } from '../../support/logged-message.ts'
 
 const key = { id: randomBytes(16), key: randomBytes(32) }
@@ -47,6 +48,27 @@ test('what is not sealed is not taken for it, however it begins', () => {
   for (const payload of [Buffer.alloc(0), Buffer.from([0xc5]), Buffer.from('plain'), sealed.subarray(0, 40), Buffer.concat([Buffer.from('x'), sealed])]) {
     expect(sealedWith(payload)).toBeUndefined()
   }
+})
+
+test('of a record the key is found without decoding it, wherever else the same bytes stand, and in no other record', () => {
+  const other = seal(personal, { ...key, id: randomBytes(16) }, 'a/b')
+  const message = loggedMessage({
+    clientId: 'c',
+    receivedAt: 1,
+    topic: 'a/b',
+    authenticationName: 'Ada',
+    gateway: 'gateway',
+    correlationData: other,
+    payload: Buffer.from('plain'),
+  })
+  const recordOf = (payload: Buffer): Buffer => Buffer.from(encodeMessage({ ...message, payload }))
+  expect(keyIdIn(recordOf(message.payload))).toBeUndefined()
+  for (const size of [0, 1, 100, 8_000, 1_200_000]) {
+    const record = recordOf(seal({ ...personal, payload: Buffer.alloc(size, other) }, key, 'a/b'))
+    expect(keyIdIn(record)).toEqual(key.id)
+    expect(keyIdIn(record.subarray(0, -1))).toBeUndefined()
+  }
+  for (const record of [Buffer.alloc(0), other, Buffer.concat([Buffer.from('x'), other])]) expect(keyIdIn(record)).toBeUndefined()
 })
 
 test('a message is opened with all that was sealed of it, and the rest as it stands', () => {
