@@ -10,6 +10,10 @@ export type RouteFormat = (typeof routeFormats)[number]
 export const routeKeys = ['mqttTopic', 'authenticationName'] as const
 export type RouteKey = (typeof routeKeys)[number]
 
+/** What is sealed with a key that can be destroyed: handed on as it stands in the log, or as it was published. */
+export const whenSealed = ['keep', 'open'] as const
+export type WhenSealed = (typeof whenSealed)[number]
+
 /** While the target is not there or does not let us in: wait as long as the messages last, or drop and count. */
 export const whenDeadEnd = ['hold', 'drop'] as const
 export type WhenDeadEnd = (typeof whenDeadEnd)[number]
@@ -34,6 +38,7 @@ export interface RouteProperties {
   readonly format: RouteFormat
   readonly key: RouteKey
   readonly enrichments: RouteEnrichments
+  readonly sealed: WhenSealed
   /** As chosen; when it was not, the namespace's preset decides. */
   readonly onDeadEnd?: WhenDeadEnd
   /** By shard, where `messages` ended when the route was made: it takes what comes after. */
@@ -89,6 +94,7 @@ export function routesOf(view: RoutesView): ReadonlyMap<string, Route> {
       format: 'cloudEventsBinary',
       key: 'mqttTopic',
       enrichments: routing.routingEnrichments ?? noEnrichments,
+      sealed: 'keep',
       from: routing.from,
       since: routing.since,
       offset: view.namespace.offset,
@@ -151,6 +157,7 @@ export function readRoute(json: Json): RouteProperties | undefined {
     format: routeFormats.find((known) => known === json.format) ?? 'cloudEventsBinary',
     key: routeKeys.find((known) => known === json.key) ?? 'mqttTopic',
     enrichments: readEnrichments(json.enrichments),
+    sealed: whenSealed.find((known) => known === json.sealed) ?? 'keep',
     ...(onDeadEnd ? { onDeadEnd } : {}),
     from: positions(json.from),
     ...(text(json.description) ? { description: json.description } : {}),

@@ -5,7 +5,8 @@
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { keysRolledMs, type TopicNames } from '../log/topics.ts'
-import { ClientKeys, type Loss } from '../model/client-keys.ts'
+import { ClientKeyRing } from '../model/client-key-ring.ts'
+import type { Loss } from '../model/client-keys.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { Message } from '../schemas/message.ts'
 import { decodeMessage } from '../schemas/message-record.ts'
@@ -30,12 +31,13 @@ const rollingMs = 6 * keysRolledMs
 
 export class Erasure {
   readonly #options: ErasureOptions
-  #keys: Promise<ClientKeys> | undefined
+  readonly #ring: ClientKeyRing
   #rollUntil = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: ErasureOptions) {
     this.#options = options
+    this.#ring = new ClientKeyRing({ log: options.log, topic: options.topics.keys, logger: options.logger })
   }
 
   /** Goes on with what an erasure before this process may have left: only a segment that is closed can be cleaned. */
@@ -49,20 +51,20 @@ export class Erasure {
     const message = decodeMessage(value)
     const id = sealedWith(message.payload)
     if (!id) return message
-    const keys = await this.#ring()
+    const keys = await this.#ring.keys()
     const key = await keys.findConfirmed(id)
     return (key && openedMessage(message, key.key)) ?? keys.lossOf(id)
   }
 
   /** The payload of a message on the topic as it was published, or why nobody can read it. */
   async openedPayload(payload: Buffer, topic: string): Promise<Buffer | Loss> {
-    return sealedWith(payload) ? (await this.#ring()).openedPayload(payload, topic) : payload
+    return sealedWith(payload) ? (await this.#ring.keys()).openedPayload(payload, topic) : payload
   }
 
   /** Destroys all keys of a client; resolves with their number once none is left. */
   async erase(authenticationName: string, author: Author): Promise<number> {
     const { log, topics, clock, partitions, namespace } = this.#options
-    const keys = await this.#ring()
+    const keys = await this.#ring.keys()
     const appender = await log.appender()
     let destroyed = 0
     try {
@@ -102,18 +104,7 @@ export class Erasure {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
-    await (await this.#keys?.catch(() => undefined))?.close()
-  }
-
-  #ring(): Promise<ClientKeys> {
-    const { log, topics, logger } = this.#options
-    const onUnreadable = (offset: number, { message: error }: Error): void =>
-      logger.error({ topic: topics.keys, offset, error }, 'a record cannot be read and is skipped: what was sealed with its key is lost')
-    this.#keys ??= ClientKeys.start({ log, topic: topics.keys, onUnreadable, onFailed: () => (this.#keys = undefined) }).catch((error: unknown) => {
-      this.#keys = undefined
-      throw error
-    })
-    return this.#keys
+    await this.#ring.close()
   }
 
   #rollOn(): void {

@@ -5,7 +5,7 @@ import { deliveryCountMax, deliveryOrders, deliveryStates, minimumTlsVersions, o
 import { limitPresets, type NamespaceLimit, namespaceLimits, ruleNames, whenQueueFull } from '../model/namespace-limits.ts'
 import { permissions } from '../model/permission.ts'
 import { alternativeAuthenticationNameSources, apiKeyRoles, type ResourceKind, validationSchemes } from '../model/registry-resources.ts'
-import { routeFormats, routeKeys, whenDeadEnd } from '../model/routes.ts'
+import { routeFormats, routeKeys, whenDeadEnd, whenSealed } from '../model/routes.ts'
 
 const description = { type: 'string', maxLength: 4096 }
 const object = (properties: object, required: readonly string[] = []) => ({ type: 'object', additionalProperties: false, properties, required })
@@ -191,6 +191,7 @@ export const resourceSchemas: Readonly<Record<ResourceKind, { readonly propertie
       format: { enum: routeFormats },
       key: { enum: routeKeys },
       enrichments,
+      sealed: { enum: whenSealed },
       onDeadEnd: { enum: whenDeadEnd },
       description,
     },

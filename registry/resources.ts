@@ -135,9 +135,9 @@ function namespaceRoute(view: RegistryView): Resource<'routes'> | undefined {
   const { namespace } = view
   const route = routesOf(view).get(namespaceRouteName)
   if (!namespace || !route) return undefined
-  const { topicFilters, conditions, target, format, key, enrichments, onDeadEnd, from } = route
+  const { topicFilters, conditions, target, format, key, enrichments, sealed, onDeadEnd, from } = route
   const { etag, createdAt, updatedAt, by, offset } = namespace
-  const properties = { topicFilters, conditions, target, format, key, enrichments, onDeadEnd, from, description: 'Of the namespace’s settings' }
+  const properties = { topicFilters, conditions, target, format, key, enrichments, sealed, onDeadEnd, from, description: 'Of the namespace’s settings' }
   return { kind: 'routes', name: namespaceRouteName, properties, etag, createdAt, updatedAt, by, offset }
 }
 

@@ -21,7 +21,7 @@ export interface AskedRoute {
 export function checkRoute({ asked, from, allowed, hasTopic }: AskedRoute): CheckedResource {
   const violations: Violation[] = []
   const warnings: string[] = []
-  const { topicFilters = ['#'], conditions = [], target, format, key, enrichments = {}, onDeadEnd, description } = asked
+  const { topicFilters = ['#'], conditions = [], target, format, key, enrichments = {}, sealed, onDeadEnd, description } = asked
   for (const [index, filter] of (topicFilters as readonly string[]).entries()) {
     const problem = isShared(filter) ? 'must not be a shared subscription: a route gets every message once as it is' : topicFilterProblem(filter)
     if (problem !== null) violations.push({ field: `properties.topicFilters[${index}]`, value: filter, rule: problem })
@@ -42,6 +42,7 @@ export function checkRoute({ asked, from, allowed, hasTopic }: AskedRoute): Chec
     format: format ?? 'cloudEventsBinary',
     key: key ?? 'mqttTopic',
     enrichments,
+    sealed: sealed ?? 'keep',
     ...(onDeadEnd === undefined ? {} : { onDeadEnd }),
     ...(description === undefined ? {} : { description }),
     from,

@@ -11,6 +11,8 @@ interface ToldRoute {
   readonly lag: number
   readonly routed: number
   readonly failed: number
+  /** Missing where a router of an earlier version tells. */
+  readonly unopened?: number
   readonly error?: string
   readonly detail?: string
   readonly since?: number
@@ -40,6 +42,7 @@ function together(shards: readonly ToldRoute[]): object {
     lag: sum(({ lag }) => lag),
     routed: sum(({ routed }) => routed),
     failed: sum(({ failed }) => failed),
+    unopened: sum(({ unopened = 0 }) => unopened),
     shards: shards
       .map(({ route: _, since, ...shard }) => ({ ...shard, ...(since === undefined ? {} : { since: new Date(since).toISOString() }) }))
       .sort((a, b) => a.shard - b.shard),

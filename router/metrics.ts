@@ -167,7 +167,7 @@ export function createRouterMetrics(registry: Registry) {
     }),
     routeMessages: new Counter({
       name: 'loggerhead_route_messages_total',
-      help: 'Messages that a route has seen to: routed, or the reason why they were given up',
+      help: 'Messages that a route has seen to: routed, the reason why they were given up, or erased or unreadable when it was to open them',
       labelNames: ['route', 'outcome'],
       registers,
     }),

@@ -56,7 +56,7 @@ export interface OwnedShardOptions {
   >
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
-  readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'onTrouble' | 'tracing'>
+  readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'unsealing' | 'onTrouble' | 'tracing'>
   readonly replays: Pick<ReplaysOptions, 'formerly' | 'accessKept' | 'turns' | 'limits' | 'counters' | 'roomOf' | 'remember' | 'onFailure'>
   /** Undefined: the shard has no chains. */
   readonly audit: Omit<ShardAuditOptions, 'shard' | 'term' | 'log' | 'topic' | 'appender' | 'now'> | undefined

@@ -11,6 +11,7 @@ import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName } from '../log/topics.ts'
+import { ClientKeyRing } from '../model/client-key-ring.ts'
 import { routesOf } from '../model/routes.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
@@ -30,6 +31,7 @@ import type { RouterOptions } from './router-options.ts'
 import type { RouteStatus } from './routes/route-status.ts'
 import { RoutesApi } from './routes/routes-api.ts'
 import { Troubles } from './routes/troubles.ts'
+import { Unsealing } from './routes/unsealing.ts'
 import { SessionChanges } from './session-changes.ts'
 import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
@@ -98,6 +100,8 @@ export class Router {
   /** Topics that operators name are not to hold up the broker's own. */
   #deadLetterAppender: Appender | undefined
   readonly #deadLetters: DeadLetterKeepers
+  /** Read once a route is to open what is sealed. */
+  readonly #keyRing: ClientKeyRing
   #messages: Follower | undefined
   #inboxes: Follower | undefined
   #membership: Membership | undefined
@@ -117,6 +121,7 @@ export class Router {
       onUnreadable: (shard, offset, error) => this.#unreadable(topics.sessions, shard, offset, error),
     })
     this.#byName = new SessionsByName(this.#tail.folds)
+    this.#keyRing = new ClientKeyRing({ log, topic: topics.keys, logger })
     this.#gateways = new Gateways({
       log,
       topic: topics.gateways,
@@ -237,6 +242,7 @@ export class Router {
       replayTurns,
       auditReads: new TokenBucket(),
       troubles: new Troubles(now),
+      unsealing: new Unsealing(this.#keyRing),
       appender: () => this.#appender as Appender,
       owned: (shard) => this.#owned.get(shard),
       onUnreadable: (topic, partition, offset, error) => this.#unreadable(topic, partition, offset, error),
@@ -419,7 +425,7 @@ export class Router {
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
     this.#deadLetters.close()
-    await Promise.all([this.#appender?.close(), this.#deadLetterAppender?.close()])
+    await Promise.all([this.#appender?.close(), this.#deadLetterAppender?.close(), this.#keyRing.close()])
   }
 
   async #restore(): Promise<void> {

@@ -19,6 +19,7 @@ import { bySource, type Payloads } from './payloads.ts'
 import type { ReplayTurns } from './replay-turns.ts'
 import type { RouterOptions } from './router-options.ts'
 import type { Troubles } from './routes/troubles.ts'
+import type { Unsealing } from './routes/unsealing.ts'
 import { sessionJudge } from './session-judge.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import type { SharedChoice } from './shared-choice.ts'
@@ -43,6 +44,7 @@ export interface ShardSurroundings {
   /** Bytes of older records that chains of the audit are made of. */
   readonly auditReads: TokenBucket
   readonly troubles: Troubles
+  readonly unsealing: Unsealing
   /** There is one when shards are taken. */
   appender(): Appender
   /** Undefined when it is not this router's. */
@@ -140,10 +142,12 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
           metrics.failedRouted.inc({ error: routingErrors.find((known) => known === error) ?? RoutingError.ServiceError }, count)
           metrics.routeMessages.inc({ route, outcome: error }, count)
         },
+        lost: (route, loss) => metrics.routeMessages.inc({ route, outcome: loss }),
       },
       topicOf: (target) => ('topic' in target ? namespaceTopicName({ names: topics }, target.topic) : target.kafkaTopic),
       clusterNamed: (name) => clusters?.get(name),
       attributesOf: (message) => attributesOf(message, around),
+      unsealing: around.unsealing,
       tracing,
       onTrouble: (route, error) =>
         around.troubles.tell(route, (untold) => logger.warn({ shard, route, untold, reason: error.message }, 'a route does not get on')),

@@ -59,6 +59,7 @@ export function kafkaAcls(names: TopicNames): Readonly<Record<KafkaPrincipal, re
       topic(names.registry, ['Read'], 'its view of permissions'),
       topic(names['registry-snapshots'], ['Read'], 'where that view begins'),
       topic(names.gateways, ['Read'], 'where gateways listen'),
+      topic(names.keys, ['Read'], 'opens what is sealed, for routes that are to (sealed: open)'),
       eventTopics(['Read', 'Write'], 'reads events for their subscriptions; routes messages, and writes dead letters'),
       { resource: 'Group', name: `${names.messages}.router`, pattern: 'literal', operations: ['Read'], why: 'shares out the shards' },
       { resource: 'Group', name: namespaceTopicName({ names }, ''), pattern: 'prefixed', operations: ['Read'], why: 'tells how far event subscriptions are' },

@@ -10,6 +10,7 @@ import type { ClientAttributes } from '../../events/enrichment.ts'
 import type { RecordContent } from '../../events/kafka-binding.ts'
 import { AppendError, type Appender, FencedError, type Log, LogClosed, type LogRecord, NotAuthorized, OffsetOutOfRange, type Stretch } from '../../log/log.ts'
 import { partitionOf } from '../../log/partitioner.ts'
+import type { Loss } from '../../model/client-keys.ts'
 import type { Route } from '../../model/routes.ts'
 import type { Message } from '../../schemas/message.ts'
 import { decodeMessage } from '../../schemas/message-record.ts'
@@ -21,10 +22,13 @@ import { compileMapping, type MessageMapping } from './message-mapping.ts'
 import type { RouteState, RouteStatus } from './route-status.ts'
 import { traceRoute } from './route-tracing.ts'
 import { SourceHeaders } from './source-header.ts'
+import type { Unsealing } from './unsealing.ts'
 
 export interface RouteCounters {
   routed(route: string, count: number): void
   failed(route: string, error: RouteError, count: number): void
+  /** A sealed message that a route was to open and that nobody can read any more. */
+  lost(route: string, loss: Loss): void
 }
 
 export interface RouteRunnerOptions {
@@ -45,6 +49,8 @@ export interface RouteRunnerOptions {
   /** The message counts already, through another record. */
   isRepeat(messageId: Buffer, offset: number): boolean
   attributesOf(message: Message): ClientAttributes
+  /** For a route that opens what is sealed. */
+  readonly unsealing: Unsealing
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
   /** Another router has the shard. */
@@ -119,6 +125,7 @@ export class RouteRunner {
   #trouble: { readonly error: RouteError; readonly detail: string; readonly since: number } | undefined
   #routed = 0
   #failed = 0
+  #unopened = 0
   #state: RouteState = 'Starting'
   #isClosed = false
   #waiting: (() => void)[] = []
@@ -161,7 +168,18 @@ export class RouteRunner {
     const lag = Math.max(0, this.#known - this.#position)
     const { reachable, reason } = this.#options.destination.log.health()
     const away = !reachable && !this.#trouble ? { error: 'ServiceError' as const, detail: `Kafka does not answer: ${reason}` } : undefined
-    return { route, shard, state: this.#state, position: this.#position, lag, routed: this.#routed, failed: this.#failed, ...this.#trouble, ...away }
+    return {
+      route,
+      shard,
+      state: this.#state,
+      position: this.#position,
+      lag,
+      routed: this.#routed,
+      failed: this.#failed,
+      unopened: this.#unopened,
+      ...this.#trouble,
+      ...away,
+    }
   }
 
   /** A stretch that was just fetched for everybody; everything before `from` was offered earlier. Never throws. */
@@ -170,8 +188,11 @@ export class RouteRunner {
     if (this.#known < stretch.nextOffset) this.#known = stretch.nextOffset
     if (this.#sink && !this.#isReading && from <= this.#taken && this.#bytes <= this.#options.limits.bytesMax && !this.#isProbing && !this.#isOver()) {
       try {
-        this.#take(this.#sink, stretch.records, stretch.nextOffset)
-        return
+        // Otherwise it is read again, and its keys are asked for.
+        if (this.route.sealed === 'keep' || this.#options.unsealing.isPlain(stretch.records)) {
+          this.#take(this.#sink, stretch.records, stretch.nextOffset)
+          return
+        }
       } catch (error) {
         // The route's own matter: whoever matches messages for everybody goes on.
         this.#failure ??= error as Error
@@ -297,6 +318,7 @@ export class RouteRunner {
       this.#isReading = true
       try {
         const stretch = await log.read(messages, shard, this.#taken, this.#isProbing ? 1 : limits.readBytes)
+        if (this.route.sealed === 'open') await this.#options.unsealing.settle(stretch.records)
         if (this.#isOver()) continue
         this.#known = Math.max(stretch.nextOffset, stretch.endOffset)
         this.#take(sink, stretch.records, stretch.nextOffset)
@@ -351,6 +373,16 @@ export class RouteRunner {
       return // counted where messages are matched
     }
     if (isRepeat(message.messageId, offset)) return
+    if (this.route.sealed === 'open') {
+      const opened = this.#options.unsealing.opened(message)
+      if (typeof opened === 'string') {
+        // A record without what was published would be one that somebody acts on.
+        this.#unopened++
+        this.#options.counters.lost(this.route.name, opened)
+        return
+      }
+      message = opened
+    }
     const { span, attributes } = traceRoute(this.#options.tracing ?? null, message, this.route.name, destination.topic)
     let record: RecordContent | undefined
     try {

@@ -13,6 +13,8 @@ export interface RouteStatus {
   readonly lag: number
   readonly routed: number
   readonly failed: number
+  /** Sealed messages that it was to open and that nobody can read any more. */
+  readonly unopened: number
   /** Why the route is held or dropping. */
   readonly error?: RouteError
   readonly detail?: string

@@ -10,6 +10,7 @@ import { routeProgressKey } from '../snapshots.ts'
 import { DeadEnd, type Destination } from './destination.ts'
 import { type RouteCounters, type RouteLimits, RouteRunner } from './route-runner.ts'
 import type { RouteStatus } from './route-status.ts'
+import type { Unsealing } from './unsealing.ts'
 
 export interface ShardRoutesOptions {
   readonly shard: number
@@ -29,6 +30,7 @@ export interface ShardRoutesOptions {
   clusterNamed(name: string): Log | undefined
   isRepeat(messageId: Buffer, offset: number): boolean
   attributesOf(message: Message): ClientAttributes
+  readonly unsealing: Unsealing
   /** Null where nothing is traced. */
   readonly tracing?: Tracing | null
   onFenced(): void
@@ -123,7 +125,7 @@ export class ShardRoutes {
   }
 
   #runnerOf(route: Route): RouteRunner {
-    const { shard, term, namespace, log, topics, limits, counters, isRepeat, attributesOf, tracing, onFenced, onTrouble, now } = this.#options
+    const { shard, term, namespace, log, topics, limits, counters, isRepeat, attributesOf, unsealing, tracing, onFenced, onTrouble, now } = this.#options
     const progress = this.#progress.get(route.name)
     return new RouteRunner({
       route,
@@ -138,6 +140,7 @@ export class ShardRoutes {
       writeProgress: (written) => this.#write(routeProgressKey(route.name), encodeRecord('RouteProgress', { ...written, shard, term })),
       isRepeat,
       attributesOf,
+      unsealing,
       tracing: tracing ?? null,
       onFenced,
       onTrouble: (error) => onTrouble(route.name, error),

@@ -93,6 +93,35 @@ async function history(): Promise<readonly { readonly payload?: string; readonly
   return lines.map((line) => JSON.parse(line)).filter(({ end }) => end === undefined)
 }
 
+/** Routes everything of people, as it stands in the log and as it was published, and subscribes to both targets. */
+async function routeBoth(): Promise<void> {
+  for (const sealed of ['keep', 'open']) {
+    await call('PUT', `topics/people-${sealed}`, {})
+    await call('PUT', `topics/people-${sealed}/eventSubscriptions/all`, { deliveryConfiguration: { deliveryMode: 'Queue' } })
+    await call('PUT', `routes/people-${sealed}`, { topicFilters: ['people/#'], target: { topic: `people-${sealed}` }, sealed })
+  }
+}
+
+/** What the event subscription of a target has been given by now, as text: at least so many events, each once or more often. */
+async function events(topic: string, count: number): Promise<readonly string[]> {
+  const got = new Map<string, string>()
+  const url = `${stack.url}/topics/${topic}/eventsubscriptions/all:receive?maxEvents=100&maxWaitTime=10`
+  await until(`${count} events of ${topic}`, 60_000, async () => {
+    const response = await fetch(url, { method: 'POST', headers: { authorization: `SharedAccessKey ${stack.apiKey}` } })
+    const body = await response.text()
+    if (response.status === 200) {
+      const { value } = JSON.parse(body) as { readonly value: readonly { readonly event: { readonly id: string; readonly data_base64: string } }[] }
+      for (const { event } of value) got.set(event.id, Buffer.from(event.data_base64, 'base64').toString('latin1'))
+    } else if (![404, 503].includes(response.status)) throw new Error(`${response.status} ${body}`)
+    return got.size >= count
+  })
+  return [...got.values()].sort()
+}
+
+async function unopened(route: string): Promise<number> {
+  return (JSON.parse(String(await call('GET', `routes/${route}`))) as { readonly status: { readonly unopened: number } }).status.unopened
+}
+
 test('what a client publishes reaches everybody as it was and stands sealed in the log; once the client is erased, neither queues, retained messages, replays nor the API have it, and the audit chains verify', async () => {
   const password = 'correct-horse-battery'
   await call('PUT', 'clients/ada', {
@@ -105,6 +134,7 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
     await call('PUT', `permissionBindings/people-${permission.toLowerCase()}`, { clientGroupName: '$all', topicSpaceName: 'people', permission })
     await call('PUT', `permissionBindings/anyone-${permission.toLowerCase()}`, { clientGroupName: '$anonymous', topicSpaceName: 'people', permission })
   }
+  await routeBoth()
   await stack.settled()
   const live = await connect('live', 1)
   await live.client.subscribeAsync('people/#', { qos: 1 })
@@ -133,6 +163,11 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   }
   expect(await readRecords(stack.brokers, `${stack.prefix}.default.keys`, 'ClientKey')).toHaveLength(1)
 
+  // A route hands on what is sealed, or what was published if it is told to; so do the subscriptions of its target.
+  expect(await events('people-open', 3)).toEqual(['last words of ada', 'temperature of ada: 36.9', 'temperature of ada: 37.2'])
+  const sealedEvents = await events('people-keep', 3)
+  expect(sealedEvents.map((data) => data.slice(1, 7))).toEqual(Array.from({ length: 3 }, () => 'LHSEAL'))
+
   const late = await connect('ada-late', 0, { username: 'ada', password, will: { ...will, topic: 'people/ada/late' } })
 
   expect(JSON.parse(String(await call('POST', 'clients/ada:erase')))).toEqual({ erasedKeys: 1 })
@@ -146,6 +181,7 @@ test('what a client publishes reaches everybody as it was and stands sealed in t
   late.client.stream.destroy()
   await until('the will is found to be erased', 60_000, async () => (await erasedAt(1)) > erasedBefore)
   expect(await history()).toContainEqual(expect.objectContaining({ topic: 'people/ada/late', payload: '', erased: true }))
+  await until('the route that opens has left it out', 60_000, async () => (await unopened('people-open')) >= 1)
 
   // What was owed, retained or is asked for again is not there any more; what others publish is.
   const back = await connect('away', 1, session)

@@ -28,6 +28,7 @@ test('a route has its documented properties and defaults, and stands with the ot
     format: 'cloudEventsBinary',
     key: 'mqttTopic',
     enrichments: { static: [], dynamic: [] },
+    sealed: 'keep',
   })
   const whole = {
     topicFilters: ['doors/+/open', 'gates/#'],
@@ -39,6 +40,7 @@ test('a route has its documented properties and defaults, and stands with the ot
       static: [{ key: 'site', value: 'north', valueType: 'String' }],
       dynamic: [{ key: 'kind', value: '${client.attributes.type}' }],
     },
+    sealed: 'open',
     onDeadEnd: 'drop',
     description: 'Alarms of doors',
   }
@@ -107,7 +109,7 @@ test('what is wrong with a route is said field by field', async () => {
     'enrichments.dynamic[0].key',
     'enrichments.dynamic[0].value',
   ])
-  for (const more of [{ format: 'xml' }, { key: 'none' }, { onDeadEnd: 'wait' }, { unknown: 1 }])
+  for (const more of [{ format: 'xml' }, { key: 'none' }, { onDeadEnd: 'wait' }, { sealed: 'shut' }, { unknown: 1 }])
     expect((await put('routes/doors', kafka(more))).status).toBe(400)
 })
 
@@ -136,7 +138,7 @@ test('at ROUTES_MAX one route more is refused', async () => {
 
 test('the status of a route is what the routers tell, the worst shard first', async () => {
   const told = (shard: number, more: object = {}) => ({ route: 'doors', shard, state: 'Running', position: 10, lag: 2, routed: 5, failed: 0, ...more })
-  const held = told(0, { state: 'Held', error: 'TopicNotFoundError', detail: 'the topic analytics does not exist', since: 0 })
+  const held = told(0, { state: 'Held', unopened: 3, error: 'TopicNotFoundError', detail: 'the topic analytics does not exist', since: 0 })
   let isThere = true
   const answers = [
     { router: 'a', status: 200, body: { routes: [told(1), { ...told(0), route: 'other' }] } },
@@ -154,6 +156,8 @@ test('the status of a route is what the routers tell, the worst shard first', as
     lag: 4,
     routed: 10,
     failed: 0,
+    // A router of an earlier version does not tell.
+    unopened: 3,
     shards: [{ ...shard0, since: '1970-01-01T00:00:00.000Z' }, shard1],
   }
   expect((await api.send('GET', 'routes/doors')).json.status).toEqual(status)

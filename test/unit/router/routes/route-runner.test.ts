@@ -1,7 +1,9 @@
 import { expect, test } from '@jest/globals'
 import type { Log } from '../../../../log/log.ts'
 import { MemoryLog } from '../../../../log/memory-log.ts'
+import { ClientKeyRing } from '../../../../model/client-key-ring.ts'
 import { RouteRunner } from '../../../../router/routes/route-runner.ts'
+import { Unsealing } from '../../../../router/routes/unsealing.ts'
 import { route } from './routes.ts'
 
 test('a runner that is closed while it takes its target over tells no progress: the one after it may have told more', async () => {
@@ -35,10 +37,11 @@ test('a runner that is closed while it takes its target over tells no progress: 
       destination: { topic: 'target', log: slow, appender: () => log.appender({ transactionalId: 'routes' }), breakAppender: () => {}, isExactlyOnce: true },
       progress: { route: 'all', shard: 0, term: 1, since: 1, registryOffset: 1, position: 0, target: 'target', targetOffsets: [0] },
       limits: { bytesMax: 1_000, readBytes: 1_000, retryMs: [5] },
-      counters: { routed() {}, failed() {} },
+      counters: { routed() {}, failed() {}, lost() {} },
       writeProgress: async (progress) => told.push(progress),
       isRepeat: () => false,
       attributesOf: () => ({}),
+      unsealing: new Unsealing(new ClientKeyRing({ log, topic: 'keys', logger: { error() {} } })),
       onFenced() {},
       onTrouble() {},
       now: () => 0,

@@ -9,6 +9,7 @@ export const route = (more: Partial<Route> = {}): Route => ({
   format: 'raw',
   key: 'mqttTopic',
   enrichments: { static: [], dynamic: [] },
+  sealed: 'keep',
   onDeadEnd: 'hold',
   from: [0],
   since: 1,

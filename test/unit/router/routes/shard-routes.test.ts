@@ -1,19 +1,25 @@
-import { afterEach, expect, test } from '@jest/globals'
+import { randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import { type Appender, type Log, type LogRecord, NotAuthorized } from '../../../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../../../log/memory-log.ts'
 import { partitionOf } from '../../../../log/partitioner.ts'
+import { ClientKeyRing } from '../../../../model/client-key-ring.ts'
+import { clientKeyKey, clientKeyRecord, type Loss } from '../../../../model/client-keys.ts'
 import type { Route } from '../../../../model/routes.ts'
 import { readRouterConfig } from '../../../../router/config.ts'
 import type { RouteError } from '../../../../router/routes/destination.ts'
 import { ShardRoutes } from '../../../../router/routes/shard-routes.ts'
+import { Unsealing } from '../../../../router/routes/unsealing.ts'
 import { readShelved } from '../../../../router/snapshots.ts'
 import type { Message } from '../../../../schemas/message.ts'
 import { encodeMessage } from '../../../../schemas/message-record.ts'
+import { type SealingKey, seal, sealedWith } from '../../../../schemas/sealed-message.ts'
 import { message as published } from '../../events/messages.ts'
 import { route } from './routes.ts'
 
 const messages = 'loggerhead.default.messages'
 const snapshots = 'loggerhead.default.snapshots'
+const keysTopic = 'loggerhead.default.keys'
 const shard = 0
 
 const message = (topic: string, payload: string, more: Partial<Message> = {}): Message =>
@@ -55,7 +61,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
   const log = new MemoryLog(store)
   closing.push(() => log.close())
   const topic = (name: string, partitions: number, settings: Record<string, string> = deleted) => ({ name, partitions, replication: 1, settings })
-  await log.createTopics([topic(messages, 1), topic(snapshots, 1, { 'cleanup.policy': 'compact' })])
+  await log.createTopics([topic(messages, 1), topic(snapshots, 1, { 'cleanup.policy': 'compact' }), topic(keysTopic, 1, { 'cleanup.policy': 'compact' })])
   const makeTarget = (name = 'target'): Promise<void> => log.createTopics([topic(name, target.partitions ?? 2, target.settings)])
   if (!target.isMissing) await makeTarget()
   const publisher = await log.appender()
@@ -75,6 +81,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
   }
   const payloads = async (name?: string): Promise<string[]> => (await routed(name)).map(({ value }) => String(value))
   const failures: [string, RouteError, number][] = []
+  const lost: [string, Loss][] = []
   const troubles: string[] = []
   let fences = 0
   /** Takes the shard, as an owner does. */
@@ -91,6 +98,8 @@ async function world(target: { readonly partitions?: number; readonly settings?:
     const fenced: Appender = await own.appender({ transactionalId: 'snapshots' })
     await fenced.write({ topic: snapshots, partition: shard, key: Buffer.from('fence'), value: null, timestamp: 0 })
     const { routes } = await readShelved(own, snapshots, shard)
+    const ring = new ClientKeyRing({ log: own, topic: keysTopic, logger: { error() {} } })
+    closing.push(() => ring.close())
     const owner = new ShardRoutes({
       shard,
       term: 1,
@@ -100,11 +109,12 @@ async function world(target: { readonly partitions?: number; readonly settings?:
       fenced,
       progress: routes,
       limits: { bytesMax: options.bytesMax ?? 1_000_000, readBytes: 64_000, retryMs: [5, 10] },
-      counters: { routed() {}, failed: (name, error, count) => failures.push([name, error, count]) },
+      counters: { routed() {}, failed: (name, error, count) => failures.push([name, error, count]), lost: (name, loss) => lost.push([name, loss]) },
       topicOf: (to) => ('topic' in to ? `namespace.${to.topic}` : to.kafkaTopic),
       clusterNamed: (name) => options.clusters?.[name],
       isRepeat: (id, offset) => (options.repeats?.get(id.toString()) ?? offset) !== offset,
       attributesOf: options.attributesOf ?? (() => ({ type: 'door' })),
+      unsealing: new Unsealing(ring),
       onFenced: () => fences++,
       onTrouble: (_, error) => troubles.push(error.message),
       now: Date.now,
@@ -113,7 +123,7 @@ async function world(target: { readonly partitions?: number; readonly settings?:
     return owner
   }
   const of = (...routes: readonly Route[]) => new Map(routes.map((each) => [each.name, each]))
-  return { store, log, publish, routed, payloads, own, of, makeTarget, failures, troubles, fences: () => fences }
+  return { store, log, publish, routed, payloads, own, of, makeTarget, failures, lost, troubles, fences: () => fences }
 }
 
 test('RT-01 what stood in the log since the route was made is routed, and then what comes, in order per key', async () => {
@@ -574,4 +584,95 @@ test('at ROUTE_BYTES_MAX a route reads on only when the target has taken some, a
   for (const done of waiting.splice(0)) done()
   await until(() => owner.status()[0]?.position === total)
   expect(await payloads()).toHaveLength(total)
+})
+
+describe('what is sealed with a key that can be destroyed', () => {
+  const newKey = (): SealingKey => ({ id: randomBytes(16), key: randomBytes(32) })
+  const sealed = (topic: string, payload: string, key: SealingKey, patient = 'ada'): Message => {
+    const personal = { payload: Buffer.from(payload), userProperties: [['patient', patient] as const], correlationData: null }
+    return message(topic, payload, { payload: seal(personal, key, topic), payloadFormatIndicator: 1 })
+  }
+  async function sealedWorld() {
+    const made = await world({ partitions: 1 })
+    const appender = await made.log.appender()
+    const write = (key: SealingKey, value: Buffer | null) =>
+      appender.write({ topic: keysTopic, partition: 0, key: clientKeyKey('ada', key.id), value, timestamp: 0 })
+    return {
+      ...made,
+      keep: (key: SealingKey) => write(key, clientKeyRecord('ada', key, 0)),
+      erase: (key: SealingKey) => write(key, null),
+    }
+  }
+
+  test('goes on as it stands in the log, or with sealed: open as it was published, for conditions too', async () => {
+    const { publish, routed, own, of, keep, log } = await sealedWorld()
+    await log.createTopics([{ name: 'kept', partitions: 1, replication: 1, settings: deleted }])
+    const key = newKey()
+    await keep(key)
+    await publish(sealed('a', '{"t":36.9}', key))
+    await publish(message('a', '{"t":20.5}', { payloadFormatIndicator: 1 }))
+    const warm = { operatorType: 'NumberGreaterThan' as const, key: 'data.t', value: 30 }
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the syntax of enrichments
+    const enrichments = { static: [], dynamic: [{ key: 'patient', value: '${mqtt.message.userProperties.patient}' }] }
+    const owner = await own()
+    owner.refresh(
+      of(route({ sealed: 'open', format: 'cloudEventsBinary', conditions: [warm], enrichments }), route({ name: 'kept', target: { kafkaTopic: 'kept' } })),
+      2,
+    )
+    await until(async () => (await routed()).length === 1 && (await routed('kept')).length === 2)
+    const [open] = await routed()
+    expect(String(open?.value)).toBe('{"t":36.9}')
+    expect(open?.headers.find(({ name }) => name === 'ce_patient')?.value?.toString()).toBe('ada')
+    expect(sealedWith((await routed('kept'))[0]?.value as Buffer)).toEqual(key.id)
+  })
+
+  test('and whose key was destroyed is left out and counted, and nothing waits for it', async () => {
+    const { publish, payloads, own, of, keep, erase, log, lost, failures } = await sealedWorld()
+    const [ada, bob] = [newKey(), newKey()]
+    await keep(ada)
+    await keep(bob)
+    await publish(sealed('a', 'routed before', ada))
+    const owner = await own()
+    owner.refresh(of(route({ sealed: 'open' })), 2)
+    await until(async () => (await payloads()).length === 1)
+    await erase(ada)
+    await publish(sealed('a', 'erased', ada))
+    const at = await publish(sealed('a', 'still there', bob))
+    owner.offer(at - 1, await log.read(messages, shard, at - 1))
+    await until(async () => (await payloads()).length === 2)
+    expect(await payloads()).toEqual(['routed before', 'still there'])
+    await until(() => owner.status()[0]?.position === at + 1)
+    expect([lost, failures, owner.status()]).toMatchObject([[['all', 'erased']], [], [{ routed: 2, failed: 0, unopened: 1, state: 'Running' }]])
+  })
+
+  test('and comes with a key that is new is waited for: the key stands in the log before it', async () => {
+    const { publish, payloads, own, of, keep, log, lost } = await sealedWorld()
+    const owner = await own()
+    owner.refresh(of(route({ sealed: 'open' })), 2)
+    for (let i = 0; i < 5; i++) {
+      const key = newKey()
+      await keep(key)
+      const at = await publish(sealed('a', `m${i}`, key))
+      owner.offer(at, await log.read(messages, shard, at))
+    }
+    await until(async () => (await payloads()).length === 5)
+    expect([await payloads(), lost]).toEqual([['m0', 'm1', 'm2', 'm3', 'm4'], []])
+  })
+
+  test('is held while the keys cannot be read, also where dead ends are dropped', async () => {
+    const { publish, payloads, own, of, keep, log, lost, failures, troubles } = await sealedWorld()
+    const key = newKey()
+    await keep(key)
+    await publish(sealed('a', 'late', key))
+    let isAllowed = false
+    const closed = watched(log, { follow: (options) => (isAllowed ? log.follow(options) : Promise.reject(new NotAuthorized('not you'))) })
+    const owner = await own({ log: closed })
+    owner.refresh(of(route({ sealed: 'open', onDeadEnd: 'drop' })), 2)
+    await until(() => owner.status()[0]?.state === 'Held')
+    expect(owner.status()).toMatchObject([{ error: 'ServiceError', failed: 0 }])
+    expect(troubles[0]).toMatch(/the keys of sealed messages cannot be read: .*not you/)
+    isAllowed = true
+    await until(async () => (await payloads()).length === 1)
+    expect([await payloads(), lost, failures]).toEqual([['late'], [], []])
+  })
 })
