@@ -16,9 +16,9 @@ export async function namespaceTopics(log: Log, { config, environment, home }: P
   const first = topicNames(prefix, config.namespace)
   if (config.namespace === home) return first
   try {
-    const { registry } = topicNames(prefix, home)
-    if (!(await firstAnswer(log, log.topicExists(registry), 'KAFKA_BROKERS'))) return first
-    const { view } = await registryAt(log, registry, { at: Number.POSITIVE_INFINITY, registry: Number.POSITIVE_INFINITY }, Date.now())
+    const names = topicNames(prefix, home)
+    if (!(await firstAnswer(log, log.topicExists(names.registry), 'KAFKA_BROKERS'))) return first
+    const { view } = await registryAt(log, names, { at: Number.POSITIVE_INFINITY, registry: Number.POSITIVE_INFINITY }, { now: Date.now() })
     const entry = view.namespaces.get(config.namespace)
     return entry ? topicNames(prefix, lifeName(entry)) : first
   } catch (error) {

@@ -2,7 +2,7 @@
 import { accessKnownSince } from '../access/access-then.ts'
 import { compileRules, maySubscribeTo, type Rules } from '../access/decide.ts'
 import type { Principal } from '../access/principal.ts'
-import { historyMarker, readHistoryKept } from '../model/history-kept.ts'
+import { keptOf } from '../model/history-kept.ts'
 import { type AddressRule, addressRule } from '../model/ip-rules.ts'
 import type { ReplayRequest } from '../schemas/session-records.ts'
 import type { Permission } from './protocol.ts'
@@ -54,7 +54,7 @@ export class NamespaceAccess {
   /** From when on it is known who could do what, ms since the epoch; null when it never is. */
   get knownSince(): number | null {
     const { registry, now } = this.#options
-    return accessKnownSince(readHistoryKept(registry.view.markerProperties(historyMarker)), now())
+    return accessKnownSince(keptOf(registry.view), now())
   }
 
   /** Whether the namespace lets the address in (NS-07). */

@@ -53,7 +53,8 @@ async function isRegistryOf(
   { at, registryPosition, registryDigest: written }: Pick<Checkpoint['closing'], 'at' | 'registryPosition' | 'registryDigest'>,
 ): Promise<boolean> {
   try {
-    const { view } = await registryAt(log, topics.registry, { at, registry: registryPosition }, now)
+    // Of every record: a snapshot is somebody's fold already.
+    const { view } = await registryAt(log, { registry: topics.registry }, { at, registry: registryPosition }, { now })
     return (await registryDigest(view))?.digest === written
   } catch (error) {
     // After a long stop compaction may have taken what the checkpoint saw: that is no difference.

@@ -63,7 +63,7 @@ const day = 24 * 3_600_000
  */
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
   const { from, to, shards, moment, now } = options
-  const { view } = await registryAt(from.log, from.topics.registry, moment, now)
+  const { view } = await registryAt(from.log, from.topics, moment, { now })
   // Each shard is folded once for nothing: what the log does not hold is told before the copy's topics hold a part.
   for (let shard = 0; shard < shards; shard++) await shardAt({ ...from, shard, shards, moment })
   const copy = await Copy.begin(options)

@@ -1,6 +1,7 @@
 /** The state of a namespace at a moment as rows of one kind, and what differs between two moments. A portion at a time: the registry, or one shard. */
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
+import type { HistoryKept } from '../model/history-kept.ts'
 import type { Resource } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { neverExpires, type Session } from '../model/session.ts'
@@ -28,6 +29,8 @@ export interface StateOptions {
   readonly shards: number
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** How far back the registry holds every change, by who follows it. */
+  readonly kept?: HistoryKept | undefined
   /** What of a client may be shown. */
   showClient(client: Resource<'clients'>): object
 }
@@ -67,9 +70,9 @@ export function differences(kind: StateKind, before: readonly StateRow[], after:
 const portionsOf = ({ shards }: StateOptions, kind: StateKind): number => (registryKinds.has(kind) ? 1 : shards)
 
 async function rowsOf(options: StateOptions, kind: StateKind, moment: Moment, portion: number): Promise<readonly StateRow[]> {
-  const { log, topics, shards, now } = options
+  const { log, topics, shards, now, kept } = options
   if (registryKinds.has(kind)) {
-    const { view } = await registryAt(log, topics.registry, moment, now)
+    const { view } = await registryAt(log, topics, moment, { now, kept })
     return [...(kind === 'clients' ? clientRows(view, options) : permissionRows(view))].sort(byName)
   }
   const past = await shardAt({ log, topics, shard: portion, shards, moment })

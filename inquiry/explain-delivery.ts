@@ -9,6 +9,7 @@ import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TopicNames } from '../log/topics.ts'
 import type { Published } from '../model/delivery-terms.ts'
+import { keptOf } from '../model/history-kept.ts'
 import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { matches } from '../mqtt/topic.ts'
@@ -126,7 +127,7 @@ async function permissionThen({ log, topics, registry, now }: ExplainDeliveryOpt
     const position = (await log.offsetsAt(topics.registry, place.at)).get(0) ?? 0
     // Nothing has changed since: no second registry has to be read.
     if (position >= registry.position) return { asOf: 'then', ...of(registry) }
-    const { view } = await registryAt(log, topics.registry, { at: place.at, registry: position }, now())
+    const { view } = await registryAt(log, topics, { at: place.at, registry: position }, { now: now(), kept: keptOf(registry) })
     return { asOf: 'then', ...of(view) }
   } catch (error) {
     if (!(error instanceof BeforeHistory)) throw error

@@ -9,6 +9,7 @@ import { resolvePlaces } from '../history/places.ts'
 import type { fixed } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicNames } from '../log/topics.ts'
+import { keptOf } from '../model/history-kept.ts'
 import { ProposedRegistry, type ProposedResource } from '../model/proposed-registry.ts'
 import { anonymousGroup } from '../model/registry-resources.ts'
 import type { RegistryView } from '../model/registry-view.ts'
@@ -65,7 +66,7 @@ const progressMs = 1_000
 export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ readonly progress: Progress } | WhatIfAnswer> {
   const { log, topics, partitions, formerly, registry, asOf, proposed, from, to, topicFilter, top } = options
   const moment = await momentOf(log, topics, from)
-  const before = asOf === 'now' ? registry : (await registryAt(log, topics.registry, moment, Date.now())).view
+  const before = asOf === 'now' ? registry : (await registryAt(log, topics, moment, { now: Date.now(), kept: keptOf(registry) })).view
   const after = new ProposedRegistry(before)
   for (const each of proposed) after.propose(each)
   const whatIf = new WhatIf(before, after, pairsMax)

@@ -24,6 +24,10 @@ export function readHistoryKept(properties: string | undefined): HistoryKept | u
   return { since, windowMs: windowMs ?? Number.POSITIVE_INFINITY }
 }
 
+/** As a view of the topic has it. */
+export const keptOf = (view: { markerProperties(name: string): string | undefined }): HistoryKept | undefined =>
+  readHistoryKept(view.markerProperties(historyMarker))
+
 export const historyKeptText = ({ since, windowMs }: HistoryKept): string =>
   JSON.stringify({ since, windowMs: windowMs === Number.POSITIVE_INFINITY ? null : windowMs })
 

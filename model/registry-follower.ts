@@ -1,6 +1,7 @@
 /** Keeps a RegistryView current from the log, and knows how old its knowledge is. */
 import { type Follower, type Log, LogClosed, type LogRecord, type Stretch } from '../log/log.ts'
 import { decodeRecord } from '../schemas/codec.ts'
+import type { SnapshotRecord } from '../schemas/registry-records.ts'
 import { type RegistrySnapshot, readFromSnapshot } from './registry-snapshot.ts'
 import { partitionsKey, type RegistryRecord, RegistryView } from './registry-view.ts'
 
@@ -31,6 +32,9 @@ export function readRegistryRecord(record: LogRecord): RegistryRecord {
   return record.value === null ? { offset: record.offset, key, entry: null } : readEntry(record.offset, key, record.value)
 }
 
+/** The same of a record that stands in a snapshot. */
+export const readSnapshotRecord = ({ offset, key, value }: SnapshotRecord): RegistryRecord => readEntry(offset, key, value)
+
 function readEntry(offset: number, key: string, value: Buffer): RegistryRecord {
   try {
     const decoded = decodeRecord(value)
@@ -58,7 +62,7 @@ async function fromSnapshot({ log, topic, snapshots, onRecord, onSnapshot, onUnu
       log,
       { registry: topic, snapshots },
       {
-        onStanding: ({ offset, key, value }) => view.apply(readEntry(offset, key, value)),
+        onStanding: (record) => view.apply(readSnapshotRecord(record)),
         onRestored(snapshot) {
           view.skipTo(snapshot.position)
           onSnapshot?.(snapshot)

@@ -26,17 +26,27 @@ export class SnapshotUnusable extends Error {
 /** Records at the end of the topic that are no snapshot, and are looked behind. */
 const strayMax = 1_000
 
-/** The newest that is closed; undefined when there is none. */
-export async function newestRegistrySnapshot(log: Log, topic: string): Promise<RegistrySnapshot | undefined> {
-  const [starts, ends] = await Promise.all([log.startOffsets(topic), log.endOffsets(topic)])
+/**
+ * The newest that is closed; undefined when there is none. `below`: one of the registry at that position or before, and closed before that time,
+ * milliseconds since the epoch.
+ */
+export async function newestRegistrySnapshot(
+  log: Log,
+  topic: string,
+  below: { readonly position: number; readonly at: number } = { position: Number.POSITIVE_INFINITY, at: Number.POSITIVE_INFINITY },
+): Promise<RegistrySnapshot | undefined> {
+  const [starts, ends] = await Promise.all([
+    log.startOffsets(topic),
+    Number.isFinite(below.at) ? log.offsetsAt(topic, Math.max(0, below.at)) : log.endOffsets(topic),
+  ])
   const start = starts.get(0) ?? 0
   let at = (ends.get(0) ?? 0) - 1
   for (let steps = 0; at >= start && steps < strayMax; steps++) {
     const value = (await log.read(topic, 0, at, 1)).records.find(({ offset }) => offset === at)?.value
     const record = value ? readableRecord(value) : undefined
-    if (record?.name === 'RegistrySnapshotClosed') return { ...record.value, offset: at }
-    // Of one that was not brought to its end, all chunks at once.
-    at -= record?.name === 'RegistrySnapshotChunk' ? record.value.chunk + 1 : 1
+    if (record?.name === 'RegistrySnapshotClosed' && record.value.position <= below.position) return { ...record.value, offset: at }
+    // Of one that was not brought to its end, or is of a later position, all chunks at once.
+    at -= record?.name === 'RegistrySnapshotChunk' ? record.value.chunk + 1 : record?.name === 'RegistrySnapshotClosed' ? record.value.chunks + 1 : 1
   }
   return undefined
 }
@@ -64,11 +74,11 @@ export async function* recordsOfSnapshot(log: Log, topic: string, snapshot: Regi
 }
 
 /**
- * What stands in `registry` from the snapshot's position up to the end there is now, as it is read. Throws SnapshotUnusable when that cannot be all that
+ * What stands in `registry` from the snapshot's position up to `to`, or the end there is now, as it is read. Throws SnapshotUnusable when that cannot be all that
  * came since: then what was read until there is right, and what comes is not known.
  */
-export async function* recordsSince(log: Log, topic: string, snapshot: RegistrySnapshot): AsyncGenerator<LogRecord> {
-  const end = (await log.endOffsets(topic)).get(0) ?? 0
+export async function* recordsSince(log: Log, topic: string, snapshot: RegistrySnapshot, to = Number.POSITIVE_INFINITY): AsyncGenerator<LogRecord> {
+  const end = Math.min(to, (await log.endOffsets(topic)).get(0) ?? 0)
   if (snapshot.position < 1 || snapshot.position > end) throw new SnapshotUnusable(snapshot, `${topic} ends at ${end}`)
   let next = snapshot.position - 1
   const ends = `the record that it ends with is not in ${topic}`

@@ -4,6 +4,7 @@ import { type Moment, momentOf } from '../history/moment.ts'
 import { fixed, parseBound } from '../history/replay-range.ts'
 import { type StateKind, type StateOptions, stateDifferences, stateKinds, stateRows } from '../history/state-rows.ts'
 import type { Log } from '../log/log.ts'
+import { keptOf } from '../model/history-kept.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import type { PastStreams } from './past-streams.ts'
 import { shownClient } from './resources.ts'
@@ -29,11 +30,12 @@ function boundIn(field: string, text: string, now: number): ReturnType<typeof fi
   return fixed(bound, now)
 }
 
-const optionsOf = (log: Log, { history: { topics, partitions } }: ServedNamespace, now: number): StateOptions => ({
+const optionsOf = (log: Log, { history: { topics, partitions }, registry }: ServedNamespace, now: number): StateOptions => ({
   log,
   topics,
   shards: partitions,
   now,
+  kept: keptOf(registry.view),
   showClient: ({ properties }) => shownClient(properties),
 })
 

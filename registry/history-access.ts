@@ -6,7 +6,7 @@ import { BeforeHistory } from '../history/before-history.ts'
 import type { Found } from '../history/history-reader.ts'
 import type { fixed } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
-import { historyMarker, readHistoryKept } from '../model/history-kept.ts'
+import { keptOf } from '../model/history-kept.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 
 export const accessMoments = ['now', 'then'] as const
@@ -39,7 +39,7 @@ export async function eyesThen(options: {
   readonly from: ReturnType<typeof fixed>
 }): Promise<Eyes> {
   const { log, topic, view, authenticationName, from } = options
-  const kept = () => readHistoryKept(view.markerProperties(historyMarker))
+  const kept = () => keptOf(view)
   const access = new AccessThen({ log, topic, identity: { authenticationName }, kept, now: Date.now })
   const isNeverKnown = access.since === Number.POSITIVE_INFINITY
   if (isNeverKnown || (from.kind === 'time' && from.at < access.since)) throw new BeforeHistory(isNeverKnown ? null : access.since)

@@ -5,7 +5,7 @@
  * do not depend on each other, so that what queued up meanwhile goes as one group. That makes ten thousand clients a matter of seconds.
  */
 import { type Append, AppendError, type Appender, FencedError, type Log } from '../log/log.ts'
-import { historyKept, historyKeptText, historyMarker, readHistoryKept } from '../model/history-kept.ts'
+import { historyKept, historyKeptText, historyMarker, keptOf } from '../model/history-kept.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
 import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
@@ -198,7 +198,7 @@ export class Registry {
   async #noteHistory(isNew: boolean): Promise<void> {
     const { historyWindowMs, clock } = this.#options
     if (historyWindowMs === undefined) return
-    const kept = historyKept(readHistoryKept(this.view.markerProperties(historyMarker)), historyWindowMs, clock.now(), isNew)
+    const kept = historyKept(keptOf(this.view), historyWindowMs, clock.now(), isNew)
     if (kept) await this.mark(historyMarker, historyKeptText(kept))
   }
 

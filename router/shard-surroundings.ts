@@ -4,7 +4,7 @@ import { type Appender, FencedError } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TokenBucket } from '../log/token-bucket.ts'
 import { namespaceTopicName } from '../log/topics.ts'
-import { historyMarker, readHistoryKept } from '../model/history-kept.ts'
+import { keptOf } from '../model/history-kept.ts'
 import { formerPartitions, partitionChangeOf } from '../model/partition-change.ts'
 import type { Attributes } from '../model/registry-resources.ts'
 import type { Session } from '../model/session.ts'
@@ -154,7 +154,7 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
     },
     replays: {
       formerly: () => formerPartitions(partitionChangeOf(registry.view)),
-      accessKept: () => readHistoryKept(registry.view.markerProperties(historyMarker)),
+      accessKept: () => keptOf(registry.view),
       turns: around.replayTurns,
       limits: { windowMessages: config.replayWindowMessages, ratePerSecond: config.replayRate, sideBySide: config.sessionReplaysMax },
       counters: {

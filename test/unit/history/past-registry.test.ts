@@ -27,7 +27,7 @@ async function world() {
       onLimit: () => {},
       onFailed: () => {},
     })
-  const at = async (time: number) => registryAt(log, names.registry, await momentOf(log, names, { kind: 'time', at: time }), clock.at)
+  const at = async (time: number) => registryAt(log, names, await momentOf(log, names, { kind: 'time', at: time }), { now: clock.at })
   return { log, clock, start, at }
 }
 

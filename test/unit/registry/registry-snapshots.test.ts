@@ -1,6 +1,7 @@
 /** Snapshots of the registry: whoever begins with one comes to the same state as who reads everything, or reads everything. */
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { registryAt } from '../../../history/past-registry.ts'
 import type { Appender, Stretch } from '../../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { planTopics, topicSpecs } from '../../../log/topics.ts'
@@ -345,4 +346,53 @@ test('the registry writes them itself, begins with them, and tells of each chang
   expect(results).toEqual(['written', 'read'])
   // One of the client, one of the resource.
   expect([told.length, new Set(told).size]).toEqual([2 * 5_203, 2 * 5_203])
+})
+
+describe('the registry of a moment', () => {
+  const kept = { since: 0, windowMs: Number.POSITIVE_INFINITY }
+  /** Right before the record at the position, which is of the millisecond 1000 + position. */
+  const at = (world: World, position: number, of: Partial<typeof topics> = topics) =>
+    registryAt(world.log, { ...of, registry: topic }, { at: 1_000 + position, registry: position }, { now: 1e9, kept })
+
+  /** Three snapshots, at 100, 300 and 500 of 520 records. */
+  async function past(): Promise<World> {
+    const world = await World.begin()
+    let before: RegistrySnapshot | undefined
+    for (let i = 0; i < 520; i++) {
+      if (i > 0 && i % 200 === 100) before = await world.snapshot(before)
+      await world.put(`clients/${i % 7}`, i % 11 === 0 ? null : client(`n${i}`))
+    }
+    return world
+  }
+
+  test('is what every record below it makes, wherever snapshots stand', async () => {
+    const world = await past()
+    for (let position = 0; position <= 521; position += position % 100 > 97 || position % 100 < 2 ? 1 : 13) {
+      expect(whatIs((await at(world, position)).view)).toEqual(whatIs((await at(world, position, {})).view))
+    }
+  })
+
+  test('is read from the newest snapshot below it, and no further', async () => {
+    const world = await past()
+    const read = async (position: number): Promise<number> => {
+      world.log.registryRecords = 0
+      await at(world, position)
+      return world.log.registryRecords
+    }
+    // The first of all, which says how old the topic is, the one that the snapshot ends with, and those behind it.
+    expect(await read(520)).toBe(2 + 20)
+    expect(await read(99)).toBeGreaterThanOrEqual(99)
+  })
+
+  test('is read from all records where the snapshot below it does not lead there', async () => {
+    const world = await past()
+    const records = world.store.topics.get(topic)?.partitions[0]?.records as { readonly offset: number }[]
+    records.splice(
+      records.findIndex(({ offset }) => offset === 330),
+      1,
+    )
+    world.log.registryRecords = 0
+    expect(whatIs((await at(world, 400)).view)).toEqual(whatIs((await at(world, 400, {})).view))
+    expect(world.log.registryRecords).toBeGreaterThan(399)
+  })
 })
