@@ -28,7 +28,8 @@ export async function checkCheckpoint(options: CheckOptions, checkpoint: Checkpo
   const { closing, closed } = checkpoint
   const before = await checkpointBelow(log, topics.checkpoints, shard, checkpoint.offset)
   if (!before || before.closing.inboxFrom > closing.inboxFrom) return undefined
-  const reach = { sessions: Math.max(closed.sessionsOffset, before.closed.sessionsOffset), inbox: closing.inboxFrom }
+  // The writer may have known what the inbox says behind a record that needs more of `sessions` than it had: to there both are folded.
+  const reach = { sessions: Math.max(closed.sessionsOffset, before.closed.sessionsOffset), inbox: closing.inboxFrom, followsInbox: true } as const
   const anew = await digestsFrom(options, before, reach, closing.at)
   const written = anew && (await digestsFrom(options, checkpoint, reach, closing.at))
   if (!written) return undefined

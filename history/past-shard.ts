@@ -57,11 +57,14 @@ export async function shardHistorySince(log: Log, topics: PastTopics, shard: num
   return oldest ? oldest.closing.at : null
 }
 
-/** The state that the checkpoint holds, folded on to the moment; undefined when the log no longer holds all of it. */
+/**
+ * The state that the checkpoint holds, folded on to the moment; undefined when the log no longer holds all of it. Where a record of `inbox`
+ * needs more of `sessions` than the moment has, queues end; with `followsInbox` `sessions` are folded on to there instead.
+ */
 export async function foldFrom(
   { log, topics, shard, shards }: Omit<PastShardOptions, 'moment'>,
   checkpoint: Checkpoint,
-  reach: { readonly sessions: number; readonly inbox: number },
+  reach: { readonly sessions: number; readonly inbox: number; readonly followsInbox?: true },
 ): Promise<PastShard | undefined> {
   const contents = await contentsOfCheckpoint(log, topics.checkpoints, shard, checkpoint)
   if (!contents) return undefined
@@ -69,21 +72,30 @@ export async function foldFrom(
   const states = joined(contents.states)
   const sessions = new SessionFold(shard)
   restoreSessions(sessions, states, closed)
-  await foldRecords(log, topics.sessions, shard, closed.sessionsOffset, reach.sessions, (offset, record) => {
-    sessions.apply(offset, record)
-  })
+  let sessionsTo = closed.sessionsOffset
+  const foldSessions = async (to: number): Promise<void> => {
+    for await (const records of recordsBetween(log, topics.sessions, shard, sessionsTo, to)) {
+      for (const [offset, record] of records) sessions.apply(offset, record)
+    }
+    sessionsTo = Math.max(sessionsTo, to)
+  }
+  await foldSessions(reach.sessions)
   const inbox = new InboxFold(shard, shards, sessions)
   restoreInbox(inbox, closed)
   restoreQueues(sessions, inbox, states)
   const retained = new RetainedFold(shard, closed.term)
   retained.restore(contents.retained)
   let isWithin = true
-  await foldRecords(log, topics.inbox, shard, closed.inboxOffset, reach.inbox, (offset, record) => {
-    retained.apply(offset, record)
-    // By different clocks a note may be of the moment while the subscription that it is about is not: queues end there.
-    isWithin &&= neededOf(record) <= reach.sessions
-    if (isWithin) inbox.apply(offset, record)
-  })
+  for await (const records of recordsBetween(log, topics.inbox, shard, closed.inboxOffset, reach.inbox)) {
+    for (const [offset, record] of records) {
+      retained.apply(offset, record)
+      const needed = neededOf(record)
+      if (reach.followsInbox && needed > sessionsTo) await foldSessions(needed)
+      // By different clocks a note may be of the moment while the subscription that it is about is not: queues end there.
+      isWithin &&= needed <= sessionsTo
+      if (isWithin) inbox.apply(offset, record)
+    }
+  }
   return { shard, sessions, inbox, retained, checkpoint }
 }
 
@@ -93,19 +105,18 @@ function neededOf(record: AnyRecord): number {
   return record.name === 'IndexedRetained' ? record.value.request + 1 : 0
 }
 
-/** Calls back for each record of [from, to). What cannot be read is passed over, as by every fold. */
-async function foldRecords(
+/** The records of [from, to) with their offsets, as many at a time as one read brings. What cannot be read is passed over, as by every fold. */
+async function* recordsBetween(
   log: Log,
   topic: string,
   shard: number,
   from: number,
   to: number,
-  apply: (offset: number, record: AnyRecord) => void,
-): Promise<void> {
+): AsyncGenerator<readonly (readonly [offset: number, record: AnyRecord])[]> {
   for await (const records of readBetween(log, topic, shard, { from, to })) {
-    for (const { offset, value } of records) {
+    yield records.flatMap(({ offset, value }) => {
       const record = value && readableRecord(value)
-      if (record) apply(offset, record)
-    }
+      return record ? [[offset, record] as const] : []
+    })
   }
 }

@@ -36,10 +36,10 @@ async function world() {
     if (topic === 'sessions') sessions.apply(offset, { name, value } as AnyRecord)
     else inbox.apply(offset, { name, value } as AnyRecord)
   }
-  const checkpoint = async (retained: readonly RetainedNote[], registry = { position: 0, digest: '' }): Promise<void> => {
+  const checkpoint = async (retained: readonly RetainedNote[], registry = { position: 0, digest: '' }, journaled = async () => {}): Promise<void> => {
     const positions = { position: 0, lifecyclePosition: 0, retainedOffsets: [0] }
     const write = takeCheckpoint({ sessions, inbox, term: 0, retained, positions, now: now++ })
-    await write({ appender, log, topics: names, registry: async () => registry, journaled: async () => {}, now: () => now })
+    await write({ appender, log, topics: names, registry: async () => registry, journaled, now: () => now })
   }
   const check = async () => {
     const newest = await newestCheckpoint(log, names.checkpoints, 0)
@@ -56,6 +56,33 @@ test('what the owner holds is what the log makes; the first checkpoint has nothi
   await append('sessions', subscribed('c', 0, 'b', 'a'))
   await append('inbox', { name: 'RetainedChanged', value: { shard: 0, term: 0, entries: [note] } })
   await checkpoint([note])
+  expect(await check()).toEqual([])
+})
+
+test('what the owner knows before the journal says it is no difference, also behind a record that needs a session of after the checkpoint', async () => {
+  const { sessions, append, checkpoint, check } = await world()
+  await append('sessions', attached('c'))
+  const receiver = (clientId: string, session: number) =>
+    ({ clientId, session, qos: 1, retain: false, subscriptionIdentifiers: [], group: '$share/g/a', replay: null }) as const
+  const given = { source: 0, size: 1, expiresAt: null, fromClientId: 'gone', fromSession: 9 }
+  const reassigned = (offset: number, sessionsOffset: number, to: ReturnType<typeof receiver>): AnyRecord => ({
+    name: 'Reassigned',
+    value: { shard: 0, term: 0, sessionsOffset, at: 1_000, entries: [{ ...given, offset, receiver: to }] },
+  })
+  await append('inbox', reassigned(1, 1, receiver('c', 0)))
+  await checkpoint([])
+  // Acknowledged, which the owner notes in its journal a moment later: when another record stands there already.
+  const session = sessions.sessions.get('c')!
+  session.queue.advance(1, [], 1)
+  const acknowledged: AnyRecord = {
+    name: 'Acknowledged',
+    value: { shard: 0, term: 0, sessions: [{ clientId: 'c', session: 0, cursor: 1, above: [], sent: 1, received: [] }] },
+  }
+  await checkpoint([], undefined, async () => {
+    await append('sessions', attached('d'))
+    await append('inbox', reassigned(2, 2, receiver('d', 1)))
+    await append('inbox', acknowledged)
+  })
   expect(await check()).toEqual([])
 })
 
