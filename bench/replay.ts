@@ -22,9 +22,9 @@ import { onPath, run } from '../test/wire/programs.ts'
 import { type LoggerheadBroker, startLoggerhead } from './brokers/loggerhead.ts'
 import { toolsJar } from './kafka-limit.ts'
 import { measure } from './measure.ts'
+import { median } from './median.ts'
 import { useOf } from './process-times.ts'
 import type { ReplayRead } from './replay-reader.ts'
-import { median } from './report.ts'
 import type { Scenario } from './scenarios.ts'
 
 /** What one replay, or one reading by a Kafka client, took. */

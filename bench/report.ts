@@ -1,6 +1,7 @@
 import type { Broker } from './brokers/broker.ts'
 import type { KafkaLimit } from './kafka-limit.ts'
 import type { IdleMeasured, Measured } from './measure.ts'
+import { median } from './median.ts'
 import type { PushMeasured } from './push.ts'
 import type { ReplayMeasured } from './replay.ts'
 import type { Scenario } from './scenarios.ts'
@@ -38,12 +39,6 @@ export interface Results {
   readonly bareTlsPerSecond: number | null
   readonly push: PushMeasured | null
   readonly replay: ReplayMeasured | null
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
 }
 
 const medianOf = (values: readonly (number | null)[]): number | null => {

@@ -1,15 +1,10 @@
 /** `loggerhead audit …`: who changed what, and whether the log still says what it said. */
 import type { Command } from 'commander'
 import type { Json } from './api-client.ts'
+import type { VerifyCommandOptions } from './audit-verify.ts'
 import { Failure } from './failure.ts'
 import { showNext } from './output.ts'
 import { surroundings } from './surroundings.ts'
-
-export interface VerifyCommandOptions {
-  readonly key: readonly string[]
-  readonly expect?: string
-  readonly topic?: readonly string[]
-}
 
 interface ChangesOptions {
   readonly resource?: string

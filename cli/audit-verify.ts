@@ -6,7 +6,6 @@ import { readLastCheckpoint } from '../audit/last-checkpoint.ts'
 import { type VerifyReport, verifyLog } from '../audit/verify.ts'
 import type { Log } from '../log/log.ts'
 import { type TopicNames, topicKinds } from '../log/topics.ts'
-import type { VerifyCommandOptions } from './audit-commands.ts'
 import { Failure } from './failure.ts'
 import { firstAnswer } from './first-answer.ts'
 import { readText } from './input.ts'
@@ -14,6 +13,12 @@ import { openLog } from './kafka.ts'
 import { namespaceTopics } from './namespace-topics.ts'
 import { table } from './output.ts'
 import type { Surroundings } from './surroundings.ts'
+
+export interface VerifyCommandOptions {
+  readonly key: readonly string[]
+  readonly expect?: string
+  readonly topic?: readonly string[]
+}
 
 async function withLog<T>(around: Surroundings, work: (log: Log, names: TopicNames) => Promise<T>): Promise<T> {
   const log = openLog(around.environment)

@@ -6,16 +6,16 @@ import type { Authentication, Credentials } from '../access/authenticate.ts'
 import { type Principal, voucherOf } from '../access/principal.ts'
 import { RefusedKind } from '../audit/refusals.ts'
 import type { MalformedPacket } from '../mqtt/malformed-packet.ts'
-import type { AuthPacket, ConnectPacket, Packet } from '../mqtt/packet.ts'
+import type { ConnectPacket, Packet } from '../mqtt/packet.ts'
 import { ReasonCode, reasonName } from '../mqtt/reason-code.ts'
 import { protocolIndex } from '../telemetry/dimensions.ts'
-import type { Attachment } from './attachment.ts'
+import type { AttachAnswer, AttachedSession } from './attached-session.ts'
 import { Authenticating } from './authenticating.ts'
 import type { LimitName } from './config.ts'
 import type { Connection } from './connection.ts'
 import type { ConnectionHost } from './connection-host.ts'
 import { type Ending, ended } from './disconnection.ts'
-import { receiveAuth } from './exchange.ts'
+import { askForData, receiveAuth } from './exchange.ts'
 import { type Input, Pause } from './input.ts'
 import { errorOf } from './operation-error.ts'
 import {
@@ -30,18 +30,6 @@ import {
 } from './protocol.ts'
 import { RefusalReason } from './refusal-reason.ts'
 
-/** The router's answer to an Attached record. */
-export interface AttachAnswer {
-  readonly reasonCode: number
-  readonly session: number
-  readonly epoch: number
-  readonly sessionPresent: boolean
-  /** Of the session's packet ids (model/packet-uses.ts). */
-  readonly uses: Buffer
-  /** What the session is subscribed to; only how many filters when they are too much to tell. */
-  readonly filters: readonly string[] | number
-}
-
 /** How often it is looked whether the key of a will is there, ms. */
 const sealingLookMs = 50
 
@@ -51,18 +39,6 @@ interface Judged {
   readonly credentials: Credentials
   /** Milliseconds since the epoch: judge the credentials anew then. */
   readonly expiresAt: number
-}
-
-/** A session as the connection holds it from its Attached record on. */
-export interface AttachedSession {
-  readonly client: Client
-  credentials: Credentials
-  readonly attachment: Attachment
-  principal: Principal
-  /** Milliseconds since the epoch: judge the credentials anew then. */
-  expiresAt: number
-  /** Of the rules that its subscriptions were judged by last. */
-  rulesPosition: number
 }
 
 type Phase =
@@ -77,12 +53,6 @@ type Phase =
   | { readonly is: 'over' }
 
 const over: Phase = { is: 'over' }
-
-/** The client is to say in an AUTH what its method wants to know [MQTT-4.12.0-2], [MQTT-4.12.0-5]. */
-export function askForData({ authenticationMethod }: Client): AuthPacket {
-  if (authenticationMethod === undefined) throw new TypeError('only who names a method is asked') // [MQTT-4.12.0-6]
-  return { type: 'auth', reasonCode: ReasonCode.ContinueAuthentication, properties: { authenticationMethod } }
-}
 
 export class Connecting {
   readonly is = 'connecting'

@@ -2,7 +2,7 @@
 import type { AuthPacket } from '../mqtt/packet.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { ended } from './disconnection.ts'
-import type { End } from './protocol.ts'
+import type { Client, End } from './protocol.ts'
 
 /** What the client may send: its part of an exchange under way, the start of one on its open connection, or no AUTH at all for now. */
 export type ExpectedAuth = 'continue' | 'reauthenticate' | 'nothing'
@@ -19,4 +19,10 @@ export function receiveAuth({ reasonCode, properties }: AuthPacket, method: stri
   const wanted = expected === 'continue' ? ReasonCode.ContinueAuthentication : ReasonCode.ReAuthenticate // [MQTT-4.12.0-3], [MQTT-4.12.1-1]
   if (reasonCode !== wanted) return protocolError(`AUTH with reason code 0x${reasonCode.toString(16)} where 0x${wanted.toString(16)} has its place`)
   return { do: 'take', data: properties.authenticationData }
+}
+
+/** The client is to say in an AUTH what its method wants to know [MQTT-4.12.0-2], [MQTT-4.12.0-5]. */
+export function askForData({ authenticationMethod }: Client): AuthPacket {
+  if (authenticationMethod === undefined) throw new TypeError('only who names a method is asked') // [MQTT-4.12.0-6]
+  return { type: 'auth', reasonCode: ReasonCode.ContinueAuthentication, properties: { authenticationMethod } }
 }

@@ -1,9 +1,14 @@
-import type { Connection } from './connection.ts'
+/** Writes what it has gathered when it is told to. */
+interface Writer {
+  /** Kept here: it is in the list. */
+  isFlushScheduled: boolean
+  flush(): void
+}
 
 /** Who has something to write: once in a turn of the event loop, however much was gathered. */
 export class Flushes {
   readonly #after: () => void
-  #dirty: Connection[] = []
+  #dirty: Writer[] = []
   #isScheduled = false
 
   /** `after`: called when a turn's output is written. */
@@ -12,10 +17,10 @@ export class Flushes {
   }
 
   /** Output waits: `flush` is called before the turn of the event loop ends. */
-  schedule(connection: Connection): void {
-    if (connection.isFlushScheduled) return
-    connection.isFlushScheduled = true
-    this.#dirty.push(connection)
+  schedule(writer: Writer): void {
+    if (writer.isFlushScheduled) return
+    writer.isFlushScheduled = true
+    this.#dirty.push(writer)
     if (this.#isScheduled) return
     this.#isScheduled = true
     setImmediate(() => this.flush())
@@ -26,9 +31,9 @@ export class Flushes {
     this.#isScheduled = false
     const dirty = this.#dirty
     this.#dirty = []
-    for (const connection of dirty) {
-      connection.isFlushScheduled = false
-      connection.flush()
+    for (const writer of dirty) {
+      writer.isFlushScheduled = false
+      writer.flush()
     }
     this.#after()
   }

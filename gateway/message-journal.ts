@@ -5,8 +5,25 @@ import type { PublishPacket } from '../mqtt/packet.ts'
 import { encodePublish } from '../schemas/message-record.ts'
 import type { Tracing } from '../telemetry/tracing.ts'
 import { tracePublish, untilAnswered } from './publish-tracing.ts'
-import type { PublisherIdentity, PublishTopic } from './publishing.ts'
 import type { Sealing } from './sealing.ts'
+
+/** A topic a client publishes on: what is the same for each of its messages. */
+export interface PublishTopic {
+  readonly name: string
+  readonly key: Buffer
+  readonly partition: number
+  /** As of `version` of the registry. */
+  allowed: boolean
+  version: number
+}
+
+/** Who publishes, as it stands in each record. */
+export interface PublisherIdentity {
+  readonly clientId: string
+  readonly session: number
+  readonly authenticationName: string
+  readonly protocolVersion: 4 | 5
+}
 
 export interface MessageJournalOptions {
   readonly appender: Appender

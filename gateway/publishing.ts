@@ -9,7 +9,7 @@ import { RepeatableKind, repeatableId } from '../schemas/message-id.ts'
 import { OperationError } from '../telemetry/dimensions.ts'
 import type { GatewayConfig, LimitName } from './config.ts'
 import { ended } from './disconnection.ts'
-import type { MessageJournal } from './message-journal.ts'
+import type { MessageJournal, PublisherIdentity, PublishTopic } from './message-journal.ts'
 import { messageExcess } from './message-limits.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import type { NamespaceAccess } from './namespace-access.ts'
@@ -31,24 +31,6 @@ import {
 import { AckType, PublishAck } from './publish-ack.ts'
 import { RefusalReason } from './refusal-reason.ts'
 import type { SealingReadiness } from './sealing.ts'
-
-/** A topic a client publishes on: what is the same for each of its messages. */
-export interface PublishTopic {
-  readonly name: string
-  readonly key: Buffer
-  readonly partition: number
-  /** As of `version` of the registry. */
-  allowed: boolean
-  version: number
-}
-
-/** Who publishes, as it stands in each record. */
-export interface PublisherIdentity {
-  readonly clientId: string
-  readonly session: number
-  readonly authenticationName: string
-  readonly protocolVersion: 4 | 5
-}
 
 /** What publishing needs of the gateway. */
 export interface PublishHost {

@@ -1,4 +1,7 @@
-import type { Connection } from './connection.ts'
+/** A connection whose socket is not read. */
+interface Unread {
+  resumeReading(reason: 'log' | 'registry'): void
+}
 
 /** How the log and the registry are, as far as reading depends on them. */
 export interface Room {
@@ -13,8 +16,8 @@ export interface Room {
 /** Connections that are not read until the log has room, or the registry is current. */
 export class UnreadConnections {
   readonly #room: Room
-  readonly #forLog = new Set<Connection>()
-  readonly #forRegistry = new Set<Connection>()
+  readonly #forLog = new Set<Unread>()
+  readonly #forRegistry = new Set<Unread>()
 
   constructor(room: Room) {
     this.#room = room
@@ -25,11 +28,11 @@ export class UnreadConnections {
   }
 
   /** Resumes with `resumeReading(reason)`. */
-  add(connection: Connection, reason: 'log' | 'registry'): void {
+  add(connection: Unread, reason: 'log' | 'registry'): void {
     ;(reason === 'log' ? this.#forLog : this.#forRegistry).add(connection)
   }
 
-  remove(connection: Connection): void {
+  remove(connection: Unread): void {
     this.#forLog.delete(connection)
     this.#forRegistry.delete(connection)
   }

@@ -1,5 +1,5 @@
 /** The namespaces and host names of a deployment as one process knows them: what the home registry says, kept until it says otherwise. */
-import { furtherNamespaces, hostNames, type Namespace } from './namespaces.ts'
+import type { Namespace } from './namespaces.ts'
 import type { RegistryView } from './registry-view.ts'
 
 export class NamespaceDirectory {
@@ -58,4 +58,17 @@ export class NamespaceDirectory {
     this.#isStrict = this.#isProduction && [...this.#view.namespaces.keys()].some((name) => name !== this.home)
     return true
   }
+}
+
+/** The namespaces besides the home one that are to be served. */
+function furtherNamespaces(view: RegistryView, home: string): readonly Namespace[] {
+  return [...view.namespaces.values()].filter(({ name, state }) => state === 'Active' && name !== home)
+}
+
+/** Which namespace each host name leads to. Names are unique when written; should two have one all the same, the first by name has it. */
+function hostNames(view: RegistryView): ReadonlyMap<string, string> {
+  const hosts = new Map<string, string>()
+  const entries = [...view.namespaces.values()].filter(({ state }) => state === 'Active').sort((a, b) => (a.name < b.name ? -1 : 1))
+  for (const { name, hostNames } of entries) for (const host of hostNames) if (!hosts.has(host)) hosts.set(host, name)
+  return hosts
 }

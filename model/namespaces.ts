@@ -2,8 +2,6 @@
  * The namespaces of a deployment. The home namespace is named by LOGGERHEAD_NAMESPACE and always there; the others, and all
  * host names, stand in the home namespace's registry under the kind `namespaces`, so that every process that follows it knows them.
  */
-import type { RegistryView } from './registry-view.ts'
-
 /** `Creating`: its topics are being made. `Deleting`: its clients are over, its topics still there. `Deleted`: only the number of lives is remembered. */
 export const namespaceStates = ['Creating', 'Active', 'Deleting', 'Deleted'] as const
 export type NamespaceState = (typeof namespaceStates)[number]
@@ -69,17 +67,4 @@ export function readNamespaceEntry(name: string, properties: string, updatedAt: 
   if (state === undefined || !isCount(life) || !isCount(partitions)) return undefined
   const names = Array.isArray(hostNames) ? hostNames.filter((host): host is string => typeof host === 'string' && foldHostName(host) === host) : []
   return { name, state, life, partitions, hostNames: names, updatedAt }
-}
-
-/** The namespaces besides the home one that are to be served. */
-export function furtherNamespaces(view: RegistryView, home: string): readonly Namespace[] {
-  return [...view.namespaces.values()].filter(({ name, state }) => state === 'Active' && name !== home)
-}
-
-/** Which namespace each host name leads to. Names are unique when written; should two have one all the same, the first by name has it. */
-export function hostNames(view: RegistryView): ReadonlyMap<string, string> {
-  const hosts = new Map<string, string>()
-  const entries = [...view.namespaces.values()].filter(({ state }) => state === 'Active').sort((a, b) => (a.name < b.name ? -1 : 1))
-  for (const { name, hostNames } of entries) for (const host of hostNames) if (!hosts.has(host)) hosts.set(host, name)
-  return hosts
 }

@@ -7,8 +7,6 @@ import type { Will } from '../schemas/session-records.ts'
 import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import type { Session } from './session.ts'
 
-export const noWills: readonly PendingWill[] = []
-
 const neverExpires = 0xffff_ffff
 
 /** The wills after the session's connection ended with its will kept, at `at` [MQTT-3.1.2-8]. */

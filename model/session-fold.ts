@@ -18,8 +18,8 @@ import type {
 } from '../schemas/session-records.ts'
 import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import { PacketUses } from './packet-uses.ts'
-import { afterDue, afterEnd, afterReattach, noWills, without, withWillOf } from './pending-wills.ts'
-import { quotaExceeded, Session, type Subscription } from './session.ts'
+import { afterDue, afterEnd, afterReattach, without, withWillOf } from './pending-wills.ts'
+import { noWills, quotaExceeded, Session, type Subscription } from './session.ts'
 import type { SessionQueue } from './session-queue.ts'
 
 export type SessionChange =

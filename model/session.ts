@@ -1,7 +1,6 @@
 import type { SubscriptionRequest, Will } from '../schemas/session-records.ts'
 import type { Attachment, PendingWill } from '../schemas/snapshot-records.ts'
 import type { PacketUses } from './packet-uses.ts'
-import { noWills } from './pending-wills.ts'
 import { SessionQueue } from './session-queue.ts'
 
 /** A subscription as granted. */
@@ -21,6 +20,8 @@ export type Attributes = Readonly<Record<string, number | string | readonly stri
 
 /** The reason in SessionEnded of a session that its authentication name may not have: its CONNECT was not accepted. */
 export const quotaExceeded = 'QuotaExceeded'
+
+export const noWills: readonly PendingWill[] = []
 
 /** Sessions with this expiry interval never expire. */
 export const neverExpires = 0xffff_ffff

@@ -2,22 +2,20 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import { keyChecker } from '../access/api-keys.ts'
 import { originOf } from '../access/request-origin.ts'
-import type { LogHealth } from '../log/log.ts'
 import { type ApiKeyRole, type ResourceKind, resourceKinds } from '../model/registry-resources.ts'
 import { looksLikeToken } from '../outgoing/token-verifier.ts'
+import type { ApiOptions } from './api-options.ts'
 import { addAtRoutes } from './at-routes.ts'
 import { readBearer } from './bearer.ts'
 import { type Author, type Caller, checkRole, findCaller } from './callers.ts'
 import { addChangesRoute } from './changes-route.ts'
-import type { RegistryConfig } from './config.ts'
 import { addEraseRoute } from './erase-route.ts'
-import type { AskWebhook } from './event-resources.ts'
 import { addExplainDeliveryRoute } from './explain-delivery-route.ts'
 import { addExplainRoute, explainAction } from './explain-route.ts'
 import { addHistoryRoutes } from './history-routes.ts'
 import { addImportRoute } from './import-route.ts'
 import { addNamespaceRoutes } from './namespace-routes.ts'
-import type { Namespaces, ServedNamespace } from './namespaces.ts'
+import { missing, type ServedNamespace } from './namespaces.ts'
 import { openApiDocument } from './openapi.ts'
 import { PastStreams } from './past-streams.ts'
 import { Problem, problemBody } from './problem.ts'
@@ -28,19 +26,6 @@ import { addSessionRoutes } from './session-routes.ts'
 import { addSubscriptionActions } from './subscription-actions.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
 import { addWhatIfRoute } from './what-if-route.ts'
-
-export interface ApiOptions {
-  readonly namespaces: Namespaces
-  readonly key: string
-  /** Finds the bearer of a token of the OIDC issuer; undefined when no issuer is set. Rejects with Problem. */
-  readonly bearerOf?: ((token: string) => Promise<Caller>) | undefined
-  readonly askWebhook: AskWebhook
-  readonly config: RegistryConfig
-  readonly health: () => LogHealth
-  readonly onRequest: (method: string, kind: string, status: number, seconds: number) => void
-  readonly onLimit: (limit: string) => void
-  readonly onError: (error: unknown) => void
-}
 
 /** Parts of a request that its hooks have read. */
 declare module 'fastify' {
@@ -89,12 +74,6 @@ function firstOf<T, F>(all: readonly T[], find: (each: T) => F | undefined): { r
     if (found !== undefined) return { of, found }
   }
   return undefined
-}
-
-/** Why a namespace cannot be asked. */
-export function missing(namespaces: Namespaces, name: string): Problem {
-  if (namespaces.isThere(name)) return new Problem(503, `the namespace “${name}” is not served yet; ask again`, { retryAfter: 2 })
-  return new Problem(404, `there is no namespace “${name}”`)
 }
 
 /** Makes the API; it is not listening yet. */

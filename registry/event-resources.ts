@@ -1,10 +1,10 @@
 /** What putting and deleting namespace topics, event subscriptions and routes takes besides the record: Kafka topics, and what goes with them. */
 import { splitSubscriptionName, subscribedTopic, type WebhookConsent } from '../model/event-subscriptions.ts'
 import type { Resource, ResourceKind } from '../model/registry-resources.ts'
+import type { Command } from './command.ts'
 import { deadLetterTopicOf, webhookOf } from './event-subscription-rules.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import { Problem } from './problem.ts'
-import type { Command } from './registry.ts'
 import { deleteCommand, notFound } from './resources.ts'
 import { type Found, subscriptionsOf } from './rules.ts'
 

@@ -8,27 +8,14 @@ import { LogIndex } from '../history/log-index.ts'
 import { resolvePlaces } from '../history/places.ts'
 import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
-import type { TopicNames } from '../log/topics.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
 import { type AccessMoment, accessMoments, type Eyes, eyesNow, eyesThen, openEyes } from './history-access.ts'
+import type { HistorySource } from './history-source.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import type { PastStreams } from './past-streams.ts'
 import type { Problem } from './problem.ts'
 import { badRequest } from './violations.ts'
-
-/** The past of one namespace. */
-export interface HistorySource {
-  readonly log: Log
-  /** The topic `messages`. */
-  readonly topic: string
-  readonly partitions: number
-  /** How many there were before. */
-  readonly formerly: readonly number[]
-  /** The topic `index`. */
-  readonly indexTopic: string
-  readonly topics: TopicNames
-}
 
 export const historyQuery = {
   topicFilter: { schema: { type: 'string', default: '#' }, about: 'Only messages on topics that match' },

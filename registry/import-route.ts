@@ -1,9 +1,9 @@
 /** `POST /namespaces/{ns}/clients:import`: clients as lines of JSON, answered as lines of JSON while it goes on. */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiOptions } from './api.ts'
+import type { ApiOptions } from './api-options.ts'
 import { type ImportResult, runImport } from './bulk-import.ts'
-import { readLines } from './lines.ts'
+import { ndjson, readLines } from './lines.ts'
 import { withPasswordHashed } from './password-field.ts'
 import { Problem } from './problem.ts'
 import { isDryRun, readProperties } from './resource-routes.ts'
@@ -16,7 +16,6 @@ type Json = Readonly<Record<string, unknown>>
 
 /** Two of the registry's groups: one is written while the next gathers. */
 const windowMax = 400
-export const ndjson = 'application/x-ndjson'
 
 function parseLine(text: string | undefined, bytesMax: number): { readonly name: string; readonly body: Json } {
   if (text === undefined) throw new Problem(413, `the line is longer than ${bytesMax} bytes (REGISTRY_BODY_MAX)`)

@@ -1,6 +1,9 @@
 /** Lines out of a stream of bytes, one at a time; a longer one than allowed is passed over and told. */
 import type { Readable } from 'node:stream'
 
+/** Media type of lines of JSON. */
+export const ndjson = 'application/x-ndjson'
+
 export interface Line {
   /** From 1. */
   readonly number: number

@@ -9,7 +9,7 @@ import type { Routers } from '../proto/routers.ts'
 import type { Author } from './callers.ts'
 import { Erasure } from './erasure.ts'
 import { EventTopics, namespaceTopicsOf } from './event-topics.ts'
-import type { HistorySource } from './history-routes.ts'
+import type { HistorySource } from './history-source.ts'
 import { type AskedNamespace, DeploymentLimitReached, type DeploymentLimits, decideDeletion, decideNamespace } from './namespace-rules.ts'
 import { Problem } from './problem.ts'
 import type { Registry } from './registry.ts'
@@ -273,4 +273,10 @@ export class Namespaces {
       logger.error({ namespace: name, err: error }, 'the topics of the deleted namespace could not be removed; it is tried again')
     }
   }
+}
+
+/** Why a namespace cannot be asked. */
+export function missing(namespaces: Namespaces, name: string): Problem {
+  if (namespaces.isThere(name)) return new Problem(503, `the namespace “${name}” is not served yet; ask again`, { retryAfter: 2 })
+  return new Problem(404, `there is no namespace “${name}”`)
 }

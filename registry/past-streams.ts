@@ -3,8 +3,8 @@ import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { BeforeHistory } from '../history/before-history.ts'
 import type { Log } from '../log/log.ts'
-import { ndjson } from './import-route.ts'
 import { keptAlive, silenceMsMax } from './kept-alive.ts'
+import { ndjson } from './lines.ts'
 import { Problem } from './problem.ts'
 
 export interface PastStreamsOptions {

@@ -8,28 +8,15 @@ import { type Append, AppendError, type Appender, FencedError, type Log } from '
 import { historyKept, historyKeptText, historyMarker, keptOf } from '../model/history-kept.ts'
 import type { NamespaceRecord } from '../model/namespaces.ts'
 import { RegistryFollower } from '../model/registry-follower.ts'
-import { type Resource, type ResourceKind, readProperties } from '../model/registry-resources.ts'
+import { type Resource, readProperties } from '../model/registry-resources.ts'
 import { foldName, type RegistryView } from '../model/registry-view.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RegistryEntry } from '../schemas/registry-records.ts'
 import type { Author } from './callers.ts'
 import { authorHeader, authorOf, ChangeTeller, toldMarker } from './change-teller.ts'
+import type { Command } from './command.ts'
 import { Problem } from './problem.ts'
 import { SnapshotWriter } from './snapshot-writer.ts'
-
-/** What a change writes, decided against the view as it is then: an entry, or null to delete. Throws Problem to refuse. */
-export type Decide = (view: RegistryView, at: number) => DecidedEntry | null
-
-export type DecidedEntry = Omit<RegistryEntry, 'kind' | 'name' | 'by'>
-
-export interface Command {
-  readonly kind: ResourceKind
-  readonly name: string
-  /** A client's authentication name where the request gives one: two of the same name must not be decided together. */
-  readonly authenticationName?: string | undefined
-  readonly author: Author
-  readonly decide: Decide
-}
 
 export interface RegistryOptions {
   readonly log: Log

@@ -6,8 +6,8 @@ import type { RegistryView } from '../model/registry-view.ts'
 import { type NamespaceRouting, namespaceRouteName, routesOf } from '../model/routes.ts'
 import type { Author } from './callers.ts'
 import { baseOf } from './client-authentication-rules.ts'
+import type { Command } from './command.ts'
 import { Problem } from './problem.ts'
-import type { Command } from './registry.ts'
 import { checkDelete, checkPut, type Found, type RegistryLimits, subscriptionsOf } from './rules.ts'
 
 /** If-Match and If-None-Match as they came. */

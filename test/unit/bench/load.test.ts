@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { Histogram } from '../../../bench/histogram.ts'
 import { parseLoadOptions } from '../../../bench/load-options.ts'
-import { median } from '../../../bench/report.ts'
+import { median } from '../../../bench/median.ts'
 import { Intake, Tracker } from '../../../bench/tracker.ts'
 
 // What the benchmark claims rests on these: that it sees what is lost, what comes twice, and what comes out of order.
