@@ -12,7 +12,7 @@ interface Stored {
 }
 
 /** The least and the most cost that is computed, whatever a record says. */
-export const passwordCosts = { min: 14, max: 18 } as const
+const passwordCosts = { min: 14, max: 18 } as const
 const blockSize = 8
 const hashBytes = 32
 const saltBytes = 16

@@ -31,7 +31,7 @@ export const internalPrincipal: Principal = Object.freeze({ clientName: internal
 export const operatorPrincipal = (by: string): Principal => ({ clientName: by, authenticationName: by, attributes: {}, kind: 'operator' })
 
 /** Longest authentication name, characters (CL-02). */
-export const authenticationNameMax = 128
+const authenticationNameMax = 128
 
 /** What keeps a text from being the authentication name of somebody whom the registry does not know; undefined when nothing does. */
 export function authenticationNameProblem(name: string): string | undefined {

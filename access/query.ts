@@ -25,7 +25,7 @@ export interface QueryLimits {
   readonly depthMax: number
 }
 
-export const queryLimits: QueryLimits = { lengthMax: 16_384, depthMax: 64 }
+const queryLimits: QueryLimits = { lengthMax: 16_384, depthMax: 64 }
 
 /** A query cannot be understood: where (characters from the start), and what is allowed there. */
 export class QueryError extends Error {

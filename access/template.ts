@@ -15,7 +15,7 @@ export interface TemplateLimits {
   readonly levelsMax: number
 }
 
-export const templateLimits: TemplateLimits = { bytesMax: 1024, levelsMax: 128 }
+const templateLimits: TemplateLimits = { bytesMax: 1024, levelsMax: 128 }
 
 /** Most filters that one template becomes for one client; beyond, it matches nothing. */
 export const expansionsMax = 4096

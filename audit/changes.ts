@@ -59,7 +59,7 @@ const isAsked = ({ resource, by }: ChangeQuery, change: RegistryChange): boolean
 type TellsChange = Pick<RegistryChange, 'by' | 'address' | 'before' | 'after' | 'concealed'> & { readonly kind: string; readonly name: string }
 
 /** The change that a record of `lifecycle` tells of; undefined when it tells of something else. */
-export function changeOf(partition: number, offset: number, value: Buffer): RegistryChange | undefined {
+function changeOf(partition: number, offset: number, value: Buffer): RegistryChange | undefined {
   const { name, value: event } = decodePublished(value)
   if (name !== 'LifecycleEvent' || event.type !== 'Loggerhead.RegistryResourceChanged') return undefined
   const told = JSON.parse(event.data) as TellsChange | null

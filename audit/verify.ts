@@ -24,7 +24,7 @@ export interface VerifyOptions extends ShardVerifierOptions {
 }
 
 /** Findings that are told one by one. */
-export const findingsMax = 1_000
+const findingsMax = 1_000
 const readBytes = 512 * 1024
 const progressEvery = 200
 

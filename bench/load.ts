@@ -116,7 +116,7 @@ async function publishAll(run: Run, publishers: readonly LoadPublisher[], begin:
   return performance.now()
 }
 
-export async function runLoad(options: LoadOptions): Promise<LoadReport> {
+async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const name = `bench/${randomBytes(4).toString('hex')}`
   const run = new Run(options, randomBytes(4).readUInt32BE(0))
   const { publishers, subscribers, owed, intakes } = plan(run, name)

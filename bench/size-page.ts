@@ -15,7 +15,7 @@ const fleets = [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]
 const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 1 : 0 })
 const counted = ({ count, because }: Count): string => `${number(count)} (${because})`
 
-export function sizeTable(unit: UnitCosts, source: string): string {
+function sizeTable(unit: UnitCosts, source: string): string {
   const header = [
     'devices',
     'publishes/s at peak',

@@ -209,6 +209,6 @@ export function measureUnitCosts(rounds = 9, batches = 400): readonly UnitCost[]
   return ways.map(({ step, run }) => ({ step, each: measure(rounds, batches, run) }))
 }
 
-export const unitCostsText = (costs: readonly UnitCost[]): string => costs.map(({ step, each }) => `${each.toFixed(2).padStart(6)} µs  ${step}`).join('\n')
+const unitCostsText = (costs: readonly UnitCost[]): string => costs.map(({ step, each }) => `${each.toFixed(2).padStart(6)} µs  ${step}`).join('\n')
 
 if (import.meta.main) process.stdout.write(`${unitCostsText(measureUnitCosts())}\n`)

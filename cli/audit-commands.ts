@@ -14,7 +14,7 @@ interface ChangesOptions {
 }
 
 /** A change in one line for people; what stood there before and after is in JSON. */
-export function changeLine({ time, change, resource, by, address, before, after, concealed }: Json): string {
+function changeLine({ time, change, resource, by, address, before, after, concealed }: Json): string {
   const [from, to] = [before ?? {}, after ?? {}] as [Json, Json]
   const fields = change === 'updated' ? Object.keys({ ...from, ...to }).filter((field) => JSON.stringify(from[field]) !== JSON.stringify(to[field])) : []
   const edits = fields.map((field) => `${field}: ${JSON.stringify(from[field]) ?? 'none'} → ${JSON.stringify(to[field]) ?? 'none'}`)

@@ -44,7 +44,7 @@ async function readKeys(files: readonly string[]): Promise<readonly Buffer[]> {
 }
 
 /** The lines of `audit head`. Throws Failure for one that is none. */
-export function readExpected(text: string): readonly ReadCheckpoint[] {
+function readExpected(text: string): readonly ReadCheckpoint[] {
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   return lines.map((line, index) => {
     try {
@@ -69,7 +69,7 @@ const columns = [
 ]
 
 /** A report as text. */
-export function reportText({ proven, findings, more, removed, checkpoints }: VerifyReport): string {
+function reportText({ proven, findings, more, removed, checkpoints }: VerifyReport): string {
   const where = ({ topic, partition, from, to }: Finding): string => `${topic}[${partition}]${from === undefined ? '' : ` ${from} to ${to}`}`
   const none = removed.length > 0 ? 'nothing was changed or inserted, and nothing removed but by retention' : 'nothing was changed, removed or inserted'
   return [

@@ -12,7 +12,7 @@ interface Shown {
 }
 
 /** The answer in words. */
-export function deliveryText(answer: Json): string {
+function deliveryText(answer: Json): string {
   const { client, outcome, meaning, reason, permission } = answer
   const message = answer.message as Readonly<Record<string, unknown>>
   const list = <T>(name: string): readonly T[] => (answer[name] as readonly T[] | undefined) ?? []

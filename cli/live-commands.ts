@@ -43,7 +43,7 @@ interface ConsideredBinding {
 }
 
 /** An explanation as text. */
-export function explanationText(explanation: Json): string {
+function explanationText(explanation: Json): string {
   const { allowed, reason, authenticationName, client, groups } = explanation
   const considered = (explanation.considered ?? []) as readonly ConsideredBinding[]
   const lines = considered.map(({ binding, clientGroup, isMember, topicSpace, templates }) => {
@@ -60,7 +60,7 @@ export function explanationText(explanation: Json): string {
 }
 
 /** An explanation of a connection as text. */
-export function connectText({ allowed, reason, reasonCode, client, authenticationName, groups, expiresAt, certificate }: Json): string {
+function connectText({ allowed, reason, reasonCode, client, authenticationName, groups, expiresAt, certificate }: Json): string {
   const code = Number(reasonCode)
   const { subject, dns, uri, ip, email, issuer, notAfter } = (certificate ?? {}) as Readonly<Record<string, readonly string[] | string>>
   const names = { subject, dns, uri, ip, email, issuer, 'not after': notAfter }

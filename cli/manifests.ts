@@ -22,7 +22,7 @@ const extensions = new Set(['.yaml', '.yml', '.json'])
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The files below a folder in the order of their names, or the one file. */
-export function manifestFiles(path: string): readonly string[] {
+function manifestFiles(path: string): readonly string[] {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (!stat) throw new Failure(`there is no file or folder “${path}”`)
   if (stat.isFile()) return [path]

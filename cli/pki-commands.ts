@@ -34,7 +34,7 @@ function readAttributes(pairs: readonly string[]): Json {
 }
 
 /** What registers a client: for `loggerhead apply`. */
-export function clientManifest(name: string, attributes: Json): string {
+function clientManifest(name: string, attributes: Json): string {
   return stringify({
     kind: 'clients',
     name,
@@ -43,7 +43,7 @@ export function clientManifest(name: string, attributes: Json): string {
 }
 
 /** The same client, shut out. */
-export function disabledManifest(manifest: string): string {
+function disabledManifest(manifest: string): string {
   const client = parse(manifest) as { readonly properties: Json }
   return stringify({ ...client, properties: { ...client.properties, state: 'Disabled' } })
 }

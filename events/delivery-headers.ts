@@ -4,7 +4,7 @@ import type { DeliveryAttributeMapping } from '../model/event-subscriptions.ts'
 /** Headers of one subscription. */
 export const deliveryHeadersMax = 10
 /** Of a header's value, bytes. */
-export const deliveryHeaderBytesMax = 4096
+const deliveryHeaderBytesMax = 4096
 
 /** What carries the request itself or says who sends what: not for an operator to set. */
 const ownHeaders: ReadonlySet<string> = new Set([

@@ -7,7 +7,7 @@ export type DeliveryAnswer =
   | { readonly failed: string }
 
 /** As `deliveryresult` of a dead letter names it. */
-export const deliveryResults = [
+const deliveryResults = [
   'Success',
   'BadRequest',
   'Unauthorized',
@@ -46,10 +46,10 @@ export interface Probations {
 }
 
 /** Event Grid's. */
-export const defaultProbations: Probations = { busyMs: 10_000, socketErrorMs: 30_000, configurationMs: 300_000 }
+const defaultProbations: Probations = { busyMs: 10_000, socketErrorMs: 30_000, configurationMs: 300_000 }
 
 /** A webhook may ask for a longer rest than this, and gets this much, ms. */
-export const retryAfterMaxMs = 3_600_000
+const retryAfterMaxMs = 3_600_000
 
 /** 200 to 204 and nothing else (PU-04). */
 const isSuccess = (status: number): boolean => status >= 200 && status <= 204

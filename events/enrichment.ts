@@ -20,9 +20,9 @@ export interface Enrichments {
 }
 
 /** Static and dynamic ones of a route together. */
-export const enrichmentsMax = 20
+const enrichmentsMax = 20
 /** Characters of a value as it is configured. */
-export const enrichmentValueMax = 128
+const enrichmentValueMax = 128
 const keyPattern = /^[a-z0-9]{1,20}$/
 const reservedKeys = new Set(['specversion', 'id', 'time', 'type', 'source', 'subject', 'datacontenttype', 'dataschema', 'data', 'data_base64'])
 
@@ -69,7 +69,7 @@ const known = [
 const allowed = `must be one of ${known.map((name) => `\${${name}}`).join(', ')}; a name of other characters stands as ['name'] after userProperties or attributes`
 
 /** A dynamic enrichment's value. Throws EnrichmentError. */
-export function parseSource(template: string): Source {
+function parseSource(template: string): Source {
   const inner = /^\$\{(.*)\}$/s.exec(template)?.[1]
   if (inner === undefined) throw new EnrichmentError(allowed)
   if (inner === 'client.authenticationName') return ({ authenticationName }) => authenticationName

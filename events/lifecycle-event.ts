@@ -14,7 +14,7 @@ export const lifecycleTypes: ReadonlySet<string> = new Set([
 ])
 
 /** What the source of life cycle events is, unless a deployment says otherwise: the namespace's path in the API. */
-export const sourceDefault = '/namespaces/{namespace}'
+const sourceDefault = '/namespaces/{namespace}'
 
 /** `pattern` with the namespace's name where it says {namespace}; Event Grid's source is the namespace's path in Azure. */
 export const sourceOf = (pattern: string, namespace: string): string => (pattern === '' ? sourceDefault : pattern).replaceAll('{namespace}', namespace)

@@ -4,7 +4,7 @@ import { jsonDepthMax, type ParsedJson } from './json-text.ts'
 import { binaryEvent, type EventProblem, parseJson, type ReceivedEvent, structuredEvent } from './received-event.ts'
 
 /** Events of one request, and bytes of one event (NT-05). */
-export const eventsPerRequestMax = 1_000
+const eventsPerRequestMax = 1_000
 export const eventBytesMax = 1_048_576
 /** Attributes of one event: far above what anybody needs. */
 const attributesMax = 100

@@ -43,7 +43,7 @@ export type LimitName = Exclude<
 >
 
 /** The listeners that clients come in by. */
-export const listenerNames = ['mqtt', 'mqtts', 'ws', 'wss'] as const
+const listenerNames = ['mqtt', 'mqtts', 'ws', 'wss'] as const
 export type ListenerName = (typeof listenerNames)[number]
 
 /** From SIGTERM to the end of the process, at most, ms: what Kubernetes and docker-compose.yml wait for before they kill it. */

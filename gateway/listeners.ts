@@ -252,7 +252,7 @@ export class Listeners {
 const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?', 1)[0] ?? ''
 
 /** The HTTP status that refuses an upgrade; null when it may go on. */
-export function refuseUpgrade(request: IncomingMessage, origins: readonly string[]): number | null {
+function refuseUpgrade(request: IncomingMessage, origins: readonly string[]): number | null {
   if (pathOf(request) !== path) return 404
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
   if (!offered.includes(subprotocol)) return 400 // [MQTT-6.0.0-3]

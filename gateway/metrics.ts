@@ -10,7 +10,7 @@ import { RefusalReason } from './refusal-reason.ts'
 import { reachedMetric } from './settings/reached-metric.ts'
 
 /** Limits that take effect before a namespace is known: counted once for all. */
-export const entranceLimits: readonly LimitName[] = [
+const entranceLimits: readonly LimitName[] = [
   'CONNECTIONS_MAX',
   'CONNECTIONS_PER_ADDRESS_MAX',
   'TLS_HANDSHAKES_MAX',
@@ -20,7 +20,7 @@ export const entranceLimits: readonly LimitName[] = [
 ]
 
 /** Counts limits that take effect; plain numbers until they are scraped. */
-export class LimitCounts {
+class LimitCounts {
   readonly #counts: Map<LimitName, number>
 
   constructor(registry: Registry, limits: readonly LimitName[]) {

@@ -65,7 +65,7 @@ const namespacesStartMs = 10_000
 const recordRoom = 1024
 
 /** Throws SettingError when Kafka would refuse a message that MQTT allows. */
-export async function checkPacketSize(log: Log, topic: string, config: GatewayConfig): Promise<void> {
+async function checkPacketSize(log: Log, topic: string, config: GatewayConfig): Promise<void> {
   const settings = await log.topicSettings(topic)
   const most = Number(settings['max.message.bytes'])
   // The topic stands in the value and again as the key, and may have come as an alias. A character has four bytes at most.

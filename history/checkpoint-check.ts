@@ -10,7 +10,7 @@ import { type Checkpoint, checkpointBelow } from './checkpoint.ts'
 import { registryAt } from './past-registry.ts'
 import { foldFrom } from './past-shard.ts'
 
-export const checkedStates = ['sessions', 'queues', 'retained', 'registry'] as const
+const checkedStates = ['sessions', 'queues', 'retained', 'registry'] as const
 export type CheckedState = (typeof checkedStates)[number]
 
 export interface CheckOptions {

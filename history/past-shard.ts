@@ -52,7 +52,7 @@ export async function shardAt(options: PastShardOptions): Promise<PastShard> {
 }
 
 /** From when on moments of the shard can be had, milliseconds since the epoch; null when there is none yet. */
-export async function shardHistorySince(log: Log, topics: PastTopics, shard: number): Promise<number | null> {
+async function shardHistorySince(log: Log, topics: PastTopics, shard: number): Promise<number | null> {
   const oldest = await oldestCheckpoint(log, topics.checkpoints, shard)
   return oldest ? oldest.closing.at : null
 }

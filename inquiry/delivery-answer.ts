@@ -9,7 +9,7 @@ import type { Owed, QueueTrace } from './queue-trace.ts'
 import type { ReceiptTold } from './receipts.ts'
 import type { Place } from './records.ts'
 
-export const deliveryOutcomes = {
+const deliveryOutcomes = {
   acknowledged: 'the client has acknowledged it',
   sent: 'it was written to the client’s connection, at QoS 0',
   inFlight: 'it is on its way to the client, or was when its connection ended, and is not acknowledged',

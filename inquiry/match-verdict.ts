@@ -38,7 +38,7 @@ export function matchVerdict(then: SessionThen | null, topic: string, message: P
 }
 
 /** How many levels of the topic a filter matches from the front: of those that do not match, which nearly does. */
-export function levelsMatched(filter: string, topic: string): number {
+function levelsMatched(filter: string, topic: string): number {
   const asked = filter.split('/')
   const levels = topic.split('/')
   let matched = 0

@@ -108,7 +108,7 @@ function historyBytes(bytes: number, variable: string): number {
 }
 
 /** NAMESPACE_HISTORY by namespace. Throws SettingError. */
-export function namespaceHistory(text: string, bytes: number): ReadonlyMap<string, Retention> {
+function namespaceHistory(text: string, bytes: number): ReadonlyMap<string, Retention> {
   const variable = 'NAMESPACE_HISTORY'
   const retentions = new Map<string, Retention>()
   for (const each of text.split(',').map((part) => part.trim())) {
@@ -336,7 +336,7 @@ function isShorter(
 }
 
 /** Settings that make the topic keep what it holds for as long as it should, where it keeps it for less; undefined when it does. */
-export function longerKept(spec: TopicSpec, found: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
+function longerKept(spec: TopicSpec, found: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
   if (found['cleanup.policy'] !== spec.settings['cleanup.policy']) return undefined
   const { settings } = spec
   if (isShorter(found, spec, 'retention.ms')) return { 'retention.ms': settings['retention.ms'] as string }

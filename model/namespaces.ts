@@ -3,7 +3,7 @@
  * host names, stand in the home namespace's registry under the kind `namespaces`, so that every process that follows it knows them.
  */
 /** `Creating`: its topics are being made. `Deleting`: its clients are over, its topics still there. `Deleted`: only the number of lives is remembered. */
-export const namespaceStates = ['Creating', 'Active', 'Deleting', 'Deleted'] as const
+const namespaceStates = ['Creating', 'Active', 'Deleting', 'Deleted'] as const
 export type NamespaceState = (typeof namespaceStates)[number]
 
 /** What a record says of a namespace. */

@@ -6,7 +6,7 @@ import { RegistryFollower, type RegistryFollowerOptions } from './registry-follo
 import type { RegistryView } from './registry-view.ts'
 
 /** moving: state is being written where it belongs, and the former still counts. committing: the new one counts. done: it may be served again. */
-export const partitionChangeStates = ['moving', 'committing', 'done'] as const
+const partitionChangeStates = ['moving', 'committing', 'done'] as const
 
 export interface PartitionChange {
   readonly state: (typeof partitionChangeStates)[number]

@@ -29,7 +29,7 @@ export interface Replay {
 }
 
 /** Live messages held for one replay that joins: with more it is slower than what is published, and goes back to reading. The same for every fold. */
-export const heldMax = 10_000
+const heldMax = 10_000
 
 const phaseNamed = (phase: string): ReplayPhase => (phase === 'joining' || phase === 'live' || phase === 'over' ? phase : 'reading')
 

@@ -139,7 +139,7 @@ function readTarget(value: unknown): RouteTarget | undefined {
   return { kafkaTopic: value.kafkaTopic, ...(text(value.cluster) ? { cluster: value.cluster } : {}) }
 }
 
-export function readEnrichments(value: unknown): RouteEnrichments {
+function readEnrichments(value: unknown): RouteEnrichments {
   const { static: fixed, dynamic } = isObject(value) ? value : {}
   const pairs = (each: unknown) => objects(each).flatMap(({ key, value }) => (text(key) && text(value) ? [{ key, value }] : []))
   return { static: pairs(fixed).map((pair) => ({ ...pair, valueType: 'String' as const })), dynamic: pairs(dynamic) }

@@ -13,7 +13,7 @@ import { sessionState } from './snapshot.ts'
 
 const size = 32
 
-export class Digest {
+class Digest {
   readonly #sum = Buffer.alloc(size)
 
   add(part: string | Buffer): void {

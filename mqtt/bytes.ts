@@ -73,7 +73,7 @@ export class Bytes {
 }
 
 /** Largest value of a variable byte integer (section 1.5.5). */
-export const variableByteIntegerMax = 268_435_455
+const variableByteIntegerMax = 268_435_455
 
 /** Bytes that a variable byte integer takes. */
 export function variableByteIntegerSize(value: number): number {

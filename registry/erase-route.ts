@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Problem } from './problem.ts'
 
-export const eraseAction = ':erase'
+const eraseAction = ':erase'
 
 export function addEraseRoute(api: FastifyInstance): void {
   api.post('/namespaces/:ns/clients/:name', { config: { kind: 'clients', role: 'owner' } }, async (request) => {

@@ -20,7 +20,7 @@ export interface AskedConsent {
 const ignoredMax = 65_536
 
 /** A webhook that cannot be asked has not consented. */
-export async function askConsent(requests: Pick<OutgoingRequests, 'send'>, { url, origin, perMinute, timeoutMs, onTimeout }: AskedConsent): Promise<Consent> {
+async function askConsent(requests: Pick<OutgoingRequests, 'send'>, { url, origin, perMinute, timeoutMs, onTimeout }: AskedConsent): Promise<Consent> {
   try {
     const answer = await requests.send({
       url,

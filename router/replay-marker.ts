@@ -4,7 +4,7 @@ import type { Replayed } from '../schemas/inbox-records.ts'
 import { encodeMessage } from '../schemas/message-record.ts'
 
 /** Nobody publishes there. */
-export const markerTopic = '$replay/end'
+const markerTopic = '$replay/end'
 
 export function markerOf({ filter, phase, positions, messages, at, qos, shard, replay, since }: Replayed): Buffer {
   const told = {

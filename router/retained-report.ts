@@ -24,7 +24,7 @@ export interface RetainedPage {
 export const isOver = ({ expiresAt }: RetainedMessage, now: number): boolean => expiresAt !== 0 && expiresAt <= now
 
 /** What is known of a message without its payload; RE-07's names where it has one. */
-export function reportRetained(shard: number, message: RetainedMessage): { readonly topic: string } & Readonly<Record<string, unknown>> {
+function reportRetained(shard: number, message: RetainedMessage): { readonly topic: string } & Readonly<Record<string, unknown>> {
   const { topic, offset, value, qos, expiresAt } = message
   const { clientId, payload, contentType } = decodeMessage(value)
   return {

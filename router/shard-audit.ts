@@ -12,7 +12,7 @@ import { encodeRecord } from '../schemas/codec.ts'
 /** Records between two marks: as close as a change can be told where it is. */
 export const recordsPerMark = 32
 /** Records after which a checkpoint is made, and how long the first of them waits for it, ms. */
-export const recordsPerCheckpoint = 1_000
+const recordsPerCheckpoint = 1_000
 export const checkpointMs = 10_000
 
 /** Marks of one chain that wait for a checkpoint; above it the log is read later. */

@@ -32,7 +32,7 @@ export interface WillPublisherOptions {
 const clockSkewMs = 60_000
 
 /** The id of a will's message: the same whoever publishes it. No other connection's attach stands at `epoch` of the shard. */
-export function willMessageId(shard: number, epoch: number): Buffer {
+function willMessageId(shard: number, epoch: number): Buffer {
   return repeatableId({ kind: RepeatableKind.Will, shard, session: epoch, use: 0, detail: 0 })
 }
 

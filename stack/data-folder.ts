@@ -36,12 +36,6 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
-/** Who holds the folder right now; undefined when nobody does. */
-export function holderOf(folder: string): { readonly pid: number; readonly since: string } | undefined {
-  const holder = readHolder(join(folder, 'supervisor.json'))
-  return holder && isRunning(holder) ? holder : undefined
-}
-
 /** A stack's folder, held by this process until `release`. */
 export class DataFolder {
   readonly path: string

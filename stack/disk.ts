@@ -9,7 +9,7 @@ export function freeBytes(folder: string): number {
 const mebibyte = 1024 * 1024
 
 /** Below this Kafka's next segment or index finds no room. */
-export const roomMin = 16 * mebibyte
+const roomMin = 16 * mebibyte
 
 /** A sentence when a disk is full, or as good as; undefined otherwise. */
 export function fullDisk(folder: string, bytes: number): string | undefined {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
 /** What each folder may import besides itself. Anything may import settings and telemetry; what is not named here imports nothing of ours. */
-export const allowedImports: Readonly<Record<string, readonly string[]>> = {
+const allowedImports: Readonly<Record<string, readonly string[]>> = {
   settings: [],
   telemetry: [],
   mqtt: [],

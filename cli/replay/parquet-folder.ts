@@ -8,7 +8,7 @@ import type { ReplayOutput, Standing } from './output.ts'
 import { parquetColumns } from './rows.ts'
 
 /** Of a part at most: it is put together in memory. */
-export const partRowsMax = 100_000
+const partRowsMax = 100_000
 const partBytesMax = 32 * 1024 * 1024
 
 export const partName = (part: number): string => `part-${String(part).padStart(5, '0')}.parquet`

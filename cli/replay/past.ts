@@ -100,7 +100,7 @@ interface Read extends Stretch {
 }
 
 /** Lines of one piece of an answer. */
-export function stretchOf(rows: readonly Json[]): Read {
+function stretchOf(rows: readonly Json[]): Read {
   const lines = rows.filter((row) => typeof row.topic === 'string') as unknown as readonly HistoryLine[]
   const { cursor } = rows.at(-1) as Json
   if (typeof cursor !== 'string') throw new Failure('the HTTP API has answered a line without a cursor')

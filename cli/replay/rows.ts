@@ -2,7 +2,7 @@
 import { type HistoryLine, payloadOfLine } from '../../history/history-line.ts'
 
 /** The columns of CSV, in their order. */
-export const csvColumns = [
+const csvColumns = [
   'position',
   'messageId',
   'receivedAt',

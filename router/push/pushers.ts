@@ -180,7 +180,7 @@ const webhookOf = ({ deliveryConfiguration }: EventSubscriptionProperties): stri
   deliveryConfiguration.deliveryMode === 'Push' ? deliveryConfiguration.push.destination.properties.endpointUrl : undefined
 
 /** How a subscription's events go out. */
-export function queueOptions({ destination, maxDeliveryCount, eventTimeToLive }: PushDelivery, config: PushConfig): PushQueueOptions {
+function queueOptions({ destination, maxDeliveryCount, eventTimeToLive }: PushDelivery, config: PushConfig): PushQueueOptions {
   const { maxEventsPerBatch, preferredBatchSizeInKilobytes, maxConcurrentRequests, deliveryOrder } = destination.properties
   const isBatched = maxEventsPerBatch !== undefined || preferredBatchSizeInKilobytes !== undefined
   return {

@@ -2,7 +2,7 @@
 import { jsonEvent } from '../../events/cloud-event.ts'
 import type { ReceivedEvent, SettledTokens } from './subscription.ts'
 
-export const pullActions = ['receive', 'acknowledge', 'release', 'reject', 'renewLock'] as const
+const pullActions = ['receive', 'acknowledge', 'release', 'reject', 'renewLock'] as const
 export type PullAction = (typeof pullActions)[number]
 
 /** The subscription and what is to be done there. */
@@ -55,7 +55,7 @@ function decode(text: string): string {
 const eventsMax = 100
 const waitSeconds = { least: 10, most: 120, default: 60 }
 const releaseDelays = [0, 10, 60, 600, 3600]
-export const lockTokensMax = 1_000
+const lockTokensMax = 1_000
 
 function wholeNumber(query: URLSearchParams, name: string, least: number, most: number, whenAbsent: number): number {
   const text = query.get(name)

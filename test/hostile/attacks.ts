@@ -132,7 +132,7 @@ const attacks: Readonly<Record<string, Attack>> = {
   },
 }
 
-export const attackNames = Object.keys(attacks)
+const attackNames = Object.keys(attacks)
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [name = '', port = '', seconds = '5'] = process.argv.slice(2)

@@ -38,7 +38,7 @@ export interface NodeForTests {
 const sharedSettings = { 'log.cleaner.backoff.ms': '200' }
 
 /** A Kafka of one's own from the artifacts, on free ports in a temporary folder. */
-export async function startNode({ java, maven, say = () => {}, more, javaOptions = [] }: NodeForTests): Promise<TestKafka> {
+async function startNode({ java, maven, say = () => {}, more, javaOptions = [] }: NodeForTests): Promise<TestKafka> {
   await fetchArtifacts({ project, say, ...(maven !== undefined && { maven }) })
   const folder = await mkdtemp(join(tmpdir(), 'loggerhead-kafka-'))
   const [port = 0, controllerPort = 0] = await findFreePorts(2)

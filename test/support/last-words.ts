@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** The environment looks here, from outside of the context in which tests run: what each has to say, by who it is. */
-export const speakersKey = Symbol.for('loggerhead.speakers')
+const speakersKey = Symbol.for('loggerhead.speakers')
 type Speakers = Map<object, () => string>
 
 const speakers: Speakers = new Map()
