@@ -28,7 +28,7 @@ class Digest {
 
 const byFilter = (a: { readonly filter: string }, b: { readonly filter: string }): number => (a.filter < b.filter ? -1 : a.filter > b.filter ? 1 : 0)
 
-/** Without its queue, and what of it an owner knows before the journal does. */
+/** Without its queue. */
 function withoutQueue(state: SessionState): SessionState {
   return { ...state, subscriptions: [...state.subscriptions].sort(byFilter), next: 0, cursor: 0, above: [], sent: 0, queue: [], received: [], replays: [] }
 }
@@ -36,14 +36,18 @@ function withoutQueue(state: SessionState): SessionState {
 /** Queue entries that are hashed as one. */
 const entriesPerPart = 1_000
 
-/** Of the sessions, their connections, subscriptions and wills; and of what they are owed, without how far their clients are with it. */
+/**
+ * Of the sessions, their connections, subscriptions and wills; and of what they are owed, how far their clients and replays are with it: without what
+ * may have been sent (`sent`), which an owner tells with the next acknowledgement, and which decides about DUP alone.
+ */
 export function sessionDigests({ sessions }: Pick<SessionFold, 'sessions'>): { readonly sessions: string; readonly queues: string } {
   const [digest, queues] = [new Digest(), new Digest()]
   for (const session of sessions.values()) {
     const state = sessionState(session)
     digest.add(encodeRecord('SessionState', withoutQueue(state)))
-    const { clientId, next, queue } = state
-    queues.add(JSON.stringify([clientId, next, queue.length]))
+    const { clientId, next, queue, received, replays } = state
+    // What is in the queue still is what is not done of the numbers below `next`.
+    queues.add(JSON.stringify([clientId, next, queue.length, received, [...replays].sort((a, b) => a.replay - b.replay)]))
     for (let from = 0; from < queue.length; from += entriesPerPart) queues.add(JSON.stringify([clientId, queue.slice(from, from + entriesPerPart)]))
   }
   return { sessions: digest.hex, queues: queues.hex }

@@ -110,6 +110,54 @@ test('a subscription and a queued message too many, a retained message too few a
   expect(await check()).toEqual([])
 })
 
+test('how far a client is with QoS 2, and a replay with what it brings, is compared too; what may have been sent is not', async () => {
+  const { sessions, append, checkpoint, check } = await world()
+  await append('sessions', attached('c'))
+  const session = sessions.sessions.get('c')!
+  const replayed = (phase: string, next: number, messages: number) =>
+    append('inbox', {
+      name: 'Replayed',
+      value: {
+        shard: 0,
+        term: 0,
+        clientId: 'c',
+        session: session.id,
+        replay: 1,
+        phase,
+        positions: [{ source: 0, next, end: null }],
+        entries: [{ source: 0, offset: next - 1, size: 1, qos: 2, retain: false }],
+        messages,
+        subscriptionIdentifiers: [],
+        qos: 2,
+        filter: 'a',
+        at: 1_000,
+        since: null,
+      },
+    })
+  const acknowledged = (received: readonly number[]) =>
+    append('inbox', {
+      name: 'Acknowledged',
+      value: { shard: 0, term: 0, sessions: [{ clientId: 'c', session: session.id, cursor: 0, above: [], sent: 1, received: [...received] }] },
+    })
+  await checkpoint([])
+  await replayed('reading', 4, 1)
+  await acknowledged([0])
+  // An owner knows it before the journal does.
+  session.queue.sent = 2
+  await checkpoint([])
+  expect(await check()).toEqual([])
+  await replayed('over', 9, 2)
+  await checkpoint([])
+  expect(await check()).toEqual([])
+  session.queue.receive(1)
+  await checkpoint([])
+  expect(await check()).toEqual(['queues'])
+  await acknowledged([0, 1])
+  session.queue.replays?.clear()
+  await checkpoint([])
+  expect(await check()).toEqual(['queues'])
+})
+
 test('a registry that may have been compacted since is not held against the checkpoint', async () => {
   const { log, checkpoint, append } = await world()
   const appender = await log.appender()
