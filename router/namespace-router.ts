@@ -78,11 +78,11 @@ export async function openNamespaceRouter(options: NamespaceRouterOptions): Prom
   })
   observeShards(options.metricsRegistry, () => router.levels())
   const apis = [
-    router.sessionsApi(key),
-    router.retainedApi(key),
-    router.routesApi(key),
-    router.subscriptionActionsApi(key),
-    router.pullApi({ others: options.others, isOwnersKey: options.isOwnersKey, bearerOf: verifier && ((token) => verifier.bearerOf(token)) }),
+    router.apis.sessions(key),
+    router.apis.retained(key),
+    router.apis.routes(key),
+    router.apis.subscriptionActions(key),
+    router.apis.pull({ others: options.others, isOwnersKey: options.isOwnersKey, bearerOf: verifier && ((token) => verifier.bearerOf(token)) }),
   ]
   return {
     router,

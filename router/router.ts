@@ -2,48 +2,41 @@
  * The reader of the log: folds all sessions, shares out the shards with the other routers, and runs three loops that never
  * wait for one another's work — sessions, messages to match, and what the inboxes owe.
  */
-import type { EventRefusal } from '../access/event-access.ts'
 import { RefusalAudit } from '../audit/refusal-audit.ts'
-import { RefusedKind } from '../audit/refusals.ts'
 import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
 import { TokenBucket } from '../log/token-bucket.ts'
-import { namespaceTopicName } from '../log/topics.ts'
 import { ClientKeyRing } from '../model/client-key-ring.ts'
 import { routesOf } from '../model/routes.ts'
 import type { SessionChange } from '../model/session-fold.ts'
 import { SessionsByName } from '../model/session-quota.ts'
 import { restoreSessions } from '../model/snapshot.ts'
-import { ReasonCode } from '../mqtt/reason-code.ts'
 import type { GatewayHandlers } from './gateway.ts'
 import { Gateways } from './gateways.ts'
 import { LimitsInForce } from './limits-in-force.ts'
-import { type Applied, OwnedShard } from './owned-shard.ts'
+import { OwnedShard } from './owned-shard.ts'
 import { Payloads } from './payloads.ts'
 import { DeadLetterKeepers } from './push/dead-letter-keepers.ts'
 import { Pushers } from './push/pushers.ts'
-import { SubscriptionActionsApi } from './push/subscription-actions-api.ts'
 import { ReplayTurns } from './replay-turns.ts'
-import { RetainedApi } from './retained-api.ts'
+import { RouterApis } from './router-apis.ts'
 import type { RouterOptions } from './router-options.ts'
 import type { RouteStatus } from './routes/route-status.ts'
-import { RoutesApi } from './routes/routes-api.ts'
 import { Troubles } from './routes/troubles.ts'
 import { Unsealing } from './routes/unsealing.ts'
 import { SessionChanges } from './session-changes.ts'
-import { SessionsApi } from './sessions-api.ts'
 import { SessionsTail } from './sessions-tail.ts'
 import { shardLevels } from './shard-levels.ts'
 import { ShardLoops } from './shard-loops.ts'
 import type { RouterLevels } from './shard-metrics.ts'
+import { ShardOwnership } from './shard-ownership.ts'
 import { type ShardSurroundings, shardOptions } from './shard-surroundings.ts'
 import { SharedChoice } from './shared-choice.ts'
 import { readSnapshot } from './snapshots.ts'
 import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
-import { PullApi, type PullApiOptions } from './subscriptions/pull-api.ts'
 import { Subscriptions } from './subscriptions/subscriptions.ts'
 
 const progressMs = 500
@@ -51,8 +44,6 @@ const progressMs = 500
 const stateCheckTicks = 60
 /** Most that one fetch of a namespace topic brings, bytes: a router may follow many. */
 const eventFetchBytesMax = 1_048_576
-/** A shard that the group gave us and another router took is taken again after this long, ms: one of the two will hear from the group by then. */
-const retakeMs = 2_000
 /** What a router that stops may take for its shards' snapshots, ms: then it leaves them half written, which nobody reads. */
 const snapshotsMs = 1_500
 /** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
@@ -84,17 +75,15 @@ export class Router {
   /** Of the shards that are owned; each with its own state in the log. */
   readonly #subscriptions: Subscriptions
   readonly #pushers: Pushers
-  readonly #owned = new Map<number, OwnedShard>()
+  readonly #ownership: ShardOwnership
+  readonly #owned: ReadonlyMap<number, OwnedShard>
   readonly #sessionChanges: SessionChanges
   readonly #loops: ShardLoops
+  readonly apis: RouterApis
   /** Position of the event subscriptions that series of metrics were last compared with. */
   #seriesSeen = -1
   /** Position of the routes that the shards were told of. */
   #routesSeen = -1
-  /** Shards that the group says are ours. */
-  readonly #assigned = new Set<number>()
-  /** Shards being taken, with what was folded of their sessions meanwhile. */
-  readonly #taking = new Map<number, Applied[]>()
   #appender: Appender | undefined
   readonly #refusals: RefusalAudit
   /** Topics that operators name are not to hold up the broker's own. */
@@ -111,6 +100,18 @@ export class Router {
   constructor(options: RouterOptions) {
     this.#options = options
     this.#limits = new LimitsInForce(options.config, () => options.registry.view)
+    this.#ownership = new ShardOwnership({
+      logger: options.logger,
+      take: (shard, captured) => OwnedShard.take(shardOptions(shard, captured, this.#surroundings)),
+      onTaken: async (owned) => {
+        await this.#taken(owned)
+        if (this.#owned.get(owned.shard) !== owned) this.#subscriptions.disown(owned.shard)
+        this.#pushers.match()
+      },
+      onReleased: (shard) => this.#released(shard),
+      onFailed: (error) => this.#fail(error),
+    })
+    this.#owned = this.#ownership.owned
     this.#stateCheck = this.#makeStateCheck()
     const { config, log, topics, now, metrics, logger, tls, dial } = options
     this.#tail = new SessionsTail({
@@ -203,6 +204,15 @@ export class Router {
         audited: (outcome) => metrics.refusalsWritten.inc({ outcome }),
       },
     })
+    this.apis = new RouterApis({
+      ...options,
+      tail: this.#tail,
+      subscriptions: this.#subscriptions,
+      owned: this.#owned,
+      refusals: this.#refusals,
+      appender: () => this.#appender as Appender,
+      routes: () => this.routes(),
+    })
     this.#payloads = payloads(topics.messages)
     const choice = new SharedChoice(
       {
@@ -247,86 +257,13 @@ export class Router {
       owned: (shard) => this.#owned.get(shard),
       onUnreadable: (topic, partition, offset, error) => this.#unreadable(topic, partition, offset, error),
       onRefused: (error) => this.#fail(error),
-      onSuperseded: (owned) => void this.#superseded(owned),
+      onSuperseded: (owned) => void this.#ownership.superseded(owned),
     }
-  }
-
-  /** Rewinding and redriving for the HTTP API; `key` is the one that the services use among themselves. */
-  subscriptionActionsApi(key: string | undefined): SubscriptionActionsApi {
-    const { log, topics, logger } = this.#options
-    return new SubscriptionActionsApi({
-      log,
-      find: (topic, name) => this.#subscriptions.find(topic, name),
-      kafkaTopicOf: (topic) => namespaceTopicName({ names: topics }, topic),
-      key,
-      onDone: (by, topic, subscription, action) => logger.info({ by, topic, subscription, action }, 'an event subscription was sent back'),
-    })
-  }
-
-  /** Pull delivery over HTTP. */
-  pullApi(options: Pick<PullApiOptions, 'others' | 'isOwnersKey' | 'bearerOf'>): PullApi {
-    const { config, registry, now, logger, metrics } = this.#options
-    return new PullApi({
-      ...options,
-      subscriptions: this.#subscriptions,
-      registry,
-      isProduction: config.profile === 'production',
-      receivesMax: config.pullReceivesMax,
-      metrics: metrics.pull,
-      onRefused: (refusal, address) => this.#refused(refusal, address),
-      onLimit: (limit) => this.#options.metrics.limitReached.inc({ limit }),
-      onError: (error) => logger.error({ err: error }, 'a request of pull delivery failed'),
-      now,
-    })
-  }
-
-  /** Sessions for the HTTP API; `key` is the one that the services use among themselves. */
-  sessionsApi(key: string | undefined): SessionsApi {
-    const { topics, now, logger } = this.#options
-    return new SessionsApi({
-      folds: this.#tail.folds,
-      catchUp: () => this.#tail.catchUp(),
-      termOf: (shard) => this.#owned.get(shard)?.term,
-      append: async (partition, clientId, value) => {
-        const offset = await (this.#appender as Appender).write({ topic: topics.sessions, partition, key: Buffer.from(clientId), value, timestamp: now() })
-        await this.#tail.reached(partition, offset + 1)
-      },
-      now,
-      key,
-      onDecided: (by, clientId, what) => logger.info({ by, clientId }, `session ${what} by an operator`),
-    })
-  }
-
-  /** How routes get on, for the HTTP API. */
-  routesApi(key: string | undefined): RoutesApi {
-    return new RoutesApi({ routes: () => this.routes(), key })
   }
 
   /** The routes of this router's shards. */
   routes(): readonly RouteStatus[] {
     return [...this.#owned.values()].flatMap((owned) => owned.routes.status())
-  }
-
-  #refused({ status, detail, isForAddress }: EventRefusal, remoteAddress: string): void {
-    if (isForAddress) this.#options.metrics.ipRefused.inc({ reason: 'inboundIpRules' })
-    if (status >= 500) return
-    const nobody = { authenticationName: '', clientId: '', remoteAddress, transport: 'http' }
-    this.#refusals.refused({ ...nobody, kind: RefusedKind.connect, reasonCode: ReasonCode.NotAuthorized, why: detail })
-  }
-
-  retainedApi(key: string | undefined): RetainedApi {
-    const { config, topics, logger } = this.#options
-    return new RetainedApi({
-      append: async (partition, topic, value) => {
-        await (this.#appender as Appender).write({ topic: topics.messages, partition, key: Buffer.from(topic), value, timestamp: this.#options.now() })
-      },
-      router: config.routerId,
-      onCleared: (by, topic) => logger.info({ by, topic }, 'retained message cleared by an operator'),
-      shards: this.#tail.folds.length,
-      owned: () => [...this.#owned.values()].map(({ shard, retained }) => ({ shard, index: retained })),
-      now: this.#options.now,
-      key,
-    })
   }
 
   /** What /status shows. */
@@ -393,13 +330,10 @@ export class Router {
       topic: topics.messages,
       instance: config.routerId,
       onAssigned: async (shards) => {
-        await this.#take(shards)
+        await this.#ownership.take(shards)
         first.resolve()
       },
-      onRevoked: (shards) => {
-        for (const shard of shards) this.#assigned.delete(shard)
-        return this.#release(shards)
-      },
+      onRevoked: (shards) => this.#ownership.revoke(shards),
     })
     await first.promise
   }
@@ -408,6 +342,7 @@ export class Router {
   async close(): Promise<void> {
     this.#isClosing = true
     for (const timer of this.#timers) clearInterval(timer)
+    this.#ownership.close()
     if (this.#options.log.health().reachable) {
       // They only shorten the successor's start, and a shard that goes to it meanwhile needs none of this router's.
       await within(snapshotsMs, Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshot())))
@@ -421,7 +356,7 @@ export class Router {
     this.#stateCheck.close()
     this.#pushers.close()
     this.#refusals.close()
-    await this.#release([...this.#owned.keys()])
+    await this.#ownership.release([...this.#owned.keys()])
     await this.#membership?.close()
     await Promise.all([this.#messages?.close(), this.#inboxes?.close(), this.#tail.close(), this.#gateways.close(), this.#subscriptions.close()])
     this.#deadLetters.close()
@@ -440,86 +375,43 @@ export class Router {
     logger.info({ subscriptions: this.#trie.size }, 'sessions are folded')
   }
 
-  async #take(shards: readonly number[]): Promise<void> {
-    for (const shard of shards) this.#assigned.add(shard)
-    await Promise.all(shards.map((shard) => this.#takeOne(shard)))
-  }
-
-  /** Another router took the shard: it was given to it, or it was late with what it had been given before. */
-  async #superseded(owned: OwnedShard): Promise<void> {
-    if (this.#owned.get(owned.shard) !== owned) return
-    this.#options.logger.warn({ shard: owned.shard, term: owned.term }, 'another router took the shard')
-    await this.#release([owned.shard])
-    this.#retake(owned.shard)
-  }
-
   /** Of a shard that is still owned. The fence says that it has another owner, and nothing more. */
   #deliveriesRefused(shard: number, error: Error): void {
     const owned = this.#owned.get(shard)
     if (!owned) return
-    if (error instanceof FencedError) void this.#superseded(owned)
+    if (error instanceof FencedError) void this.#ownership.superseded(owned)
     else this.#fail(error)
   }
 
-  #retake(shard: number): void {
-    this.#timers.push(setTimeout(() => void this.#takeOne(shard), retakeMs))
-  }
-
-  async #takeOne(shard: number): Promise<void> {
-    if (this.#isClosing || !this.#assigned.has(shard) || this.#owned.has(shard) || this.#taking.has(shard)) return
+  #taken(owned: OwnedShard): Promise<void> {
+    const { shard, term } = owned
     const { logger, registry } = this.#options
-    const captured: Applied[] = []
-    this.#taking.set(shard, captured)
-    try {
-      const owned = await OwnedShard.take(shardOptions(shard, captured, this.#surroundings))
-      if (this.#isClosing || !this.#assigned.has(shard)) {
-        await owned.close()
-        return
-      }
-      this.#owned.set(shard, owned)
-      this.#loops.begin()
-      owned.goLive()
-      owned.routes.refresh(routesOf(registry.view), registry.view.position)
-      this.#gateways.own(shard, owned.term)
-      this.#inboxes?.seek(shard, owned.inboxPosition)
-      this.#messages?.seek(shard, owned.source.position)
-      logger.info({ shard, term: owned.term, position: owned.source.position }, 'shard taken')
-      await this.#subscriptions.own(shard, owned.fenced)
-      if (this.#owned.get(shard) !== owned) this.#subscriptions.disown(shard)
-      this.#pushers.match()
-    } catch (error) {
-      // A shard that is ours and not served would wait for ever.
-      if (!(error instanceof FencedError)) this.#fail(error as Error)
-      else logger.warn({ shard }, 'another router took the shard meanwhile')
-    } finally {
-      this.#taking.delete(shard)
-      // Whoever wanted to take it meanwhile left that to this one.
-      if (!this.#isClosing && this.#assigned.has(shard) && !this.#owned.has(shard)) this.#retake(shard)
-    }
+    this.#loops.begin()
+    owned.goLive()
+    owned.routes.refresh(routesOf(registry.view), registry.view.position)
+    this.#gateways.own(shard, term)
+    this.#inboxes?.seek(shard, owned.inboxPosition)
+    this.#messages?.seek(shard, owned.source.position)
+    logger.info({ shard, term, position: owned.source.position }, 'shard taken')
+    return this.#subscriptions.own(shard, owned.fenced)
   }
 
-  async #release(shards: readonly number[]): Promise<void> {
-    for (const shard of shards) {
-      const owned = this.#owned.get(shard)
-      if (!owned) continue
-      this.#owned.delete(shard)
-      this.#loops.forget(shard)
-      this.#options.metrics.retainedMessages.remove({ shard })
-      this.#options.metrics.retainedBytes.remove({ shard })
-      this.#messages?.remove(shard)
-      this.#inboxes?.remove(shard)
-      this.#gateways.disown(shard)
-      this.#subscriptions.disown(shard)
-      this.#pushers.match()
-      await owned.close()
-      this.#options.logger.info({ shard }, 'shard released')
-    }
+  #released(shard: number): void {
+    const { metrics } = this.#options
+    this.#loops.forget(shard)
+    metrics.retainedMessages.remove({ shard })
+    metrics.retainedBytes.remove({ shard })
+    this.#messages?.remove(shard)
+    this.#inboxes?.remove(shard)
+    this.#gateways.disown(shard)
+    this.#subscriptions.disown(shard)
+    this.#pushers.match()
   }
 
   #applied(shard: number, offset: number, changes: readonly SessionChange[]): void {
     this.#sessionChanges.applied(shard, offset, changes)
     this.#owned.get(shard)?.applied(offset, changes)
-    this.#taking.get(shard)?.push({ offset, changes })
+    this.#ownership.captured(shard, { offset, changes })
   }
 
   #registryChanged(): void {
@@ -586,7 +478,7 @@ export class Router {
     metrics.subscriptions.set(this.#trie.size)
     metrics.replayRate.set(this.#surroundings.replayTurns.rate(this.#options.now()))
     this.#measureRoutes()
-    this.#loops.endWhenStuck(this.#taking.size > 0)
+    this.#loops.endWhenStuck(this.#ownership.isTaking)
     this.#subscriptions.tick()
     this.#refusals.tick()
     this.#pushers.match()
@@ -594,7 +486,7 @@ export class Router {
       owned.tick()
       if (!owned.needsSnapshot(config.snapshotRecords)) return
       owned.snapshot().catch((error: Error) => {
-        if (error instanceof FencedError) void this.#superseded(owned)
+        if (error instanceof FencedError) void this.#ownership.superseded(owned)
         else if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
       })
     })
