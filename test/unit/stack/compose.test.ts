@@ -16,7 +16,9 @@ const project = join(import.meta.dirname, '../../..')
 const cluster = readVariables('cluster.env')
 const own = ({ services }: ReturnType<typeof loadCompose>) => Object.entries(services).filter(([, { image }]) => image === 'loggerhead')
 const values = (service: ComposeService) => Object.entries(service.environment ?? {}).map(([name, value]) => [name, String(value)] as const)
-const processOf = (service: ComposeService) => dirname(service.command?.[1] ?? '') as ProcessName
+/** Behind the options of Node. */
+const programOf = (service: ComposeService): string => service.command?.find((word) => word.endsWith('.ts')) ?? ''
+const processOf = (service: ComposeService) => dirname(programOf(service)) as ProcessName
 
 /** Ports that a service opens, as its variables say. */
 function opened(service: ComposeService): readonly number[] {
@@ -103,7 +105,7 @@ describe.each([
   test('runs programs that are in the image', () => {
     const dockerfile = readFileSync(join(project, 'Dockerfile'), 'utf8')
     for (const [, service] of own(compose)) {
-      expect(existsSync(join(project, service.command?.[1] ?? ''))).toBe(true)
+      expect(existsSync(join(project, programOf(service)))).toBe(true)
       expect(dockerfile).toContain(`COPY ${processOf(service)} ./${processOf(service)}\n`)
     }
   })
