@@ -1,6 +1,6 @@
 /**
  * Where the CPU time of one load goes: puts it on Loggerhead under the profilers of Node and of the kernel, and prints the
- * functions that took most, process by process, and Kafka's threads.
+ * functions that took most, process by process, and the threads: V8 marks and compiles beside the main one, where no profile of functions looks.
  *
  *   npm run bench:profile -- --only pairs-20 --seconds 10
  *
@@ -16,6 +16,7 @@ import { threadsOf } from './process-times.ts'
 import { scenarios } from './scenarios.ts'
 
 const shown = 30
+const threadsShown = 8
 const folder = join(import.meta.dirname, 'results/profile')
 
 const { values } = parseArgs({
@@ -28,17 +29,24 @@ mkdirSync(folder, { recursive: true })
 
 const broker = await startLoggerhead({ NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${folder}` })
 const { kafka, gateway, router } = await broker.pids()
+const processes = { kafka, gateway, router }
 try {
   for (let round = 0; round < Number(values.warmup); round++) await measure(broker, scenario, 0, Number(values.seconds))
-  const before = threadsOf(kafka ?? 0)
-  const { report, processes } = await measure(broker, scenario, 1, Number(values.seconds))
+  const before = new Map(Object.entries(processes).map(([name, pid]) => [name, threadsOf(pid ?? 0)]))
+  const { report, processes: used } = await measure(broker, scenario, 1, Number(values.seconds))
   const messages = Math.max(1, report.options.qos > 0 ? report.publish.acknowledged : report.publish.sent)
   process.stdout.write(`${scenario.about}: ${messages} messages, ${report.publish.rate} a second\n`)
-  for (const [name, { cpuPerMessage, memory }] of Object.entries(processes)) process.stdout.write(`  ${name}: ${cpuPerMessage} µs a message, ${memory} MiB\n`)
-  process.stdout.write('kafka, by thread:\n')
-  const threads = threadsOf(kafka ?? 0).map(({ id, name, cpu }) => ({ name, cpu: cpu - (before.find((each) => each.id === id)?.cpu ?? 0) }))
-  for (const { name, cpu } of threads.toSorted((a, b) => b.cpu - a.cpu).slice(0, 12))
-    process.stdout.write(`  ${((cpu * 1e6) / messages).toFixed(2).padStart(6)} µs  ${name}\n`)
+  for (const [name, { cpuPerMessage, memory }] of Object.entries(used)) process.stdout.write(`  ${name}: ${cpuPerMessage} µs a message, ${memory} MiB\n`)
+  for (const [service, pid] of Object.entries(processes)) {
+    const byName = new Map<string, number>()
+    for (const { id, name, cpu } of threadsOf(pid ?? 0)) {
+      const earlier = before.get(service)?.find((each) => each.id === id)?.cpu ?? 0
+      byName.set(name, (byName.get(name) ?? 0) + cpu - earlier)
+    }
+    process.stdout.write(`${service}, by thread:\n`)
+    for (const [name, cpu] of [...byName].toSorted(([, a], [, b]) => b - a).slice(0, threadsShown))
+      process.stdout.write(`  ${((cpu * 1e6) / messages).toFixed(2).padStart(6)} µs  ${name}\n`)
+  }
 } finally {
   await broker.stop()
 }
