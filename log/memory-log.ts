@@ -26,6 +26,7 @@ import {
   TopicMismatch,
   type TopicSpec,
 } from './log.ts'
+import { written } from './written.ts'
 
 interface StoredPartition {
   /** In offset order; compaction leaves gaps. */
@@ -217,12 +218,7 @@ class MemoryAppender implements Appender {
   }
 
   write(record: Append): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.append(record, (error, offset) => {
-        if (error) reject(error)
-        else resolve(offset)
-      })
-    })
+    return written((done) => this.append(record, done))
   }
 
   async fence(topic: string, partitions: readonly number[]): Promise<void> {

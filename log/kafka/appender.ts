@@ -1,6 +1,7 @@
 /** Writes records with own producer id and sequences: what was queued while a request was away is the next batch. */
 import { type Append, AppendError, type Appended, type Appender, type AppenderOptions, FencedError, type LogRecord } from '../log.ts'
 import { PauseWatch } from '../pause.ts'
+import { written } from '../written.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster, Logger } from './cluster.ts'
 import { KafkaError } from './kafkajs.ts'
@@ -146,12 +147,7 @@ export class KafkaAppender implements Appender {
   }
 
   write(record: Append): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.append(record, (error, offset) => {
-        if (error) reject(error)
-        else resolve(offset)
-      })
-    })
+    return written((done) => this.append(record, done))
   }
 
   async fence(topic: string, partitions: readonly number[]): Promise<void> {

@@ -4,6 +4,7 @@ import { readGatewayConfig } from '../../../gateway/config.ts'
 import { GatewayMetrics } from '../../../gateway/metrics.ts'
 import type { Output } from '../../../gateway/output.ts'
 import type { Client } from '../../../gateway/protocol.ts'
+import type { ConnectPacket } from '../../../mqtt/packet.ts'
 import { protocolIndex } from '../../../telemetry/dimensions.ts'
 
 export const config = readGatewayConfig({ RECEIVE_MAXIMUM: '3', MQTTS_PORT: 'off', WSS_PORT: 'off' })
@@ -15,6 +16,17 @@ export function taken(output: Output): string[] {
   for (let at = 0; at < bytes.length; at += 2 + (bytes[at + 1] as number)) packets.push(bytes.toString('hex', at, at + 2 + (bytes[at + 1] as number)))
   return packets
 }
+
+export const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
+  type: 'connect',
+  protocolVersion: 5,
+  bridge: false,
+  clientId: 'c',
+  cleanStart: true,
+  keepAlive: 60,
+  properties: {},
+  ...rest,
+})
 
 export const clientOf = (protocolVersion: 4 | 5, receiveMaximum = 10): Client => ({
   clientId: 'c',

@@ -19,6 +19,7 @@ import { openRules } from '../../../model/namespace-limits.ts'
 import type { ConnectPacket, PublishPacket, SubscribePacket } from '../../../mqtt/packet.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
 import { readSettings } from '../../../settings/setting.ts'
+import { connect } from './client-parts.ts'
 
 const limited = (environment: Readonly<Record<string, string>>): Limits => ({ ...readSettings(gatewaySettings, environment), rules: openRules })
 const limits = limited({})
@@ -30,16 +31,6 @@ const announced: Announced = {
   retainAvailable: true,
   subscriptionIdentifiersAvailable: true,
 }
-const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
-  type: 'connect',
-  protocolVersion: 5,
-  bridge: false,
-  clientId: 'c',
-  cleanStart: true,
-  keepAlive: 60,
-  properties: {},
-  ...rest,
-})
 
 function clientOf(packet: ConnectPacket, settings = limits): Client {
   const decision = receiveConnect(packet, settings, 'fresh')

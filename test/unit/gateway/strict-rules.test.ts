@@ -16,22 +16,13 @@ import {
 } from '../../../gateway/protocol.ts'
 import type { NamespaceLimits } from '../../../model/namespace-limits.ts'
 import type { AckPacket, ConnectPacket, Packet, PublishPacket, SubscribePacket, WillPacket } from '../../../mqtt/packet.ts'
+import { connect } from './client-parts.ts'
 
 const deployment = readGatewayConfig({ MQTTS_PORT: 'off', WSS_PORT: 'off', RESPONSE_INFORMATION: 'reply/{clientId}' })
 const under = (limits: NamespaceLimits): GatewayConfig => withNamespace(deployment, { alternativeAuthenticationNameSources: [], limits })
 const eventgrid = under({ preset: 'eventgrid' })
 const open = under({ preset: 'open' })
 
-const connect = (rest: Partial<ConnectPacket> = {}): ConnectPacket => ({
-  type: 'connect',
-  protocolVersion: 5,
-  bridge: false,
-  clientId: 'c',
-  cleanStart: true,
-  keepAlive: 60,
-  properties: {},
-  ...rest,
-})
 const clientOf = (limits: GatewayConfig, rest: Partial<ConnectPacket> = {}): Client => {
   const decision = receiveConnect(connect(rest), limits, 'fresh')
   if (decision.do !== 'authenticate') throw new Error(decision.detail)

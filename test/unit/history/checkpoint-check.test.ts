@@ -12,7 +12,7 @@ import { encodeRecord } from '../../../schemas/codec.ts'
 import type { RetainedNote } from '../../../schemas/inbox-records.ts'
 import type { AnyRecord, Records } from '../../../schemas/records.ts'
 import { readSettings } from '../../../settings/setting.ts'
-import { attached, subscribed } from '../model/session-records.ts'
+import { attached, subscribed, subscription } from '../model/session-records.ts'
 
 const { names, ...others } = planTopics(readSettings(topicSettings, { KAFKA_PARTITIONS: '1' }), 'default', 'development')
 const note: RetainedNote = { topic: 'a', offset: 3, isCleared: false, receivedAt: 1, expiresAt: null, qos: 1, size: 10 }
@@ -92,15 +92,7 @@ test('a subscription and a queued message too many, a retained message too few a
   await append('sessions', attached('c'))
   await append('inbox', { name: 'RetainedChanged', value: { shard: 0, term: 0, entries: [note] } })
   const session = sessions.sessions.get('c')!
-  session.subscriptions.set('x', {
-    filter: 'x',
-    qos: 1,
-    noLocal: false,
-    retainAsPublished: false,
-    retainHandling: 0,
-    subscriptionIdentifier: null,
-    replay: null,
-  })
+  session.subscriptions.set('x', subscription('x'))
   const entry = { source: 0, offset: 9, size: 1, expiresAt: 0, qos: 1, retain: false, subscriptionIdentifiers: [], group: null, at: 1_000 } as const
   session.queue.push(entry)
   await checkpoint([], { position: 0, digest: 'ff' })

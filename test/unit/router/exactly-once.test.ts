@@ -4,6 +4,7 @@ import { RepeatableKind, repeatableId } from '../../../schemas/message-id.ts'
 import type { SubscriptionRequest } from '../../../schemas/session-records.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { subscription } from '../model/session-records.ts'
 
 let world: World
 
@@ -20,15 +21,7 @@ async function given(environment: Readonly<Record<string, string>> = {}): Promis
   return { gateway, other, router: await world.startRouter('r1') }
 }
 
-const filter = (name: string): SubscriptionRequest => ({
-  filter: name,
-  qos: 2,
-  noLocal: false,
-  retainAsPublished: false,
-  retainHandling: 0,
-  subscriptionIdentifier: null,
-  replay: null,
-})
+const filter = (name: string): SubscriptionRequest => subscription(name, { qos: 2 })
 
 async function connected(gateway: SimGateway, clientId: string, options: Parameters<SimGateway['connect']>[1] = {}): Promise<SimConnection> {
   const connection = gateway.connect(clientId, options)

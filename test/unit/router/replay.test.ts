@@ -7,6 +7,7 @@ import { Random } from '../../simulation/random.ts'
 import type { ConnectOptions, Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
 import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
 import { count } from '../../support/available.ts'
+import { subscription } from '../model/session-records.ts'
 
 let world: World
 
@@ -17,16 +18,8 @@ afterEach(() => {
 })
 
 const everything: ReplayRequest = { from: '1970-01-01T00:00:00.000Z', to: null, client: null, speed: null, access: 'now' }
-const replay = (filter: string, but: Partial<ReplayRequest> = {}, more: Partial<SubscriptionRequest> = {}): SubscriptionRequest => ({
-  filter,
-  qos: 1,
-  noLocal: false,
-  retainAsPublished: false,
-  retainHandling: 0,
-  subscriptionIdentifier: null,
-  replay: { ...everything, ...but },
-  ...more,
-})
+const replay = (filter: string, but: Partial<ReplayRequest> = {}, more: Partial<SubscriptionRequest> = {}): SubscriptionRequest =>
+  subscription(filter, { replay: { ...everything, ...but }, ...more })
 
 async function start(environment: Readonly<Record<string, string>> = {}, random?: Random): Promise<{ gateway: SimGateway; gateways: readonly SimGateway[] }> {
   // Entries of the index that are small enough to come into play.

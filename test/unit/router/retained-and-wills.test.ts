@@ -282,15 +282,7 @@ describe('wills', () => {
       const { gateway, router } = await given()
       const other = await world.startGateway('other')
       const subscriber = await connected(other, 'sub', { onDelivery: (each, delivery) => setImmediate(() => each.acknowledge(delivery)) })
-      await subscriber.subscribe({
-        filter: 'will',
-        qos: 1,
-        noLocal: false,
-        retainAsPublished: false,
-        retainHandling: 0,
-        subscriptionIdentifier: null,
-        replay: null,
-      })
+      await subscriber.subscribe('will')
       await connected(gateway, 'a', { will: { ...will(0), retain: true } })
       gateway.crash()
       await world.startGateway('gw')
@@ -307,15 +299,7 @@ describe('wills', () => {
       await world.pass(1_000)
       expect(subscriber.texts).toEqual(['gone', 'newer', 'last'])
       const visitor = await connected(other, 'visitor')
-      await visitor.subscribe({
-        filter: 'will',
-        qos: 1,
-        noLocal: false,
-        retainAsPublished: false,
-        retainHandling: 0,
-        subscriptionIdentifier: null,
-        replay: null,
-      })
+      await visitor.subscribe('will')
       await received(visitor, 1)
       expect(told(visitor)).toEqual(['newer retained'])
     },

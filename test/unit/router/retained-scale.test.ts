@@ -10,6 +10,7 @@ import type { RetainedMessage } from '../../../router/retained-store.ts'
 import { decodeRecord } from '../../../schemas/codec.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
 import { loggedMessage } from '../../support/logged-message.ts'
+import { subscription } from '../model/session-records.ts'
 import { attachment, sessionOf } from './sessions.ts'
 
 const count = process.env.LOGGERHEAD_TEST_LONG === '1' ? 1_000_000 : 50_000
@@ -63,21 +64,11 @@ describe('the index', () => {
 })
 
 describe('a subscription to everything', () => {
-  const subscription: Subscription = {
-    filter: '#',
-    qos: 1,
-    noLocal: false,
-    retainAsPublished: false,
-    retainHandling: 0,
-    subscriptionIdentifier: null,
-    replay: null,
-    retainedAt: 0,
-    retainedSince: 1,
-  }
+  const everything: Subscription = { ...subscription('#'), retainedAt: 0, retainedSince: 1 }
 
   function subscribed(expiryInterval: number, attached = attachment()): Session {
     const session = sessionOf('c', { expiryInterval, attached })
-    session.subscriptions.set('#', subscription)
+    session.subscriptions.set('#', everything)
     return session
   }
 
@@ -122,7 +113,7 @@ describe('a subscription to everything', () => {
     }
     const began = performance.now()
     const served = requests({ gateway })
-    served.add(subscribed(0), 0, [subscription], Number.POSITIVE_INFINITY)
+    served.add(subscribed(0), 0, [everything], Number.POSITIVE_INFINITY)
     while (served.openCount > 0) {
       const from = performance.now()
       await turn()
@@ -157,7 +148,7 @@ describe('a subscription to everything', () => {
       },
     })
     const began = performance.now()
-    served.add(subscribed(100, null as never), 0, [subscription], Number.POSITIVE_INFINITY)
+    served.add(subscribed(100, null as never), 0, [everything], Number.POSITIVE_INFINITY)
     while (served.openCount > 0) {
       await turn()
       const done = appended
