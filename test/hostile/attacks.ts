@@ -6,7 +6,9 @@
  */
 import net from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { Random } from '../simulation/random.ts'
 import * as mqtt from '../wire/bytes.ts'
+import { mutate } from '../wire/mutants.ts'
 import { Framer } from '../wire/reading.ts'
 
 export interface AttackCounts {
@@ -130,6 +132,46 @@ const attacks: Readonly<Record<string, Attack>> = {
     await elapse(1)
     return counts
   },
+
+  /** 200 clients a second, each let in and then sending some forty packets in one go, most of them changed in a byte or a few. */
+  async mutants(port, seconds) {
+    const random = new Random(0x10_99)
+    await rate(200, seconds, (i) => {
+      const version = i % 2 === 0 ? 5 : 4
+      dial(port, `127.0.5.${(i % 8) + 1}`, (socket) => {
+        const originals = rightPackets(version)
+        const packets = Array.from({ length: 40 }, () => {
+          const original = random.pick(originals)
+          return random.chance(0.8) ? mutate(original, random) : original
+        })
+        counts.done += packets.length
+        socket.resume()
+        socket.end(Buffer.concat([mqtt.connect({ version, clientId: `mutant-${i % 50}`, clean: random.chance(0.5) }), ...packets]))
+      })
+    })
+    await elapse(1)
+    return counts
+  },
+}
+
+/** One of each that a client may send behind its CONNECT, and that once more. */
+function rightPackets(version: mqtt.Version): readonly Buffer[] {
+  const properties: mqtt.Properties = [
+    [mqtt.Property.messageExpiryInterval, 5],
+    [mqtt.Property.topicAlias, 2],
+    [mqtt.Property.responseTopic, 'mutants/answer'],
+    [mqtt.Property.userProperty, ['k', 'v']],
+  ]
+  return [
+    ...[0, 1, 2].map((qos) => mqtt.publish({ version, topic: 'mutants/a', qos, id: 7, payload: 'x', ...(version === 5 && { properties }) })),
+    mqtt.subscribe(version, 3, [
+      ['mutants/#', 2],
+      ['$share/g/mutants/+', 1],
+    ]),
+    mqtt.unsubscribe(version, 4, ['mutants/#', 'mutants/b']),
+    ...[mqtt.puback(1), mqtt.pubrec(1), mqtt.pubrel(7), mqtt.pubcomp(1), mqtt.pingreq, mqtt.disconnect(version)],
+    mqtt.connect({ version, clientId: 'mutant' }),
+  ]
 }
 
 const attackNames = Object.keys(attacks)

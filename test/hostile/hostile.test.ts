@@ -67,6 +67,7 @@ describe('a bystander', () => {
     neverRead: '200 clients that never read',
     connectStorm: '500 connects a second',
     malformed: '1,000 malformed packets a second',
+    mutants: '8,000 packets a second with bytes changed',
   }
 
   for (const [name, what] of Object.entries(names)) {
@@ -96,7 +97,9 @@ describe('a bystander', () => {
         expect(load.verdict(null).problems).toEqual([])
         expect(load.losses).toBe(0)
         expect([...memory].filter(([process, mib]) => mib > (memorySettings[process] ?? 0))).toEqual([])
-        expect(counts.done).toBeGreaterThan({ halfOpen: 1_900, neverRead: 190, connectStorm: 100 * attackSeconds, malformed: 200 * attackSeconds }[name] ?? 0)
+        expect(counts.done).toBeGreaterThan(
+          { halfOpen: 1_900, neverRead: 190, connectStorm: 100 * attackSeconds, malformed: 200 * attackSeconds, mutants: 1_000 * attackSeconds }[name] ?? 0,
+        )
         // Nobody died of it.
         expect(Object.fromEntries(Object.entries(await stack.processes()).map(([each, { pid }]) => [each, pid]))).toEqual(pids)
       } finally {
