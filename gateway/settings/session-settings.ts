@@ -47,7 +47,8 @@ export const sessionSettings = {
   UNREAD_ANSWERS_BYTES_MAX: {
     kind: 'number',
     default: 262_144,
-    min: 1024,
+    // A socket that holds less than half of it does not tell when it has none left.
+    min: 131_072,
     max: 1_073_741_824,
     unit: 'bytes',
     about: 'Answers to one client (PUBACK, SUBACK, PINGRESP and their like) that its socket has not taken',

@@ -303,7 +303,7 @@ test('OUTBOUND_OWED_BYTES_MAX: a persistent session whose client does not read l
 })
 
 test('UNREAD_ANSWERS_BYTES_MAX: a client that asks and reads no answer is not read any further; once it reads, it gets them all', async () => {
-  const { port, reached, metric } = await start({ UNREAD_ANSWERS_BYTES_MAX: '20000', SLOW_CLIENT_TIMEOUT: '3600000' })
+  const { port, reached, metric } = await start({ UNREAD_ANSWERS_BYTES_MAX: '131072', SLOW_CLIENT_TIMEOUT: '3600000' })
   const asking = await attached(port, connectPacket('asking'))
   const other = await attached(port, connectPacket('other'))
   asking.socket.pause()
