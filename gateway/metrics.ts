@@ -231,7 +231,7 @@ export class GatewayMetrics {
     gauge('loggerhead_linked_routers', 'Routers that hold a link', (now) => now.linkedRouters)
     gauge('loggerhead_authentications_pending', 'Clients that wait to be known', (now) => now.authenticationsPending)
     gauge('loggerhead_sealing_keys', 'Keys that messages are sealed with, of which there may be SEALING_KEYS_MAX', (now) => now.sealingKeys)
-    gauge('loggerhead_registry_unconfirmed_ms', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs)
+    gauge('loggerhead_registry_unconfirmed_seconds', 'Time since the registry was last confirmed', (now) => now.registryUnconfirmedMs / 1000)
   }
 
   /** Counts what was refused, by its one reason. */
