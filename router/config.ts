@@ -294,7 +294,7 @@ export const routerSettings = {
     min: 1,
     max: unlimited,
     unit: 'messages/s',
-    about: 'Messages a second that are left to all replays of a router, however late what is published comes beside them',
+    about: 'Messages a second that are left to all replays that a router runs for a namespace, however late what is published comes beside them',
     outcome: 'replays give way no further; a low one spares publishers of a machine that is busy, a high one ends a long replay there sooner',
     metric: 'loggerhead_replay_rate',
   },
