@@ -69,7 +69,7 @@ const columns = [
 ]
 
 /** A report as text. */
-function reportText({ proven, findings, more, removed, checkpoints }: VerifyReport): string {
+export function reportText({ proven, findings, more, removed, checkpoints }: VerifyReport): string {
   const where = ({ topic, partition, from, to }: Finding): string => `${topic}[${partition}]${from === undefined ? '' : ` ${from} to ${to}`}`
   const none = removed.length > 0 ? 'nothing was changed or inserted, and nothing removed but by retention' : 'nothing was changed, removed or inserted'
   return [
