@@ -2,12 +2,12 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
 import type { Counter } from 'prom-client'
 import { isMarker, isReplayed } from '../../../model/session-queue.ts'
-import type { ReplayRequest, SubscriptionRequest } from '../../../schemas/session-records.ts'
+import type { ReplayRequest } from '../../../schemas/session-records.ts'
 import { Random } from '../../simulation/random.ts'
 import type { ConnectOptions, Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { freezeTime, type RouterProcess, type World } from '../../simulation/world.ts'
 import { count } from '../../support/available.ts'
-import { subscription } from '../model/session-records.ts'
+import { numbered, Reader, replay, startReplays } from './replay-world.ts'
 
 let world: World
 
@@ -17,51 +17,10 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-const everything: ReplayRequest = { from: '1970-01-01T00:00:00.000Z', to: null, client: null, speed: null, access: 'now' }
-const replay = (filter: string, but: Partial<ReplayRequest> = {}, more: Partial<SubscriptionRequest> = {}): SubscriptionRequest =>
-  subscription(filter, { replay: { ...everything, ...but }, ...more })
-
-async function start(environment: Readonly<Record<string, string>> = {}, random?: Random): Promise<{ gateway: SimGateway; gateways: readonly SimGateway[] }> {
-  // Entries of the index that are small enough to come into play.
-  world = new World({ environment: { HISTORY_INDEX_RECORDS: '4', ...environment }, ...(random && { random: random.next }) })
-  await world.start()
-  await world.register('permissionBindings', 'all-replay', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Replayer' })
-  const gateways = [await world.startGateway('gw-0'), await world.startGateway('gw-1')]
-  return { gateway: gateways[0] as SimGateway, gateways }
-}
-
-/** A client that acknowledges what it gets, and what it got: messages and end markers. */
-class Reader {
-  readonly got: Delivery[] = []
-  readonly markers: { readonly filter: string; readonly messages: number; readonly positions: string; readonly live: boolean; readonly since?: string }[] = []
-  readonly options: ConnectOptions
-
-  constructor(options: ConnectOptions = {}) {
-    this.options = {
-      ...options,
-      onDelivery: (connection, delivery) => {
-        if (isMarker(delivery.source)) this.markers.push(JSON.parse(delivery.text))
-        else this.got.push(delivery)
-        setImmediate(() => connection.acknowledge(delivery))
-      },
-    }
-  }
-
-  async connect(gateway: SimGateway, clientId = 'reader'): Promise<SimConnection> {
-    const connection = gateway.connect(clientId, this.options)
-    await world.until(() => connection.phase !== 'attaching', 'it is answered')
-    expect(connection.phase).toBe('open')
-    return connection
-  }
-
-  get texts(): string[] {
-    return this.got.map(({ text }) => text)
-  }
-
-  /** The texts of one topic. */
-  of(topic: string): string[] {
-    return this.got.filter((each) => each.topic === topic).map(({ text }) => text)
-  }
+async function start(environment: Readonly<Record<string, string>> = {}, random?: Random) {
+  const started = await startReplays(environment, random)
+  world = started.world
+  return started
 }
 
 /** The texts of a topic in the order of the log. */
@@ -71,8 +30,6 @@ const logged = (topic: string): string[] =>
       .records('messages', source)
       .flatMap(({ record }) => (record.name === 'Message' && record.value.topic === topic ? [record.value.payload.toString()] : [])),
   )
-
-const numbered = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => String(from + i))
 
 async function figure({ figures }: RouterProcess, name: string): Promise<number> {
   const { values } = await (figures.getSingleMetric(name) as Counter).get()
@@ -398,93 +355,6 @@ test('a replay that is not wanted any more ends, and another one of the same fil
   expect(reader.got).toHaveLength(length + 4_000)
 })
 
-test('whoever loses the permission loses the replay, and what of it waits', async () => {
-  const { gateway } = await start({ REPLAY_WINDOW_MESSAGES: '10' })
-  await world.startRouter('r0')
-  for (let i = 0; i < 3_000; i++) void gateway.publish('t', `${i} ${'x'.repeat(400)}`)
-  await world.turns(50)
-  const reader = new Reader({ expiry: 1_000 })
-  const connection = await reader.connect(gateway)
-  await connection.subscribe(replay('t', { to: '2100-01-01T00:00:00.000Z' }))
-  await world.until(() => reader.got.length > 100, 'some of it')
-  await world.register('permissionBindings', 'all-replay', null)
-  await world.until(() => connection.phase === 'closed', 'the connection ends')
-  const { length } = reader.got
-  await reader.connect(gateway)
-  await world.pass(2_000)
-  expect(reader.got).toHaveLength(length)
-  expect(reader.markers).toEqual([])
-})
-
-describe('a beginning that retention has removed', () => {
-  test.each(['1970-01-01T00:00:00.000Z', '0:0,1:0'])('is said by the end marker, with the time from which all is there: from %s', async (from) => {
-    const { gateway } = await start()
-    await world.startRouter('r0')
-    const at: number[] = []
-    let source = 0
-    for (const text of numbered(0, 10)) {
-      at.push(world.now())
-      source = (await gateway.publish('t', text)).source
-      await world.pass(1_000)
-    }
-    world.retire('messages', source, 4)
-    const reader = new Reader()
-    await (await reader.connect(gateway)).subscribe(replay('t', { from }))
-    await world.until(() => reader.markers.length > 0, 'the end marker')
-    expect(reader.texts).toEqual(numbered(4, 10))
-    expect(reader.markers).toMatchObject([{ messages: 6, since: new Date(at[4] as number).toISOString() }])
-  })
-
-  test('is not said to who asks for what is there', async () => {
-    const { gateway } = await start()
-    await world.startRouter('r0')
-    for (const text of numbered(0, 10)) await gateway.publish('t', text)
-    await world.pass(1_000)
-    const from = new Date(world.now()).toISOString()
-    const { source } = await gateway.publish('t', '10')
-    world.retire('messages', source, 10)
-    const reader = new Reader()
-    await (await reader.connect(gateway)).subscribe(replay('t', { from }))
-    await world.until(() => reader.markers.length > 0, 'the end marker')
-    expect(reader.texts).toEqual(['10'])
-    expect(reader.markers[0]).not.toHaveProperty('since')
-  })
-
-  test('is said as it was when the replay began, by a router that goes on with it; what is removed from under a replay is said as well', async () => {
-    const { gateway } = await start({ REPLAY_WINDOW_MESSAGES: '20', SNAPSHOT_RECORDS: '100' })
-    const router = await world.startRouter('r0')
-    const at: number[] = []
-    let source = 0
-    for (const text of numbered(0, 2_500)) {
-      at.push(world.now())
-      source = (await gateway.publish('t', text)).source
-      if (Number(text) % 100 === 0) await world.pass(100)
-    }
-    const since = (text: number): string => new Date(at[text] as number).toISOString()
-    world.retire('messages', source, 300)
-    // With nothing published beside it a replay puts a thousand messages into a queue at once.
-    await world.pass(2_000)
-    const readers = [new Reader({ expiry: 1_000, receiveMaximum: 10 }), new Reader({ expiry: 1_000, receiveMaximum: 10 })]
-    const [first, second] = readers as [Reader, Reader]
-    await (await first.connect(gateway, 'first')).subscribe(replay('t', { from: since(100) }))
-    const connection = await second.connect(gateway, 'second')
-    await connection.subscribe(replay('t', { from: `${source}:300` }))
-    await world.until(() => readers.every(({ got }) => got.length > 200), 'some of it')
-    connection.close('ConnectionLost')
-    router.kill()
-    // Both have passed that.
-    world.retire('messages', source, 1_000)
-    await world.startRouter('r1')
-    await first.connect(gateway, 'first')
-    await world.until(() => first.markers.length > 0, 'the end marker of the first')
-    expect(first.markers).toMatchObject([{ messages: 2_200, since: since(300) }])
-    world.retire('messages', source, 2_000)
-    await second.connect(gateway, 'second')
-    await world.until(() => second.markers.length > 0, 'the end marker of the second')
-    expect(second.markers).toMatchObject([{ messages: 1_500, since: since(2_000) }])
-  })
-})
-
 test('what was read when the log failed is read again: nothing is missing', async () => {
   const { gateway } = await start({ HISTORY_INDEX_RECORDS: '0' })
   const router = await world.startRouter('r0')
@@ -502,127 +372,6 @@ test('what was read when the log failed is read again: nothing is missing', asyn
   await world.until(() => reader.markers.length > 0, 'the end marker')
   expect(reads).toBeGreaterThan(2)
   expect(reader.texts.map((text) => text.split(' ')[0])).toEqual(numbered(0, 2_000))
-})
-
-describe('access as of then', () => {
-  const to = '2100-01-01T00:00:00.000Z'
-  const marker = (since: number) => world.register('marker', 'history', { since, windowMs: 7 * 24 * 3_600_000 })
-  /** A message of the same millisecond came before it. */
-  const grant = async (space: string, is = true): Promise<void> => {
-    const binding = { clientGroupName: '$anonymous', topicSpaceName: space, permission: 'Subscriber' }
-    await world.register('permissionBindings', `sub-${space}`, is ? binding : null)
-    await world.pass(1)
-  }
-
-  /** Nobody may subscribe to anything, until it is granted. */
-  async function closed(environment: Readonly<Record<string, string>> = {}): Promise<SimGateway> {
-    const { gateway } = await start(environment)
-    await marker(0)
-    await world.register('permissionBindings', 'all-sub', null)
-    for (const space of ['a', 'b']) await world.register('topicSpaces', space, { topicTemplates: [`${space}/#`] })
-    return gateway
-  }
-
-  test('brings what could be subscribed to when it came, though it cannot be now, and by now’s rules what comes live', async () => {
-    const gateway = await closed()
-    await world.startRouter('r0')
-    const publish = async (text: string): Promise<void> => {
-      for (const space of ['a', 'b']) await gateway.publish(`${space}/x`, `${space}${text}`)
-      await world.pass(1_000)
-    }
-    await publish('0')
-    await grant('a')
-    await publish('1')
-    await grant('b')
-    await publish('2')
-    await grant('a', false)
-    await publish('3')
-    await grant('b', false)
-    await publish('4')
-    const reader = new Reader()
-    await (await reader.connect(gateway)).subscribe(replay('+/x', { to, access: 'then' }))
-    await world.until(() => reader.markers.length > 0, 'the end marker')
-    expect(reader.texts.toSorted()).toEqual(['a1', 'a2', 'b2', 'b3'])
-    expect(reader.markers[0]).toMatchObject({ messages: 4 })
-    expect(reader.markers[0]).not.toHaveProperty('since')
-    // One that goes on takes both permissions as of now, and has everything live.
-    await world.register('permissionBindings', 'all-sub', { clientGroupName: '$anonymous', topicSpaceName: 'all', permission: 'Subscriber' })
-    const other = new Reader()
-    await (await other.connect(gateway, 'other')).subscribe(replay('+/x', { access: 'then' }))
-    await world.until(() => other.markers.length > 0, 'the join')
-    await publish('5')
-    await world.until(() => other.got.length >= 6, 'what comes live')
-    expect(other.texts.toSorted()).toEqual(['a1', 'a2', 'a5', 'b2', 'b3', 'b5'])
-  })
-
-  test('takes the permission Replayer as of now: whoever loses it loses the replay', async () => {
-    const gateway = await closed({ REPLAY_WINDOW_MESSAGES: '10' })
-    await world.startRouter('r0')
-    await grant('a')
-    for (let i = 0; i < 3_000; i++) void gateway.publish('a/x', `${i} ${'x'.repeat(400)}`)
-    await world.turns(50)
-    const reader = new Reader({ expiry: 1_000 })
-    const connection = await reader.connect(gateway)
-    await connection.subscribe(replay('a/x', { to, access: 'then' }))
-    await world.until(() => reader.got.length > 100, 'some of it')
-    await world.register('permissionBindings', 'all-replay', null)
-    await world.until(() => connection.phase === 'closed', 'the connection ends')
-    expect(reader.got.length).toBeLessThan(3_000)
-    expect(reader.markers).toEqual([])
-  })
-
-  test('is not known from before the registry’s history: that is left out, and the end marker says from when on nothing is', async () => {
-    const gateway = await closed()
-    await world.startRouter('r0')
-    await grant('a')
-    await gateway.publish('a/x', 'before')
-    await world.pass(1_000)
-    const since = world.now()
-    await marker(since)
-    await gateway.publish('a/x', 'behind')
-    const reader = new Reader()
-    await (await reader.connect(gateway)).subscribe(replay('+/x', { from: '0:0,1:0', to, access: 'then' }))
-    await world.until(() => reader.markers.length > 0, 'the end marker')
-    expect([reader.texts, reader.markers[0]?.since]).toEqual([['behind'], new Date(since).toISOString()])
-  })
-
-  test.each(Array.from({ length: count(4, 50) }, (_, i) => 5 + i * 15_485_863))(
-    'seed %d: is the same whoever dies in the middle, and however often replays let go of what they hold',
-    async (seed) => {
-      const random = new Random(seed)
-      const gateway = await closed({ REPLAY_WINDOW_MESSAGES: '20', ROUTER_REPLAYS_OPEN_MAX: random.chance(0.5) ? '1' : '100', SNAPSHOT_RECORDS: '100' })
-      let router = await world.startRouter('r0')
-      const granted = new Set<string>()
-      const allowed: string[] = []
-      for (let i = 0; i < 1_500; i++) {
-        if (random.chance(0.03)) {
-          const space = random.pick(['a', 'b'])
-          if (granted.has(space)) granted.delete(space)
-          else granted.add(space)
-          await grant(space, granted.has(space))
-        }
-        const space = random.pick(['a', 'b'])
-        const topic = `${space}/${random.below(5)}`
-        if (granted.has(space)) allowed.push(String(i))
-        await gateway.publish(topic, String(i))
-        if (random.chance(0.1)) await world.pass(1)
-      }
-      const readers = [new Reader({ expiry: 100_000, receiveMaximum: 20 }), new Reader({ expiry: 100_000, receiveMaximum: 20 })]
-      const connect = (): Promise<SimConnection[]> => Promise.all(readers.map((reader, at) => reader.connect(gateway, `reader-${at}`)))
-      for (const each of await connect()) await each.subscribe(replay('+/+', { to, access: 'then' }))
-      for (let i = 0; readers.some(({ markers }) => markers.length === 0); i++) {
-        if (i > 2_000) throw new Error('it never ends')
-        await world.turns(10)
-        await world.pass(20)
-        if (!random.chance(0.05)) continue
-        router.kill()
-        router = await world.startRouter(`r${i}`)
-        await connect()
-      }
-      for (const { texts } of readers) expect([...new Set(texts)].toSorted((a, b) => Number(a) - Number(b))).toEqual(allowed)
-    },
-    60_000,
-  )
 })
 
 test.each([
