@@ -155,7 +155,7 @@ export class OpenConnection implements PublishOwner, SubscribeOwner, DeliveryOwn
     const unread = this.#answers.written(bytes, bytes - (deliveredBytes - this.#deliveredBefore), waitingBytes)
     this.#deliveredBefore = deliveredBytes
     this.#judgeUnread(unread, now)
-    this.delivering.onRoom(now)
+    if (this.isOpen) this.delivering.onRoom(now)
   }
 
   drained(): void {
