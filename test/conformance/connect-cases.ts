@@ -126,13 +126,15 @@ export const connectCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.1.2-22, MQTT-3.2.2-22',
-    title: 'a client that is silent for one and a half times its keep alive is closed, not sooner',
+    title: 'a client that is silent for one and a half times its keep alive is closed, not sooner, and long before one whose keep alive is longer',
     lasts: true,
     async run(t) {
       const since = performance.now()
+      const longer = await t.session({ keepAlive: 40 })
       const wire = await t.session({ keepAlive: 1 })
       await t.refused(wire, [0x8d])
       expect(performance.now() - since).toBeGreaterThan(1_400)
+      expect(longer.isClosed).toBe(false)
     },
   },
   {
@@ -436,14 +438,18 @@ export const connectCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.4.2-2, MQTT-3.5.2-2, MQTT-3.14.2-3, MQTT-3.1.2-24',
+    clause: 'MQTT-3.4.2-2, MQTT-3.5.2-2, MQTT-3.7.2-2, MQTT-3.9.2-1, MQTT-3.14.2-3, MQTT-3.1.2-24',
     title: 'a client with little room gets reason codes without what explains them',
     versions: [5],
     async run(t) {
       const wire = await t.session({ properties: [[Property.maximumPacketSize, 40]] })
       wire.send(mqtt.publish({ version: 5, topic: '$SYS/no', qos: 1, id: 4 }), mqtt.publish({ version: 5, topic: '$SYS/no', qos: 2, id: 5 }))
-      const refusals = [await wire.find('puback'), await wire.find('pubrec')]
-      if (t.isOwn) expect(refusals.map(({ code }) => code)).toEqual([0x87, 0x87])
+      wire.send(mqtt.pubrel(6))
+      const refusals = [await wire.find('puback'), await wire.find('pubrec'), await wire.find('pubcomp')]
+      if (t.isOwn) expect(refusals.map(({ code }) => code)).toEqual([0x87, 0x87, 0x92])
+      wire.send(mqtt.subscribe(5, 7, [['$SYS/no/and with a name that would make an explanation long', 1]]))
+      const { codes } = await wire.find('suback')
+      if (t.isOwn) expect(codes).toEqual([0x87])
       wire.send(mqtt.subscribe(5, 1, [[t.topic('a/#/misplaced, and with a name that makes an explanation long'), 1]]))
       const end = await wire.closed() // the reader refuses what is larger than 40 bytes
       if (t.isOwn) expect(end).toMatchObject([{ type: 'disconnect', code: 0x81 }])

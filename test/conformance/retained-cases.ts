@@ -114,15 +114,19 @@ export const retainedCases: readonly Case[] = [
   },
   {
     clause: 'MQTT-3.3.1-10',
-    title: 'M5-21: Retain Handling 1 brings what is retained to a new subscription only',
+    title: 'M5-21: Retain Handling 1 brings what is retained to a new subscription only, which one is again after UNSUBSCRIBE',
     versions: [5],
     async run(t) {
       await retain(t, ['a'])
       const wire = await t.session()
       await t.subscribe(wire, [[t.topic('a'), 1 | retainHandling(1)]])
       expect(told([await t.receive(wire)])).toEqual(['a of a 1'])
-      await t.subscribe(wire, [[t.topic('a'), 1 | retainHandling(1)]])
+      await t.subscribe(wire, [[t.topic('a'), 0 | retainHandling(1)]])
       expect(await t.upToMarker(wire, t.topic('a'))).toEqual([])
+      wire.send(mqtt.unsubscribe(5, 900, [t.topic('a')]))
+      await wire.find('unsuback')
+      await t.subscribe(wire, [[t.topic('a'), 1 | retainHandling(1)]])
+      expect(told([await t.receive(wire)])).toEqual(['a of a 1'])
     },
   },
   {

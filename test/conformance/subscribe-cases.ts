@@ -94,6 +94,7 @@ export const subscribeCases: readonly Case[] = [
       const codes = await t.subscribe(wire, [
         ['#', 1],
         ['+/monitor/Clients', 1],
+        ['+/canary/#', 1],
       ])
       if (!t.isOwn && codes.some((code) => code >= 0x80)) return // this server lets nobody subscribe to everything
       const foreign = wire.pending.filter((each) => each.type === 'publish' && each.topic.startsWith('$'))
@@ -301,8 +302,8 @@ export const subscribeCases: readonly Case[] = [
       refusing.send(mqtt.packet(0x40, mqtt.u16(delivery.id), Buffer.from([0x80])))
       await t.roundTrip(refusing)
       refusing.destroy()
-      // What it had not answered comes; the other would have come before it.
-      expect((await t.receive(staying)).payload.toString()).toBe('left')
+      // What it had not answered comes, unless another server drops it; the other would have come before it.
+      if (t.isOwn) expect((await t.receive(staying)).payload.toString()).toBe('left')
       expect(await t.upToMarker(staying, t.topic('a'))).toEqual([])
     },
   },

@@ -214,7 +214,7 @@ test('a release that the log did not take ends the connection', () => {
   expect(lost.map(({ message }) => message)).toEqual(['away'])
 })
 
-function receiver(receiveMaximum = 10, isTransient = false) {
+function receiver(receiveMaximum = 10, isTransient = false, limits: Partial<typeof config> = {}) {
   const output = new Output()
   const done: [number, number][] = []
   const owner = {
@@ -234,7 +234,7 @@ function receiver(receiveMaximum = 10, isTransient = false) {
     owner,
     clientOf(5, receiveMaximum),
     output,
-    new ClientRates(new NamespaceRates({ config, metrics, now: () => 0 })),
+    new ClientRates(new NamespaceRates({ config: { ...config, ...limits }, metrics, now: () => 0 })),
     isTransient,
   )
   const deliver = (number: number, but: { dup?: boolean; expiry?: number; now?: number } = {}) =>
@@ -271,6 +271,16 @@ test('PUBREL of an earlier connection’s message goes out, and its number count
   expect([sent(), delivering.state(1, 2).sent]).toEqual([['62020005'], 5])
   delivering.complete(5, 0)
   expect(done).toEqual([[4, AckOutcome.acknowledged]])
+})
+
+test('PUBREL does not wait behind messages that wait for a rate, and comes in the order in which it may go [MQTT-4.6.0-4]', () => {
+  const { delivering, deliver, sent } = receiver(10, false, { SESSION_PUBLISHES_OUT_PER_SECOND_MAX: 2 })
+  for (const number of [0, 1, 2, 3]) deliver(number)
+  expect(sent()).toEqual(['3406000174000100', '3406000174000200', '3406000174000300'])
+  for (const packetId of [2, 1]) delivering.receive(packetId, 0, 0)
+  for (const number of [1, 0]) delivering.release(number)
+  expect(sent()).toEqual(['62020002', '62020001'])
+  expect(delivering.state(1, 2)).toMatchObject({ sent: 4, unacknowledged: [0, 1, 2, 3], received: [0, 1] })
 })
 
 test('PUBREC with an error ends it without PUBREL [MQTT-4.3.3-4]; one for no QoS 2 message in flight is not ours', () => {
