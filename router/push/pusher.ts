@@ -5,7 +5,7 @@
 import type { DeliveryHeaders } from '../../events/delivery-headers.ts'
 import { type DeliveryAnswer, type DeliveryResult, judgeDelivery, type Probations } from '../../events/delivery-result.ts'
 import { batchContent, type HttpContent, structuredContent } from '../../events/http-binding.ts'
-import { Pacing } from '../../events/pacing.ts'
+import type { Pacing } from '../../events/pacing.ts'
 import type { DeadLetterReason } from '../../events/retry-schedule.ts'
 import type { OwedEvent } from './owed-event.ts'
 import { type Batch, PushQueue, type PushQueueOptions } from './push-queue.ts'
@@ -47,6 +47,8 @@ export interface PusherOptions {
   readonly leastWaitMaxMs: number
   /** Requests per minute that the webhook has agreed to; null for any number. */
   readonly perMinute: number | null
+  /** When its last request went, whoever sent it. */
+  readonly pacing: Pacing
   /** Held at a time; further ones stay in the log. */
   readonly eventsMax: number
   readonly bytesMax: number
@@ -81,7 +83,6 @@ const ownerAgainMs = 250
 export class Pusher {
   readonly #options: PusherOptions
   readonly #queue: PushQueue
-  readonly #pacing = new Pacing()
   /** Aborted when nothing more is taken and sent. */
   readonly #closing = new AbortController()
   readonly #ended: Promise<void>
@@ -180,7 +181,7 @@ export class Pusher {
 
   /** Answers for how long there is nothing more to do, ms; Infinity: until something else happens. */
   #act(): number {
-    const { now, isOwner, perMinute, budget } = this.#options
+    const { now, isOwner, perMinute, pacing, budget } = this.#options
     while (!this.#isStopped) {
       if (!isOwner()) return ownerAgainMs
       const at = now()
@@ -195,7 +196,7 @@ export class Pusher {
         this.#awaitsBudget = true
         break
       }
-      const pauseMs = this.#pacing.take(perMinute, at)
+      const pauseMs = pacing.take(perMinute, at)
       if (pauseMs > 0) {
         budget.requestEnded()
         return pauseMs

@@ -1,6 +1,7 @@
 /** The pushers of the subscriptions that this router owns: one for each that pushes, from when it is there until it changes, pauses or goes. */
 import type { Logger } from 'pino'
 import { compileHeaders } from '../../events/delivery-headers.ts'
+import { Pacing } from '../../events/pacing.ts'
 import { parseDuration } from '../../log/duration.ts'
 import { PauseWatch } from '../../log/pause.ts'
 import type { EventSubscriptionProperties, PushDelivery, WebhookConsent } from '../../model/event-subscriptions.ts'
@@ -49,6 +50,8 @@ export class Pushers {
   readonly #budget: PushBudget
   readonly #running = new Map<Subscription, Running>()
   readonly #pauses: PauseWatch
+  /** They outlive their pushers: a webhook has agreed to a rate, however often its subscription begins anew. */
+  readonly #pacings = new WeakMap<Subscription, Pacing>()
   /** Subscriptions that may have another owner since a pause; nothing is sent until Kafka has taken a write of theirs. */
   readonly #unsure = new Set<Subscription>()
 
@@ -95,6 +98,8 @@ export class Pushers {
       minVersion: minimumTlsVersionAllowed === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
     })
     const labels = { topic, event_subscription: name }
+    const pacing = this.#pacings.get(subscription) ?? new Pacing()
+    this.#pacings.set(subscription, pacing)
     const pusher = new Pusher({
       source: new SubscriptionSource({
         subscription,
@@ -106,6 +111,7 @@ export class Pushers {
       probations: config.probations,
       leastWaitMaxMs: config.schedule[0] * 12,
       perMinute: rateOf(push, consent),
+      pacing,
       eventsMax: config.eventsHeldMax,
       bytesMax: config.bytesHeldMax,
       budget: this.#budget,

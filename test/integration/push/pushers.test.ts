@@ -147,6 +147,27 @@ test('what is under way when a subscription is paused is answered and noted, and
   await arrived('/slow/500/paused', '1', '2')
 })
 
+test('the rate of a webhook is kept when its subscription begins anew', async () => {
+  await subscribe('alarms', '/paced', { maxRequestsPerMinute: 1 })
+  const pushers = pushersOf(() => world.subscriptions.all())
+  const held = () => pushers.status() as readonly { readonly events: number; readonly requests: number }[]
+  await world.publish('1')
+  await until('the first is delivered', 60_000, async () => (await idsAt('/paced')).length === 1 && held()[0]?.events === 0)
+  for (const action of ['pause', 'resume']) {
+    await world.api.send('POST', `topics/doors/eventSubscriptions/alarms:${action}`)
+    pushers.match()
+  }
+  await world.publish('2')
+  await until('the second is at hand', 60_000, () => held()[0]?.events === 1)
+  expect(held()).toMatchObject([{ events: 1, requests: 0 }])
+  expect(await idsAt('/paced')).toEqual(['1'])
+  world.time += 60_000
+  // The process seems to have slept: its owner is asked first.
+  pushers.match()
+  await world.publish('3')
+  await arrived('/paced', '1', '2')
+})
+
 test('a subscription that is given another webhook does not wait for the one it had', async () => {
   const url = (path: string) => ({ endpointType: 'WebHook', properties: { endpointUrl: `${receiver.url}${path}` } })
   await subscribe('alarms', '/hang/former')

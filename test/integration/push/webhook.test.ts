@@ -1,5 +1,6 @@
 /** A pusher and a receiver in another process that fails in every way: what is sent, what is sent again, and when. */
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
+import { Pacing } from '../../../events/pacing.ts'
 import type { DeadLetterReason } from '../../../events/retry-schedule.ts'
 import { AddressSet } from '../../../model/ip-rules.ts'
 import type { OutgoingPolicy } from '../../../outgoing/outgoing-policy.ts'
@@ -114,6 +115,7 @@ function push({ path = '/ok', url = `${receiver.url}${path}`, events, queue = {}
     probations: { busyMs: 20, socketErrorMs: 20, configurationMs: 20 },
     leastWaitMaxMs: 20,
     perMinute: null,
+    pacing: new Pacing(),
     eventsMax: 1_000,
     bytesMax: 1_000_000,
     budget: new PushBudget(1_000),

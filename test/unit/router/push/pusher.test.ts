@@ -1,5 +1,6 @@
 /** What a pusher holds while dead letters wait for their place. */
 import { expect, test } from '@jest/globals'
+import { Pacing } from '../../../../events/pacing.ts'
 import type { OwedEvent } from '../../../../router/push/owed-event.ts'
 import { PushBudget } from '../../../../router/push/push-budget.ts'
 import { Pusher, type PusherOptions, type PushSource } from '../../../../router/push/pusher.ts'
@@ -38,6 +39,7 @@ test.each([
     probations: { busyMs: 0, socketErrorMs: 0, configurationMs: 0 },
     leastWaitMaxMs: 10,
     perMinute: null,
+    pacing: new Pacing(),
     eventsMax: 1_000,
     bytesMax: 1_000_000,
     budget: new PushBudget(8),
