@@ -1,4 +1,6 @@
 import type { Session } from '../model/session.ts'
+import { ReasonCode } from '../mqtt/reason-code.ts'
+import type { Frame } from '../proto/frames.ts'
 import type { Attached } from '../schemas/session-records.ts'
 import type { Attachment } from '../schemas/snapshot-records.ts'
 import type { Gateways } from './gateways.ts'
@@ -8,6 +10,10 @@ export interface ConnectionNoticesOptions {
   readonly term: number
   readonly gateways: Gateways
 }
+
+/** A connection that waits for its answer. */
+type Asking = Pick<Attached, 'gateway' | 'connection' | 'connectionId'>
+type Answer = Omit<Frame & { readonly kind: 'attachAnswer' }, 'kind' | 'shard' | 'term' | keyof Asking>
 
 const noUses = Buffer.alloc(0)
 /** Filters that the answer to an attach carries, bytes: a herd of answers must not fill a link. */
@@ -22,14 +28,8 @@ export class ConnectionNotices {
   }
 
   accept(session: Session, attached: Attachment): void {
-    const { shard, term, gateways } = this.#options
-    gateways.get(attached.gateway)?.send({
-      kind: 'attachAnswer',
-      shard,
-      term,
-      connection: attached.connection,
-      connectionId: attached.connectionId,
-      reasonCode: 0,
+    this.#answer(attached, {
+      reasonCode: ReasonCode.Success,
       session: session.id,
       epoch: session.epoch,
       // An earlier attach began the session that this one goes on with.
@@ -39,26 +39,18 @@ export class ConnectionNotices {
     })
   }
 
-  refuse(record: Pick<Attached, 'gateway' | 'connection' | 'connectionId'>, reasonCode: number): void {
-    const { shard, term, gateways } = this.#options
-    gateways.get(record.gateway)?.send({
-      kind: 'attachAnswer',
-      shard,
-      term,
-      connection: record.connection,
-      connectionId: record.connectionId,
-      reasonCode,
-      session: 0,
-      epoch: 0,
-      sessionPresent: false,
-      uses: noUses,
-      filters: [],
-    })
+  refuse(record: Asking, reasonCode: number): void {
+    this.#answer(record, { reasonCode, session: 0, epoch: 0, sessionPresent: false, uses: noUses, filters: [] })
   }
 
   close({ gateway, connection }: Pick<Attachment, 'gateway' | 'connection'>, reasonCode: number, reason: string): void {
     const { shard, term, gateways } = this.#options
     gateways.get(gateway)?.endConnection({ kind: 'close', shard, term, connection, reasonCode, reason })
+  }
+
+  #answer({ gateway, connection, connectionId }: Asking, answer: Answer): void {
+    const { shard, term, gateways } = this.#options
+    gateways.get(gateway)?.send({ kind: 'attachAnswer', shard, term, connection, connectionId, ...answer })
   }
 }
 
