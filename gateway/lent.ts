@@ -35,6 +35,8 @@ export class Lent {
 
   /** The number whose packet id is done; null when it is none of these. */
   done(packetId: number): number | null {
+    // What is not lent is the most.
+    if (this.#inflight.size === 0) return null
     const number = this.#inflight.get(packetId)
     if (number === undefined) return null
     this.#inflight.delete(packetId)

@@ -5,14 +5,12 @@
  */
 import type { LiveSession, Receiver } from '../proto/frames.ts'
 import type { Outgoing } from './outgoing.ts'
+import { type Flight, PacketWindow } from './packet-window.ts'
 
 const packetIdMax = 65_535
 
 /** The packet id of a queue number: every process that sends it again uses the same. */
 export const packetIdOf = (number: number): number => 1 + (number % packetIdMax)
-
-/** How far a message in flight is: QoS 1 waits for PUBACK; QoS 2 for PUBREC, then for leave to release, then for PUBCOMP. */
-export type Flight = 'puback' | 'pubrec' | 'release' | 'pubcomp'
 
 /** One at QoS 0 waits for nothing of its client's, but for room. */
 const unwritten = 'unwritten'
@@ -101,11 +99,10 @@ export interface DirectLimits {
 /** QoS 1 and 2 messages of a session that ends with its connection: ids counted from 1, and a bounded queue behind the window. */
 export class Direct {
   readonly #limits: DirectLimits
-  readonly #inflight = new Map<number, Flight>()
+  readonly #inflight = new PacketWindow()
   #waiting: Waiting[] = []
   #head = 0
   #waitingBytes = 0
-  #lastId = 0
 
   constructor(limits: DirectLimits) {
     this.#limits = limits
@@ -135,7 +132,7 @@ export class Direct {
 
   /** What the packet id in flight waits for; null when none is. */
   flight(packetId: number): Flight | null {
-    return this.#inflight.get(packetId) ?? null
+    return this.#inflight.flight(packetId)
   }
 
   /** The client has received it (PUBREC): nothing has to be kept of that, PUBREL goes out at once. */
@@ -159,7 +156,7 @@ export class Direct {
   }
 
   acknowledge(packetId: number): boolean {
-    return this.#inflight.delete(packetId)
+    return this.#inflight.free(packetId)
   }
 
   /** What may go now: the oldest waiting message with its packet id; null when the window is full or nothing waits. */
@@ -179,9 +176,6 @@ export class Direct {
 
   #next(qos: 1 | 2): number | null {
     if (this.#inflight.size >= this.#limits.receiveMaximum) return null
-    do this.#lastId = this.#lastId === packetIdMax ? 1 : this.#lastId + 1
-    while (this.#inflight.has(this.#lastId))
-    this.#inflight.set(this.#lastId, qos === 1 ? 'puback' : 'pubrec')
-    return this.#lastId
+    return this.#inflight.take(qos === 1 ? 'puback' : 'pubrec')
   }
 }
