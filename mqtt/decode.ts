@@ -20,6 +20,7 @@ import { Holder, noProperties, readProperties } from './property.ts'
 import type { Reader } from './reader.ts'
 import { ReasonCode, reasonCodeOf } from './reason-code.ts'
 import { hasWildcard, topicFilterProblem } from './topic.ts'
+import type { TopicBefore } from './topic-before.ts'
 
 /** Packet types by number, the high half of a packet's first byte (table 2-1). */
 export const PacketType = {
@@ -47,12 +48,12 @@ export type Sender = 'client' | 'server'
  * Reads the body of one packet that stands whole in the reader, the fixed header already passed. CONNECT is decoded by
  * `decodeConnect`, which needs no version. Throws MalformedPacket.
  */
-export function decodeBody(first: number, reader: Reader, version: ProtocolVersion, sender: Sender): Packet {
+export function decodeBody(first: number, reader: Reader, version: ProtocolVersion, sender: Sender, topicBefore: TopicBefore): Packet {
   switch (first >> 4) {
     case PacketType.connack:
       return decodeConnack(reader, version)
     case PacketType.publish:
-      return decodePublish(first, reader, version, sender)
+      return decodePublish(first, reader, version, sender, topicBefore)
     case PacketType.puback:
       return decodeAck('puback', reader, version)
     case PacketType.pubrec:
@@ -179,12 +180,11 @@ function decodeConnack(reader: Reader, version: ProtocolVersion): ConnackPacket 
 }
 
 /** PUBLISH (section 3.3): topic text · [QoS > 0: packetId uint16] · [5: properties] · payload. The payload is a view. */
-function decodePublish(first: number, reader: Reader, version: ProtocolVersion, sender: Sender): PublishPacket {
+function decodePublish(first: number, reader: Reader, version: ProtocolVersion, sender: Sender, topicBefore: TopicBefore): PublishPacket {
   const qos = ((first >> 1) & 0x03) as QoS
   const dup = (first & 0x08) !== 0
   const retain = (first & 0x01) !== 0
-  const topic = reader.text()
-  if (hasWildcard(topic)) throw new MalformedPacket('the topic name contains a wildcard') // [MQTT-3.3.2-2]
+  const topic = readTopicName(reader, topicBefore)
   const packetId = qos === 0 ? 0 : readPacketId(reader)
   if (version === 4) {
     if (topic === '') throw new MalformedPacket('the topic name is empty') // [MQTT-4.7.3-1]
@@ -201,6 +201,20 @@ function decodePublish(first: number, reader: Reader, version: ProtocolVersion, 
   if (sender === 'client' && properties.subscriptionIdentifiers !== undefined) throw protocolError('a subscription identifier from a client') // [MQTT-3.3.4-6]
   checkResponseTopic(properties.responseTopic)
   return { type: 'publish', topic, payload: reader.rest(), qos, dup, retain, packetId, properties }
+}
+
+function readTopicName(reader: Reader, before: TopicBefore): string {
+  const { buffer, position } = reader
+  const end = reader.endOfText()
+  const known = before.at(buffer, position + 2, end)
+  if (known !== undefined) {
+    reader.position = end
+    return known
+  }
+  const name = reader.text()
+  if (hasWildcard(name)) throw new MalformedPacket('the topic name contains a wildcard') // [MQTT-3.3.2-2]
+  before.note(name, buffer, position + 2, end)
+  return name
 }
 
 function readPacketId(reader: Reader): number {

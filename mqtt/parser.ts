@@ -3,6 +3,7 @@ import { MalformedPacket, protocolError } from './malformed-packet.ts'
 import type { Packet, ProtocolVersion } from './packet.ts'
 import { Reader } from './reader.ts'
 import { ReasonCode } from './reason-code.ts'
+import { TopicBefore } from './topic-before.ts'
 
 export interface ParserOptions {
   /** Whose packets these are. Default: a client's. */
@@ -28,6 +29,7 @@ export class Parser {
   #version: ProtocolVersion | undefined
   readonly #announced: Announced = { version: undefined }
   #failure: MalformedPacket | undefined
+  readonly #topicBefore = new TopicBefore()
   /** The unfinished packet: `#heldLength` bytes of it. */
   #held: Buffer | undefined
   #heldLength = 0
@@ -130,7 +132,7 @@ export class Parser {
       return packet
     }
     // #checkFirst let nothing but CONNECT through without a version.
-    return decodeBody(first, reader, this.#version!, this.#sender)
+    return decodeBody(first, reader, this.#version!, this.#sender, this.#topicBefore)
   }
 
   #hold(chunk: Buffer, position: number, size: number): void {

@@ -63,6 +63,15 @@ export class Reader {
     return textOf(this.buffer, start, start + length)
   }
 
+  /** Where the text that comes next ends; it is still to be read. */
+  endOfText(): number {
+    const start = this.position
+    const length = this.uint16()
+    this.position = start
+    if (start + 2 + length > this.end) throw truncated()
+    return start + 2 + length
+  }
+
   /** Everything that is left, as a view. */
   rest(): Buffer {
     const start = this.position
