@@ -63,7 +63,7 @@ export const unitCosts: UnitCosts = {
   owe: 45,
   kafka: 10,
   connect: 3_500,
-  connection: 12,
+  connection: 65,
   session: 1_730,
   subscription: 690,
   registered: 330,
