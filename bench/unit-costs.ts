@@ -15,6 +15,7 @@ import type { Session, Subscription } from '../model/session.ts'
 import type { PublishPacket } from '../mqtt/packet.ts'
 import { Parser } from '../mqtt/parser.ts'
 import { FrameWriter, readFrames } from '../proto/frame-codec.ts'
+import { SharedLanes } from '../router/shared-lanes.ts'
 import { SourceShard } from '../router/source-shard.ts'
 import { SubscriptionTrie } from '../router/subscription-trie.ts'
 import { encodePublish } from '../schemas/message-record.ts'
@@ -127,6 +128,8 @@ function matching(set: Buffer) {
     trie,
     retained: { take: () => false, isBusy: false, hurry() {} },
     choice: undefined as never,
+    room: undefined as never,
+    lanes: new SharedLanes({ behind: [] } as never),
     recorded: new Map(),
     shardOf: () => 0,
     gateways: { get: () => link } as never,

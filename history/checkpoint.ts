@@ -1,9 +1,9 @@
 /** The states of a shard that its owners wrote down, of which a moment of the past is folded on. */
 import type { Log, LogRecord } from '../log/log.ts'
 import { readBetween, unlessGone } from '../log/read-between.ts'
+import { type ChunkContents, noContents, readChunk } from '../model/snapshot.ts'
 import { decodeRecord } from '../schemas/codec.ts'
-import type { RetainedNote } from '../schemas/inbox-records.ts'
-import type { CheckpointClosed, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
+import type { CheckpointClosed, SnapshotClosed } from '../schemas/snapshot-records.ts'
 
 export interface Checkpoint {
   readonly closing: CheckpointClosed
@@ -11,12 +11,6 @@ export interface Checkpoint {
   readonly offset: number
   /** Where its folds stood. */
   readonly closed: SnapshotClosed
-}
-
-export interface CheckpointContents {
-  /** As in the chunks: a long queue takes several in a row. */
-  readonly states: readonly SessionState[]
-  readonly retained: readonly RetainedNote[]
 }
 
 /** What a moment takes of the journals of a shard. */
@@ -89,11 +83,11 @@ export async function* checkpointsFrom(log: Log, topic: string, shard: number, f
 }
 
 /** All that it holds; undefined when a part is gone from the log. */
-export function contentsOfCheckpoint(log: Log, topic: string, shard: number, checkpoint: Checkpoint): Promise<CheckpointContents | undefined> {
+export function contentsOfCheckpoint(log: Log, topic: string, shard: number, checkpoint: Checkpoint): Promise<ChunkContents | undefined> {
   return unlessGone(readContents(log, topic, shard, checkpoint))
 }
 
-async function readContents(log: Log, topic: string, shard: number, { closing, offset }: Checkpoint): Promise<CheckpointContents | undefined> {
+async function readContents(log: Log, topic: string, shard: number, { closing, offset }: Checkpoint): Promise<ChunkContents | undefined> {
   const chunks = new Map<number, readonly Buffer[]>()
   for await (const records of readBetween(log, topic, shard, { from: closing.from, to: offset })) {
     for (const { value } of records) {
@@ -104,18 +98,13 @@ async function readContents(log: Log, topic: string, shard: number, { closing, o
       chunks.set(record.value.chunk, parts)
     }
   }
-  const states: SessionState[] = []
-  const retained: RetainedNote[] = []
+  const contents = noContents()
   for (let chunk = 0; chunk < closing.chunks; chunk++) {
     const parts = chunks.get(chunk)
     if (!parts) return undefined
-    for (const bytes of parts) {
-      const { name, value } = decodeRecord(bytes)
-      if (name === 'SessionState') states.push(value)
-      else if (name === 'RetainedChanged') retained.push(...value.entries)
-    }
+    readChunk(contents, parts)
   }
-  return { states, retained }
+  return contents
 }
 
 function checkpointOf(closing: CheckpointClosed, offset: number): Checkpoint {

@@ -5,7 +5,7 @@ import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import { RetainedFold } from '../model/retained-fold.ts'
 import { SessionFold } from '../model/session-fold.ts'
-import { joined, restoreInbox, restoreQueues, restoreSessions } from '../model/snapshot.ts'
+import { joined, restoreInbox, restoreQueues, restoreSessions, restoreShared } from '../model/snapshot.ts'
 import { readableRecord } from '../schemas/codec.ts'
 import type { AnyRecord } from '../schemas/records.ts'
 import { BeforeHistory } from './before-history.ts'
@@ -83,6 +83,7 @@ export async function foldFrom(
   const inbox = new InboxFold(shard, shards, sessions)
   restoreInbox(inbox, closed)
   restoreQueues(sessions, inbox, states)
+  restoreShared(inbox, contents)
   const retained = new RetainedFold(shard, closed.term)
   retained.restore(contents.retained)
   let isWithin = true
@@ -101,7 +102,7 @@ export async function foldFrom(
 
 /** Offset in `sessions` up to which a record of the inbox was made. */
 function neededOf(record: AnyRecord): number {
-  if (record.name === 'Indexed' || record.name === 'Reassigned') return record.value.sessionsOffset
+  if (record.name === 'Indexed' || record.name === 'SharedIndexed' || record.name === 'Reassigned') return record.value.sessionsOffset
   return record.name === 'IndexedRetained' ? record.value.request + 1 : 0
 }
 

@@ -6,7 +6,7 @@
 import type { Append, Appender, Log } from '../log/log.ts'
 import { readBetween } from '../log/read-between.ts'
 import { type TopicNames, topicSpecs } from '../log/topics.ts'
-import { chunkKey, closedKey, joined, stateChunks } from '../model/snapshot.ts'
+import { chunkKey, closedKey, joined, sharedChunks, stateChunks } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import { BeforeHistory } from './before-history.ts'
 import { checkpointFor, contentsOfCheckpoint } from './checkpoint.ts'
@@ -162,7 +162,7 @@ class Copy {
     const { term, generation } = closed
     const write = (key: Buffer, value: Buffer): Promise<void> => this.#append({ topic: to.topics.snapshots, partition: shard, key, value, timestamp: now })
     let chunk = 0
-    for (const sessions of stateChunks(joined(contents.states), chunkSizeMax)) {
+    for (const sessions of [...stateChunks(joined(contents.states), chunkSizeMax), ...sharedChunks(shard, term, contents, chunkSizeMax)]) {
       await write(Buffer.from(chunkKey(generation, chunk)), encodeRecord('SnapshotChunk', { shard, term, generation, chunk, sessions }))
       chunk++
     }

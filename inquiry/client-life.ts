@@ -5,6 +5,7 @@ import type { Session, Subscription } from '../model/session.ts'
 import { SessionFold } from '../model/session-fold.ts'
 import { restoreSessions } from '../model/snapshot.ts'
 import { matches, parseShared } from '../mqtt/topic.ts'
+import type { SharedIndexed } from '../schemas/inbox-records.ts'
 import type { AnyRecord } from '../schemas/records.ts'
 import type { Attachment, SessionState, SnapshotClosed } from '../schemas/snapshot-records.ts'
 import type { Place, PlacedRecord } from './records.ts'
@@ -13,6 +14,8 @@ import type { Place, PlacedRecord } from './records.ts'
 export interface Base {
   readonly closed: SnapshotClosed | null
   readonly states: readonly SessionState[]
+  /** What groups that were behind had brought. */
+  readonly marks: readonly SharedIndexed[]
 }
 
 /** A subscription for as long as it was there. */

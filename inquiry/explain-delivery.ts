@@ -87,7 +87,7 @@ export async function explainDelivery(options: ExplainDeliveryOptions): Promise<
     onRead,
   )) {
     window.apply(each)
-    if (window.done) break
+    if (window.done && !window.isWithheld) break
   }
 
   const reach = { at: since, sessions: endOf(sessionsSince, shard), inbox: endOf(inboxSince, shard) }

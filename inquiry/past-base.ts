@@ -28,8 +28,9 @@ export async function pastBase(
   const checkpoint: Checkpoint | undefined = await checkpointFor(log, topics.checkpoints, shard, reach)
   const isThere = checkpoint && checkpoint.closed.sessionsOffset >= sessionsFrom && checkpoint.closed.inboxOffset >= inboxFrom
   const contents = isThere ? await contentsOfCheckpoint(log, topics.checkpoints, shard, checkpoint) : undefined
-  if (!checkpoint || !contents) return { closed: null, states: [], isWhole: sessionsFrom === 0 && inboxFrom === 0 && !hasMoved, sessionsFrom, inboxFrom }
+  if (!checkpoint || !contents)
+    return { closed: null, states: [], marks: [], isWhole: sessionsFrom === 0 && inboxFrom === 0 && !hasMoved, sessionsFrom, inboxFrom }
   const { closed } = checkpoint
   const states = joined(contents.states).filter((state) => state.clientId === clientId)
-  return { closed, states, isWhole: true, sessionsFrom: closed.sessionsOffset, inboxFrom: closed.inboxOffset }
+  return { closed, states, marks: contents.marks, isWhole: true, sessionsFrom: closed.sessionsOffset, inboxFrom: closed.inboxOffset }
 }

@@ -60,7 +60,7 @@ export class QueueTrace {
   }
 
   apply({ place, record }: PlacedRecord): void {
-    if (record.name === 'Indexed') {
+    if (record.name === 'Indexed' || record.name === 'SharedIndexed') {
       const { shard, from, to, sessionsOffset } = record.value
       if (shard === this.#sought.source && from <= this.#sought.offset && this.#sought.offset < to) this.matchedWith ??= { sessionsOffset, place }
     }
@@ -93,7 +93,7 @@ export class QueueTrace {
 }
 
 /** The fold of one session, which is never over: what is still noted of it afterwards belongs to it. */
-function pin(clientId: string, shard: number, shards: number, id: number, { closed, states }: Base): Pinned {
+function pin(clientId: string, shard: number, shards: number, id: number, { closed, states, marks }: Base): Pinned {
   const about = { authenticationName: '', sequence: 0, attached: null, will: null, attributes: {}, vouchedBy: '', ownerKind: '' }
   const session = new Session({ clientId, shard, id, expiryInterval: neverExpires, ...about })
   const sessions = new SessionFold(shard)
@@ -101,6 +101,7 @@ function pin(clientId: string, shard: number, shards: number, id: number, { clos
   const fold = new InboxFold(shard, shards, sessions)
   if (closed) {
     restoreInbox(fold, closed)
+    for (const { shard: source, group, to } of marks) fold.restoreMark({ source, group, to })
     restoreQueues(
       sessions,
       fold,
@@ -131,12 +132,13 @@ function ownPart(record: AnyRecord, clientId: string, session: number): AnyRecor
     case 'ShardOwned':
     case 'TermAnnounced':
       return record
-    case 'Indexed': {
+    case 'Indexed':
+    case 'SharedIndexed': {
       const entries = record.value.entries.flatMap((entry) => {
         const receivers = entry.receivers.filter((receiver: IndexReceiver) => isOwn(receiver))
         return receivers.length === 0 ? [] : [{ ...entry, receivers }]
       })
-      return { name: 'Indexed', value: { ...record.value, entries } }
+      return { ...record, value: { ...record.value, entries } } as AnyRecord
     }
     case 'Reassigned': {
       const entries = record.value.entries.filter(({ receiver }) => isOwn(receiver))

@@ -5,6 +5,8 @@
  */
 import type {
   Acknowledged,
+  BehindGroup,
+  Choice,
   Chosen,
   Dropped,
   IndexEntry,
@@ -14,6 +16,9 @@ import type {
   Progress,
   Reassigned,
   Replayed,
+  SharedBehind,
+  SharedChosen,
+  SharedIndexed,
 } from '../schemas/inbox-records.ts'
 import type { AnyRecord } from '../schemas/records.ts'
 import { advanced, newReplay, type Replay, takesLive } from './replay.ts'
@@ -50,6 +55,16 @@ interface Recorded {
   readonly receivers: IndexReceiver[]
 }
 
+/** What a shared subscription that is behind has brought of a source's messages: everything below is in the queues here. */
+export interface SharedMark {
+  readonly source: number
+  readonly group: string
+  readonly to: number
+}
+
+/** Marks that are kept; one is needed until the successor of an owner that died has done what that one had begun. Who moved longest ago gives way. */
+const sharedMarksMax = 10_000
+
 /** Sessions that are over whose queues are kept for what is still on its way to them; the oldest give way. */
 const overMax = 10_000
 
@@ -79,6 +94,15 @@ export class InboxFold {
   #chosenAt: { readonly at: number; readonly to: number }[] = []
   /** By offset in `messages`: members an owner chose and may have acted on. Gathered until `takeChoices`. */
   #choices: Map<number, Recorded> | null = new Map()
+
+  /** Shared subscriptions that are behind with the shard's own messages, as its owner told last. */
+  behind: readonly BehindGroup[] = []
+  /** By source shard and group; who moved last is last. */
+  readonly #sharedMarks = new Map<string, SharedMark>()
+  /** SharedChosen records that those have not passed. */
+  #sharedChosenAt: { readonly at: number; readonly group: string; readonly to: number }[] = []
+  /** As #choices, by group. */
+  #sharedChoices: Map<string, Map<number, Recorded>> | null = new Map()
 
   constructor(shard: number, shards: number, sessions: SessionFold) {
     this.shard = shard
@@ -125,6 +149,14 @@ export class InboxFold {
       case 'Chosen':
         if (!this.#isStale(record.value)) this.recall(offset, record.value)
         return []
+      case 'SharedIndexed':
+        return this.#isStale(record.value) ? [] : this.#sharedIndexed(record.value)
+      case 'SharedChosen':
+        if (!this.#isStale(record.value)) this.recallShared(offset, record.value)
+        return []
+      case 'SharedBehind':
+        if (!this.#isStale(record.value)) this.#fellBehind(record.value)
+        return []
       default:
         return []
     }
@@ -166,6 +198,39 @@ export class InboxFold {
     }
     this.highWaters[source] = Math.max(highWater, record.to)
     return [...touched]
+  }
+
+  #sharedIndexed({ shard: source, group, to, entries, at }: SharedIndexed): readonly Session[] {
+    const mark = this.#sharedMarks.get(`${source} ${group}`)?.to ?? 0
+    const touched = new Set<Session>()
+    for (const entry of entries) {
+      // What the owner before had given.
+      if (entry.offset < mark) continue
+      for (const receiver of entry.receivers) {
+        const session = this.#push(receiver, source, entry, at)
+        if (session) touched.add(session)
+      }
+    }
+    this.restoreMark({ source, group, to: Math.max(mark, to) })
+    return [...touched]
+  }
+
+  /** For a snapshot. */
+  get sharedMarks(): Iterable<SharedMark> {
+    return this.#sharedMarks.values()
+  }
+
+  restoreMark(mark: SharedMark): void {
+    const key = `${mark.source} ${mark.group}`
+    this.#sharedMarks.delete(key)
+    this.#sharedMarks.set(key, mark)
+    if (this.#sharedMarks.size > sharedMarksMax) this.#sharedMarks.delete(this.#sharedMarks.keys().next().value as string)
+  }
+
+  #fellBehind({ shard, groups }: SharedBehind): void {
+    if (shard !== this.shard) return
+    this.behind = groups
+    if (this.#sharedChosenAt.length > 0) this.#sharedChosenAt = this.#sharedChosenAt.filter(({ group, to }) => isOpen(groups, group, to - 1))
   }
 
   /** Each record counts as it comes, so that what a live message follows is before it in the queue. */
@@ -251,9 +316,9 @@ export class InboxFold {
     return orphans
   }
 
-  /** All of them that hold something, for a snapshot. */
+  /** For a snapshot: those that hold something, and whose numbers must go on. */
   *orphans(): Generator<Over> {
-    for (const over of this.#over.values()) if (over.queue.sharedLength > 0) yield over
+    for (const over of this.#over.values()) if (over.queue.next > 0) yield over
   }
 
   /** The members chosen for messages that the shard's progress has not passed, by offset; from now on they are not gathered. */
@@ -267,18 +332,38 @@ export class InboxFold {
 
   /** Where the inbox holds the first choice that a successor who begins at `position` has to know; null when it needs none. */
   choicesFrom(position: number): number | null {
-    return this.#chosenAt.find(({ to }) => to > position)?.at ?? null
+    const at = this.#chosenAt.find(({ to }) => to > position)?.at ?? Number.POSITIVE_INFINITY
+    const first = Math.min(at, this.#sharedChosenAt[0]?.at ?? Number.POSITIVE_INFINITY)
+    return first === Number.POSITIVE_INFINITY ? null : first
+  }
+
+  /** The members chosen for messages that groups are behind with, by group and offset; from now on they are not gathered. */
+  takeSharedChoices(): ReadonlyMap<string, ReadonlyMap<number, readonly IndexReceiver[]>> {
+    const taken = new Map<string, Map<number, readonly IndexReceiver[]>>()
+    for (const [group, choices] of this.#sharedChoices ?? []) {
+      const open = new Map<number, readonly IndexReceiver[]>()
+      for (const [offset, { receivers }] of choices) if (isOpen(this.behind, group, offset)) open.set(offset, receivers)
+      if (open.size > 0) taken.set(group, open)
+    }
+    this.#sharedChoices = null
+    return taken
+  }
+
+  /** As `recall`, of what a group is behind with. */
+  recallShared(offset: number, record: SharedChosen): void {
+    const { group, to, term, choices } = record
+    this.#sharedChosenAt.push({ at: offset, group, to })
+    if (!this.#sharedChoices) return
+    const known = this.#sharedChoices.get(group) ?? new Map<number, Recorded>()
+    this.#sharedChoices.set(group, known)
+    for (const choice of choices) noteChoice(known, term, choice)
   }
 
   /** Notes the choices of the record at `offset`: a later owner's word for a message is the one that counts. */
   recall(offset: number, record: Chosen): void {
     this.#chosenAt.push({ at: offset, to: record.to })
     if (!this.#choices) return
-    for (const { offset: position, receiver } of record.choices) {
-      const known = this.#choices.get(position)
-      if (known?.term === record.term) known.receivers.push(receiver)
-      else this.#choices.set(position, { term: record.term, receivers: [receiver] })
-    }
+    for (const choice of record.choices) noteChoice(this.#choices, record.term, choice)
   }
 
   #progressed(progress: Progress): void {
@@ -361,6 +446,17 @@ export class InboxFold {
     return session && !session.isOver && session.id === id ? session : undefined
   }
 }
+
+/** A later owner's word for a message is the one that counts. */
+function noteChoice(choices: Map<number, Recorded>, term: number, { offset, receiver }: Choice): void {
+  const known = choices.get(offset)
+  if (known?.term === term) known.receivers.push(receiver)
+  else choices.set(offset, { term, receivers: [receiver] })
+}
+
+/** The group is still to be seen through with the message. */
+const isOpen = (behind: readonly BehindGroup[], of: string, offset: number): boolean =>
+  behind.some(({ group, from, to, position }) => group === of && from <= offset && position <= offset && (to === null || offset < to))
 
 /** Only the numbers are needed of a queue whose session is over, once nothing in it is another member's. */
 function letGo(queue: SessionQueue): void {

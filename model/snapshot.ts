@@ -1,8 +1,8 @@
 /** A shard's folded state as records of `snapshots`, and back. */
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
-import type { HeldMessage } from '../schemas/inbox-records.ts'
+import type { BehindGroup, HeldMessage, RetainedNote, SharedIndexed } from '../schemas/inbox-records.ts'
 import type { QueueEntry, SessionState, SessionSubscription, SharedOrphans, SnapshotClosed } from '../schemas/snapshot-records.ts'
-import type { InboxFold } from './inbox-fold.ts'
+import type { InboxFold, Over } from './inbox-fold.ts'
 import { PacketUses } from './packet-uses.ts'
 import { replayState, restoredReplay } from './replay.ts'
 import { Session, type Subscription } from './session.ts'
@@ -139,21 +139,10 @@ function* statesOf(sessions: Iterable<Session>): Generator<SessionState> {
 
 /** The same of their states. */
 export function* stateChunks(states: Iterable<SessionState>, sizeMax: number): Generator<Buffer[]> {
-  let chunk: Buffer[] = []
-  let size = 0
-  for (const whole of states) {
-    for (const state of pieces(whole)) {
-      const bytes = encodeRecord('SessionState', state)
-      if (size + bytes.length > sizeMax && chunk.length > 0) {
-        yield chunk
-        chunk = []
-        size = 0
-      }
-      chunk.push(bytes)
-      size += bytes.length
-    }
+  const records = function* (): Generator<Buffer> {
+    for (const whole of states) for (const state of pieces(whole)) yield encodeRecord('SessionState', state)
   }
-  if (chunk.length > 0) yield chunk
+  yield* filled(records(), sizeMax)
 }
 
 /** Where the folds stand: what a snapshot's closing record says of them. */
@@ -183,19 +172,69 @@ export function* heldChunks(shard: number, term: number, messages: readonly Held
   }
 }
 
-/** What waits for other members of shared subscriptions as chunks. */
-export function* orphanChunks(inbox: InboxFold): Generator<Buffer[]> {
-  for (const { clientId, id: session, queue } of inbox.orphans()) {
-    const all = [...queue.shared()].map((entry) => ({ ...entry, expiresAt: entry.expiresAt || null }))
-    for (let from = 0; from < all.length; from += entriesPerState) {
-      const next = all[from + entriesPerState]?.number ?? queue.next
-      yield [encodeRecord('SharedOrphans', { clientId, session, next, entries: all.slice(from, from + entriesPerState) })]
-    }
-  }
+/** What shared subscriptions are still to give, and have given, beside the queues of sessions. */
+export interface SharedState {
+  /** What waits for other members. */
+  readonly orphans: SharedOrphans[]
+  /** Groups that are behind. */
+  readonly behind: BehindGroup[]
+  /** What such groups have brought here, without its entries. */
+  readonly marks: SharedIndexed[]
 }
 
-/** Gives the inbox back what waited for other members. */
-export function restoreOrphans(inbox: InboxFold, orphans: Iterable<SharedOrphans>): void {
+export function sharedState(inbox: InboxFold): SharedState {
+  const marks = [...inbox.sharedMarks].map(({ source, group, to }) => {
+    const term = inbox.terms[source] ?? -1
+    return { shard: source, term, group, from: to, to, sessionsOffset: 0, entries: [], at: 0 }
+  })
+  return { orphans: [...inbox.orphans()].flatMap(orphanPieces), behind: [...inbox.behind], marks }
+}
+
+function orphanPieces({ clientId, id: session, queue }: Over): SharedOrphans[] {
+  const all = [...queue.shared()].map((entry) => ({ ...entry, expiresAt: entry.expiresAt || null }))
+  if (all.length === 0) return [{ clientId, session, next: queue.next, entries: [] }]
+  const found: SharedOrphans[] = []
+  for (let from = 0; from < all.length; from += entriesPerState) {
+    const next = all[from + entriesPerState]?.number ?? queue.next
+    found.push({ clientId, session, next, entries: all.slice(from, from + entriesPerState) })
+  }
+  return found
+}
+
+/** The same as chunks of some `sizeMax` bytes. */
+export function* sharedChunks(shard: number, term: number, { orphans, behind, marks }: SharedState, sizeMax: number): Generator<Buffer[]> {
+  const records = function* (): Generator<Buffer> {
+    for (const each of orphans) yield encodeRecord('SharedOrphans', each)
+    if (behind.length > 0) yield encodeRecord('SharedBehind', { shard, term, groups: behind })
+    for (const each of marks) yield encodeRecord('SharedIndexed', each)
+  }
+  yield* filled(records(), sizeMax)
+}
+
+/** Lists of some `sizeMax` bytes each; a larger record goes alone. */
+function* filled(records: Iterable<Buffer>, sizeMax: number): Generator<Buffer[]> {
+  let chunk: Buffer[] = []
+  let size = 0
+  for (const bytes of records) {
+    if (size + bytes.length > sizeMax && chunk.length > 0) {
+      yield chunk
+      chunk = []
+      size = 0
+    }
+    chunk.push(bytes)
+    size += bytes.length
+  }
+  if (chunk.length > 0) yield chunk
+}
+
+/** Puts it back into an inbox whose queues are restored. */
+export function restoreShared(inbox: InboxFold, { orphans, behind, marks }: SharedState): void {
+  restoreOrphans(inbox, orphans)
+  inbox.behind = behind
+  for (const { shard: source, group, to } of marks) inbox.restoreMark({ source, group, to })
+}
+
+function restoreOrphans(inbox: InboxFold, orphans: Iterable<SharedOrphans>): void {
   let last: { readonly clientId: string; readonly session: number; readonly queue: SessionQueue } | undefined
   for (const { clientId, session, next, entries } of orphans) {
     if (last?.clientId !== clientId || last.session !== session) {
@@ -210,23 +249,28 @@ export function restoreOrphans(inbox: InboxFold, orphans: Iterable<SharedOrphans
   }
 }
 
-/** What one chunk holds. */
-export interface ChunkContents {
+/** What the chunks of a whole state hold. */
+export interface ChunkContents extends SharedState {
   readonly states: SessionState[]
   readonly held: HeldMessage[]
-  readonly orphans: SharedOrphans[]
+  /** In checkpoints. */
+  readonly retained: RetainedNote[]
 }
 
-export function contentsOf(chunk: readonly Buffer[]): ChunkContents {
-  const contents: ChunkContents = { states: [], held: [], orphans: [] }
+export const noContents = (): ChunkContents => ({ states: [], held: [], retained: [], orphans: [], behind: [], marks: [] })
+
+/** Adds what the chunk holds. */
+export function readChunk(contents: ChunkContents, chunk: readonly Buffer[]): void {
   for (const bytes of chunk) {
     const record = decodeRecord(bytes)
     if (record.name === 'SessionState') contents.states.push(record.value)
     else if (record.name === 'MessagesHeld') contents.held.push(...record.value.messages)
+    else if (record.name === 'RetainedChanged') contents.retained.push(...record.value.entries)
     else if (record.name === 'SharedOrphans') contents.orphans.push(record.value)
-    else throw new Error(`a snapshot chunk holds a ${record.name} instead of a SessionState, MessagesHeld or SharedOrphans`)
+    else if (record.name === 'SharedBehind') contents.behind.push(...record.value.groups)
+    else if (record.name === 'SharedIndexed') contents.marks.push(record.value)
+    else throw new Error(`a snapshot chunk holds a ${record.name}, which is no part of a shard’s state`)
   }
-  return contents
 }
 
 /** Puts a snapshot's sessions into an empty fold, without their queues: only an owner needs those. */

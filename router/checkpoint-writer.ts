@@ -5,7 +5,7 @@
 import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
-import { snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
+import { sharedChunks, sharedState, snapshotChunks, snapshotPositions } from '../model/snapshot.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { RetainedNote } from '../schemas/inbox-records.ts'
 import type { SnapshotClosed } from '../schemas/snapshot-records.ts'
@@ -40,7 +40,11 @@ const notesMax = 4_000
 export function takeCheckpoint(state: CheckpointState): (target: CheckpointTarget) => Promise<void> {
   const { sessions, inbox, term, retained, positions, now } = state
   const { shard } = sessions
-  const chunks: (readonly Buffer[])[] = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax), ...retainedChunks(shard, term, retained)]
+  const chunks: (readonly Buffer[])[] = [
+    ...snapshotChunks(sessions.sessions.values(), chunkSizeMax),
+    ...retainedChunks(shard, term, retained),
+    ...sharedChunks(shard, term, sharedState(inbox), chunkSizeMax),
+  ]
   const snapshot = encodeRecord('SnapshotClosed', {
     shard,
     term,

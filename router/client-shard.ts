@@ -7,7 +7,6 @@ import type { Over } from '../model/inbox-fold.ts'
 import type { QueueLimitsInForce } from '../model/queue-limits.ts'
 import { quotaExceeded as overQuota, type Session, type Subscription } from '../model/session.ts'
 import type { SessionChange, SessionFold } from '../model/session-fold.ts'
-import type { SessionQueue } from '../model/session-queue.ts'
 import { ReasonCode } from '../mqtt/reason-code.ts'
 import { type Ack, AckOutcome, type LiveSession } from '../proto/frames.ts'
 import { encodeRecord } from '../schemas/codec.ts'
@@ -27,6 +26,7 @@ import { SecondWheel } from './second-wheel.ts'
 import { SessionConnections } from './session-connections.ts'
 import type { SessionJudge } from './session-judge.ts'
 import { type AnotherMember, SharedHandover } from './shared-handover.ts'
+import type { SharedRoom } from './shared-room.ts'
 import { WillPublisher } from './will-publisher.ts'
 
 export interface ClientShardLimits {
@@ -65,8 +65,10 @@ export interface ClientShardOptions {
   sessionsPosition(shard: number): number
   /** Another member for what a session leaves of a shared subscription. */
   readonly anotherMember: AnotherMember
-  /** What a member of one has not acknowledged; undefined when another router knows. */
-  owed(session: Session): Pick<SessionQueue, 'length' | 'bytes'> | undefined
+  /** What members of them may be given. */
+  readonly room: SharedRoom
+  /** A member of some has acknowledged what it was owed. */
+  onRoom(session: Session): void
   /** An append was refused: this router must let go of the shard. */
   onRefused(error: Error): void
 }
@@ -336,6 +338,7 @@ export class ClientShard {
     const here = this.#connections.at(incarnation)
     const leaving = this.#connections.leaving(incarnation)
     let delivered = 0
+    let member: Session | undefined
     for (const { connection, number, outcome } of acks) {
       const client = here.get(connection) ?? leaving.get(connection)
       if (!client) continue
@@ -348,7 +351,11 @@ export class ClientShard {
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
       this.#progress.note(client.session)
       this.#sender.want(client)
+      if (client.session === member || !client.session.queue.wasShared) continue
+      if (member) this.#options.onRoom(member)
+      member = client.session
     }
+    if (member) this.#options.onRoom(member)
     this.#options.counters.delivered(delivered)
   }
 

@@ -201,6 +201,26 @@ export const routerSettings = {
     about: 'Publishers and topics whose member of a shared subscription is remembered, in all',
     outcome: 'the one not used for longest is forgotten: its next message goes to the member that is owed least',
   },
+  SHARED_MEMBER_MESSAGES_MAX: {
+    kind: 'number',
+    default: 2_000,
+    min: 1,
+    max: 1_000_000,
+    unit: 'messages',
+    about:
+      'QoS ≥ 1 messages owed to a member of a shared subscription that is connected, at which it is given no more; at most a quarter of its queue, and twice as many of streams that it has begun',
+    outcome: 'when no member takes more, the shared subscription is behind: its messages wait in the log until one does',
+    metric: 'loggerhead_shared_groups_behind',
+  },
+  SHARED_BEHIND_MAX: {
+    kind: 'number',
+    default: 1_000,
+    min: 0,
+    max: 10_000,
+    unit: 'shared subscriptions',
+    about: 'Shared subscriptions that may be behind with the messages of a shard, because their members have enough: those wait in the log',
+    outcome: 'a further one’s messages go into the queues of its members at once, up to their limits; so they do from 256 KiB of names on',
+  },
   ...outgoingSettings,
   ...pushSettings,
   FETCH_BYTES_MAX: { kind: 'number', default: 4 * MiB, min: 65_536, max: 256 * MiB, unit: 'bytes', about: 'Most that one fetch from Kafka brings' },
@@ -381,6 +401,8 @@ export interface RouterConfig {
   readonly payloadCacheBytes: number
   readonly fetchBytesMax: number
   readonly sharedStreamsMax: number
+  readonly sharedMemberMessagesMax: number
+  readonly sharedBehindMax: number
   /** Addresses whose refusals are told one by one. */
   readonly refusalsToldMax: number
   readonly routeBytesMax: number
@@ -442,6 +464,8 @@ export function readRouterConfig(environment: Readonly<Record<string, string | u
     payloadCacheBytes: values.PAYLOAD_CACHE_BYTES,
     fetchBytesMax: values.FETCH_BYTES_MAX,
     sharedStreamsMax: values.SHARED_STREAMS_MAX,
+    sharedMemberMessagesMax: values.SHARED_MEMBER_MESSAGES_MAX,
+    sharedBehindMax: values.SHARED_BEHIND_MAX,
     refusalsToldMax: values.REFUSALS_TOLD_MAX,
     routeBytesMax: values.ROUTE_BYTES_MAX,
     routeRetryMsMax: values.ROUTE_RETRY_MAX,

@@ -64,6 +64,11 @@ export function createRouterMetrics(registry: Registry) {
       help: 'Messages of shared subscriptions given to another member because theirs had gone',
       registers,
     }),
+    sharedCaughtUp: new Counter({
+      name: 'loggerhead_shared_caught_up_total',
+      help: 'Messages of shared subscriptions that were behind, given to members that had room again',
+      registers,
+    }),
     sessionsEnded: new Counter({
       name: 'loggerhead_mqtt_dropped_sessions_total',
       help: 'Event Grid’s Mqtt.DroppedSessions: sessions that ended and cannot be taken up again',

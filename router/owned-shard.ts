@@ -9,10 +9,11 @@ import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
-import { heldPerRecord, restoreInbox, restoreOrphans, restoreQueues, restoreSessions } from '../model/snapshot.ts'
+import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions, restoreShared } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord, readableRecord } from '../schemas/codec.ts'
-import type { Chosen, HeldMessage } from '../schemas/inbox-records.ts'
+import type { Chosen, HeldMessage, IndexReceiver, SharedChosen } from '../schemas/inbox-records.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
+import type { AnyRecord } from '../schemas/records.ts'
 import type { SnapshotClosed } from '../schemas/snapshot-records.ts'
 import { type CheckpointTarget, takeCheckpoint } from './checkpoint-writer.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
@@ -25,6 +26,7 @@ import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './re
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import { ShardAudit, type ShardAuditOptions } from './shard-audit.ts'
+import { SharedLanes, type SharedLanesOptions } from './shared-lanes.ts'
 import { readShelved, type Snapshot, writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
 import { deliveriesFenceKey } from './subscriptions/subscriptions.ts'
@@ -52,8 +54,9 @@ export interface OwnedShardOptions {
   readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'sessionsPosition' | 'log' | 'partitions' | 'onRefused'>
   readonly source: Pick<
     SourceShardOptions,
-    'trie' | 'choice' | 'shardOf' | 'gateways' | 'repeatsRemembered' | 'onUnreadable' | 'onMatched' | 'onRepeat' | 'tracing'
+    'trie' | 'choice' | 'room' | 'shardOf' | 'gateways' | 'repeatsRemembered' | 'onUnreadable' | 'onMatched' | 'onRepeat' | 'tracing'
   >
+  readonly lanes: Pick<SharedLanesOptions, 'turns' | 'groupsMax' | 'counters' | 'remember' | 'onTold' | 'onFailure'>
   readonly retained: Pick<RetainedStoreOptions, 'limits' | 'counters'> &
     Pick<RetainedRequestsOptions, 'onSent'> & { readonly requestLimits: RetainedRequestsOptions['limits'] }
   readonly routes: Pick<ShardRoutesOptions, 'limits' | 'counters' | 'topicOf' | 'clusterNamed' | 'attributesOf' | 'unsealing' | 'onTrouble' | 'tracing'>
@@ -146,7 +149,7 @@ export class OwnedShard {
     const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
     if (snapshot) restoreInbox(inbox, snapshot.closed)
     restoreQueues(tail.folds[shard] as SessionFold, inbox, snapshot?.states ?? [])
-    restoreOrphans(inbox, snapshot?.orphans ?? [])
+    if (snapshot) restoreShared(inbox, snapshot)
     // Sessions may end while their queues are read; those that ended before had none here.
     const adopt = adopter(inbox, options.captured)
     if (snapshot) await recallChoices(options, inbox, snapshot.closed)
@@ -293,6 +296,7 @@ export class OwnedShard {
       held: state.held,
       isOver: (id) => isOver(tail, id),
       recorded: state.inbox.takeChoices(),
+      lanes: this.#makeLanes(state.inbox, state.backlogEnd),
       sessionsPosition,
       onRefused,
       onProgress: () => {},
@@ -331,11 +335,36 @@ export class OwnedShard {
     return (this.#inbox.highWaters[source] ?? 0) > offset
   }
 
+  #makeLanes(inbox: InboxFold, backlogEnd: number): SharedLanes {
+    const { lanes, source, shard, log, topics, appender, tail, now, onRefused } = this.#options
+    const { trie, choice, room, shardOf } = source
+    return new SharedLanes({
+      ...lanes,
+      shard,
+      term: this.term,
+      log,
+      topics,
+      appender,
+      trie,
+      choice,
+      room,
+      now,
+      shardOf,
+      onRefused,
+      sessionsPosition: (of) => (tail.folds[of] as SessionFold).position,
+      isRepeat: (id, offset) => this.source.isRepeatElsewhere(id, offset),
+      behind: inbox.behind,
+      backlogEnd,
+      choices: inbox.takeSharedChoices(),
+    })
+  }
+
   /** From now on `applied` is called; takes what was captured since the fold was looked at. */
   goLive(): void {
     this.source.settle()
     for (const { offset, changes } of this.#options.captured.slice(this.#capturedSeen)) this.applied(offset, changes)
     this.#serveUnserved()
+    this.source.lanes.start(this.source.taken)
     this.client.giveOn(this.#inbox.takeOrphans())
   }
 
@@ -407,10 +436,11 @@ export class OwnedShard {
   async inbox(stretch: Stretch): Promise<void> {
     if (this.#isClosed) return
     const touched = new Set<Session>()
+    const { room } = this.#options.source
     for (const { offset, value } of stretch.records) {
       if (!value || offset < this.#inbox.position) continue
       const record = decodeRecord(value)
-      if (record.name === 'Indexed' || record.name === 'Reassigned') {
+      if (record.name === 'Indexed' || record.name === 'SharedIndexed' || record.name === 'Reassigned') {
         const behind = this.#options.tail.reached(this.shard, record.value.sessionsOffset)
         if (behind) await behind
       } else if (record.name === 'IndexedRetained') {
@@ -420,7 +450,9 @@ export class OwnedShard {
       // The queues may be another owner's by now, this router's next one included.
       if (this.#isClosed) return
       for (const session of this.#inbox.apply(offset, record)) touched.add(session)
+      if (!room.isIdle) this.#arrived(record)
       if (record.name === 'Chosen') this.#chosen(record.value)
+      else if (record.name === 'SharedChosen') this.#sharedChosen(record.value)
       else if (record.name === 'Replayed' && record.value.shard === this.shard) this.#replays.folded(record.value)
     }
     if (stretch.nextOffset > this.#inbox.position) this.#inbox.position = stretch.nextOffset
@@ -434,6 +466,12 @@ export class OwnedShard {
   /** Journals how far the shard is, when that moved. */
   writeProgress(): void {
     const { position } = this.source
+    this.#noteProgress(position)
+    // Behind it: what is not withheld any more was passed by the progress that a successor begins at.
+    this.source.lanes.journal(position)
+  }
+
+  #noteProgress(position: number): void {
     const lifecyclePosition = this.#lifecycle.position
     const { served } = this.#requests
     const journaled = this.#journaled
@@ -546,6 +584,22 @@ export class OwnedShard {
     if (record.part === record.parts - 1) this.source.chosen(record.to)
   }
 
+  #sharedChosen({ shard, term, group, to }: SharedChosen): void {
+    if (shard === this.shard && term === this.term && this.#inbox.terms[this.shard] === this.term) this.source.lanes.chosen(group, to)
+  }
+
+  /** What members of shared subscriptions were given stands in their queues. */
+  #arrived(record: AnyRecord): void {
+    const { sessions } = this.#options.tail.folds[this.shard] as SessionFold
+    const arrived = ({ clientId, session: id, group }: IndexReceiver, size: number): void => {
+      const session = group === null ? undefined : sessions.get(clientId)
+      if (session?.id === id) this.#options.source.room.arrived(session, size)
+    }
+    if (record.name === 'Reassigned') for (const { receiver, size } of record.value.entries) arrived(receiver, size)
+    else if (record.name === 'Indexed' || record.name === 'SharedIndexed')
+      for (const { receivers, size } of record.value.entries) for (const receiver of receivers) arrived(receiver, size)
+  }
+
   #foldPositions(): number {
     return (this.#options.tail.folds[this.shard] as SessionFold).position + this.#inbox.position
   }
@@ -610,6 +664,7 @@ async function recallChoices({ log, topics, shard }: OwnedShardOptions, inbox: I
   await readUpTo(log, topics.inbox, shard, closed.choicesFrom, closed.inboxOffset, (offset, value) => {
     const record = decodeRecord(value)
     if (record.name === 'Chosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recall(offset, record.value)
+    else if (record.name === 'SharedChosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recallShared(offset, record.value)
   })
 }
 

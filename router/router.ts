@@ -7,7 +7,7 @@ import { sourceOf } from '../events/lifecycle-event.ts'
 import { reasonLabel } from '../events/retry-schedule.ts'
 import type { CheckedState } from '../history/checkpoint-check.ts'
 import { type Appender, FencedError, type Follower, LogClosed, type Membership, OffsetOutOfRange } from '../log/log.ts'
-import { TokenBucket } from '../log/token-bucket.ts'
+import { TokenBucket, unlimited } from '../log/token-bucket.ts'
 import { ClientKeyRing } from '../model/client-key-ring.ts'
 import { routesOf } from '../model/routes.ts'
 import type { SessionChange } from '../model/session-fold.ts'
@@ -34,6 +34,7 @@ import type { RouterLevels } from './shard-metrics.ts'
 import { ShardOwnership } from './shard-ownership.ts'
 import { type ShardSurroundings, shardOptions } from './shard-surroundings.ts'
 import { SharedChoice } from './shared-choice.ts'
+import { SharedRoom } from './shared-room.ts'
 import { readSnapshot } from './snapshots.ts'
 import { StateCheck } from './state-check.ts'
 import { SubscriptionTrie } from './subscription-trie.ts'
@@ -44,6 +45,8 @@ const progressMs = 500
 const stateCheckTicks = 60
 /** Most that one fetch of a namespace topic brings, bytes: a router may follow many. */
 const eventFetchBytesMax = 1_048_576
+/** Groups that are behind whose messages are held after they were read, until members have room. */
+const sharedOpenMax = 32
 /** What a router that stops may take for its shards' snapshots, ms: then it leaves them half written, which nobody reads. */
 const snapshotsMs = 1_500
 /** And for each of its journals' last words, ms: the successor finds out for itself what they would have said. */
@@ -77,6 +80,7 @@ export class Router {
   readonly #pushers: Pushers
   readonly #ownership: ShardOwnership
   readonly #owned: ReadonlyMap<number, OwnedShard>
+  readonly #room: SharedRoom
   readonly #sessionChanges: SessionChanges
   readonly #loops: ShardLoops
   readonly apis: RouterApis
@@ -141,7 +145,13 @@ export class Router {
         for (const shard of this.#owned.values()) shard.client.gatewayLost(incarnation)
       },
     })
-    this.#sessionChanges = new SessionChanges({ trie: this.#trie, byName: this.#byName, gateways: this.#gateways, owned: this.#owned })
+    this.#room = new SharedRoom({
+      owed: (session) => (this.#owned.has(session.shard) ? session.queue : undefined),
+      messagesMax: config.sharedMemberMessagesMax,
+      limits: () => this.#limits.queue.connected,
+    })
+    const room = this.#room
+    this.#sessionChanges = new SessionChanges({ trie: this.#trie, byName: this.#byName, gateways: this.#gateways, owned: this.#owned, room })
     const payloads = (topic: string): Payloads =>
       new Payloads({
         log,
@@ -216,6 +226,7 @@ export class Router {
     this.#payloads = payloads(topics.messages)
     const choice = new SharedChoice(
       {
+        room,
         owed: (session) => (this.#owned.has(session.shard) ? session.queue.length : undefined),
         hasIndexed: (shard, source, offset) => this.#owned.get(shard)?.hasIndexed(source, offset) ?? false,
       },
@@ -244,6 +255,8 @@ export class Router {
       tail: this.#tail,
       trie: this.#trie,
       choice,
+      room,
+      sharedTurns: new ReplayTurns({ messagesPerSecond: unlimited, messagesPerSecondMin: unlimited, bytesPerSecond: unlimited, openMax: sharedOpenMax }),
       byName: this.#byName,
       gateways: this.#gateways,
       payloads: this.#payloads,
@@ -277,6 +290,7 @@ export class Router {
         outstandingBytes: owned.source.outstandingBytes,
         attached: owned.client.attachedCount,
         replays: owned.replayCount,
+        groupsBehind: owned.source.lanes.status(),
       })),
       routes: this.routes(),
       subscriptions: this.#trie.size,
@@ -387,6 +401,7 @@ export class Router {
     const { shard, term } = owned
     const { logger, registry } = this.#options
     this.#loops.begin()
+    this.#room.forget()
     owned.goLive()
     owned.routes.refresh(routesOf(registry.view), registry.view.position)
     this.#gateways.own(shard, term)
@@ -399,6 +414,7 @@ export class Router {
   #released(shard: number): void {
     const { metrics } = this.#options
     this.#loops.forget(shard)
+    this.#room.forget()
     metrics.retainedMessages.remove({ shard })
     metrics.retainedBytes.remove({ shard })
     this.#messages?.remove(shard)
@@ -479,6 +495,7 @@ export class Router {
     metrics.replayRate.set(this.#surroundings.replayTurns.rate(this.#options.now()))
     this.#measureRoutes()
     this.#loops.endWhenStuck(this.#ownership.isTaking)
+    this.#room.tick()
     this.#subscriptions.tick()
     this.#refusals.tick()
     this.#pushers.match()

@@ -5,6 +5,7 @@ import { RepeatableKind } from '../schemas/message-id.ts'
 import type { Gateways } from './gateways.ts'
 import type { OwnedShard } from './owned-shard.ts'
 import type { SharedGroup } from './shared-group.ts'
+import type { SharedRoom } from './shared-room.ts'
 import type { SubscriptionTrie } from './subscription-trie.ts'
 
 export interface SessionChangesOptions {
@@ -13,6 +14,7 @@ export interface SessionChangesOptions {
   readonly gateways: Gateways
   /** By shard: those of this router. */
   readonly owned: ReadonlyMap<number, OwnedShard>
+  readonly room: Pick<SharedRoom, 'moved'>
 }
 
 /** What changes of sessions, of whatever shard, are to a router: to its subscriptions and to all of its shards. */
@@ -68,6 +70,7 @@ export class SessionChanges {
 
   /** A member may be given what absent ones hold, in whatever shard. */
   #memberCame(group: SharedGroup | undefined, session: Session): void {
+    if (group) this.#options.room.moved(group.filter)
     if (group?.isAttachedKeeper(session)) this.#each((owned) => owned.client.memberCame(group.filter))
   }
 

@@ -28,6 +28,8 @@ export function shardLevels(owned: OwnedShard, standing: Standing | undefined, a
     lagMs: lagRecords > 0 && standing?.matchedAt ? Math.max(0, now - standing.matchedAt) : 0,
     inboxLagRecords: Math.max(0, (standing?.inboxEnd ?? 0) - owned.inboxPosition),
     outstandingBytes: source.outstandingBytes,
+    groupsBehind: source.lanes.count,
+    groupsBehindRecords: source.lanes.behind,
     sessions,
     attached: client.attachedCount,
     owedMessages,

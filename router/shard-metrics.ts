@@ -12,6 +12,9 @@ export interface ShardLevels {
   readonly inboxLagRecords: number
   /** Bytes of messages matched and not yet done. */
   readonly outstandingBytes: number
+  /** Shared subscriptions whose members have enough, and how many records the one furthest behind has still to look at. */
+  readonly groupsBehind: number
+  readonly groupsBehindRecords: number
   /** Sessions that are not over, and those of them that have a connection. */
   readonly sessions: number
   readonly attached: number
@@ -54,6 +57,12 @@ export function observeShards(registry: Registry, read: () => RouterLevels): voi
   ofShard('router_lag_seconds', 'Age of the newest message that was matched, while others wait behind it', ({ lagMs }) => lagMs / 1000)
   ofShard('router_inbox_lag_records', 'Records of the inbox that are not folded yet', ({ inboxLagRecords }) => inboxLagRecords)
   ofShard('router_outstanding_bytes', 'Bytes of messages matched and not yet done', ({ outstandingBytes }) => outstandingBytes)
+  ofShard('shared_groups_behind', 'Shared subscriptions whose members have enough: their messages wait in the log', ({ groupsBehind }) => groupsBehind)
+  ofShard(
+    'shared_behind_records',
+    'Messages in the log that the shared subscription furthest behind has still to look at',
+    ({ groupsBehindRecords }) => groupsBehindRecords,
+  )
   ofShard('sessions', 'Sessions that are not over, with and without a connection', ({ sessions }) => sessions)
   ofShard('sessions_attached', 'Sessions with a connection', ({ attached }) => attached)
   ofShard('queued_messages', 'Messages owed to persistent sessions', ({ owedMessages }) => owedMessages)

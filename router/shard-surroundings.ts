@@ -1,5 +1,6 @@
 /** What every shard of a router is given: settings and counters, and what the router's shards have in common. */
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Logger } from 'pino'
 import { type Appender, FencedError } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import type { TokenBucket } from '../log/token-bucket.ts'
@@ -25,6 +26,7 @@ import type { SessionsTail } from './sessions-tail.ts'
 import type { SharedChoice } from './shared-choice.ts'
 import type { Member } from './shared-group.ts'
 import type { Left } from './shared-handover.ts'
+import type { SharedRoom } from './shared-room.ts'
 import type { SubscriptionTrie } from './subscription-trie.ts'
 
 export interface ShardSurroundings {
@@ -33,6 +35,9 @@ export interface ShardSurroundings {
   readonly tail: SessionsTail
   readonly trie: SubscriptionTrie
   readonly choice: SharedChoice
+  readonly room: SharedRoom
+  /** Groups that are behind take turns in reading. */
+  readonly sharedTurns: ReplayTurns
   readonly byName: SessionsByName
   readonly gateways: Gateways
   readonly payloads: Payloads
@@ -88,11 +93,15 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
       queueLimits: () => limits.queue,
       judge: () => sessionJudge(registry.view),
       anotherMember: (filter, left, isAttached, owed) => anotherMember(trie, filter, left, isAttached, owed),
-      owed: (session) => (around.owned(session.shard) ? session.queue : undefined),
+      room: around.room,
+      onRoom: (session) => {
+        if (around.room.isAwaited && around.room.isFree(session)) for (const { filter } of trie.groupsOf(session)) around.room.moved(filter)
+      },
     },
     source: {
       trie,
       choice: around.choice,
+      room: around.room,
       shardOf: (clientId) => partitionOf(Buffer.from(clientId), config.partitions),
       gateways: around.gateways,
       onUnreadable: (offset, error) => around.onUnreadable(topics.messages, shard, offset, error),
@@ -104,6 +113,18 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
         if (plan.indexed.size > 0) around.payloads.keep(stretch)
         if (plan.unkept > 0) metrics.dropped.inc({ reason: 'offlineQoS0' }, plan.unkept)
       },
+    },
+    lanes: {
+      turns: around.sharedTurns,
+      groupsMax: config.sharedBehindMax,
+      counters: {
+        dropped: (reason, count) => metrics.dropped.inc({ reason }, count),
+        given: (count) => metrics.sharedCaughtUp.inc(count),
+        full: () => metrics.limitReached.inc({ limit: 'SHARED_BEHIND_MAX' }),
+      },
+      remember: (records) => around.payloads.remember(shard, records),
+      onTold: (what, group, messages) => tellOfGroup(logger, shard, what, group, messages),
+      onFailure: (error) => logger.warn({ err: error, shard }, 'messages for a shared subscription could not be read again; trying on'),
     },
     checkpointMs: config.checkpointMs,
     // One shard tells of it for all.
@@ -198,6 +219,13 @@ export function shardOptions(shard: number, captured: readonly Applied[], around
       metrics.dropped.inc({ reason: 'gone' }, to - from)
     },
   }
+}
+
+function tellOfGroup(logger: Logger, shard: number, what: 'fell behind' | 'caught up' | 'gone' | 'noMember', group: string, messages: number): void {
+  if (what === 'gone') logger.error({ shard, group, messages }, 'the log has removed messages that a shared subscription was behind with')
+  else if (what === 'noMember')
+    logger.warn({ shard, group, messages }, 'a shared subscription that was behind has no member any more: its messages are given up')
+  else logger.info({ shard, group }, what === 'caught up' ? 'a shared subscription has caught up' : 'a shared subscription is behind: its members have enough')
 }
 
 /** From the first on each twice as long, up to the last. */

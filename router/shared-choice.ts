@@ -1,11 +1,12 @@
 /**
  * Who of a group gets a message. A publisher's messages on one topic stay with a member while it has anything to
- * acknowledge, so that the members do not overtake one another; a member that is done lets the stream go to whoever is
- * owed least.
+ * acknowledge, so that the members do not overtake one another; a member that is done, or has more than enough while another has
+ * room, lets the stream go to whoever is owed least.
  */
 import { LRUCache } from 'lru-cache'
 import type { Session } from '../model/session.ts'
 import type { Member, SharedGroup } from './shared-group.ts'
+import type { SharedRoom } from './shared-room.ts'
 
 /** What this router knows of what a member is owed. */
 export interface Debts {
@@ -13,7 +14,19 @@ export interface Debts {
   owed(session: Session): number | undefined
   /** Whether the debts of the source's messages up to this offset are in the queues of the shard; only for own shards. */
   hasIndexed(shard: number, source: number, offset: number): boolean
+  readonly room: Pick<SharedRoom, 'debt' | 'hasRoom' | 'mayKeep'>
 }
+
+/** A message that somebody of a group is to get. */
+export interface SharedMessage {
+  readonly publisher: string
+  readonly topic: string
+  readonly source: number
+  readonly offset: number
+}
+
+/** Who has a connection has enough. */
+export const full = Symbol('full')
 
 interface Stream {
   readonly session: Session
@@ -31,19 +44,37 @@ export class SharedChoice {
     this.#streams = new LRUCache({ max: streamsMax })
   }
 
-  choose(group: SharedGroup, publisher: string, topic: string, source: number, offset: number): Member | undefined {
-    const key = `${group.filter}\0${publisher}\0${topic}`
-    const stream = this.#streams.get(key)
-    const member = (stream && this.#stays(stream, group)) ?? group.next((session) => this.#debts.owed(session) ?? 0)
+  /** The member that gets it, however much that is owed; undefined when there is nobody. */
+  choose(group: SharedGroup, message: SharedMessage): Member | undefined {
+    const key = keyOf(group, message)
+    return this.#keep(key, message, this.#staying(key, group) ?? group.next(this.#debts.room.debt))
+  }
+
+  /** The same as far as members with a connection have room. */
+  chooseWithRoom(group: SharedGroup, message: SharedMessage): Member | undefined | typeof full {
+    const key = keyOf(group, message)
+    const { debt, hasRoom, mayKeep } = this.#debts.room
+    const staying = this.#staying(key, group)
+    if (staying && (staying.subscription.qos === 0 || mayKeep(staying.session))) return this.#keep(key, message, staying)
+    const member = group.nextAttached(debt, hasRoom)
+    if (!member && group.hasAttached) return full
+    return this.#keep(key, message, member ?? group.next(debt))
+  }
+
+  #keep(key: string, { source, offset }: SharedMessage, member: Member | undefined): Member | undefined {
     if (member) this.#streams.set(key, { session: member.session, source, offset })
     return member
   }
 
   /** The member of the messages before, when it is still one, here, and not known to be done with them. */
-  #stays({ session, source, offset }: Stream, group: SharedGroup): Member | undefined {
-    if (!session.attached) return undefined
+  #staying(key: string, group: SharedGroup): Member | undefined {
+    const stream = this.#streams.get(key)
+    if (!stream?.session.attached) return undefined
+    const { session, source, offset } = stream
     const owed = this.#debts.owed(session)
     if (owed === 0 && this.#debts.hasIndexed(session.shard, source, offset)) return undefined
     return group.member(session)
   }
 }
+
+const keyOf = ({ filter }: SharedGroup, { publisher, topic }: SharedMessage): string => `${filter}\0${publisher}\0${topic}`

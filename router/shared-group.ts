@@ -25,6 +25,10 @@ class Row {
     return this.#places.has(session)
   }
 
+  get isEmpty(): boolean {
+    return this.#sessions.length === 0
+  }
+
   remove(session: Session): void {
     const place = this.#places.get(session)
     if (place === undefined) return
@@ -121,6 +125,16 @@ export class SharedGroup {
    */
   next(owed: (session: Session) => number): Member | undefined {
     return this.#memberOf(this.#attached.next(owed, everybody, candidatesMax) ?? this.#away.next(owed, everybody, 1))
+  }
+
+  /** Of the attached members with room the one that is owed least, among equals the one whose turn it is. Who was granted QoS 0 is owed nothing and has room. */
+  nextAttached(owed: (session: Session) => number, hasRoom: (session: Session) => boolean): Member | undefined {
+    return this.#memberOf(this.#attached.next(owed, (session) => this.#members.get(session)?.qos === 0 || hasRoom(session), candidatesMax))
+  }
+
+  /** Some member has a connection. */
+  get hasAttached(): boolean {
+    return !this.#attached.isEmpty
   }
 
   /** The same, of those but one that were granted QoS 1 or more: at QoS 0 nobody would know whether what is left arrived. */

@@ -13,6 +13,7 @@ import { encodeRecord } from '../schemas/codec.ts'
 import type { ReassignedEntry } from '../schemas/inbox-records.ts'
 import type { RecordName, Records } from '../schemas/records.ts'
 import type { Member } from './shared-group.ts'
+import type { SharedRoom } from './shared-room.ts'
 import { type Holder, SharedWaiting } from './shared-waiting.ts'
 
 export interface SharedHandoverOptions {
@@ -23,8 +24,7 @@ export interface SharedHandoverOptions {
   readonly counters: { dropped(reason: string, count: number): void; reassigned(count: number): void }
   readonly now: () => number
   anotherMember: AnotherMember
-  /** What a member has not acknowledged; undefined when another router knows. */
-  owed(session: Session): Pick<SessionQueue, 'length' | 'bytes'> | undefined
+  readonly room: SharedRoom
   queueLimits(): QueueLimitsInForce
   /** Offset in `sessions` of a shard that the members were chosen with. */
   sessionsPosition(shard: number): number
@@ -42,8 +42,6 @@ export interface Left {
 /** Another member of the group than the one that leaves something: an attached one, else any unless `isAttached`. */
 export type AnotherMember = (filter: string, left: Left, isAttached: boolean, owed: (session: Session) => number) => Member | undefined
 
-/** Messages that a member is owed, those given to it within this second among them, above which it is offered none that others hold. */
-const offeredMax = 1_000
 /** Messages handed on, and entries looked at, before others have their turn. */
 const handedPerTurn = 1_000
 const lookedAtPerTurn = 10_000
@@ -72,9 +70,7 @@ export class SharedHandover {
   /** Groups of which something is to be offered. */
   readonly #due = new Set<string>()
   /** Groups whose attached members have enough for now. */
-  readonly #busy = new Set<string>()
-  /** Given to a member within this second: another router's queue is not seen here, and an own one learns of it by the log. */
-  readonly #given = new Map<Session, { messages: number; bytes: number }>()
+  readonly #busy = new Map<string, () => void>()
   /** Records of offers on their way: what comes next waits for them. */
   #offersUnderWay = 0
   #isScheduled = false
@@ -128,15 +124,12 @@ export class SharedHandover {
 
   /** Once a second: members may take more. */
   tick(): void {
-    this.#given.clear()
     this.#countOrphans()
-    for (const group of this.#busy) this.#due.add(group)
-    this.#busy.clear()
-    this.#schedule()
   }
 
   close(): void {
     this.#isClosed = true
+    for (const [group, retry] of this.#busy) this.#options.room.leave(group, retry)
   }
 
   #schedule(): void {
@@ -217,10 +210,22 @@ export class SharedHandover {
 
   /** A member with a connection that takes more; of what a session that is over has left, any when none has a connection. */
   #takerOf(group: string, left: Left, isOver: boolean): Member | undefined {
-    const member = this.#options.anotherMember(group, left, !isOver, this.#debt)
-    if (!member || this.#hasRoom(member.session) || (isOver && (this.#isCrowded || !member.session.attached))) return member
-    this.#busy.add(group)
+    const { anotherMember, room } = this.#options
+    const member = anotherMember(group, left, !isOver, room.debt)
+    if (!member || room.hasRoom(member.session) || (isOver && (this.#isCrowded || !member.session.attached))) return member
+    this.#await(group)
     return undefined
+  }
+
+  #await(group: string): void {
+    if (this.#busy.has(group)) return
+    const retry = (): void => {
+      this.#busy.delete(group)
+      this.#due.add(group)
+      this.#schedule()
+    }
+    this.#busy.set(group, retry)
+    this.#options.room.wait(group, retry)
   }
 
   #giveUp(holder: Holder, numbers: readonly number[], reason: GivenUp): void {
@@ -247,20 +252,8 @@ export class SharedHandover {
     this.#isCrowded = held > orphanQueuesMax * messages || heldBytes > orphanQueuesMax * bytes
   }
 
-  /** Who comes back first must not run into the limits of its queue with what all the others held. */
-  #hasRoom(session: Session): boolean {
-    const { messages, bytes } = this.#options.queueLimits().connected
-    const owedBytes = (this.#options.owed(session)?.bytes ?? 0) + (this.#given.get(session)?.bytes ?? 0)
-    return this.#debt(session) < Math.min(offeredMax, messages / 2) && owedBytes < bytes / 2
-  }
-
-  readonly #debt = (session: Session): number => (this.#options.owed(session)?.length ?? 0) + (this.#given.get(session)?.messages ?? 0)
-
   #give(byShard: Map<number, ReassignedEntry[]>, member: Member, entry: QueueEntry, left: Left): void {
-    const given = this.#given.get(member.session) ?? { messages: 0, bytes: 0 }
-    given.messages++
-    given.bytes += entry.size
-    this.#given.set(member.session, given)
+    this.#options.room.given(member.session, entry.size)
     add(byShard, member, entry, left)
   }
 

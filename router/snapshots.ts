@@ -7,27 +7,25 @@ import type { Appender, Log } from '../log/log.ts'
 import type { InboxFold } from '../model/inbox-fold.ts'
 import type { SessionFold } from '../model/session-fold.ts'
 import {
+  type ChunkContents,
   chunkKey,
   closedKey,
-  contentsOf,
   heldChunks,
   joined,
-  orphanChunks,
+  noContents,
+  readChunk,
   type SnapshotPositions,
+  sharedChunks,
+  sharedState,
   snapshotChunks,
   snapshotPositions,
 } from '../model/snapshot.ts'
 import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage } from '../schemas/inbox-records.ts'
-import type { RouteProgress, SessionState, SharedOrphans, SnapshotClosed } from '../schemas/snapshot-records.ts'
+import type { RouteProgress, SnapshotClosed } from '../schemas/snapshot-records.ts'
 
-export interface Snapshot {
+export interface Snapshot extends ChunkContents {
   readonly closed: SnapshotClosed
-  readonly states: readonly SessionState[]
-  /** Messages of the shard that may come again. */
-  readonly held: readonly HeldMessage[]
-  /** What waits for other members of shared subscriptions. */
-  readonly orphans: readonly SharedOrphans[]
 }
 
 /** What else stands in the shard's partition: how far its routes are, by name. */
@@ -76,18 +74,13 @@ export async function readShelved(log: Log, topic: string, shard: number): Promi
     offset = stretch.nextOffset
   }
   if (!closed) return { snapshot: undefined, routes }
-  const states: SessionState[] = []
-  const held: HeldMessage[] = []
-  const orphans: SharedOrphans[] = []
+  const contents = noContents()
   for (let chunk = 0; chunk < closed.chunks; chunk++) {
     const sessions = chunks.get(chunkKey(closed.generation, chunk))
     if (!sessions) throw new Error(`snapshot ${closed.generation} of shard ${shard} is closed but its chunk ${chunk} of ${closed.chunks} is missing`)
-    const contents = contentsOf(sessions)
-    states.push(...contents.states)
-    held.push(...contents.held)
-    orphans.push(...contents.orphans)
+    readChunk(contents, sessions)
   }
-  return { snapshot: { closed, states: joined(states), held, orphans }, routes }
+  return { snapshot: { ...contents, closed, states: joined(contents.states) }, routes }
 }
 
 /**
@@ -112,7 +105,11 @@ export async function writeSnapshot(options: {
   const { shard } = sessions
   const generation = (previous?.generation ?? 0) + 1
   // Taken in one go, before the first wait: one moment of the fold.
-  const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSizeMax), ...heldChunks(shard, term, held), ...orphanChunks(inbox)]
+  const chunks = [
+    ...snapshotChunks(sessions.sessions.values(), chunkSizeMax),
+    ...heldChunks(shard, term, held),
+    ...sharedChunks(shard, term, sharedState(inbox), chunkSizeMax),
+  ]
   const closed: SnapshotClosed = {
     shard,
     term,

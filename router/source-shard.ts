@@ -3,7 +3,7 @@
  * positions they have, inboxes skip what is below their high-water — so a successor matches the stretches after the last
  * journaled Progress again, whatever of them had been done.
  */
-import type { Appender, Stretch } from '../log/log.ts'
+import type { Appender, LogRecord, Stretch } from '../log/log.ts'
 import type { Session } from '../model/session.ts'
 import { encodeRecord } from '../schemas/codec.ts'
 import type { HeldMessage, IndexEntry, IndexReceiver } from '../schemas/inbox-records.ts'
@@ -15,8 +15,10 @@ import type { OpenSpan, Tracing } from '../telemetry/tracing.ts'
 import type { Gateway } from './gateway.ts'
 import type { Gateways } from './gateways.ts'
 import { HeldMessages, type Owner } from './held-messages.ts'
-import type { SharedChoice } from './shared-choice.ts'
-import type { SharedGroup } from './shared-group.ts'
+import { full, type SharedChoice, type SharedMessage } from './shared-choice.ts'
+import type { Member, SharedGroup } from './shared-group.ts'
+import type { SharedLanes } from './shared-lanes.ts'
+import type { SharedRoom } from './shared-room.ts'
 import {
   choiceParts,
   type DirectFrame,
@@ -25,6 +27,7 @@ import {
   indexParts,
   type PublishedRecord,
   planRecord,
+  publishedOf,
   type SharedMatch,
   type SharedMatches,
   type StretchPlan,
@@ -55,6 +58,9 @@ export interface SourceShardOptions {
   readonly trie: SubscriptionTrie
   readonly retained: RetainedKeeper
   readonly choice: SharedChoice
+  readonly room: SharedRoom
+  /** Groups that are behind. */
+  readonly lanes: SharedLanes
   /** Members of shared subscriptions that an owner before this one chose, by offset: they are chosen again, and nobody else. */
   readonly recorded: ReadonlyMap<number, readonly IndexReceiver[]>
   /** The shard of a client id. */
@@ -114,6 +120,7 @@ export class SourceShard {
   readonly #recorded: Map<number, readonly IndexReceiver[]>
   #isClosed = false
   readonly #repeats: HeldMessages
+  readonly lanes: SharedLanes
   /** Held since the journal was told last. */
   #untold: HeldMessage[] = []
 
@@ -125,6 +132,7 @@ export class SourceShard {
     this.#recorded = new Map(options.recorded)
     this.#watermark = new Watermark(options.position, () => this.#moved())
     this.#repeats = new HeldMessages(options.repeatsRemembered)
+    this.lanes = options.lanes
     // The predecessor let go of some; `settle` does it again, once the folds are followed.
     for (const { id, offset } of options.held) this.#repeats.hold(id, offset, false)
   }
@@ -141,7 +149,7 @@ export class SourceShard {
 
   /** Choices of an owner before this one have not all been made again: they stand in its records only. */
   get hasRecorded(): boolean {
-    return this.#recorded.size > 0
+    return this.#recorded.size > 0 || this.lanes.hasRecorded
   }
 
   /** Bytes of stretches that are matched and not done. */
@@ -149,8 +157,9 @@ export class SourceShard {
     return this.#watermark.weight
   }
 
-  /** Resolves when at most `bytesMax` is outstanding. */
+  /** Resolves when at most `bytesMax` is outstanding, and nothing that later messages must not overtake. */
   async room(bytesMax: number): Promise<void> {
+    await this.lanes.settled()
     while (this.#watermark.weight > bytesMax && !this.#isClosed) {
       await new Promise<void>((resolve) => {
         this.#roomWanted = resolve
@@ -168,6 +177,7 @@ export class SourceShard {
     const { tracing } = this.#options
     const spans: OpenSpan[] = []
     let bytes = 0
+    this.lanes.rejoin(this.#taken)
     for (const record of stretch.records) {
       const { key, value, offset } = record
       if (!value || !key || offset < this.#taken) continue
@@ -191,12 +201,13 @@ export class SourceShard {
       if (view.retain) kept.set(topic, { offset, value })
       if (found.matches.length + found.groups.length + found.replays.length === 0 && !this.#recorded.has(offset)) continue
       const message = publishedOf(view, clientId, offset < this.#options.backlogEnd)
-      planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, offset, message), found.replays)
+      planRecord(plan, { source: this.shard, offset, value }, message, found.matches, this.#share(found.groups, topic, record, message), found.replays)
     }
     this.#taken = Math.max(this.#taken, stretch.nextOffset)
     for (const offset of this.#recorded.keys()) if (offset < this.#taken) this.#recorded.delete(offset)
     this.#options.onMatched(stretch, plan)
     this.#carryOut(stretch, plan, bytes, kept, spans)
+    this.lanes.onward(this.#taken)
   }
 
   /** The choices of the stretch stand in the log, under this term: no other owner's can count. */
@@ -207,6 +218,7 @@ export class SourceShard {
 
   close(): void {
     this.#isClosed = true
+    this.lanes.close()
     this.#roomWanted?.()
   }
 
@@ -276,16 +288,30 @@ export class SourceShard {
     }
   }
 
-  #share(groups: readonly SharedGroup[], topic: string, offset: number, message: PublishedRecord): SharedMatches {
+  #share(groups: readonly SharedGroup[], topic: string, { offset, value }: LogRecord, message: PublishedRecord): SharedMatches {
     const recorded = this.#recorded.get(offset) ?? noReceivers
     if (recorded.length > 0) this.#recorded.delete(offset)
     const members: SharedMatch[] = []
     for (const group of groups) {
       if (recorded.some((receiver) => receiver.group === group.filter)) continue
-      const member = this.#options.choice.choose(group, message.clientId, topic, this.shard, offset)
-      if (member) members.push({ ...member, group: group.filter })
+      const member = this.#choose(group, { publisher: message.clientId, topic, source: this.shard, offset }, message.qos)
+      if (!member) continue
+      if (message.qos > 0 && member.subscription.qos > 0) this.#options.room.given(member.session, value?.length ?? 0)
+      members.push({ ...member, group: group.filter })
     }
     return { members, recorded: recorded.map((receiver) => [this.#options.shardOf(receiver.clientId), receiver] as const) }
+  }
+
+  /** Undefined when the group is behind, or nobody is there. QoS 0 is given when it is matched, or not at all. */
+  #choose(group: SharedGroup, message: SharedMessage, qos: number): Member | undefined {
+    const { choice } = this.#options
+    if (qos === 0) return choice.choose(group, message)
+    if (this.lanes.isWithheld(group.filter, message.offset)) return undefined
+    const member = choice.chooseWithRoom(group, message)
+    if (member !== full) return member
+    // What an owner before this one has chosen must not be chosen again by a group that reads on.
+    if (this.#recorded.size === 0 && this.lanes.fallBehind(group.filter, message.offset)) return undefined
+    return choice.choose(group, message)
   }
 
   /**
@@ -300,7 +326,8 @@ export class SourceShard {
     spans: readonly OpenSpan[],
   ): void {
     const from = stretch.records[0]?.offset ?? stretch.nextOffset
-    const isChosen = plan.choices.length === 0
+    // So is what a group is not given.
+    const isChosen = !this.lanes.tell() && plan.choices.length === 0
     // Each retained message counts as one, and is taken off at once when there is nothing to append.
     const settled = this.#watermark.begin(stretch.nextOffset, 1 + kept.size, bytes)
     for (const [topic, { offset, value }] of kept) this.#keep(topic, offset, value, settled)
@@ -311,7 +338,7 @@ export class SourceShard {
     }
     this.#held.push({ to: stretch.nextOffset, isChosen, carryOut: () => this.#effect(from, stretch.nextOffset, plan, done) })
     const { appender, inboxTopic, now, onRefused } = this.#options
-    const parts = [...choiceParts(plan.choices, indexedSizeMax)]
+    const parts = plan.choices.length > 0 ? [...choiceParts(plan.choices, indexedSizeMax)] : isChosen ? [] : [[]]
     parts.forEach((choices, part) => {
       const value = encodeRecord('Chosen', { shard: this.shard, term: this.term, from, to: stretch.nextOffset, part, parts: parts.length, choices })
       appender.append({ topic: inboxTopic, partition: this.shard, key: null, value, timestamp: now() }, (error) => {
@@ -380,9 +407,4 @@ function countdown(waits: number, done: () => void): () => void {
     left--
     if (left === 0) done()
   }
-}
-
-function publishedOf({ qos, retain, receivedAt, messageExpiryInterval }: MessageView, clientId: string, isBacklog: boolean): PublishedRecord {
-  const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
-  return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog }
 }

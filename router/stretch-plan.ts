@@ -8,6 +8,7 @@ import type { Session, Subscription } from '../model/session.ts'
 import type { DeliveredMessage, Receiver } from '../proto/frames.ts'
 import type { GatewayIncarnation } from '../schemas/gateway-up.ts'
 import type { Choice, IndexEntry, IndexReceiver } from '../schemas/inbox-records.ts'
+import type { MessageView } from '../schemas/message-record.ts'
 import type { Attachment } from '../schemas/snapshot-records.ts'
 import type { Member } from './shared-group.ts'
 import type { Match, ReplayMatch } from './subscription-trie.ts'
@@ -19,6 +20,11 @@ export interface PublishedRecord extends Published {
   readonly receivedAt: number
   /** An owner before this one may have sent it. */
   readonly isBacklog: boolean
+}
+
+export function publishedOf({ qos, retain, receivedAt, messageExpiryInterval }: MessageView, clientId: string, isBacklog: boolean): PublishedRecord {
+  const expiresAt = messageExpiryInterval === null ? 0 : receivedAt + messageExpiryInterval * 1000
+  return { clientId, qos: qos as 0 | 1 | 2, retain, expiresAt, receivedAt, isBacklog }
 }
 
 /** One gateway's part of a stretch. */
@@ -138,7 +144,8 @@ function owe(plan: StretchPlan, record: MatchedRecord, message: PublishedRecord,
   entry.receivers.push(receiver)
 }
 
-const receiverOf = (session: Session, terms: DeliveryTerms, group: string | null, replay: number | null): IndexReceiver => ({
+/** How the session gets a message that is owed to it. */
+export const receiverOf = (session: Session, terms: DeliveryTerms, group: string | null, replay: number | null): IndexReceiver => ({
   clientId: session.clientId,
   session: session.id,
   qos: terms.qos,
@@ -195,7 +202,8 @@ export function* indexParts(entries: readonly IndexEntry[], bytesMax: number): G
 
 /** Most bytes of an entry without its receivers: offset, size, expiry and list ends. */
 const entrySize = 32
-const indexReceiverSize = ({ clientId, subscriptionIdentifiers, group }: IndexReceiver): number =>
+/** Most bytes of a receiver in a record. */
+export const indexReceiverSize = ({ clientId, subscriptionIdentifiers, group }: IndexReceiver): number =>
   clientId.length * 3 + 28 + subscriptionIdentifiers.length * 5 + (group?.length ?? 0) * 3
 
 /** Most bytes of a receiver in a frame. */

@@ -142,6 +142,11 @@ export class SubscriptionTrie {
     return found
   }
 
+  /** The shared subscriptions that the session is a member of. */
+  groupsOf(session: Session): Iterable<SharedGroup> {
+    return this.#groupsOf.get(session) ?? noGroups
+  }
+
   /** The shared subscription with this whole filter. */
   group(filter: string): SharedGroup | undefined {
     return this.#groups.get(filter)

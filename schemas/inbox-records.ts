@@ -48,6 +48,20 @@ export interface Chosen {
   readonly choices: readonly Choice[]
 }
 
+/** Members chosen for messages that a shared subscription was behind with, before any effect of the choice (topic `inbox`, own partition). */
+export interface SharedChosen {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** `$share/{group}/{filter}` */
+  readonly group: string
+  /** First offset that this tells of. */
+  readonly from: number
+  /** Offset after the last. */
+  readonly to: number
+  readonly choices: readonly Choice[]
+}
+
 export interface IndexEntry {
   /** Position in `messages` of the source shard. */
   readonly offset: number
@@ -75,6 +89,49 @@ export interface Indexed {
   readonly entries: readonly IndexEntry[]
   /** When it was put into the queues; 0 in records from before this was noted. */
   readonly at: number
+}
+
+/**
+ * What a shared subscription that is behind gives to sessions of this shard (topic `inbox`; without entries, in snapshots). Has a high-water of its own
+ * for the source and the group.
+ */
+export interface SharedIndexed {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  /** `$share/{group}/{filter}` */
+  readonly group: string
+  /** First offset that this tells of. */
+  readonly from: number
+  /** Offset after the last. */
+  readonly to: number
+  /** The receiving shard's `sessions` partition was applied up to here when the members were chosen. */
+  readonly sessionsOffset: number
+  readonly entries: readonly IndexEntry[]
+  /** When it was put into the queues. */
+  readonly at: number
+}
+
+export interface BehindGroup {
+  /** `$share/{group}/{filter}` */
+  readonly group: string
+  /** From this offset in `messages` on nothing of QoS ≥ 1 is given to it when it is matched. */
+  readonly from: number
+  /** Where that ends; null while it is behind. */
+  readonly to: number | null
+  /** Everything from `from` up to here was given, or given up, by reading it again. */
+  readonly position: number
+}
+
+/**
+ * All shared subscriptions that are behind with the shard's messages, or were until a position that its progress has not passed (topic `inbox`, own
+ * partition; also in snapshots).
+ */
+export interface SharedBehind {
+  /** The shard whose owner writes this. */
+  readonly shard: number
+  readonly term: number
+  readonly groups: readonly BehindGroup[]
 }
 
 export interface ReassignedEntry {

@@ -15,6 +15,9 @@ import type {
   Replayed,
   RetainedChanged,
   ShardOwned,
+  SharedBehind,
+  SharedChosen,
+  SharedIndexed,
   TermAnnounced,
 } from './inbox-records.ts'
 import type { Message, Retained } from './message.ts'
@@ -66,6 +69,9 @@ export interface Records {
   SessionMoved: SessionMoved
   SessionState: SessionState
   ShardOwned: ShardOwned
+  SharedBehind: SharedBehind
+  SharedChosen: SharedChosen
+  SharedIndexed: SharedIndexed
   SharedOrphans: SharedOrphans
   SnapshotChunk: SnapshotChunk
   SnapshotClosed: SnapshotClosed

@@ -3,7 +3,7 @@ import type { Log } from '../../log/log.ts'
 import type { TopicNames } from '../../log/topics.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
-import { restoreInbox, restoreOrphans, restoreQueues, restoreSessions } from '../../model/snapshot.ts'
+import { restoreInbox, restoreQueues, restoreSessions, restoreShared } from '../../model/snapshot.ts'
 import { decodeRecord, readableRecord } from '../../schemas/codec.ts'
 import type { HeldMessage } from '../../schemas/inbox-records.ts'
 import { RecordError } from '../../schemas/record-error.ts'
@@ -45,7 +45,7 @@ async function readShard(log: Log, topics: TopicNames, shard: number, shards: nu
   const inbox = new InboxFold(shard, shards, sessions)
   if (snapshot) restoreInbox(inbox, snapshot.closed)
   restoreQueues(sessions, inbox, snapshot?.states ?? [])
-  restoreOrphans(inbox, snapshot?.orphans ?? [])
+  if (snapshot) restoreShared(inbox, snapshot)
   const held: HeldMessage[] = [...(snapshot?.held ?? [])]
   await eachRecord(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, value) => {
     const record = decodeOwed(topics.inbox, shard, offset, value)
@@ -90,6 +90,7 @@ export function whyNotAtRest(shards: readonly ShardAtRest[], ends: Ends, message
     const isServed = ends.sessions.every((end, of) => (progress?.retainedOffsets[of] ?? 0) >= end)
     if (!isServed || inbox.isBetweenParts) why.push(`new subscriptions or replays are still to get messages of shard ${shard}`)
     if (inbox.takeOrphans().length > 0) why.push(`messages of shared subscriptions in shard ${shard} are on their way to other members`)
+    for (const { group } of inbox.behind) why.push(`the shared subscription ${group} is behind with messages of shard ${shard}`)
     const wills = [...sessions.sessions.values()].filter((session) => session.wills.some(({ isDecided }) => isDecided)).length
     if (wills > 0) why.push(`${wills} wills of shard ${shard} are being published`)
     return why

@@ -51,11 +51,14 @@ export class Simulation {
   }
 
   async start(): Promise<void> {
+    const environment = { SNAPSHOT_RECORDS: '100', CHECKPOINT_INTERVAL: '2000', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' }
+    // In every other course the workers soon have enough, and their group is behind.
+    const room = this.random.chance(0.5) ? { SHARED_MEMBER_MESSAGES_MAX: '2' } : {}
     this.#world = await new World({
       partitions: 3,
       hasReceipts: this.#hasReceipts,
       random: this.random.next,
-      environment: { SNAPSHOT_RECORDS: '100', CHECKPOINT_INTERVAL: '2000', GATEWAY_LOST: '8000', GATEWAY_STALL: '2000', PAYLOAD_CACHE_BYTES: '65536' },
+      environment: { ...environment, ...room },
     }).start()
     for (const id of ['gw-0', 'gw-1']) this.gateways.push(await this.world.startGateway(id))
     this.launch()

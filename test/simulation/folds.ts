@@ -3,7 +3,7 @@ import type { PastShard } from '../../history/past-shard.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { RetainedFold } from '../../model/retained-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
-import { restoreInbox, restoreQueues, restoreSessions, sessionState } from '../../model/snapshot.ts'
+import { restoreInbox, restoreQueues, restoreSessions, restoreShared, sessionState } from '../../model/snapshot.ts'
 import { readSnapshot } from '../../router/snapshots.ts'
 import { ProcessLog } from './process-log.ts'
 import type { Random } from './random.ts'
@@ -60,7 +60,7 @@ export function foldAll(world: World, shard: number, random: Random, reach = eve
   for (const { offset, record } of world.records('inbox', shard)) {
     if (offset >= reach.inbox) break
     applyUpTo(next + random.below(3))
-    if (record.name === 'Indexed' || record.name === 'Reassigned')
+    if (record.name === 'Indexed' || record.name === 'SharedIndexed' || record.name === 'Reassigned')
       while (next < waiting.length && (waiting[next] as { offset: number }).offset < record.value.sessionsOffset) applyUpTo(next + 1)
     inbox.apply(offset, record)
   }
@@ -78,6 +78,7 @@ export async function foldFromSnapshot(world: World, shard: number): Promise<Sha
   const inbox = new InboxFold(shard, world.partitions, sessions)
   restoreInbox(inbox, snapshot.closed)
   restoreQueues(sessions, inbox, snapshot.states)
+  restoreShared(inbox, snapshot)
   for (const { offset, record } of world.records('inbox', shard)) inbox.apply(offset, record)
   return stateOf(sessions, inbox)
 }

@@ -60,7 +60,7 @@ export async function sessionsState(cluster: NamespaceLog): Promise<Readonly<Rec
     for (const { partition, offset, record } of inbox) {
       if (partition !== shard) continue
       // What a record was matched with is folded before it.
-      if (record.name === 'Indexed' || record.name === 'Reassigned') upTo(record.value.sessionsOffset)
+      if (record.name === 'Indexed' || record.name === 'SharedIndexed' || record.name === 'Reassigned') upTo(record.value.sessionsOffset)
       else if (record.name === 'IndexedRetained') upTo(record.value.request + 1)
       owed.apply(offset, record)
     }

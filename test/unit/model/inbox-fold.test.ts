@@ -119,3 +119,51 @@ test('records before the position change nothing', () => {
   inbox.apply(0, indexed(1, 2, [entry(1, receiver('a', 0))]))
   expect(owed('a')).toEqual([0])
 })
+
+const group = '$share/g/#'
+const terms = { shard: 0, term: 0, group, sessionsOffset: 0, at: 0 }
+const ofGroup = (clientId: string, session: number) => receiver(clientId, session, { group })
+const behind = (position: number, to: number | null = null): AnyRecord => ({
+  name: 'SharedBehind',
+  value: { shard: 0, term: 0, groups: [{ group, from: 2, to, position }] },
+})
+const chosen = (from: number, to: number, ...choices: (readonly [offset: number, clientId: string, session: number])[]): AnyRecord => ({
+  name: 'SharedChosen',
+  value: { shard: 0, term: 0, group, from, to, choices: choices.map(([offset, clientId, session]) => ({ offset, receiver: ofGroup(clientId, session) })) },
+})
+const shared = (from: number, to: number, entries: ReturnType<typeof entry>[], more: Partial<typeof terms> = {}): AnyRecord => ({
+  name: 'SharedIndexed',
+  value: { ...terms, from, to, entries, ...more },
+})
+
+test('what a group that is behind is given is held against its own high-water, not against that of the source', () => {
+  const { inbox, owed } = given(
+    indexed(0, 9, [entry(8, receiver('a', 0))]),
+    shared(2, 5, [entry(2, ofGroup('a', 0)), entry(4, ofGroup('a', 0))]),
+    // A successor does it again, and goes on.
+    shared(2, 7, [entry(2, ofGroup('a', 0)), entry(4, ofGroup('a', 0)), entry(5, ofGroup('b', 1))]),
+    shared(2, 3, [entry(2, ofGroup('a', 0))], { group: '$share/other/#' }),
+  )
+  expect([owed('a'), owed('b'), inbox.highWaters[0]]).toEqual([[8, 2, 4, 2], [5], 9])
+  expect([...inbox.sharedMarks]).toEqual([
+    { source: 0, group, to: 7 },
+    { source: 0, group: '$share/other/#', to: 3 },
+  ])
+})
+
+test('choices for a group that is behind are told from its place on, and read again from the first that it has not passed', () => {
+  const records = [behind(2), chosen(2, 4, [2, 'a', 0]), chosen(4, 6, [4, 'a', 0], [5, 'b', 1])]
+  const all = given(...records)
+  expect(all.inbox.choicesFrom(9)).toBe(1)
+  expect([...(all.inbox.takeSharedChoices().get(group)?.keys() ?? [])]).toEqual([2, 4, 5])
+  const some = given(...records, behind(5))
+  expect(some.inbox.choicesFrom(9)).toBe(2)
+  expect([...(some.inbox.takeSharedChoices().get(group)?.keys() ?? [])]).toEqual([5])
+  const none = given(...records, behind(6, 6))
+  expect([none.inbox.choicesFrom(9), none.inbox.takeSharedChoices().size]).toEqual([null, 0])
+})
+
+test('an owner that has lost the shard tells nothing of groups that are behind', () => {
+  const { inbox, owed } = given(termAnnounced(0, 9), behind(2), chosen(2, 4, [2, 'a', 0]), shared(2, 5, [entry(2, ofGroup('a', 0))]))
+  expect([inbox.behind, inbox.choicesFrom(0), owed('a')]).toEqual([[], null, []])
+})

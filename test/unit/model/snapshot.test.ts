@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
-import { contentsOf, joined, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks } from '../../../model/snapshot.ts'
+import { joined, noContents, readChunk, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks } from '../../../model/snapshot.ts'
 import type { AnyRecord } from '../../../schemas/records.ts'
 import type { SnapshotClosed } from '../../../schemas/snapshot-records.ts'
 import {
@@ -48,7 +48,7 @@ function closedOf(sessions: SessionFold, inbox: InboxFold): SnapshotClosed {
 /** Written to bytes and read back. */
 function restored(sessions: SessionFold, inbox: InboxFold, chunkSize: number): { sessions: SessionFold; inbox: InboxFold; chunks: number } {
   const chunks = [...snapshotChunks(sessions.sessions.values(), chunkSize)]
-  const states = joined(chunks.flatMap((chunk) => contentsOf(chunk).states))
+  const states = joined(statesOf(chunks))
   const closed = closedOf(sessions, inbox)
   const again = new SessionFold(0)
   restoreSessions(again, states, closed)
@@ -94,6 +94,12 @@ function stepOf(sessions: SessionFold, inbox: InboxFold, [what, who, n]: readonl
         indexed(high, high + n + 1, [entry(high + n, receiver(clientId, id, { subscriptionIdentifiers: n % 2 ? [n] : [] }))], { term: what === 11 ? 0 : term }),
       )
   }
+}
+
+function statesOf(chunks: readonly Buffer[][]) {
+  const contents = noContents()
+  for (const chunk of chunks) readChunk(contents, chunk)
+  return contents.states
 }
 
 test('snapshot and tail make the same state as the whole journal, and two folds of one journal are the same', () => {
@@ -150,7 +156,7 @@ test('sessions that began or ended since the snapshot get no queue from it', () 
   sessions.apply(0, attached('c'))
   const inbox = new InboxFold(0, 2, sessions)
   inbox.apply(0, indexed(0, 1, [entry(0, receiver('c', 0))]))
-  const states = joined([...snapshotChunks(sessions.sessions.values(), 1_000)].flatMap((chunk) => contentsOf(chunk).states))
+  const states = joined(statesOf([...snapshotChunks(sessions.sessions.values(), 1_000)]))
   sessions.apply(1, attached('c', { cleanStart: true }))
   restoreQueues(sessions, inbox, states)
   expect(sessions.sessions.get('c')?.queue.next).toBe(0)

@@ -195,7 +195,8 @@ describe('a member that goes', () => {
 describe('what members that are over have left', () => {
   /** Two that hold twenty messages each, in a deployment whose queues hold twenty, and are gone for good; one that is there. */
   async function givenLeft() {
-    world = await new World({ partitions: 2, environment: { SESSION_QUEUE_MESSAGES_MAX: '20' } }).start()
+    // No group is behind: members are given all that their queues hold.
+    world = await new World({ partitions: 2, environment: { SESSION_QUEUE_MESSAGES_MAX: '20', SHARED_BEHIND_MAX: '0' } }).start()
     const gateway = await world.startGateway('gw')
     const router = await world.startRouter('r1')
     const brief = { expiry: 0, cleanStart: true }

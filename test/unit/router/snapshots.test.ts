@@ -4,7 +4,7 @@ import { MemoryLog } from '../../../log/memory-log.ts'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
 import { SessionQueue } from '../../../model/session-queue.ts'
-import { restoreOrphans } from '../../../model/snapshot.ts'
+import { noContents, restoreShared } from '../../../model/snapshot.ts'
 import { readSnapshot, writeSnapshot } from '../../../router/snapshots.ts'
 import { attached } from '../model/session-records.ts'
 
@@ -88,7 +88,7 @@ test('what sessions that are over have left of shared subscriptions comes back u
   inbox.takeOrphans()
   await write(undefined)
   const fold = new InboxFold(0, 1, new SessionFold(0))
-  restoreOrphans(fold, (await readSnapshot(log, topic, 0))?.orphans ?? [])
+  restoreShared(fold, (await readSnapshot(log, topic, 0)) ?? noContents())
   const [left, ...others] = fold.takeOrphans()
   expect([left?.clientId, left?.id, left?.queue.next, others]).toEqual(['gone', 7, 10_000, []])
   expect([...(left?.queue.entries() ?? [])]).toEqual([...queue.shared()])
