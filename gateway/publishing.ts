@@ -197,11 +197,11 @@ export class Publishing implements Inbound {
       // Counted before the log answers: the next PUBLISH with the packet id is another message, and comes after PUBCOMP.
       uses.release(packetId)
       this.#owner.onReleased(packetId, ack.done)
-      return this.#host.logIsFull ? 'full' : 'taken'
+      return this.#host.logIsFull ? 'full' : this.#outcome
     }
     ack.reasonCode = known === undefined && this.protocolVersion === 5 ? ReasonCode.PacketIdentifierNotFound : ReasonCode.Success
     this.#acknowledge()
-    return 'taken'
+    return this.#outcome
   }
 
   /** The principal is not what it was. */
@@ -260,7 +260,7 @@ export class Publishing implements Inbound {
   #receivedAgain(packetId: number): PublishResult {
     this.#expectAck(AckType.Pubrec, packetId).reasonCode = ReasonCode.Success
     this.#acknowledge()
-    return 'taken'
+    return this.#outcome
   }
 
   #refused(topic: PublishTopic, packet: PublishPacket): PublishResult {
@@ -279,7 +279,7 @@ export class Publishing implements Inbound {
       ack.isLast = true // [MQTT-4.3.3-9] the packet id is free
     else if (packet.qos === 2) this.received.set(packet.packetId, 'refused')
     this.#acknowledge()
-    return outcome === 'last' ? 'last' : 'taken'
+    return outcome === 'last' ? 'last' : this.#outcome
   }
 
   /** The message cannot be taken as it is, and the connection stays. */
@@ -292,7 +292,12 @@ export class Publishing implements Inbound {
     ack.detail = detail
     ack.isLast = true
     this.#acknowledge()
-    return 'taken'
+    return this.#outcome
+  }
+
+  /** What needs no answer of the log waits behind what does: repeats, refusals, PUBRELs of nothing. Who keeps to Receive Maximum has fewer waiting. */
+  get #outcome(): 'taken' | 'window' {
+    return this.waiting >= 2 * this.announced.receiveMaximum ? 'window' : 'taken'
   }
 
   #kindOf({ qos, retain }: PublishPacket): number {

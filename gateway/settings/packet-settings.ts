@@ -50,7 +50,8 @@ export const packetSettings = {
     max: 65_535,
     unit: 'messages',
     about: 'QoS 1 publishes without PUBACK and QoS 2 publishes without PUBCOMP a client may have; announced in CONNACK',
-    outcome: 'DISCONNECT 0x93 and close; an MQTT 3.1.1 client, which is not told, is not read until acknowledgements went out',
+    outcome:
+      'DISCONNECT 0x93 and close; an MQTT 3.1.1 client, which is not told, is not read until acknowledgements went out, and nobody while twice as many wait for the log',
     metric: reached('RECEIVE_MAXIMUM'),
   },
   MAXIMUM_QOS: {

@@ -167,6 +167,16 @@ test('a 3.1.1 client is not read while the log owes answers; publishes that wait
   expect([publish(4), publish(5), publish(6)]).toEqual(['taken', 'taken', 'window'])
 })
 
+test.each([4, 5] as const)('version %i: while the log owes an answer, repeats and PUBRELs of nothing are read up to twice the Receive Maximum', (version) => {
+  const { publish, publishing, appends, sent } = publisher({ version })
+  publish(1)
+  const outcomes = [publish(1, true), publishing.release(8), publish(1, true), publishing.release(9), publish(1, true)]
+  expect(outcomes).toEqual(['taken', 'taken', 'taken', 'taken', 'window'])
+  expect(sent()).toEqual([])
+  appends[0]?.done(null, 0)
+  expect([sent().length, publishing.waiting, publish(1, true)]).toEqual([6, 0, 'taken'])
+})
+
 test('without permission PUBREC says so in version 5, and the packet id is free [MQTT-4.3.3-9]', () => {
   const mayPublish = jest.fn<() => 'allowed' | 'denied'>().mockReturnValue('denied')
   const { publish, publishing, appends, sent } = publisher({ mayPublish })
