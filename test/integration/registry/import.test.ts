@@ -71,8 +71,8 @@ test(
     process.stderr.write(`${Math.round(count / seconds)} clients imported a second, memory ${Math.round(before / 1e6)} to ${Math.round(after / 1e6)} MB\n`)
     expect(results.at(-1)).toEqual({ done: true, lines: count, created: count, updated: 0, failed: 0 })
     expect(results.length).toBe(count / 1000 + 1)
-    // What the view of them takes is in this; the request itself holds no more than its window.
-    expect(after - before).toBeLessThan(100e6 + count * 4000)
+    // What the view of them takes is in this, and what is not collected yet: some 120 MB on a busy machine. The request itself holds no more than its window.
+    expect(after - before).toBeLessThan(250e6 + count * 4000)
     await until('a snapshot', 60_000, async () => ((await snapshots(first.port)).written ?? 0) > 0)
     first.child.kill('SIGKILL')
     await first.ended
