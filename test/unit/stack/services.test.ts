@@ -21,7 +21,7 @@ const specs = specsIn({ CONNECTIONS_MAX: '7' })
 test('each service is a process of its own name and ports', () => {
   const all = [specs.registry, ...specs.routers, ...specs.gateways, specs.door]
   expect(all.map(({ name }) => name)).toEqual(['registry', 'router', 'router-2', 'gateway', 'gateway-2', 'door'])
-  expect(specs.gateways[1]?.args).toEqual(['--flag', '--max-old-space-size=384', '--heap-growing-percent=300', '/project/gateway/main.ts'])
+  expect(specs.gateways[1]?.args).toEqual(['--flag', '--max-old-space-size=384', '--max-semi-space-size=8', '/project/gateway/main.ts'])
   expect(specs.gateways[1]?.ports).toMatchObject({ mqtt: 1893, mqtts: 8893, ws: 8093, wss: 8094 })
   const internal = all.map(({ ports }) => ports.internal)
   expect(new Set(internal).size).toBe(all.length)
