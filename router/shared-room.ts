@@ -99,7 +99,7 @@ export class SharedRoom {
     if (waiting?.delete(retry) && waiting.size === 0) this.#waiting.delete(group)
   }
 
-  /** Nobody waits for anybody. */
+  /** Somebody waits for a member. */
   get isAwaited(): boolean {
     return this.#waiting.size > 0
   }

@@ -11,7 +11,8 @@ let cluster: Cluster
 let root = ''
 
 beforeAll(async () => {
-  cluster = await Cluster.start({ environment: { KAFKA_SESSION_TIMEOUT_MS: '2000', SHARD_SILENCE: '20000', GATEWAY_LOST: '40000' } })
+  const environment = { KAFKA_SESSION_TIMEOUT_MS: '2000', SHARD_SILENCE: '20000', GATEWAY_LOST: '40000', SHARED_MEMBER_MESSAGES_MAX: '25' }
+  cluster = await Cluster.start({ environment })
 }, 120_000)
 
 afterAll(async () => {
@@ -144,6 +145,42 @@ test('members of a shared subscription at different gateways share, and the mess
   await gateway(1).start()
   expect((await receive(stays, lost.length)).sort()).toEqual(lost.sort())
 })
+
+test('what is more than the members of a shared subscription take waits in the log, whoever leaves, comes and dies meanwhile', async () => {
+  const filter = `$share/behind/${root}/#`
+  const publishers = await Promise.all([0, 1, 0, 1].map((at, i) => cluster.connect(at, { clientId: `${root}/publisher-${i}` })))
+  const [stays, leaves] = (await Promise.all([0, 1].map((at) => cluster.connect(at, { clientId: `${root}/taker-${at}` })))).map(({ wire }) => wire) as [
+    Wire,
+    Wire,
+  ]
+  await Promise.all([stays, leaves].map((wire) => subscribe(wire, filter)))
+  const numbers = Array.from({ length: 75 }, (_, i) => i)
+  const publishAll = publishers.map(async ({ wire }, publisher) => {
+    for (const number of numbers) await publish(wire, `${root}/${publisher}`, `${publisher} ${number}`)
+  })
+  await Promise.all(publishAll)
+  const got = new Set<string>()
+  const take = async (wire: Wire): Promise<void> => {
+    while (wire.pending.some(({ type }) => type === 'publish')) {
+      const { payload, id } = await wire.find('publish')
+      got.add(payload.toString())
+      wire.send(mqtt.puback(id))
+    }
+  }
+  await until('one has got some', 60_000, async () => {
+    await take(stays)
+    return got.size > 0
+  })
+  const { wire: comes } = await cluster.connect(1, { clientId: `${root}/taker-2` })
+  leaves.destroy()
+  await router(0).end()
+  await subscribe(comes, filter)
+  await until('all have come', 120_000, async () => {
+    await Promise.all([stays, comes].map(take))
+    return got.size === publishers.length * numbers.length
+  })
+  expect([...got].sort()).toEqual(publishers.flatMap((_, publisher) => numbers.map((number) => `${publisher} ${number}`)).sort())
+}, 240_000)
 
 test('wills come once when gateway and router die together, and none of a client that is back at the other gateway in time [MQTT-3.1.3-9]', async () => {
   const { wire: mourner } = await cluster.connect(0, { clientId: `${root}/mourner`, expiry: 3_600 })
