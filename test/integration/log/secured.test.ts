@@ -1,4 +1,4 @@
-/** SASL_SSL and ACLs, on a broker that lets nobody in and nothing through by default. */
+/** SASL_SSL, SASL_PLAINTEXT and ACLs, on a broker that lets nobody in and nothing through by default; and a route to it from another Kafka. */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -17,7 +17,8 @@ import { readSettings } from '../../../settings/setting.ts'
 import { libraryFolder } from '../../../stack/kafka/artifacts.ts'
 import { findFreePorts } from '../../../stack/ports.ts'
 import { JsClient } from '../../clients/mqttjs.ts'
-import { startStack } from '../../support/stack.ts'
+import { startStack, until as untilAsync } from '../../support/stack.ts'
+import { collectRecords, type FoundRecord, makeKafkaTopic } from '../../wire/kafka-records.ts'
 import { findJava, OwnKafka, until } from './own-kafka.ts'
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs
@@ -39,15 +40,27 @@ const mechanisms: Readonly<Record<User, string>> = {
   stranger: 'plain',
 }
 const names = topicNames('loggerhead', 'default')
+const loginOf = (mechanism: string): string => `org.apache.kafka.common.security.${mechanism} required`
+/** Of a listener: users of PLAIN are the broker's to name, those of SCRAM are told it later. */
+const logins = (listener: string): readonly (readonly [string, string])[] => [
+  [`listener.name.${listener}.plain.sasl.jaas.config`, `${loginOf('plain.PlainLoginModule')} ${users.map((user) => `user_${user}="${password}"`).join(' ')};`],
+  [`listener.name.${listener}.scram-sha-256.sasl.jaas.config`, `${loginOf('scram.ScramLoginModule')};`],
+  [`listener.name.${listener}.scram-sha-512.sasl.jaas.config`, `${loginOf('scram.ScramLoginModule')};`],
+]
+/** Where a route of another deployment writes to. */
+const lake = 'readings'
 
 let kafka: OwnKafka
 let folder = ''
 let internal = ''
+/** Without TLS, and with a login. */
+let plain = ''
 
 beforeAll(async () => {
   if (typeof java === 'string') return
-  const [internalPort = 0] = await findFreePorts(1)
+  const [internalPort, plainPort] = await findFreePorts(2)
   internal = `127.0.0.1:${internalPort}`
+  plain = `127.0.0.1:${plainPort}`
   kafka = await OwnKafka.start({
     prepare: async (at) => {
       folder = at
@@ -57,16 +70,14 @@ beforeAll(async () => {
       await writeFile(join(at, 'wrong'), 'wrong')
     },
     more: ({ port, controllerPort, folder: at }) => ({
-      listeners: `SASL_SSL://127.0.0.1:${port},INTERNAL://${internal},CONTROLLER://127.0.0.1:${controllerPort}`,
-      'advertised.listeners': `SASL_SSL://127.0.0.1:${port},INTERNAL://${internal}`,
+      listeners: `SASL_SSL://127.0.0.1:${port},SASL_PLAINTEXT://${plain},INTERNAL://${internal},CONTROLLER://127.0.0.1:${controllerPort}`,
+      'advertised.listeners': `SASL_SSL://127.0.0.1:${port},SASL_PLAINTEXT://${plain},INTERNAL://${internal}`,
       'inter.broker.listener.name': 'INTERNAL',
-      'listener.security.protocol.map': 'SASL_SSL:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
+      'listener.security.protocol.map': 'SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
       'ssl.keystore.type': 'PEM',
       'ssl.keystore.location': join(at, 'broker.pem'),
       'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
-      'listener.name.sasl_ssl.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${users.map((user) => `user_${user}="${password}"`).join(' ')};`,
-      'listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
-      'listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      ...Object.fromEntries(['sasl_ssl', 'sasl_plaintext'].flatMap(logins)),
       // Logins end soon: a connection has to be replaced while it is in use.
       'connections.max.reauth.ms': '3000',
       'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
@@ -109,6 +120,7 @@ async function grant(): Promise<void> {
   const stackNames = topicNames('whole', 'default')
   for (const principal of ['setup', 'gateway', 'router', 'registry'] as const)
     for (const rule of kafkaAcls(stackNames)[principal]) entries.push(['stack', rule])
+  entries.push(['registry', { resource: 'Topic', name: lake, pattern: 'literal', operations: ['Read', 'Write', 'Describe'], why: '' }])
   await admin.createAcls({
     acl: entries.flatMap(([principal, rule]) =>
       rule.operations.map((operation) => ({
@@ -239,10 +251,36 @@ run(`a login that ends while the log is in use is renewed, and nothing is lost o
   await log.close()
 })
 
+const withoutTls = { KAFKA_TLS: 'false', KAFKA_TLS_CA: '' }
+
+run(`over SASL_PLAINTEXT each mechanism lets its user write and read, and a login that ends while the log is in use is renewed${why}`, async () => {
+  for (const [user, topic, forMs] of [
+    ['gateway', names.messages, 3_500],
+    ['router', names.messages, 0],
+    ['registry', names.registry, 0],
+  ] as const) {
+    const log = open(user, { ...withoutTls, KAFKA_BROKERS: plain })
+    const start = (await log.endOffsets(topic)).get(0) ?? 0
+    const appender = await log.appender()
+    const offsets: number[] = []
+    const end = Date.now() + forMs
+    do offsets.push(await appender.write(record(topic)))
+    while (Date.now() < end)
+    expect([user, offsets]).toEqual([user, offsets.map((_, i) => start + i)])
+    // A gateway writes messages, and may not read them.
+    if (user !== 'gateway') {
+      const { records } = await log.read(topic, 0, start)
+      expect([user, records.find(({ offset }) => offset === start)?.value?.toString()]).toEqual([user, 'value'])
+    }
+    await log.close()
+  }
+})
+
 run(`a wrong password and an unknown authority are told by health, and never let in${why}`, async () => {
   for (const [more, reason] of [
     [{ KAFKA_SASL_PASSWORD_FILE: join(folder, 'wrong') }, /authentication/i],
     [{ KAFKA_TLS_CA: '' }, /certificate|self-signed|issuer/i],
+    [{ ...withoutTls, KAFKA_BROKERS: plain, KAFKA_SASL_PASSWORD_FILE: join(folder, 'wrong') }, /authentication/i],
   ] as const) {
     const log = open('stranger', more)
     const reading = log.endOffsets(names.messages)
@@ -276,6 +314,57 @@ run(
     }
   },
   180_000,
+)
+
+run(
+  `RT-05: a route to a Kafka that asks for a login waits while that is away, says so, and goes on: each message at least once under its event's id${why}`,
+  async () => {
+    await makeKafkaTopic(internal, lake, 1)
+    const clusters = join(folder, 'clusters.json')
+    const login = { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'registry', KAFKA_SASL_PASSWORD_FILE: join(folder, 'password') }
+    await writeFile(clusters, JSON.stringify({ lake: { KAFKA_BROKERS: plain, ...login } }))
+    const stack = await startStack({ environment: { ROUTE_CLUSTERS_FILE: clusters, ROUTE_RETRY_MAX: '1000' } })
+    try {
+      const put = async (path: string, body: object) => expect((await stack.api('PUT', `/namespaces/default/${path}`, body)).status).toBe(201)
+      await put('topics/home', {})
+      await put('routes/home', { topicFilters: ['lake/#'], target: { topic: 'home' } })
+      await put('routes/away', { topicFilters: ['lake/#'], target: { kafkaTopic: lake, cluster: 'lake' } })
+      const client = await JsClient.connect(`mqtt://127.0.0.1:${stack.ports.mqtt}`, { clientId: 'lake', protocolVersion: 5 })
+      const texts = Array.from({ length: 60 }, (_, i) => String(i))
+      const publish = async (from: number, to: number) => {
+        for (const text of texts.slice(from, to)) expect(await client.publish('lake/level', text)).toBe('done')
+      }
+      const has = (wanted: readonly string[]) => (records: readonly FoundRecord[]) => {
+        const there = new Set(records.map(({ value }) => value?.toString()))
+        return wanted.every((text) => there.has(text))
+      }
+      const status = async () => ((await stack.api('GET', '/namespaces/default/routes/away')).body as { readonly status: object }).status
+      await publish(0, 20)
+      await collectRecords(internal, lake, has(texts.slice(0, 20)))
+      await kafka.kill()
+      await publish(20, 60)
+      await untilAsync('the route says what it waits for', 60_000, async () => {
+        const { error, lag } = (await status()) as { readonly error?: string; readonly lag: number }
+        return error === 'ServiceError' && lag > 0
+      })
+      // The route beside it has nothing to wait for.
+      const atHome = await collectRecords(stack.brokers, `${stack.prefix}.default.topic.home`, has(texts))
+      await kafka.up()
+      const away = await collectRecords(internal, lake, has(texts))
+      const eventOf = ({ headers, value }: FoundRecord) => `${headers.ce_id} ${value}`
+      const once = [...new Set(away.map(eventOf))]
+      expect(once).toEqual([...new Set(atHome.map(eventOf))])
+      expect(once).toHaveLength(60)
+      await untilAsync('the route has nothing left', 60_000, async () => {
+        const { state, lag } = (await status()) as { readonly state: string; readonly lag: number }
+        return state === 'Running' && lag === 0
+      })
+      await client.end()
+    } finally {
+      await stack.stop()
+    }
+  },
+  240_000,
 )
 
 test('docs/kafka-acls.md lists exactly these rules', () => {
