@@ -2,14 +2,19 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt'
+import { parse as parseYaml } from 'yaml'
+import { rows } from '../../../stack/dashboard.ts'
 import { declaredMetrics, type MetricSource } from '../../../stack/metric-tables.ts'
 import { eventGridMetrics, metricHomes } from '../../../telemetry/eventgrid-metrics.ts'
 import { type Python, pythonWith } from '../../support/kafka-python.ts'
 import { SpanCollector } from '../../support/span-collector.ts'
 import { type Stack, startStack, until } from '../../support/stack.ts'
+import { jobs, missingPrometheus, configuration as prometheusConfiguration, promtool, startPrometheus } from '../../wire/prometheus.ts'
 
 const project = join(import.meta.dirname, '../../..')
 const withKafka = process.env.KAFKA_BROKERS ? describe : describe.skip
@@ -40,6 +45,12 @@ async function parse(program: string, text: string): Promise<readonly Family[]> 
   expect(code).toBe(0)
   return JSON.parse(told) as readonly Family[]
 }
+
+const withPrometheus = missingPrometheus === undefined ? test : test.skip
+const whyNot = missingPrometheus === undefined ? '' : ` (skipped: ${missingPrometheus})`
+/** What a stack in which nothing goes wrong has nothing to show for. */
+const unseen = ['Messages that were lost or refused: delivery: {{reason}}']
+const quiet = { code: 0, output: '', errors: '' }
 
 const python: Python = process.env.KAFKA_BROKERS ? await pythonWith(['prometheus-client==0.26.0']) : { missing: 'KAFKA_BROKERS is not set' }
 const withPython = 'missing' in python ? test.skip : test
@@ -222,7 +233,7 @@ withKafka('the metrics of a running stack', () => {
     await moves('router', 'loggerhead_mqtt_expired_retained_messages_total', {}, () => retain('sample/retained/for-a-moment', { messageExpiryInterval: 1 }))
   })
 
-  test('SuccessfulPublishedEvents, MatchedEventCount, SuccessfulReceivedEvents, SuccessfulAcknowledgedEvents and those that failed move', async () => {
+  test('SuccessfulPublishedEvents, MatchedEventCount, UnmatchedEventCount, SuccessfulReceivedEvents, SuccessfulAcknowledgedEvents and those that failed move', async () => {
     const at = '/namespaces/default/topics/measured'
     expect((await stack.api('PUT', at, {})).status).toBe(201)
     const filtersConfiguration = { includedEventTypes: ['wanted'] }
@@ -242,6 +253,7 @@ withKafka('the metrics of a running stack', () => {
       moves('gateway', 'loggerhead_successful_published_events_total', { topic: 'measured' }, async () => expect((await publish('wanted')).status).toBe(200)),
     )
     await until('the other was filtered', 60_000, async () => (await sample('router', 'loggerhead_filtered_events_total', of)) > 0)
+    await until('nobody else wants it', 60_000, async () => (await sample('router', 'loggerhead_unmatched_events_total', { topic: 'measured' })) > 0)
     await moves('gateway', 'loggerhead_failed_published_events_total', { topic: 'measured', error: 'ClientError', error_type: 'BadRequest' }, () => publish(''))
     let token = ''
     await moves('router', 'loggerhead_successful_received_events_total', of, async () => {
@@ -262,6 +274,67 @@ withKafka('the metrics of a running stack', () => {
       async () => !(await scrape('router')).includes('topic="measured"') && !(await scrape('gateway')).includes('topic="measured"'),
     )
   }, 120_000)
+
+  withPrometheus(`promtool finds nothing to say about what every service tells, nor about the configuration that the compose file uses${whyNot}`, async () => {
+    for (const service of metricHomes) expect([service, await promtool(['check', 'metrics'], await scrape(service))]).toEqual([service, quiet])
+    const compose = parseYaml(readFileSync(join(project, 'docker-compose.yml'), 'utf8')) as {
+      readonly configs: Readonly<Record<string, { readonly file: string }>>
+    }
+    expect([compose.configs.prometheus?.file, compose.configs.alerts?.file]).toEqual(['watching/prometheus.yml', 'watching/alerts.yml'])
+    const folder = await mkdtemp(join(tmpdir(), 'loggerhead-promtool-'))
+    await writeFile(join(folder, 'prometheus.yml'), prometheusConfiguration())
+    expect(await promtool(['check', 'config', '--lint=all', '--lint-fatal', join(folder, 'prometheus.yml')])).toMatchObject({ code: 0, errors: '' })
+    await rm(folder, { recursive: true })
+    expect([...jobs()].sort()).toEqual([...metricHomes].sort())
+  })
+
+  withPrometheus(
+    `a Prometheus that asks every process evaluates all that the dashboard and the alerts ask, and has what is to be seen${whyNot}`,
+    async () => {
+      const processes = Object.entries(await stack.processes())
+      const of = (job: string): readonly string[] =>
+        processes.flatMap(([name, { ports }]) => (name.startsWith(job) ? [`127.0.0.1:${ports.internal ?? ports.status}`] : []))
+      const prometheus = await startPrometheus(Object.fromEntries(jobs().map((job) => [job, of(job)])))
+      try {
+        await until('every target is up', 60_000, async () => {
+          const targets = await prometheus.targets()
+          return targets.length >= metricHomes.length && targets.every(({ health }) => health === 'up')
+        })
+        const client = await connect('on-the-dashboard', { properties: { sessionExpiryInterval: 60 } })
+        await client.subscribeAsync('sample/dashboard', { qos: 1 })
+        await client.publishAsync('sample/dashboard', 'x', { qos: 1, retain: true })
+        await expect(client.publishAsync('$SYS/forbidden', 'x', { qos: 1 })).rejects.toThrow('Not authorized')
+        await Promise.all(Array.from({ length: 60 }, (_, i) => client.publishAsync('sample/dashboard', String(i), { qos: 1 })))
+        await client.endAsync()
+        await connect('on-the-dashboard', { clean: true })
+        expect((await stack.api('GET', '/namespaces/default')).status).toBe(200)
+        const asked = rows.flatMap(({ panels }) =>
+          panels.flatMap(({ title, queries }) => Object.entries(queries).map(([legend, query]) => ({ title, legend, query }))),
+        )
+        // A scrape that is late on a busy machine takes series away for a moment: what had data once has it.
+        let still = asked
+        await until(
+          () => `all but these have data: ${still.map(({ title, legend }) => `${title}: ${legend}`).join(', ')}`,
+          60_000,
+          async () => {
+            const series = await Promise.all(
+              still.map(({ query }) => prometheus.query(query.replaceAll('$__rate_interval', '1m').replaceAll('$namespace', '.*'))),
+            )
+            still = still.filter((_, i) => series[i]?.length === 0)
+            return still.every(({ title, legend }) => unseen.includes(`${title}: ${legend}`))
+          },
+        )
+        // Of alerts there is nothing to see while none is raised.
+        const alerts = parseYaml(readFileSync(join(project, 'watching/alerts.yml'), 'utf8')) as {
+          readonly groups: readonly { readonly rules: readonly { readonly expr: string }[] }[]
+        }
+        for (const { expr } of alerts.groups.flatMap(({ rules }) => rules)) await prometheus.query(expr)
+      } finally {
+        await prometheus.stop()
+      }
+    },
+    180_000,
+  )
 
   test('Kafka, the event loop and memory are measured by every service that has them', async () => {
     for (const service of ['gateway', 'router', 'registry']) {
