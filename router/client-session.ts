@@ -39,6 +39,8 @@ export class ClientSession {
   resume(sent: number, unacknowledged: readonly number[], received: readonly number[] = []): number[] {
     this.#told = { sent, open: new Set(unacknowledged), received: new Set(received), settled: this.session.queue.cursor }
     this.#clear()
+    // What the log knows to be done may be with the client still, from an owner that did not know: it fills the window [MQTT-3.3.4-9].
+    for (const number of unacknowledged) if (this.session.queue.isDone(number) && !this.#told.received.has(number)) this.inFlight.set(number, 0)
     this.nextToSend = Math.max(this.session.queue.cursor, sent)
     this.session.queue.sent = Math.max(this.session.queue.sent, sent)
     return this.settle()
@@ -104,7 +106,10 @@ export class ClientSession {
 
   /** The client has received the number (PUBREC); false when it is done already. */
   received(number: number): boolean {
-    if (!this.session.queue.receive(number)) return false
+    if (!this.session.queue.receive(number)) {
+      if (this.session.queue.isDone(number)) this.finish(number)
+      return false
+    }
     this.#unreleased.add(number)
     this.#lighten(number)
     return true

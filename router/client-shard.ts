@@ -344,9 +344,14 @@ export class ClientShard {
       if (!client) continue
       if (outcome === AckOutcome.received || (outcome !== AckOutcome.acknowledged && client.isHalfDone(number))) {
         if (client.received(number)) this.#progress.note(client.session)
+        else this.#sender.want(client)
         continue
       }
-      if (!client.finish(number)) continue
+      if (!client.finish(number)) {
+        // Done before, it had its place in the window all the same.
+        this.#sender.want(client)
+        continue
+      }
       if (outcome === AckOutcome.acknowledged) delivered++
       else this.#drop(client.session, [number], outcome === AckOutcome.expired ? 'expired' : outcome === AckOutcome.tooLarge ? 'tooLarge' : 'unauthorized')
       this.#progress.note(client.session)

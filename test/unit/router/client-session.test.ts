@@ -87,6 +87,17 @@ describe('resume', () => {
     expect(send()).toEqual(['0', '1', '2'])
   })
 
+  test('what is done, but with the client still, keeps its place in the window [MQTT-3.3.4-9]', () => {
+    const { client, session, send } = given(8, 3)
+    for (const number of [0, 1, 4]) session.queue.finish(number)
+    expect(client.resume(5, [1, 3, 4])).toEqual([2])
+    expect([[...client.inFlight.keys()].sort(), send()]).toEqual([[1, 3, 4], []])
+    // Nobody was waiting for it any more.
+    expect([client.finish(1), send()]).toEqual([false, ['5']])
+    // At QoS 2: its PUBREC says the same.
+    expect([client.received(4), client.hasUnreleased, send()]).toEqual([false, false, ['6']])
+  })
+
   test('numbers that the fold has only later are settled then', () => {
     const { client, session, send } = given(2)
     expect(client.resume(5, [1, 4])).toEqual([0])
