@@ -137,6 +137,11 @@ export class SharedGroup {
     return !this.#attached.isEmpty
   }
 
+  /** Some persistent member has none. */
+  get hasAway(): boolean {
+    return !this.#away.isEmpty
+  }
+
   /** The same, of those but one that were granted QoS 1 or more: at QoS 0 nobody would know whether what is left arrived. */
   nextKeeper(owed: (session: Session) => number, isOther: (session: Session) => boolean, isAttached: boolean): Member | undefined {
     const attached = this.#attachedKeepers.next(owed, isOther, candidatesMax)

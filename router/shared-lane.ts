@@ -48,6 +48,8 @@ export interface LaneOptions {
   /** The shared subscription; undefined when nobody holds it. */
   members(): SharedGroup | undefined
   choose(group: SharedGroup, message: SharedMessage): Member | undefined | typeof full
+  /** Some member has room, or none has to be waited for. */
+  mayTake(group: SharedGroup): boolean
   given(member: Member, bytes: number): void
   shardOf(clientId: string): number
   isRepeat(id: Buffer, offset: number): boolean
@@ -93,6 +95,8 @@ export class SharedLane {
   /** Up to where the rest tells what there is; nothing is known when it is not above `#next`. */
   #readTo = 0
   #state: 'idle' | 'scheduled' | 'reading' | 'waiting' | 'closed' = 'idle'
+  /** Nobody took the next message when it was offered last. */
+  #wasFull = false
   readonly #unread: { readonly to: number; readonly carryOut: () => void }[] = []
   #timer: NodeJS.Timeout | undefined
 
@@ -205,10 +209,17 @@ export class SharedLane {
     const reach = this.#reach()
     if (this.#next >= reach) return
     if (this.#restAt < this.#rest.length || this.#readTo > this.#next) this.#choose(reach)
+    else if (this.#wasFull && !this.#isTaken()) this.#wait()
     else {
       this.#state = 'reading'
       this.#options.wantTurn(() => this.#read())
     }
+  }
+
+  /** What others let go of for want of memory is not read again each second for members that take nothing, or are away. */
+  #isTaken(): boolean {
+    const members = this.#options.members()
+    return !members || this.#options.mayTake(members)
   }
 
   async #read(): Promise<void> {
@@ -330,6 +341,7 @@ export class SharedLane {
       onGiven(choices.length)
       this.#carryOut(from, to, choices, byShard)
     } else if (to > from) this.#pass(to)
+    this.#wasFull = isFull
     if (isFull) this.#wait()
     else this.schedule()
   }

@@ -197,6 +197,7 @@ export class SharedLanes {
       taken: () => this.#taken,
       members: () => trie.group(group),
       choose: (members, message) => choice.chooseWithRoom(members, message),
+      mayTake: (members) => (members.hasAttached ? members.nextAttached(room.debt, room.hasRoom) !== undefined : !members.hasAway),
       given: ({ session }, bytes) => room.given(session, bytes),
       shardOf,
       isRepeat,

@@ -221,6 +221,30 @@ describe('a group whose members have enough', () => {
   })
 })
 
+test('many groups that are behind read nothing while nobody takes anything', async () => {
+  // More than may hold what they have read.
+  const groups = 40
+  const { gateway, router } = await given({ SHARED_MEMBER_MESSAGES_MAX: '1', SESSION_QUEUE_MESSAGES_MAX: '100000' })
+  const only = await Taker.join(gateway, 'm1', 1, { expiry: 100_000, cleanStart: false })
+  for (let i = 1; i < groups; i++) await only.connection.subscribe(subscription(`$share/g${i}/a/#`, { qos: 1 }))
+  const texts = await publish(gateway, 5)
+  await world.pass(20_000)
+  const read = jest.spyOn(router.log, 'read')
+  const again = () => read.mock.calls.filter(([topic]) => topic === world.topics.messages).length
+  await world.pass(10_000)
+  expect(again()).toBe(0)
+  only.connection.close('ConnectionLost')
+  await world.pass(10_000)
+  expect(again()).toBe(0)
+  const back = await Taker.join(gateway, 'm1', 1, { expiry: 100_000, cleanStart: false })
+  await world.until(() => {
+    back.acknowledge()
+    return all(only, back).length >= texts.length * groups
+  }, 'each group is given each message')
+  for (const text of texts) expect(new Set(all(only, back).filter((each) => each === text)).size).toBe(1)
+  expect(router.failures).toEqual([])
+})
+
 describe('SHARED_MEMBER_MESSAGES_MAX', () => {
   test('no member is owed twice as much, however long its queue may be', async () => {
     const { gateway } = await given({ SHARED_MEMBER_MESSAGES_MAX: '3', SESSION_QUEUE_MESSAGES_MAX: '100000' })
