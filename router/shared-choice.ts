@@ -71,8 +71,9 @@ export class SharedChoice {
     const stream = this.#streams.get(key)
     if (!stream?.session.attached) return undefined
     const { session, source, offset } = stream
-    const owed = this.#debts.owed(session)
-    if (owed === 0 && this.#debts.hasIndexed(session.shard, source, offset)) return undefined
+    // What a group that is behind is given has marks of its own: some of it may be on its way although the shard has come further.
+    const { owed, hasIndexed, room } = this.#debts
+    if (owed(session) === 0 && room.debt(session) === 0 && hasIndexed(session.shard, source, offset)) return undefined
     return group.member(session)
   }
 }

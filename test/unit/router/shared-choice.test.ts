@@ -56,6 +56,16 @@ test('they stay with a member that has enough, and leave one that has too much w
   expect(nameOf(choice.chooseWithRoom(group, message('t')))).toBe('full')
 })
 
+test('they stay with a member whose queue is empty while some of them is on its way to it', () => {
+  let onTheWay = 1
+  const room = { debt: () => onTheWay, hasRoom: () => true, mayKeep: () => true }
+  const choice = new SharedChoice({ owed: () => 0, hasIndexed: () => true, room }, 10)
+  const group = groupOf('a', 'b')
+  expect([1, 2].map((offset) => nameOf(choice.chooseWithRoom(group, message('t', offset))))).toEqual(['a', 'a'])
+  onTheWay = 0
+  expect(nameOf(choice.chooseWithRoom(group, message('t', 3)))).toBe('b')
+})
+
 test('SHARED_STREAMS_MAX: above it the stream not used for longest is forgotten and goes to whose turn it is', () => {
   const choice = choiceOf({ streamsMax: 2 })
   const group = groupOf('a', 'b', 'c', 'd')
