@@ -50,13 +50,13 @@ export class SharedChoice {
     return this.#keep(key, message, this.#staying(key, group) ?? group.next(this.#debts.room.debt))
   }
 
-  /** The same as far as members with a connection have room. */
-  chooseWithRoom(group: SharedGroup, message: SharedMessage): Member | undefined | typeof full {
+  /** The same as far as members with a connection have room; `isQueued`: it goes into their queues whatever QoS they were granted. */
+  chooseWithRoom(group: SharedGroup, message: SharedMessage, isQueued = false): Member | undefined | typeof full {
     const key = keyOf(group, message)
     const { debt, hasRoom, mayKeep } = this.#debts.room
     const staying = this.#staying(key, group)
-    if (staying && (staying.subscription.qos === 0 || mayKeep(staying.session))) return this.#keep(key, message, staying)
-    const member = group.nextAttached(debt, hasRoom)
+    if (staying && ((staying.subscription.qos === 0 && !isQueued) || mayKeep(staying.session))) return this.#keep(key, message, staying)
+    const member = group.nextAttached(debt, hasRoom, isQueued)
     if (!member && group.hasAttached) return full
     return this.#keep(key, message, member ?? group.next(debt))
   }

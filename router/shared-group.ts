@@ -127,9 +127,13 @@ export class SharedGroup {
     return this.#memberOf(this.#attached.next(owed, everybody, candidatesMax) ?? this.#away.next(owed, everybody, 1))
   }
 
-  /** Of the attached members with room the one that is owed least, among equals the one whose turn it is. Who was granted QoS 0 is owed nothing and has room. */
-  nextAttached(owed: (session: Session) => number, hasRoom: (session: Session) => boolean): Member | undefined {
-    return this.#memberOf(this.#attached.next(owed, (session) => this.#members.get(session)?.qos === 0 || hasRoom(session), candidatesMax))
+  /**
+   * Of the attached members with room the one that is owed least, among equals the one whose turn it is. Who was granted QoS 0 is owed nothing and has
+   * room, unless the message goes into queues.
+   */
+  nextAttached(owed: (session: Session) => number, hasRoom: (session: Session) => boolean, isQueued = false): Member | undefined {
+    const isEligible = (session: Session): boolean => (!isQueued && this.#members.get(session)?.qos === 0) || hasRoom(session)
+    return this.#memberOf(this.#attached.next(owed, isEligible, candidatesMax))
   }
 
   /** Some member has a connection. */

@@ -162,6 +162,19 @@ describe('a group whose members have enough', () => {
     expect([staying, coming].map(({ connection }) => connection.phase)).toEqual(['open', 'open'])
   })
 
+  test('gives one that was granted QoS 0 no more than its queue has room for either', async () => {
+    const { gateway } = await given()
+    const slow = await Taker.join(gateway, 'm1')
+    const texts = await publish(gateway, 300)
+    await world.turns(100)
+    const quick = await Taker.join(gateway, 'm2', 0)
+    await world.until(() => {
+      quick.acknowledge()
+      return distinct(slow, quick).length === 300 || quick.connection.phase === 'closed'
+    }, 'it takes the rest')
+    expect([quick.connection.phase, distinct(slow, quick), quick.most <= queueMax]).toEqual(['open', [...texts].sort(), true])
+  })
+
   test('with another group beside it that keeps up, holds up neither that nor other subscribers', async () => {
     const { gateway } = await given()
     await Taker.join(gateway, 'm1')
