@@ -124,13 +124,13 @@ describe.each([
     const publisher = await attached(running.port, 'publisher')
     const payload = (i: number) => Buffer.from(String(i).padEnd(3000))
     const ms = await lasts(async () => {
-      publisher.send(...Array.from({ length: 15 }, (_, i) => publish(1, i + 1, payload(i))))
-      await publisher.next('puback', 15)
-      // More than a second is owed for what has come: QoS 0 finds it so on a slow machine too.
-      publisher.send(publish(0, 0, 'lost'), publish(1, 16, payload(15)))
-      await subscriber.next('publish', 16)
+      publisher.send(...Array.from({ length: 22 }, (_, i) => publish(1, i + 1, payload(i))))
+      await publisher.next('puback', 22)
+      // More than two and a half seconds are owed for what has come: QoS 0 finds it so on a slow machine too.
+      publisher.send(publish(0, 0, 'lost'), publish(1, 23, payload(22)))
+      await subscriber.next('publish', 23)
     })
-    expect(subscriber.of('publish').map((message) => Number.parseInt(message.payload.toString(), 10))).toEqual(Array.from({ length: 16 }, (_, i) => i))
+    expect(subscriber.of('publish').map((message) => Number.parseInt(message.payload.toString(), 10))).toEqual(Array.from({ length: 23 }, (_, i) => i))
     expect(ms).toBeGreaterThanOrEqual(300)
     expect(await running.metric('loggerhead_deliveries_dropped_total', { reason: 'throttled' })).toBe(1)
     expect(await throttled(running, type)).toBeGreaterThanOrEqual(1)
