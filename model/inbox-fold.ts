@@ -64,6 +64,8 @@ export interface SharedMark {
 
 /** Marks that are kept; one is needed until the successor of an owner that died has done what that one had begun. Who moved longest ago gives way. */
 const sharedMarksMax = 10_000
+/** Characters of their groups' names: share names may be long. */
+const sharedMarksSizeMax = 4 * 1024 * 1024
 
 /** Sessions that are over whose queues are kept for what is still on its way to them; the oldest give way. */
 const overMax = 10_000
@@ -99,6 +101,7 @@ export class InboxFold {
   behind: readonly BehindGroup[] = []
   /** By source shard and group; who moved last is last. */
   readonly #sharedMarks = new Map<string, SharedMark>()
+  #sharedMarksSize = 0
   /** SharedChosen records that those have not passed. */
   #sharedChosenAt: { readonly at: number; readonly group: string; readonly to: number }[] = []
   /** As #choices, by group. */
@@ -222,9 +225,17 @@ export class InboxFold {
 
   restoreMark(mark: SharedMark): void {
     const key = `${mark.source} ${mark.group}`
-    this.#sharedMarks.delete(key)
+    this.#forgetMark(key)
     this.#sharedMarks.set(key, mark)
-    if (this.#sharedMarks.size > sharedMarksMax) this.#sharedMarks.delete(this.#sharedMarks.keys().next().value as string)
+    this.#sharedMarksSize += key.length
+    for (const oldest of this.#sharedMarks.keys()) {
+      if (this.#sharedMarks.size <= sharedMarksMax && this.#sharedMarksSize <= sharedMarksSizeMax) return
+      this.#forgetMark(oldest)
+    }
+  }
+
+  #forgetMark(key: string): void {
+    if (this.#sharedMarks.delete(key)) this.#sharedMarksSize -= key.length
   }
 
   #fellBehind({ shard, groups }: SharedBehind): void {

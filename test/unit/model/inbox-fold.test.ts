@@ -151,6 +151,19 @@ test('what a group that is behind is given is held against its own high-water, n
   ])
 })
 
+test('what is remembered of groups that were behind is bounded in their number and in their names: the oldest give way', () => {
+  const kept = (count: number, name: string): number[] => {
+    const { inbox } = given()
+    for (let to = 0; to < count; to++) inbox.restoreMark({ source: 0, group: `$share/${to}${name}/#`, to })
+    return [...inbox.sharedMarks].map(({ to }) => to)
+  }
+  const short = kept(10_002, '')
+  expect([short.length, short[0], short.at(-1)]).toEqual([10_000, 2, 10_001])
+  // 4 MiB of some 60,000 each.
+  const long = kept(100, 'x'.repeat(60_000))
+  expect(long).toEqual(Array.from({ length: 69 }, (_, i) => 31 + i))
+})
+
 test('choices for a group that is behind are told from its place on, and read again from the first that it has not passed', () => {
   const records = [behind(2), chosen(2, 4, [2, 'a', 0]), chosen(4, 6, [4, 'a', 0], [5, 'b', 1])]
   const all = given(...records)
