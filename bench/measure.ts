@@ -103,12 +103,13 @@ async function hold<T>(options: Readonly<Record<string, string | number>>, while
 }
 
 const memoryOf = async (broker: Broker): Promise<number> => Object.values(await broker.pids()).reduce((sum, pid) => sum + (useOf(pid)?.memory ?? 0), 0)
-const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2_000))
+/** Garbage collectors give memory back when little was allocated for a while: V8 after 8 to 16 s. */
+const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20_000))
 
 /** Opens connections, and what memory each of them takes while all are open, KiB. */
 async function measureHeld(broker: Broker, options: Readonly<Record<string, string | number>>, connections: number) {
   // Once small, so that code and pools that any connection needs are not counted for these.
-  await hold({ ...options, connections: Math.min(500, connections) }, settle)
+  await hold({ ...options, connections: Math.min(500, connections) }, async () => {})
   await settle()
   const before = await memoryOf(broker)
   return hold({ ...options, connections }, async ({ perSecond }) => {

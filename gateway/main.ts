@@ -6,6 +6,7 @@ import { schemaRegistryConfig, schemaRegistrySettings } from '../log/schema-regi
 import { type Profile, planTopics, topicSettings } from '../log/topics.ts'
 import { PartitionsChanged } from '../model/partition-change.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
+import { letHeapGrow } from '../telemetry/heap-growth.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { openTracing } from '../telemetry/open-tracing.ts'
 import { telemetrySettings } from '../telemetry/telemetry-settings.ts'
@@ -16,6 +17,7 @@ import { processMetrics, readKey, startGateway } from './process.ts'
 const logger = openLogger('gateway', process.env.GATEWAY_ID || undefined, process.env)
 
 async function main(): Promise<void> {
+  letHeapGrow()
   const environment = process.env
   const connection = kafkaConnection(readSettings(kafkaSettings, environment))
   const given = readGatewayConfig(environment)

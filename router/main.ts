@@ -16,6 +16,7 @@ import { lifeName } from '../model/namespaces.ts'
 import { PartitionsChanged } from '../model/partition-change.ts'
 import { parseRouterUrls } from '../proto/routers.ts'
 import { readSettings, SettingError } from '../settings/setting.ts'
+import { letHeapGrow } from '../telemetry/heap-growth.ts'
 import { openLogger } from '../telemetry/logger.ts'
 import { openTracing } from '../telemetry/open-tracing.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
@@ -41,6 +42,7 @@ function fail(error: unknown, message: string): never {
 }
 
 async function run(): Promise<void> {
+  letHeapGrow()
   const { values, config, tls } = readRouterConfig(process.env)
   const metrics = new NamespaceMetrics()
   createProcessMetrics(metrics.process, 'router', logger)
