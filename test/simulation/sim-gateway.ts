@@ -65,6 +65,8 @@ export class SimConnection {
   readonly options: ConnectOptions
   readonly owed = new Owed()
   readonly received: Delivery[] = []
+  /** Numbers that fill the client's window. A PUBREL that comes again for what it has completed is no part of it. */
+  readonly #window = new Set<number>()
   /** Numbers of QoS 2 that PUBREL came for. */
   readonly released: number[] = []
   phase: 'attaching' | 'open' | 'closed' = 'attaching'
@@ -103,6 +105,7 @@ export class SimConnection {
       this.owed.receive(packetId)
       this.gateway.acknowledge(this, delivery.number, AckOutcome.received)
     } else if (this.owed.acknowledge(packetId) !== null) {
+      this.#window.delete(delivery.number)
       this.#receipts?.acknowledged(packetId, 0)
       this.gateway.acknowledge(this, delivery.number, AckOutcome.acknowledged)
     }
@@ -113,6 +116,7 @@ export class SimConnection {
     const packetId = packetIdOf(number)
     if (this.phase !== 'open' || this.owed.flight(packetId) !== 'pubcomp') return
     this.owed.acknowledge(packetId)
+    this.#window.delete(number)
     this.gateway.acknowledge(this, number, AckOutcome.acknowledged)
   }
 
@@ -235,7 +239,8 @@ export class SimConnection {
         return
       }
       const { receiveMaximum = 10 } = this.options
-      if (this.owed.inflight > receiveMaximum) throw new Error(`${this.clientId} has ${this.owed.inflight} in flight, more than ${receiveMaximum}`)
+      this.#window.add(receiver.number)
+      if (this.#window.size > receiveMaximum) throw new Error(`${this.clientId} has ${this.#window.size} in flight, more than ${receiveMaximum}`)
     }
     const { topic, payload, messageId } = decodeMessage(message.value)
     const { qos, dup, retain, number, subscriptionIdentifiers: identifiers } = receiver
