@@ -21,6 +21,8 @@ export class ClientSession {
   readonly #sentBefore: number
   /** QoS 2 numbers that were sent here and that the client has received: PUBREL goes out once a record says so. */
   readonly #unreleased = new Set<number>()
+  /** Of those done before it was known here: for PUBREL at once. */
+  readonly #late: number[] = []
   /** Its payload is being read: nothing behind it goes out before. */
   isReading = false
   /** What the gateway told and the fold has not all of yet. */
@@ -40,7 +42,11 @@ export class ClientSession {
     this.#told = { sent, open: new Set(unacknowledged), received: new Set(received), settled: this.session.queue.cursor }
     this.#clear()
     // What the log knows to be done may be with the client still, from an owner that did not know: it fills the window [MQTT-3.3.4-9].
-    for (const number of unacknowledged) if (this.session.queue.isDone(number) && !this.#told.received.has(number)) this.inFlight.set(number, 0)
+    for (const number of unacknowledged) {
+      if (!this.session.queue.isDone(number)) continue
+      this.inFlight.set(number, 0)
+      if (this.#told.received.has(number)) this.#late.push(number)
+    }
     this.nextToSend = Math.max(this.session.queue.cursor, sent)
     this.session.queue.sent = Math.max(this.session.queue.sent, sent)
     return this.settle()
@@ -107,12 +113,17 @@ export class ClientSession {
   /** The client has received the number (PUBREC); false when it is done already. */
   received(number: number): boolean {
     if (!this.session.queue.receive(number)) {
-      if (this.session.queue.isDone(number)) this.finish(number)
+      if (this.inFlight.has(number) && this.session.queue.isDone(number)) this.#late.push(number)
       return false
     }
     this.#unreleased.add(number)
     this.#lighten(number)
     return true
+  }
+
+  /** Numbers that the log knows to be done and whose PUBREL the client waits for all the same: nothing has to be written down before it. */
+  takeLate(): readonly number[] {
+    return this.#late.splice(0)
   }
 
   /** PUBREL goes out in the number's turn, as on a connection that did not bring its PUBLISH. */
@@ -159,6 +170,7 @@ export class ClientSession {
   #clear(): void {
     this.inFlight.clear()
     this.#unreleased.clear()
+    this.#late.length = 0
     this.#inFlightBytes = 0
   }
 }

@@ -97,6 +97,8 @@ export class OwedSender {
     const gateway = session.attached && gateways.get(session.attached.gateway)
     // Before the gateway told its state on this link, what it has is not known: a number sent past a lost one would never be made good.
     if (!gateway?.isReady(shard) || !connections.isCurrent(client) || connections.isSettling(session)) return
+    const { connection } = session.attached as Attachment
+    for (const number of client.takeLate()) batch.release(gateway, { connection, number })
     const judgedAnew = rejudgedBelow(session)
     for (let number = client.next(); number !== undefined; number = client.next()) {
       if (gateway.queuedBytes > gatewayBytesMax) return

@@ -94,8 +94,11 @@ describe('resume', () => {
     expect([[...client.inFlight.keys()].sort(), send()]).toEqual([[1, 3, 4], []])
     // Nobody was waiting for it any more.
     expect([client.finish(1), send()]).toEqual([false, ['5']])
-    // At QoS 2: its PUBREC says the same.
-    expect([client.received(4), client.hasUnreleased, send()]).toEqual([false, false, ['6']])
+    // At QoS 2 the client waits for PUBREL, whether its PUBREC comes now or had come before.
+    expect([client.received(4), client.hasUnreleased, client.takeLate(), client.takeLate(), send()]).toEqual([false, false, [4], [], []])
+    expect([client.finish(4), send(), client.received(4), client.takeLate()]).toEqual([false, ['6'], false, []])
+    client.resume(7, [1, 3, 5], [1, 3])
+    expect([client.takeLate(), client.takeUnreleased()]).toEqual([[1], [3]])
   })
 
   test('numbers that the fold has only later are settled then', () => {
