@@ -1,5 +1,6 @@
 /** The registry as npm start runs it: a process of its own with an IPC channel, on the real Kafka. */
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,8 +52,10 @@ export class RegistryDeployment {
     child.stdout?.on('data', (data: Buffer) => (log += data.toString()))
     child.stderr?.on('data', (data: Buffer) => (log += data.toString()))
     this.#said.push(() => `--- a registry\n${endOf(log, 25)}`)
-    // With all that it wrote.
-    const ended = new Promise<number | string>((resolve) => child.once('close', (code, signal) => resolve(code ?? signal ?? -1)))
+    const exit = new Promise<number | string>((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal ?? -1)))
+    // With all that it wrote. The child's own `close` does not come when this side has disconnected.
+    const written = [child.stdout, child.stderr].map((stream) => stream && once(stream, 'close'))
+    const ended = Promise.all(written).then(() => exit)
     void ended.then(() => this.#running.delete(child))
     const ready = new Promise<{ readonly ports: { readonly internal: number } }>((resolve) => child.once('message', (message) => resolve(message as never)))
     const first = await Promise.race([ready, ended])
