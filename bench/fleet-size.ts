@@ -226,6 +226,7 @@ export function costsOf({ rows, idle }: Pick<Results, 'rows' | 'idle'>): UnitCos
     owe: command === undefined ? unitCosts.owe : Math.max(0, command - match),
     kafka: cpu('pairs-1', 'kafka') ?? unitCosts.kafka,
     connect: tls ? 1e6 / tls : unitCosts.connect,
-    connection: own?.tlsMemoryPerConnection ?? unitCosts.connection,
+    // A run weighs them on memory that closed connections have left: it can only say too little.
+    connection: Math.max(own?.tlsMemoryPerConnection ?? 0, unitCosts.connection),
   }
 }

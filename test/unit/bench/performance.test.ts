@@ -114,5 +114,5 @@ test('costs are those that a run has found, where it has', () => {
   const idle = { broker: 'loggerhead', connections: 10_000, connectsPerSecond: 2_000, memoryPerConnection: 4, tlsConnectsPerSecond: 250 }
   // A fleet comes with TLS: what a plain connection takes says nothing of it.
   expect(costsOf(results([], { idle: [idle] }))).toEqual({ ...unitCosts, connect: 4_000 })
-  expect(costsOf(results([], { idle: [{ ...idle, tlsMemoryPerConnection: 30 }] }))).toEqual({ ...unitCosts, connect: 4_000, connection: 30 })
+  expect(costsOf(results([], { idle: [{ ...idle, tlsMemoryPerConnection: 90 }] }))).toEqual({ ...unitCosts, connect: 4_000, connection: 90 })
 })
