@@ -36,6 +36,14 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
+/** One entry of processes.json. */
+export interface RunningProcess {
+  readonly pid: number
+  /** It has said so, or answered: what is sent to it before may be refused. */
+  readonly ready: boolean
+  readonly ports: Readonly<Record<string, number>>
+}
+
 /** A stack's folder, held by this process until `release`. */
 export class DataFolder {
   readonly path: string
@@ -105,7 +113,7 @@ export class DataFolder {
   }
 
   /** processes.json, and for a later holder who the processes are. Throws when the disk is full. */
-  writeProcesses(processes: Readonly<Record<string, { readonly pid: number; readonly ports: Readonly<Record<string, number>> }>>): void {
+  writeProcesses(processes: Readonly<Record<string, RunningProcess>>): void {
     writeAtomically(this.file('processes.json'), `${JSON.stringify(processes, null, 2)}\n`)
     const children = Object.entries(processes).flatMap(([name, { pid }]) => {
       const identity = identify(pid)

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { afterDeath, type Backoff, initialBackoff } from './backoff.ts'
+import type { RunningProcess } from './data-folder.ts'
 import type { Guard } from './guard.ts'
 import { LogFile } from './log-file.ts'
 
@@ -65,6 +66,9 @@ export class SupervisedProcess {
   #restart: NodeJS.Timeout | undefined
   #stopping = false
   #lastEnd: { readonly sentence: string; readonly at: number } | undefined
+  /** The process that runs now. */
+  #ready = false
+  /** Any process of this name. */
   #wasReady = false
   readonly #first: Promise<void>
   #startedWell: () => void = () => {}
@@ -87,9 +91,9 @@ export class SupervisedProcess {
   }
 
   /** While it runs. */
-  get process(): { readonly pid: number; readonly ports: Readonly<Record<string, number>> } | undefined {
+  get process(): RunningProcess | undefined {
     const pid = this.#child?.pid
-    return pid === undefined ? undefined : { pid, ports: this.#ports }
+    return pid === undefined ? undefined : { pid, ready: this.#ready, ports: this.#ports }
   }
 
   /** Starts it; resolves when it is ready for the first time, rejects with StartFailed when it ends before that every time. */
@@ -109,6 +113,7 @@ export class SupervisedProcess {
       env: spec.environment as NodeJS.ProcessEnv,
     })
     this.#child = child
+    this.#ready = false
     this.#ports = spec.ports
     const { pid } = child
     if (pid !== undefined) guard.add(pid)
@@ -146,6 +151,7 @@ export class SupervisedProcess {
     const { say, onChange } = this.#options
     if (this.#wasReady) say(`${this.name} is back (process ${this.#child?.pid})`)
     this.#wasReady = true
+    this.#ready = true
     this.#startedWell()
     onChange()
   }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { RunningProcess } from '../../stack/data-folder.ts'
 import { findFreePorts } from '../../stack/ports.ts'
 import { endOf, endOfLogs, fallsSilent, speaks } from './last-words.ts'
 
@@ -34,12 +35,6 @@ export interface StackOptions {
   readonly timeoutMs?: number
 }
 
-/** One entry of processes.json. */
-export interface StackProcess {
-  readonly pid: number
-  readonly ports: Readonly<Record<string, number>>
-}
-
 /** A running `npm start`, seen from outside. */
 export interface Stack {
   readonly folder: string
@@ -59,13 +54,13 @@ export interface Stack {
   /** Everything it has written so far. */
   output(): string
   /** processes.json as it is now. */
-  processes(): Promise<Readonly<Record<string, StackProcess>>>
+  processes(): Promise<Readonly<Record<string, RunningProcess>>>
   /** The process with this name; waits until it is there. */
-  process(name: string): Promise<StackProcess>
+  process(name: string): Promise<RunningProcess>
   /** kill -9 by default; returns the id that was killed. */
   kill(name: string, signal?: NodeJS.Signals): Promise<number>
-  /** Waits until the name has a process other than this one, and that one's ports are known. */
-  restarted(name: string, pid: number, timeoutMs?: number): Promise<StackProcess>
+  /** Waits until the name has a process other than this one, and that one is ready. */
+  restarted(name: string, pid: number, timeoutMs?: number): Promise<RunningProcess>
   /** GET /healthz. */
   health(): Promise<{ readonly status: number; readonly body: string }>
   /** Waits for 200. */
@@ -162,11 +157,11 @@ class RunningStack implements Stack {
     return this.#output
   }
 
-  async processes(): Promise<Readonly<Record<string, StackProcess>>> {
+  async processes(): Promise<Readonly<Record<string, RunningProcess>>> {
     return JSON.parse(await readFile(join(this.folder, 'processes.json'), 'utf8'))
   }
 
-  async process(name: string): Promise<StackProcess> {
+  async process(name: string): Promise<RunningProcess> {
     return until(`a process ${name} in processes.json`, 60_000, async () => (await this.processes())[name])
   }
 
@@ -178,10 +173,10 @@ class RunningStack implements Stack {
     return pid
   }
 
-  async restarted(name: string, pid: number, timeoutMs = 60_000): Promise<StackProcess> {
+  async restarted(name: string, pid: number, timeoutMs = 60_000): Promise<RunningProcess> {
     return until(`${name} restarted`, timeoutMs, async () => {
       const now = (await this.processes())[name]
-      return now !== undefined && now.pid !== pid && now
+      return now !== undefined && now.pid !== pid && now.ready && now
     })
   }
 

@@ -32,13 +32,16 @@ afterAll(async () => {
   await stack?.stop()
 })
 
-test('every process is named in processes.json with its id and ports', async () => {
+test('every process is named in processes.json with its id and ports, and as ready', async () => {
   const processes = await stack.processes()
   expect(Object.keys(processes).sort()).toEqual(['door', 'gateway', 'gateway-2', 'kafka', 'registry', 'router'])
   expect(processes.gateway?.ports.mqtt).toBe(stack.ports.mqtt)
   expect(processes['gateway-2']?.ports.mqtt).toBe(stack.ports.mqtt + 10)
   expect(processes.kafka?.ports.kafka).toBe(stack.ports.kafka)
-  for (const { pid } of Object.values(processes)) expect(identify(pid)).toBeDefined()
+  for (const { pid, ready } of Object.values(processes)) {
+    expect(identify(pid)).toBeDefined()
+    expect(ready).toBe(true)
+  }
 })
 
 test('what dies is started again, and processes.json follows', async () => {

@@ -61,7 +61,7 @@ test('keys are random, kept, and readable by their owner alone', () => {
 
 test('clearing removes everything', () => {
   const folder = new DataFolder(path)
-  folder.writeProcesses({ router: { pid: process.pid, ports: { internal: 1 } } })
+  folder.writeProcesses({ router: { pid: process.pid, ready: true, ports: { internal: 1 } } })
   folder.release()
   expect(clear(path)).toBe(true)
   expect(existsSync(path)).toBe(false)
