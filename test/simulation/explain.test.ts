@@ -6,11 +6,11 @@ import { count } from '../support/available.ts'
 import { Simulation } from './course.ts'
 import { ProcessLog } from './process-log.ts'
 import { Random } from './random.ts'
+import { seedsOf } from './seeds.ts'
 import { freezeTime } from './world.ts'
 
 const runs = count(1, 20)
-const firstSeed = process.env.SIM_SEED ? Number(process.env.SIM_SEED) : Math.floor(Date.now() / 1000) % 1_000_000
-const seeds = process.env.SIM_SEED ? [firstSeed] : Array.from({ length: runs }, (_, i) => firstSeed + i * 7919)
+const seeds = seedsOf(runs)
 /** Pairs of a device and a message that are asked about in each course. */
 const asked = count(80, 400)
 

@@ -1,18 +1,19 @@
 /**
- * A random life of the whole: devices, publishers, gateways and routers that come, go, hang and die. Replay one course
- * with SIM_SEED=<seed>; SIM_RUNS and SIM_STEPS make it longer.
+ * A random life of the whole: devices, publishers, gateways and routers that come, go, hang and die. `npm test` plays the
+ * same courses each time, so that a change is what fails it, and `npm run test:long` others. Replay one course with
+ * SIM_SEED=<seed>; SIM_RUNS and SIM_STEPS make it longer.
  */
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
 import { Simulation } from './course.ts'
 import { foldAll, foldFromSnapshot, foldRetained } from './folds.ts'
 import { checkCheckpoints, lookBack, retainedNow } from './past.ts'
+import { seedsOf } from './seeds.ts'
 import { freezeTime, type World } from './world.ts'
 
 const isLong = process.env.LOGGERHEAD_TEST_LONG === '1'
 const runs = Number(process.env.SIM_RUNS ?? (isLong ? 200 : 12))
 const steps = Number(process.env.SIM_STEPS ?? 250)
-const firstSeed = !process.env.SIM_SEED ? Math.floor(Date.now() / 1000) % 1_000_000 : Number(process.env.SIM_SEED)
-const seeds = !process.env.SIM_SEED ? Array.from({ length: runs }, (_, i) => firstSeed + i * 7919) : [firstSeed]
+const seeds = seedsOf(runs)
 
 let world: World | undefined
 /** Messages that came to devices at QoS 2, in all courses. */

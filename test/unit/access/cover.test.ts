@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { FilterSet, withoutShare } from '../../../access/cover.ts'
+import fc from '../../support/fast-check.ts'
 
 const setOf = (...filters: string[]) => {
   const set = new FilterSet<string>()

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { compileQuery, QueryError } from '../../../access/query.ts'
 import type { Attributes } from '../../../model/registry-resources.ts'
+import fc from '../../support/fast-check.ts'
 
 const matches = (query: string, attributes: Attributes, authenticationName = 'Truck-1') => compileQuery(query)({ authenticationName, attributes })
 

@@ -1,8 +1,8 @@
 /* biome-ignore-all lint/suspicious/noTemplateCurlyInString: the syntax of templates */
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { expansionsMax, parseTemplate, substitute, TemplateError } from '../../../access/template.ts'
 import type { Attributes } from '../../../model/registry-resources.ts'
+import fc from '../../support/fast-check.ts'
 
 const filters = (template: string, attributes: Attributes = {}, authenticationName = 'Truck-1') =>
   substitute(parseTemplate(template), { authenticationName, attributes }).map((levels) => levels.join('/'))

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { compileFilters, type FilteredEvent, filtersMax, filterTextMax, filterValuesMax, filterViolations } from '../../../events/filter.ts'
 import { type EventFilter, type FiltersConfiguration, type OperatorType, operatorTypes } from '../../../model/event-subscriptions.ts'
+import fc from '../../support/fast-check.ts'
 
 interface Event {
   readonly data?: unknown

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { cloudEventOf, jsonEvent } from '../../../events/cloud-event.ts'
 import { isNestedTooDeep, jsonDepthMax, parseJsonText } from '../../../events/json-text.ts'
 import { readPublish } from '../../../events/publish-request.ts'
 import { kafkaEvent } from '../../../events/received-event.ts'
+import fc from '../../support/fast-check.ts'
 import { message } from './messages.ts'
 
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)

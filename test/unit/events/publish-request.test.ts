@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { jsonEvent } from '../../../events/cloud-event.ts'
 import { eventRecord } from '../../../events/kafka-binding.ts'
 import { PublishProblem, partitionKeyOf, readPublish } from '../../../events/publish-request.ts'
 import { kafkaEvent } from '../../../events/received-event.ts'
+import fc from '../../support/fast-check.ts'
 
 const event = { specversion: '1.0', id: '1', source: '/doors', type: 'door.opened' }
 const json = (body: unknown) => Buffer.from(JSON.stringify(body))

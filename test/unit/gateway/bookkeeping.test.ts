@@ -1,6 +1,5 @@
 /** The small parts that count: admission, deadlines, windows, shards, output, attachments. */
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Admission } from '../../../gateway/admission.ts'
 import { Attachment } from '../../../gateway/attachment.ts'
 import { Deadlines, type Timed } from '../../../gateway/deadlines.ts'
@@ -13,6 +12,7 @@ import { AckType, PublishAck } from '../../../gateway/publish-ack.ts'
 import { Shards } from '../../../gateway/shards.ts'
 import { AppendError } from '../../../log/log.ts'
 import { Parser } from '../../../mqtt/parser.ts'
+import fc from '../../support/fast-check.ts'
 import { outgoing } from './outgoing-message.ts'
 
 describe('admission', () => {

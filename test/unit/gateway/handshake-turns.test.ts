@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { HandshakeTurns } from '../../../gateway/handshake-turns.ts'
+import fc from '../../support/fast-check.ts'
 
 function world(max: number) {
   const turns = new HandshakeTurns(max)

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Input, Pause } from '../../../gateway/input.ts'
 import type { Transport } from '../../../gateway/transport.ts'
 import type { Packet } from '../../../mqtt/packet.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
+import fc from '../../support/fast-check.ts'
 
 const transport = () => {
   const calls: string[] = []

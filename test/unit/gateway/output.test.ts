@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Output } from '../../../gateway/output.ts'
+import fc from '../../support/fast-check.ts'
 
 /** A packet whose bytes tell which it is. */
 function put(output: Output, size: number, mark: number): Buffer {

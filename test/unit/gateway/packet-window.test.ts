@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { type Flight, PacketWindow } from '../../../gateway/packet-window.ts'
+import fc from '../../support/fast-check.ts'
 
 test('ids count from 1, and one that is free is given again only when all others came before it', () => {
   const window = new PacketWindow()

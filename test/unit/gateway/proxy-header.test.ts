@@ -1,7 +1,7 @@
 /** The PROXY protocol of HAProxy, version 2, section 2.2 of its specification. */
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { readProxyHeader } from '../../../gateway/proxy-header.ts'
+import fc from '../../support/fast-check.ts'
 
 const signature = '0d0a0d0a000d0a515549540a'
 const bytes = (...hex: string[]) => Buffer.from(hex.join(''), 'hex')

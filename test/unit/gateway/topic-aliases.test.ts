@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { TopicAliases } from '../../../gateway/topic-aliases.ts'
+import fc from '../../support/fast-check.ts'
 
 test('a topic gets an alias when it comes again, and only the alias from then on', () => {
   const aliases = new TopicAliases(2)

@@ -1,6 +1,5 @@
 /** The index of the past: what it passes over cannot match, and what it spares. */
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { BlockBuilder, mayHold } from '../../../history/block.ts'
 import { HistoryReader } from '../../../history/history-reader.ts'
 import { LogIndex } from '../../../history/log-index.ts'
@@ -8,6 +7,7 @@ import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
 import { matches } from '../../../mqtt/topic.ts'
 import { IndexWriter } from '../../../router/index-writer.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
+import fc from '../../support/fast-check.ts'
 import { loggedMessage } from '../../support/logged-message.ts'
 
 const blockOf = (...messages: readonly (readonly [topic: string, client: string])[]) => {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { assignRanges } from '../../../log/assignment.ts'
+import fc from '../../support/fast-check.ts'
 
 test('ranges are contiguous and in the order of the instances, whatever the member ids are', () => {
   const assigned = assignRanges(

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { murmur2, partitionOf } from '../../../log/partitioner.ts'
+import fc from '../../support/fast-check.ts'
 
 const oracle = createRequire(import.meta.url)('kafkajs/src/producer/partitioners/default/murmur2') as (key: Buffer) => number
 

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { TokenBucket, unlimited } from '../../../log/token-bucket.ts'
+import fc from '../../support/fast-check.ts'
 
 test('a second’s worth comes at once, then it owes: the wait is what the debt takes to be paid', () => {
   const bucket = new TokenBucket()

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { PacketUses, UsesError } from '../../../model/packet-uses.ts'
 import { usesModulus } from '../../../schemas/message-id.ts'
+import fc from '../../support/fast-check.ts'
 
 const counts = fc.dictionary(fc.integer({ min: 1, max: 65_535 }).map(String), fc.constantFrom(1, 2, 255, 256, 65_536, usesModulus - 1), { maxKeys: 40 })
 

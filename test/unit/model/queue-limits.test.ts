@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { anyAge, isOverLimit, oldestToDrop, type QueueLimits, queueLimitsInForce } from '../../../model/queue-limits.ts'
 import { SessionQueue } from '../../../model/session-queue.ts'
+import fc from '../../support/fast-check.ts'
 
 const open: QueueLimits = { messages: 100_000, bytes: 1_000_000, seconds: anyAge, whenFull: 'endSession' }
 

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { RegistryView } from '../../../model/registry-view.ts'
+import fc from '../../support/fast-check.ts'
 import { makeAuthority } from '../access/pki.ts'
 import { put, viewOf } from '../access/registry.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { RetainedIndex } from '../../../model/retained-index.ts'
 import { matches } from '../../../mqtt/topic.ts'
+import fc from '../../support/fast-check.ts'
 
 const level = fc.constantFrom('a', 'b', 'c', '', '$x')
 const topic = fc

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { SessionQueue } from '../../../model/session-queue.ts'
+import fc from '../../support/fast-check.ts'
 
 const entry = (offset: number, size = 10) => ({
   source: offset % 5,

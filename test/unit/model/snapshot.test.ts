@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { SessionFold } from '../../../model/session-fold.ts'
 import { joined, noContents, readChunk, restoreInbox, restoreQueues, restoreSessions, sessionState, snapshotChunks } from '../../../model/snapshot.ts'
 import type { AnyRecord } from '../../../schemas/records.ts'
 import type { SnapshotClosed } from '../../../schemas/snapshot-records.ts'
+import fc from '../../support/fast-check.ts'
 import {
   acknowledged,
   attached,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import mqttPacket, { type Packet as ForeignPacket } from 'mqtt-packet'
 import type { Packet } from '../../../mqtt/packet.ts'
 import { Parser } from '../../../mqtt/parser.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
+import fc from '../../support/fast-check.ts'
 import { comparable, foreign, hasSpecialName, isBeyondForeignWriter, readByForeign, regrouped } from './foreign-codec.ts'
 import { clientPacket, connectPacket, serverPacket } from './packets.ts'
 

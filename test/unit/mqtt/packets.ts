@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import type { Packet, ProtocolVersion, QoS } from '../../../mqtt/packet.ts'
+import fc from '../../support/fast-check.ts'
 
 /** Arbitrary packets, in the form in which the parser gives them: for round trips and comparisons. */
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { MalformedPacket } from '../../../mqtt/malformed-packet.ts'
 import type { Packet, ProtocolVersion } from '../../../mqtt/packet.ts'
 import { Parser, type ParserOptions } from '../../../mqtt/parser.ts'
 import { writePacket } from '../../../mqtt/writer.ts'
+import fc from '../../support/fast-check.ts'
 import { clientPacket, connectPacket, serverPacket } from './packets.ts'
 
 /** What a parser makes of chunks: packets (their views copied) and the reason code it failed with. */

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { PublishPacket } from '../../../mqtt/packet.ts'
 import { Parser } from '../../../mqtt/parser.ts'
+import fc from '../../support/fast-check.ts'
 import * as mqtt from '../../wire/bytes.ts'
 
 const payload = Buffer.from('x')

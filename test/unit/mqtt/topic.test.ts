@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { levelCount, matches, parseShared, topicFilterProblem, topicNameProblem } from '../../../mqtt/topic.ts'
+import fc from '../../support/fast-check.ts'
 
 describe('matching', () => {
   test.each([

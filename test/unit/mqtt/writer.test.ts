@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { Packet, PublishPacket } from '../../../mqtt/packet.ts'
 import { Parser } from '../../../mqtt/parser.ts'
 import { encodePublish, type PublishReceiver, publishHeader, publishSize } from '../../../mqtt/publish-writer.ts'
 import { ack, puback, putAck, writePacket } from '../../../mqtt/writer.ts'
+import fc from '../../support/fast-check.ts'
 import { explainedPackets } from './packets.ts'
 
 const anyone: PublishReceiver = { qos: 0, dup: false, retain: false, packetId: 0, topicAlias: 0, topicKnown: false, subscriptionIdentifiers: [] }

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { FrameError, FrameWriter, readFrames } from '../../../proto/frame-codec.ts'
 import type { Frame } from '../../../proto/frames.ts'
+import fc from '../../support/fast-check.ts'
 
 const number = fc.maxSafeNat()
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))

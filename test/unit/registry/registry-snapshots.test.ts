@@ -1,6 +1,5 @@
 /** Snapshots of the registry: whoever begins with one comes to the same state as who reads everything, or reads everything. */
 import { afterEach, describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { registryAt } from '../../../history/past-registry.ts'
 import type { Appender, Stretch } from '../../../log/log.ts'
 import { MemoryLog, MemoryStore } from '../../../log/memory-log.ts'
@@ -13,6 +12,7 @@ import { readRegistryConfig } from '../../../registry/config.ts'
 import { Registry } from '../../../registry/registry.ts'
 import { isSnapshotDue, SnapshotWriter, writeRegistrySnapshot } from '../../../registry/snapshot-writer.ts'
 import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
+import fc from '../../support/fast-check.ts'
 import { until } from '../../support/stack.ts'
 
 const plan = planTopics(readRegistryConfig({ API_KEY_FILE: 'unused' }), 'default', 'development')

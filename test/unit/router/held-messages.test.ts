@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { HeldMessages } from '../../../router/held-messages.ts'
 import { RepeatableKind, readRepeatableId, repeatableId } from '../../../schemas/message-id.ts'
+import fc from '../../support/fast-check.ts'
 
 const parts = (session: number, detail: number, use = 0) => ({ kind: RepeatableKind.Publish, shard: 1, session, use, detail })
 const id = (session: number, detail: number, use = 0) => repeatableId(parts(session, detail, use))

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { RouterFrame } from '../../../proto/frames.ts'
 import type { Gateway } from '../../../router/gateway.ts'
 import { OwedBatch } from '../../../router/owed-batch.ts'
+import fc from '../../support/fast-check.ts'
 
 type Owed = Extract<RouterFrame, { kind: 'owed' }>
 

@@ -8,7 +8,6 @@
  * had under way late or never, an owner that dies and is made anew from what it told.
  */
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { Principal } from '../../../access/principal.ts'
 import { Output } from '../../../gateway/output.ts'
 import { type PublishHost, Publishing } from '../../../gateway/publishing.ts'
@@ -20,6 +19,7 @@ import { HeldMessages } from '../../../router/held-messages.ts'
 import type { HeldMessage } from '../../../schemas/inbox-records.ts'
 import { type RepeatableId, RepeatableKind, readRepeatableId } from '../../../schemas/message-id.ts'
 import type { AnyRecord } from '../../../schemas/records.ts'
+import fc from '../../support/fast-check.ts'
 import { clientOf, config, metricsOf, taken } from '../gateway/client-parts.ts'
 import { attached } from '../model/session-records.ts'
 

@@ -7,7 +7,6 @@
  * can be: lines that keep order and are cut, two journals, an owner that dies and is made anew from them.
  */
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Owed, packetIdOf } from '../../../gateway/outbound.ts'
 import { InboxFold } from '../../../model/inbox-fold.ts'
 import { anyAge, oldestToDrop } from '../../../model/queue-limits.ts'
@@ -16,6 +15,7 @@ import { SessionFold } from '../../../model/session-fold.ts'
 import type { QueueEntry } from '../../../model/session-queue.ts'
 import { ClientSession } from '../../../router/client-session.ts'
 import type { AnyRecord } from '../../../schemas/records.ts'
+import fc from '../../support/fast-check.ts'
 import { attached, detached, entry, indexed, receiver } from '../model/session-records.ts'
 
 type Qos = 1 | 2

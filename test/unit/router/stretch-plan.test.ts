@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { Session } from '../../../model/session.ts'
 import type { DeliveredMessage } from '../../../proto/frames.ts'
 import { directFrames, emptyPlan, indexParts, type PublishedRecord, planRecord } from '../../../router/stretch-plan.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
 import type { IndexEntry } from '../../../schemas/inbox-records.ts'
+import fc from '../../support/fast-check.ts'
 import { entry, receiver, subscription } from '../model/session-records.ts'
 import { attachment, sessionOf } from './sessions.ts'
 

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { Session } from '../../../model/session.ts'
 import { matches, topicFilterProblem, topicNameProblem } from '../../../mqtt/topic.ts'
 import { SubscriptionTrie } from '../../../router/subscription-trie.ts'
+import fc from '../../support/fast-check.ts'
 import { subscription } from '../model/session-records.ts'
 import { sessionOf } from './sessions.ts'
 

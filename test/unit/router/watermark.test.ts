@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Watermark } from '../../../router/watermark.ts'
+import fc from '../../support/fast-check.ts'
 
 test('moves to the end of what is done without a gap, in whatever order it ends', () => {
   fc.assert(

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 import avro from 'avsc'
-import fc from 'fast-check'
 import { decodeRecord, encodeRecord, fingerprintOf, recordHeader, recordNames, schemaOf } from '../../../schemas/codec.ts'
 import { canonicalForm, crc64Avro, headerOf, isUnion, type Schema } from '../../../schemas/fingerprint.ts'
 import { RecordError, UnknownSchema } from '../../../schemas/record-error.ts'
 import type { AnyRecord, RecordName, Records } from '../../../schemas/records.ts'
 import { importedPaths } from '../../../stack/imports.ts'
+import fc from '../../support/fast-check.ts'
 
 const folder = new URL('../../../schemas/', import.meta.url)
 

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { KnownTexts } from '../../../schemas/known-texts.ts'
+import fc from '../../support/fast-check.ts'
 
 test('a text is what its bytes say, however often and between whatever others it comes', () => {
   const texts = new KnownTexts()

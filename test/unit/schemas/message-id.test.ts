@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { isRepeatable, RepeatableKind, readRepeatableId, repeatableId } from '../../../schemas/message-id.ts'
+import fc from '../../support/fast-check.ts'
 
 const parts = fc.record({
   kind: fc.constantFrom(RepeatableKind.Publish, RepeatableKind.Will),

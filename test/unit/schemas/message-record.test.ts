@@ -1,5 +1,4 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import type { PublishPacket, PublishProperties } from '../../../mqtt/packet.ts'
 import { Parser } from '../../../mqtt/parser.ts'
 import { type EncodedPublish, encodePublish as encodeSharedPublish, publishHeader, publishSize, putPublish } from '../../../mqtt/publish-writer.ts'
@@ -8,6 +7,7 @@ import { decodeRecord, encodeRecord } from '../../../schemas/codec.ts'
 import type { Message } from '../../../schemas/message.ts'
 import { type Accepted, DeliveryView, decodeMessage, encodeMessage, encodePublish, MessageView, peekMessage } from '../../../schemas/message-record.ts'
 import { RecordError } from '../../../schemas/record-error.ts'
+import fc from '../../support/fast-check.ts'
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { contextAmong, formatTraceparent, parseTraceparent } from '../../../telemetry/trace-context.ts'
+import fc from '../../support/fast-check.ts'
 
 const traceId = '0af7651916cd43dd8448eb211c80319c'
 const spanId = 'b7ad6b7169203331'

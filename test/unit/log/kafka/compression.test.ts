@@ -1,9 +1,9 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { compressFrameSync, compressSync as compressLz4 } from 'lz4-napi'
 import { compressSync as compressSnappy } from 'snappy'
 import { inflate, inflatedBytesMax } from '../../../../log/kafka/compression.ts'
+import fc from '../../../support/fast-check.ts'
 
 const [gzip, snappy, lz4, zstd] = [1, 2, 3, 4]
 

@@ -2,11 +2,11 @@ import { createRequire } from 'node:module'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect, test } from '@jest/globals'
 import { crc32c } from '@node-rs/crc32'
-import fc from 'fast-check'
 import { compressFrameSync } from 'lz4-napi'
 import { compressSync as compressSnappy } from 'snappy'
 import { BatchError, BatchWriter, batchOverhead, readBatches } from '../../../../log/kafka/record-batch.ts'
 import { type LogRecord, noHeaders, type RecordHeader } from '../../../../log/log.ts'
+import fc from '../../../support/fast-check.ts'
 
 // kafkajs is the oracle: what it reads of our batches, and what we read of its.
 const require = createRequire(import.meta.url)

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { type DeliveryAnswer, judgeDelivery } from '../../../../events/delivery-result.ts'
 import type { OwedEvent } from '../../../../router/push/owed-event.ts'
 import { type Batch, PushQueue, type PushQueueOptions } from '../../../../router/push/push-queue.ts'
+import fc from '../../../support/fast-check.ts'
 
 const owed = (offset: number, more: Partial<OwedEvent> = {}): OwedEvent => ({
   partition: 0,

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals'
-import fc from 'fast-check'
 import { Ledger, type LedgerChange, renewableMs } from '../../../../router/subscriptions/ledger.ts'
 import { count } from '../../../support/available.ts'
+import fc from '../../../support/fast-check.ts'
 
 /**
  * A subscription on one partition, and what its receivers know: everything that was answered. A crash keeps any part of the
