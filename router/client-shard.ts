@@ -366,7 +366,7 @@ export class ClientShard {
 
   /** The gateway takes more again. */
   drained(gateway: Gateway): void {
-    for (const client of this.#connections.at(gateway.identity.incarnation).values()) this.#sender.want(client)
+    this.#sender.drained(gateway.identity.incarnation)
   }
 
   /** A connection of the shard cannot be served any more: its gateway's queue is full. */

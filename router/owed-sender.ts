@@ -39,6 +39,8 @@ const past: ReplayRequest = { from: '', to: '', client: null, speed: null, acces
 export class OwedSender {
   readonly #options: OwedSenderOptions
   readonly #wanting = new Set<ClientSession>()
+  /** Who would be sent more if its gateway took more, by the gateway's incarnation: at most those that are connected. */
+  readonly #held = new Map<number, Set<ClientSession>>()
   #isPumpScheduled = false
   #isClosed = false
 
@@ -60,6 +62,15 @@ export class OwedSender {
   /** Its connection is over. */
   forget(client: ClientSession): void {
     this.#wanting.delete(client)
+    for (const [incarnation, held] of this.#held) if (held.delete(client) && held.size === 0) this.#held.delete(incarnation)
+  }
+
+  /** The gateway has taken all it was sent: those go on that stopped for it, in the order they did. All others have their window to wait for. */
+  drained(incarnation: number): void {
+    const held = this.#held.get(incarnation)
+    if (!held) return
+    this.#held.delete(incarnation)
+    for (const client of held) this.want(client)
   }
 
   /** PUBREC is in the log, and counts there: PUBREL may go out [MQTT-4.3.3-4]. */
@@ -101,7 +112,10 @@ export class OwedSender {
     for (const number of client.takeLate()) batch.release(gateway, { connection, number })
     const judgedAnew = rejudgedBelow(session)
     for (let number = client.next(); number !== undefined; number = client.next()) {
-      if (gateway.queuedBytes > gatewayBytesMax) return
+      if (gateway.queuedBytes > gatewayBytesMax) {
+        this.#hold(gateway.identity.incarnation, client)
+        return
+      }
       const entry = session.queue.get(number) as QueueEntry
       if (session.queue.isReceived(number)) {
         // Its record is on its way: what is behind waits, so that the order holds.
@@ -133,6 +147,12 @@ export class OwedSender {
         batch.add(gateway, entry.source, entry.offset, value, { connection, qos, dup, retain, number, subscriptionIdentifiers })
       }
     }
+  }
+
+  #hold(incarnation: number, client: ClientSession): void {
+    const held = this.#held.get(incarnation)
+    if (held) held.add(client)
+    else this.#held.set(incarnation, new Set([client]))
   }
 
   #mayStillReceive(session: Session, source: number, value: Buffer): boolean {

@@ -120,14 +120,12 @@ function give(
   } else if (session.attached && !mayHaveBeenSentBefore(message, terms.qos, session.attached)) {
     const { gateway, connection } = session.attached
     const { messages } = partOf(plan, gateway)
-    let delivered = messages.at(-1) as MutableMessage | undefined
-    // A gateway gets the payload once, whatever number of receivers it has.
-    if (delivered?.offset !== record.offset) {
-      delivered = { source: record.source, offset: record.offset, value: record.value, receivers: [] }
-      messages.push(delivered)
-    }
+    const delivered = messages.at(-1) as MutableMessage | undefined
     const { qos, retain, subscriptionIdentifiers } = terms
-    delivered.receivers.push({ connection, qos, dup: false, retain, number: -1, subscriptionIdentifiers })
+    const receiver = { connection, qos, dup: false, retain, number: -1, subscriptionIdentifiers }
+    // A gateway gets the payload once, whatever number of receivers it has. Made with the first, which most have alone: a list that grows has room for seventeen.
+    if (delivered?.offset === record.offset) delivered.receivers.push(receiver)
+    else messages.push({ source: record.source, offset: record.offset, value: record.value, receivers: [receiver] } satisfies MutableMessage)
   } else {
     plan.unkept++
   }
@@ -136,12 +134,9 @@ function give(
 /** A shard gets the position once. */
 function owe(plan: StretchPlan, record: MatchedRecord, message: PublishedRecord, shard: number, receiver: IndexReceiver): void {
   const entries = listOf(plan.indexed, shard)
-  let entry = entries.at(-1) as MutableEntry | undefined
-  if (entry?.offset !== record.offset) {
-    entry = { offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [] }
-    entries.push(entry)
-  }
-  entry.receivers.push(receiver)
+  const entry = entries.at(-1) as MutableEntry | undefined
+  if (entry?.offset === record.offset) entry.receivers.push(receiver)
+  else entries.push({ offset: record.offset, size: record.value.length, expiresAt: message.expiresAt || null, receivers: [receiver] } satisfies MutableEntry)
 }
 
 /** How the session gets a message that is owed to it. */
