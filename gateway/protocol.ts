@@ -375,13 +375,14 @@ export function farewell({ reasonCode, detail }: Ending, client: Client, limits:
 const explainedMax = 3
 
 /**
- * What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. `asked`: what the SUBSCRIBE asked for in user properties;
- * `historySince`: from when on it is there, where retention has removed the beginning.
+ * What is wrong with refused filters, for a client that wants to know [MQTT-3.1.2-29]. `now`: when they were refused; `asked`: what the SUBSCRIBE asked for
+ * in user properties; `historySince`: from when on it is there, where retention has removed the beginning.
  */
 export function explanation(
   filters: readonly string[],
   reasonCodes: readonly number[],
   { protocolVersion, wantsProblemInformation }: Client,
+  now: number,
   asked: ReplayProperties = null,
   historySince?: number,
 ): { readonly properties?: { readonly reasonString: string } } {
@@ -390,7 +391,7 @@ export function explanation(
   for (const [index, code] of reasonCodes.entries()) {
     if (code < 0x80 || problems.length === explainedMax) continue
     const filter = filters[index] as string
-    problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, asked) ?? `is refused: ${reasonName(code)}`}`)
+    problems.push(`filter ${index + 1} ${topicFilterProblem(filter) ?? replayProblem(filter, asked, now) ?? `is refused: ${reasonName(code)}`}`)
   }
   if (historySince !== undefined) problems.push(beginningGone(historySince))
   return { properties: { reasonString: problems.join('; ') } }
@@ -536,7 +537,7 @@ export function receiveSubscribe(
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       return refusedFor(RefusalReason.filtersPerPacket, ReasonCode.QuotaExceeded)
     }
-    if (topicFilterProblem(filter) ?? replayProblem(filter, asked)) return refusedFor(RefusalReason.filterInvalid, ReasonCode.TopicFilterInvalid)
+    if (topicFilterProblem(filter) ?? replayProblem(filter, asked, now)) return refusedFor(RefusalReason.filterInvalid, ReasonCode.TopicFilterInvalid)
     const limit = filterLimit(filter, limits)
     if (limit) {
       reached.push(limit)

@@ -1,5 +1,5 @@
 /** What of a SUBSCRIBE asks for a replay: `$replay/…` in a filter, from MQTT 3.1.1 on, or user properties of MQTT 5 for all of its filters. */
-import { asksForReplay, boundText, fixed, parseBound, parseReplayFilter, type ReplayRange } from '../history/replay-range.ts'
+import { asksForReplay, boundText, fixed, orderProblem, parseBound, parseReplayFilter, type ReplayRange } from '../history/replay-range.ts'
 import type { UserProperties } from '../mqtt/packet.ts'
 import { isShared } from '../mqtt/topic.ts'
 import type { ReplayRequest } from '../schemas/session-records.ts'
@@ -33,6 +33,8 @@ export function readReplayProperties(properties: UserProperties, now: number, ac
   if (typeof from === 'string') return `has a replay-from that ${from}`
   const to = toText === undefined ? null : parseBound(toText)
   if (typeof to === 'string') return `has a replay-to that ${to}`
+  const backwards = to && orderProblem(fixed(from, now), fixed(to, now))
+  if (backwards) return `has a replay-to before its replay-from: ${backwards}`
   const speed = speedText === undefined ? null : Number(speedText)
   if (speed !== null && !(speedText?.trim() !== '' && speed >= speedMin && speed <= speedMax))
     return `has a replay-speed that is not ${speedMin} to ${speedMax}`
@@ -49,15 +51,17 @@ function accessProblem(from: ReturnType<typeof fixed>, since: number | null): st
   return `has a replay-access of then, and a replay-from before ${new Date(since).toISOString()}, from when on it is known who could do what`
 }
 
-/** Why the filter cannot be replayed as asked, as the end of a sentence; null when it can, or need not be. */
-export function replayProblem(filter: string, asked: ReplayProperties): string | null {
+/** Why the filter cannot be replayed as asked at `now`, as the end of a sentence; null when it can, or need not be. */
+export function replayProblem(filter: string, asked: ReplayProperties, now: number): string | null {
   if (typeof asked === 'string') return asked
   if (asked && isShared(filter)) return 'is a shared subscription, which has no replay'
   if (isShared(filter) && asksForReplay(filter.slice(filter.indexOf('/', '$share/'.length) + 1))) return 'is a shared subscription to a replay'
   if (!asksForReplay(filter)) return null
   if (asked?.from !== undefined) return 'asks for a replay twice: in itself and in user properties'
   const range = parseReplayFilter(filter)
-  return typeof range === 'string' ? range : null
+  if (typeof range === 'string') return range
+  const backwards = range.to && orderProblem(fixed(range.from, now), fixed(range.to, now))
+  return backwards ? `names a replay that ends before it begins: ${backwards}` : null
 }
 
 /** What is to be replayed of a filter that has no problem. */

@@ -75,7 +75,8 @@ export class Subscribing {
     if (!host.access.isCurrent) return this.#waitOrRefuse(packet)
     const held = this.#held
     const maySubscribe = (filter: string, replay: ReplayRequest | null): boolean => this.#maySubscribe(filter, replay)
-    const decision = receiveSubscribe(packet, this.#client, held, host.config, maySubscribe, host.now(), host.access.knownSince)
+    const now = host.now()
+    const decision = receiveSubscribe(packet, this.#client, held, host.config, maySubscribe, now, host.access.knownSince)
     if ('do' in decision) {
       host.metrics.refused(RefusalReason.subscribeMisused)
       return decision
@@ -88,11 +89,11 @@ export class Subscribing {
     const answer = (isInLog: boolean): void => {
       host.metrics.operations.filters(this.#client.protocol, OperationType.Subscribe, judgements, isInLog)
       if (!since || !isInLog) {
-        this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes), replay)
+        this.#answer('suback', packet.packetId, filters, isInLog ? reasonCodes : notInLog(reasonCodes), now, replay)
         return
       }
       void since.then((from) => {
-        if (this.#owner.isOpen) this.#answer('suback', packet.packetId, filters, reasonCodes, replay, from)
+        if (this.#owner.isOpen) this.#answer('suback', packet.packetId, filters, reasonCodes, now, replay, from)
       })
     }
     if (granted.length === 0) {
@@ -221,9 +222,10 @@ export class Subscribing {
     packetId: number,
     filters: readonly string[],
     reasonCodes: readonly number[],
+    now = this.#host.now(),
     replay: ReplayProperties = null,
     historySince?: number,
   ): void {
-    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client, replay, historySince) })
+    this.#owner.send({ type, packetId, reasonCodes, ...explanation(filters, reasonCodes, this.#client, now, replay, historySince) })
   }
 }

@@ -2,9 +2,7 @@
 import type { Log } from '../log/log.ts'
 import { partitionOf } from '../log/partitioner.ts'
 import { hasWildcard } from '../mqtt/topic.ts'
-import type { Bound } from './replay-range.ts'
-
-type FixedBound = Exclude<Bound, { readonly kind: 'ago' }>
+import type { FixedBound } from './replay-range.ts'
 
 export interface Place {
   /** The partition. */

@@ -12,6 +12,9 @@ export type Bound =
   /** Offsets by partition; partitions that are not named are not meant. */
   | { readonly kind: 'positions'; readonly offsets: ReadonlyMap<number, number> }
 
+/** A place that stays where it is. */
+export type FixedBound = Exclude<Bound, { readonly kind: 'ago' }>
+
 export interface ReplayRange {
   readonly from: Bound
   /** Where it ends, not included; null: it goes on with what is published. */
@@ -86,12 +89,29 @@ export function withoutReplay(filter: string): string {
 }
 
 /** The same place, wherever `now` has moved to: durations become times. Milliseconds since the epoch. */
-export function fixed(bound: Bound, now: number): Exclude<Bound, { readonly kind: 'ago' }> {
+export function fixed(bound: Bound, now: number): FixedBound {
   return bound.kind === 'ago' ? { kind: 'time', at: Math.max(0, now - bound.ms) } : bound
 }
 
+/**
+ * Which end is before its beginning, as a sentence; null when none is, or only the log could tell: of a time and positions. Of positions it is none as long
+ * as another partition has something in between: retention may have moved one beyond its end while somebody goes on from cursor to cursor.
+ */
+export function orderProblem(from: FixedBound, to: FixedBound): string | null {
+  if (from.kind === 'time' && to.kind === 'time') return to.at < from.at ? `${boundText(to)} is before ${boundText(from)}` : null
+  if (from.kind === 'time' || to.kind === 'time') return null
+  let problem: string | null = null
+  for (const [partition, end] of to.offsets) {
+    const begin = from.offsets.get(partition)
+    if (begin === undefined) continue
+    if (begin < end) return null
+    if (begin > end) problem ??= `${partition}:${end} is before ${partition}:${begin}`
+  }
+  return problem
+}
+
 /** The text of a bound, as `parseBound` reads it. */
-export function boundText(bound: Exclude<Bound, { readonly kind: 'ago' }>): string {
+export function boundText(bound: FixedBound): string {
   return bound.kind === 'time' ? new Date(bound.at).toISOString() : positionsText(bound.offsets)
 }
 

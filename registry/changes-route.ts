@@ -2,10 +2,10 @@
 import type { FastifyInstance } from 'fastify'
 import { readChanges } from '../audit/changes.ts'
 import { resolvePlaces } from '../history/places.ts'
-import { fixed, parseBound } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import type { PastStreams } from './past-streams.ts'
+import { readStretch, type Stretch } from './stretch.ts'
 import { badRequest } from './violations.ts'
 
 export const changesQuery = {
@@ -26,17 +26,13 @@ function readQuery(query: Readonly<Record<string, unknown>>): Asked {
   return query as Asked
 }
 
-function boundOf(field: 'from' | 'to', text: string, now: number): ReturnType<typeof fixed> {
-  const bound = parseBound(text)
-  if (typeof bound === 'string') throw badRequest([{ field, value: text, rule: `a place in the log; this one ${bound}` }])
-  return fixed(bound, now)
-}
-
 /** A line for each change; the last one says that it is the last. */
-async function* linesOf(log: Log, { history: { partitions }, lifecycleTopic: topic }: ServedNamespace, asked: Asked): AsyncGenerator<string> {
-  const now = Date.now()
-  const from = boundOf('from', asked.from ?? '-P7D', now)
-  const to = asked.to === undefined ? { kind: 'time' as const, at: Number.MAX_SAFE_INTEGER } : boundOf('to', asked.to, now)
+async function* linesOf(
+  log: Log,
+  { history: { partitions }, lifecycleTopic: topic }: ServedNamespace,
+  asked: Asked,
+  { from, to }: Stretch,
+): AsyncGenerator<string> {
   const places = await resolvePlaces({ log, topic, filter: '#', partitions, from, to })
   const reaches = places.map(({ source, next, end }) => ({ source, next, end: end ?? next }))
   for await (const { at, ...change } of readChanges({ log, topic, query: asked, reaches })) {
@@ -49,7 +45,7 @@ export function addChangesRoute(api: FastifyInstance, streams: PastStreams): voi
   // What API keys there are is told to owners alone, and this tells all changes.
   api.get('/namespaces/:ns/changes', { config: { role: 'owner' } }, async (request, reply) => {
     const asked = readQuery(request.query as Readonly<Record<string, unknown>>)
-    for (const field of ['from', 'to'] as const) if (asked[field] !== undefined) boundOf(field, asked[field], 0)
-    return streams.answer(reply, request.at.history.log, (log) => linesOf(log, request.at, asked))
+    const stretch = readStretch(asked, '-P7D', Date.now())
+    return streams.answer(reply, request.at.history.log, (log) => linesOf(log, request.at, asked, stretch))
   })
 }

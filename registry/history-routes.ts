@@ -6,7 +6,7 @@ import { HistoryReader } from '../history/history-reader.ts'
 import { LogBeginning } from '../history/log-beginning.ts'
 import { LogIndex } from '../history/log-index.ts'
 import { resolvePlaces } from '../history/places.ts'
-import { fixed, parseBound, positionsText } from '../history/replay-range.ts'
+import { positionsText } from '../history/replay-range.ts'
 import type { Log } from '../log/log.ts'
 import type { RegistryView } from '../model/registry-view.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
@@ -15,6 +15,7 @@ import type { HistorySource } from './history-source.ts'
 import type { ServedNamespace } from './namespaces.ts'
 import type { PastStreams } from './past-streams.ts'
 import type { Problem } from './problem.ts'
+import { readStretch, type Stretch } from './stretch.ts'
 import { badRequest } from './violations.ts'
 
 export const historyQuery = {
@@ -42,7 +43,7 @@ const quietReads = 8
 const foundMin = 1_000
 const limitMax = 1_000_000_000
 
-interface Asked {
+interface Asked extends Stretch {
   readonly filter: string
   readonly client: string | null
   /** An authentication name: read through whose eyes; null through the operator's. */
@@ -51,8 +52,6 @@ interface Asked {
   readonly limit: number
   readonly format: HistoryFormat
   readonly withProgress: boolean
-  readonly from: ReturnType<typeof fixed>
-  readonly to: ReturnType<typeof fixed>
 }
 
 function readQuery(request: FastifyRequest, now: number): Asked {
@@ -65,11 +64,6 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   const wrong = (field: keyof typeof historyQuery, value: string, rule: string): Problem => badRequest([{ field, value, rule }])
   const unknown = Object.keys(query).find((name) => !(name in historyQuery))
   if (unknown !== undefined) throw badRequest([{ field: unknown, rule: `is none of ${Object.keys(historyQuery).join(', ')}` }])
-  const bound = (field: 'from' | 'to', value: string): Asked['from'] => {
-    const parsed = parseBound(value)
-    if (typeof parsed === 'string') throw wrong(field, value, `a place in the log; this one ${parsed}`)
-    return fixed(parsed, now)
-  }
   const filter = text('topicFilter') ?? '#'
   const problem = filter.startsWith('$share/') ? 'must not be a shared one' : topicFilterProblem(filter)
   if (problem) throw wrong('topicFilter', filter, `a topic filter; this one ${problem}`)
@@ -85,7 +79,6 @@ function readQuery(request: FastifyRequest, now: number): Asked {
   const limitText = text('limit')
   const limit = limitText === undefined ? limitMax : Number(limitText)
   if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) throw wrong('limit', limitText as string, `a whole number from 1 to ${limitMax}`)
-  const to = text('to')
   return {
     filter,
     client: text('client') ?? null,
@@ -94,9 +87,7 @@ function readQuery(request: FastifyRequest, now: number): Asked {
     limit,
     format: format as HistoryFormat,
     withProgress: progress === 'true',
-    from: bound('from', text('from') ?? '-PT1H'),
-    // What is published from now on is not the past: the log's ends are where it stops.
-    to: to === undefined ? { kind: 'time', at: Number.MAX_SAFE_INTEGER } : bound('to', to),
+    ...readStretch({ from: text('from'), to: text('to') }, '-PT1H', now),
   }
 }
 

@@ -1,6 +1,5 @@
 /** `POST /namespaces/{ns}/history:whatIf`: what other groups, topic spaces, bindings or clients would have made of traffic that was. Nothing is written. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { fixed, parseBound } from '../history/replay-range.ts'
 import { runWhatIf } from '../inquiry/what-if-run.ts'
 import { ProposedRegistry, type ProposedResource } from '../model/proposed-registry.ts'
 import { topicFilterProblem } from '../mqtt/topic.ts'
@@ -10,6 +9,7 @@ import { Problem } from './problem.ts'
 import { readProperties } from './resource-routes.ts'
 import { resourceSchemas } from './resource-schemas.ts'
 import { checkPut } from './rules.ts'
+import { readStretch } from './stretch.ts'
 import { badRequest, type SchemaError, toViolations } from './violations.ts'
 
 /** What decides who may publish and subscribe, in the order in which one refers to another. */
@@ -60,12 +60,6 @@ interface Asked {
   readonly top?: number
 }
 
-function boundIn(field: 'from' | 'to', text: string, now: number): ReturnType<typeof fixed> {
-  const parsed = parseBound(text)
-  if (typeof parsed === 'string') throw badRequest([{ field, value: text, rule: `a place in the log; this one ${parsed}` }])
-  return fixed(parsed, now)
-}
-
 /** What is proposed, as the log would hold it, each checked as its PUT would be. Throws Problem. */
 function propose(request: FastifyRequest, { proposed }: Asked, limits: ApiOptions['config']): readonly ProposedResource[] {
   const all: ProposedResource[] = []
@@ -100,11 +94,9 @@ export function addWhatIfRoute(api: FastifyInstance, { config }: ApiOptions, str
   api.post<{ Body: Asked }>('/namespaces/:ns/history::whatIf', { config: { role: 'operator' }, schema: { body: whatIfSchema } }, async (request, reply) => {
     const asked = request.body
     const { topicFilter = '#', top = 20 } = asked
-    const now = Date.now()
     const problem = topicFilter.startsWith('$share/') ? 'must not be a shared one' : topicFilterProblem(topicFilter)
     if (problem) throw badRequest([{ field: 'topicFilter', value: topicFilter, rule: `a topic filter; this one ${problem}` }])
-    const from = boundIn('from', asked.from ?? '-PT1H', now)
-    const to = asked.to === undefined ? ({ kind: 'time', at: Number.MAX_SAFE_INTEGER } as const) : boundIn('to', asked.to, now)
+    const { from, to } = readStretch(asked, '-PT1H', Date.now())
     const proposed = propose(request, asked, config)
     const { log: whole, topics, partitions, formerly } = request.at.history
     const registry = request.at.registry.view

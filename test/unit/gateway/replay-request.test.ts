@@ -21,8 +21,11 @@ describe('in a filter, from MQTT 3.1.1 on', () => {
     ['$replay/-PT1H', /without a topic filter/],
     ['$share/g/$replay/-PT1H/a', /shared subscription to a replay/],
     ['$replay/-PT1H/$share/g/a', /of a shared subscription/],
+    ['$replay/-PT1H..-PT2H/a', /a replay that ends before it begins: 2026-01-31T10:00:00.000Z is before 2026-01-31T11:00:00.000Z/],
+    ['$replay/2026-01-31T11:00:00Z..-PT1H0.001S/a', /ends before it begins: 2026-01-31T10:59:59.999Z is before 2026-01-31T11:00:00.000Z/],
+    ['$replay/0:5,1:7..0:5,1:6/a', /ends before it begins: 1:6 is before 1:7/],
   ])('what asks for nothing is refused and explained: %s', (filter, why) => {
-    expect(replayProblem(filter, null)).toMatch(why)
+    expect(replayProblem(filter, null, now)).toMatch(why)
     const packet: SubscribePacket = {
       type: 'subscribe',
       packetId: 1,
@@ -46,7 +49,7 @@ describe('in a filter, from MQTT 3.1.1 on', () => {
       reasonCodes: [0x80],
       granted: [],
     })
-    expect(explanation([filter], [0x8f], { protocolVersion: 5, wantsProblemInformation: true } as Client).properties?.reasonString).toMatch(why)
+    expect(explanation([filter], [0x8f], { protocolVersion: 5, wantsProblemInformation: true } as Client, now).properties?.reasonString).toMatch(why)
   })
 })
 
@@ -74,6 +77,13 @@ describe('in user properties of MQTT 5', () => {
         ['replay-to', ''],
       ],
       /a replay-to that is neither/,
+    ],
+    [
+      [
+        ['replay-from', '2026-01-31T12:00:00Z'],
+        ['replay-to', '-PT1S'],
+      ],
+      /a replay-to before its replay-from: 2026-01-31T11:59:59.000Z is before 2026-01-31T12:00:00.000Z/,
     ],
     ...['0', '-1', 'fast', '', 'NaN', 'Infinity', '1e9'].map(
       (speed) =>
@@ -124,9 +134,9 @@ describe('in user properties of MQTT 5', () => {
 
   test('they are for plain filters alone', () => {
     const asked = read(['replay-from', '-PT1H'])
-    expect(replayProblem('a/#', asked)).toBeNull()
-    expect(replayProblem('$share/g/a', asked)).toMatch(/shared subscription/)
-    expect(replayProblem('$replay/-PT2H/a', asked)).toMatch(/twice/)
+    expect(replayProblem('a/#', asked, now)).toBeNull()
+    expect(replayProblem('$share/g/a', asked, now)).toMatch(/shared subscription/)
+    expect(replayProblem('$replay/-PT2H/a', asked, now)).toMatch(/twice/)
     expect(replayOf('a/#', asked, now)).toEqual(asked)
   })
 })

@@ -1,5 +1,15 @@
 import { expect, test } from '@jest/globals'
-import { asksForReplay, boundText, fixed, parseBound, parseRange, parseReplayFilter, positionsMax, withoutReplay } from '../../../history/replay-range.ts'
+import {
+  asksForReplay,
+  boundText,
+  fixed,
+  orderProblem,
+  parseBound,
+  parseRange,
+  parseReplayFilter,
+  positionsMax,
+  withoutReplay,
+} from '../../../history/replay-range.ts'
 
 const at = (text: string) => ({ kind: 'time', at: Date.parse(text) })
 const ago = (ms: number) => ({ kind: 'ago', ms })
@@ -93,4 +103,23 @@ test('a duration is fixed when it is asked for, and its text is read again as th
   expect(boundText(fixed(parseBound('1:2,0:9') as never, now))).toBe('0:9,1:2')
   expect(parseBound('1969-12-31T23:59:59.999Z')).toEqual({ kind: 'time', at: 0 })
   expect(fixed({ kind: 'ago', ms: now + 1 }, now)).toEqual({ kind: 'time', at: 0 })
+})
+
+test.each([
+  ['2026-01-31T12:00:00Z', '2026-01-31T11:59:59.999Z', '2026-01-31T11:59:59.999Z is before 2026-01-31T12:00:00.000Z'],
+  ['-PT1H', '-PT2H', '2026-01-31T10:00:00.000Z is before 2026-01-31T11:00:00.000Z'],
+  ['0:5', '0:4', '0:4 is before 0:5'],
+  ['0:5,1:7,3:0', '1:6,0:5,2:9', '1:6 is before 1:7'],
+  // Nothing is between them, which is no mistake: who goes on from cursor to cursor asks for that at last.
+  ['-PT1H', '-PT1H', null],
+  ['0:5', '0:5', null],
+  // In another partition there is something.
+  ['0:5,1:7', '0:9,1:6', null],
+  ['0:5', '1:1', null],
+  // Only the log could tell.
+  ['-PT1H', '0:0', null],
+  ['0:9', '2000-01-01T00:00:00Z', null],
+])('an end before its beginning is told: from %s to %s', (from, to, problem) => {
+  const now = Date.parse('2026-01-31T12:00:00Z')
+  expect(orderProblem(fixed(parseBound(from) as never, now), fixed(parseBound(to) as never, now))).toBe(problem)
 })

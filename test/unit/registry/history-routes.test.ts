@@ -150,6 +150,9 @@ test('time, publisher and filter bound what is told', async () => {
 test.each([
   [{ from: 'yesterday' }, 'from'],
   [{ to: '0:x' }, 'to'],
+  [{ from: '-PT1H', to: '-PT2H' }, 'to: a place not before from; '],
+  [{ to: '-PT2H' }, 'to: a place not before from (which is -PT1H when it is not given); '],
+  [{ from: '0:5', to: '0:4' }, 'to: a place not before from; 0:4 is before 0:5'],
   [{ topicFilter: 'a/#/b' }, 'topicFilter'],
   [{ topicFilter: '$share/g/a' }, 'topicFilter'],
   [{ limit: '0' }, 'limit'],

@@ -115,6 +115,7 @@ test.each<[string, object, RegExp]>([
   ],
   ['a field that is none', { proposed: [{ kind: 'topicSpaces', name: 'odd', properties: { templates: [] } }] }, /proposed\[0\]/],
   ['a place that is none', { proposed: [narrower], from: 'yesterday' }, /from/],
+  ['an end before the beginning', { proposed: [narrower], from: '2:5', to: '2:4' }, /to: a place not before from; 2:4 is before 2:5/],
   ['a filter that is none', { proposed: [narrower], topicFilter: 'a/#/b' }, /topicFilter/],
 ])('%s is refused and named', async (_, body, detail) => {
   const { status, json } = await api.send('POST', 'history:whatIf', { body })
