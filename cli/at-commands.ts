@@ -16,6 +16,8 @@ const columnsOf: Readonly<Record<StateKind, readonly Column<Json>[]>> = {
     column('ATTRIBUTES', 'attributes'),
     column('UPDATED', 'updatedAt'),
   ],
+  groups: [column('NAME', 'name'), column('QUERY', 'query'), column('UPDATED', 'updatedAt')],
+  spaces: [column('NAME', 'name'), column('TEMPLATES', 'topicTemplates'), column('UPDATED', 'updatedAt')],
   sessions: [
     column('CLIENT ID', 'name'),
     column('AUTHENTICATION NAME', 'authenticationName'),
@@ -82,7 +84,7 @@ export function addAtCommands(program: Command): void {
     })
   program
     .command('diff <from> [to]')
-    .description('what changed between two times: clients, sessions, subscriptions, retained messages and permissions')
+    .description('what changed between two times: clients, groups, topic spaces, permissions, sessions, subscriptions and retained messages')
     .option('--kind <kind>', `only ${stateKinds.join(', ')}`)
     .allowUnknownOption()
     .addHelpText('after', times)

@@ -9,7 +9,12 @@ import type { Moment } from './moment.ts'
 import { registryAt } from './past-registry.ts'
 import { type PastShard, shardAt } from './past-shard.ts'
 
-export const stateKinds = ['clients', 'sessions', 'subscriptions', 'retained', 'permissions'] as const
+/** Those of the registry first: they are read together. */
+const registryKinds = ['clients', 'groups', 'spaces', 'permissions'] as const
+const shardKinds = ['sessions', 'subscriptions', 'retained'] as const
+export const stateKinds = [...registryKinds, ...shardKinds] as const
+type RegistryKind = (typeof registryKinds)[number]
+type ShardKind = (typeof shardKinds)[number]
 export type StateKind = (typeof stateKinds)[number]
 
 /** `name` tells the rows of a kind apart. */
@@ -35,20 +40,34 @@ export interface StateOptions {
   showClient(client: Resource<'clients'>): object
 }
 
-const registryKinds: ReadonlySet<StateKind> = new Set(['clients', 'permissions'])
 const iso = (at: number): string => new Date(at).toISOString()
 const byName = (a: StateRow, b: StateRow): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
 
 /** The rows in portions, ordered by name within each. Rejects with BeforeHistory. */
 export async function* stateRows(options: StateOptions, kind: StateKind, moment: Moment): AsyncGenerator<readonly StateRow[]> {
-  for (let portion = 0; portion < portionsOf(options, kind); portion++) yield rowsOf(options, kind, moment, portion)
+  if (isOfRegistry(kind)) yield* (await registryRows(options, [kind], moment)).values()
+  else for (let shard = 0; shard < options.shards; shard++) yield shardRows(options, kind, moment, shard)
 }
 
-/** What is not in both moments alike, in portions. Rejects with BeforeHistory. */
-export async function* stateDifferences(options: StateOptions, kind: StateKind, from: Moment, to: Moment): AsyncGenerator<readonly StateDifference[]> {
-  for (let portion = 0; portion < portionsOf(options, kind); portion++) {
-    const before = await rowsOf(options, kind, from, portion)
-    yield differences(kind, before, await rowsOf(options, kind, to, portion))
+/** What of these kinds is not in both moments alike, in portions. Rejects with BeforeHistory. */
+export async function* stateDifferences(
+  options: StateOptions,
+  kinds: readonly StateKind[],
+  from: Moment,
+  to: Moment,
+): AsyncGenerator<readonly StateDifference[]> {
+  const ofRegistry = kinds.filter(isOfRegistry)
+  if (ofRegistry.length > 0) {
+    const before = await registryRows(options, ofRegistry, from)
+    const after = await registryRows(options, ofRegistry, to)
+    for (const kind of ofRegistry) yield differences(kind, before.get(kind) ?? [], after.get(kind) ?? [])
+  }
+  for (const kind of kinds) {
+    if (isOfRegistry(kind)) continue
+    for (let shard = 0; shard < options.shards; shard++) {
+      const before = await shardRows(options, kind, from, shard)
+      yield differences(kind, before, await shardRows(options, kind, to, shard))
+    }
   }
 }
 
@@ -67,17 +86,28 @@ export function differences(kind: StateKind, before: readonly StateRow[], after:
   return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
-const portionsOf = ({ shards }: StateOptions, kind: StateKind): number => (registryKinds.has(kind) ? 1 : shards)
+const isOfRegistry = (kind: StateKind): kind is RegistryKind => registryKinds.some((known) => known === kind)
 
-async function rowsOf(options: StateOptions, kind: StateKind, moment: Moment, portion: number): Promise<readonly StateRow[]> {
-  const { log, topics, shards, now, kept } = options
-  if (registryKinds.has(kind)) {
-    const { view } = await registryAt(log, topics, moment, { now, kept })
-    return [...(kind === 'clients' ? clientRows(view, options) : permissionRows(view))].sort(byName)
-  }
-  const past = await shardAt({ log, topics, shard: portion, shards, moment })
+async function registryRows(options: StateOptions, kinds: readonly RegistryKind[], moment: Moment): Promise<ReadonlyMap<RegistryKind, readonly StateRow[]>> {
+  const { log, topics, now, kept } = options
+  const { view } = await registryAt(log, topics, moment, { now, kept })
+  return new Map(kinds.map((kind) => [kind, [...rowsOfView(kind, view, options)].sort(byName)]))
+}
+
+async function shardRows({ log, topics, shards, now }: StateOptions, kind: ShardKind, moment: Moment, shard: number): Promise<readonly StateRow[]> {
+  const past = await shardAt({ log, topics, shard, shards, moment })
   // What is asked of the future is answered by the present.
-  return [...shardRows(kind, past, Math.min(moment.at, now))].sort(byName)
+  return [...rowsOfShard(kind, past, Math.min(moment.at, now))].sort(byName)
+}
+
+function rowsOfView(kind: RegistryKind, view: RegistryView, options: StateOptions): Iterable<StateRow> {
+  if (kind === 'clients') return clientRows(view, options)
+  if (kind === 'permissions') return permissionRows(view)
+  return resourceRows(kind === 'groups' ? view.clientGroups : view.topicSpaces)
+}
+
+function* resourceRows(resources: ReadonlyMap<string, Resource<'clientGroups' | 'topicSpaces'>>): Generator<StateRow> {
+  for (const { name, properties, updatedAt, by } of resources.values()) yield { name, ...properties, updatedAt: iso(updatedAt), by }
 }
 
 function* clientRows(view: RegistryView, { showClient }: StateOptions): Generator<StateRow> {
@@ -99,7 +129,7 @@ function* permissionRows(view: RegistryView): Generator<StateRow> {
   }
 }
 
-function* shardRows(kind: StateKind, { shard, sessions, retained }: PastShard, at: number): Generator<StateRow> {
+function* rowsOfShard(kind: ShardKind, { shard, sessions, retained }: PastShard, at: number): Generator<StateRow> {
   if (kind === 'retained') {
     for (const { topic, offset, receivedAt, expiresAt, qos, size } of retained.at(at)) {
       yield {

@@ -79,6 +79,26 @@ test('clients and permissions of any moment are told as they were, and what chan
   )
 })
 
+test('groups and topic spaces of any moment are told as they were, and what changed, whether a permission refers to them or not', async () => {
+  await api.send('PUT', 'clientGroups/pumps', { body: { query: 'attributes.room = "a"' } })
+  await api.send('PUT', 'topicSpaces/all', { body: { topicTemplates: ['pumps/#'], description: 'every pump' } })
+  const before = await moment()
+  await api.send('PUT', 'clientGroups/pumps', { body: { query: 'attributes.room = "a"', deliveryReceipts: true } })
+  await api.send('PUT', 'clientGroups/fans', { body: { query: 'attributes.kind = "fan"' } })
+  await api.send('DELETE', 'topicSpaces/all')
+  const after = await moment()
+  expect(await rows(`at/${before}/groups`)).toContainEqual(expect.objectContaining({ name: 'pumps', query: 'attributes.room = "a"' }))
+  expect(await rows(`at/${before}/spaces`)).toContainEqual(expect.objectContaining({ name: 'all', topicTemplates: ['pumps/#'], description: 'every pump' }))
+  expect(await rows(`at/${after}/spaces`)).toEqual([])
+  const differences = await rows(`diff?from=${before}&to=${after}&kind=groups`)
+  expect(differences).toMatchObject([
+    { kind: 'groups', name: 'fans', change: 'added', after: { query: 'attributes.kind = "fan"' } },
+    { kind: 'groups', name: 'pumps', change: 'changed', after: { deliveryReceipts: true } },
+  ])
+  expect(differenceText(differences[1])).toContain('    deliveryReceipts: none → true')
+  expect(await rows(`diff?from=${before}&to=${after}&kind=spaces`)).toMatchObject([{ kind: 'spaces', name: 'all', change: 'removed' }])
+})
+
 test('a password is told of no moment', async () => {
   await api.send('PUT', 'clients/pump', { body: client({ passwordAuthentication: { password: 'correct horse battery' } }) })
   expect(await rows('at/-PT0S/clients')).toHaveLength(1)
