@@ -33,14 +33,15 @@ export function addAuditCommands(program: Command): void {
     .option('--from <place>', 'a time in UTC, or a duration back from now such as -PT1H (-P7D)')
     .option('--to <place>', 'the same, not included; up to now without it')
     .action(async ({ resource, by, from, to }: ChangesOptions, command: Command) => {
-      const { api, format, print } = surroundings(command)
-      let isWhole = false
+      const { api, format, note, print } = surroundings(command)
+      let end: Json | undefined
       for await (const line of api.lines(api.path('changes'), { resource, by, from, to })) {
         if (typeof line.error === 'string') throw new Failure(line.error)
-        if (line.end === true) isWhole = true
+        if (line.end === true) end = line
         else print(format === 'table' ? changeLine(line) : showNext(format, line))
       }
-      if (!isWhole) throw new Failure('the answer broke off before its end')
+      if (!end) throw new Failure('the answer broke off before its end')
+      if (end.since !== undefined) note(`changes are kept since ${String(end.since)}: of those before, some are gone`)
     })
   const kafka = '\nKAFKA_BROKERS (127.0.0.1:9092) and the other KAFKA_… settings say where Kafka is, LOGGERHEAD_PREFIX how topic names begin.'
   audit

@@ -198,7 +198,8 @@ async function findMessage({
     const end = ends.get(partition)
     if (start === undefined || end === undefined) throw new NoSuchMessage(`there is no partition ${partition}; there are ${partitions}`)
     if (message.kind === 'position' && message.offset < start) throw new NoSuchMessage(`the log begins at ${partition}:${start}: what stood before is gone`)
-    if (message.kind === 'position' && message.offset >= end) throw new NoSuchMessage(`the log ends before ${partition}:${end}`)
+    if (message.kind === 'position' && message.offset >= end)
+      throw new NoSuchMessage(`the log ends before ${partition}:${message.offset}: the next message will be ${partition}:${end}`)
     const range = message.kind === 'position' ? { from: message.offset, to: message.offset + 1 } : { from: start, to: end }
     for await (const values of valuesOf(log, topics.messages, partition, range, onRead)) {
       for (const { offset, value, timestamp } of values) {

@@ -20,7 +20,7 @@ const boundAbout = 'a moment: a time in UTC, a duration back from now such as -P
 
 function kindIn(text: string, field: string): StateKind {
   const kind = stateKinds.find((known) => known === text)
-  if (!kind) throw badRequest([{ field, value: text, rule: stateKinds.join(', ') }])
+  if (!kind) throw badRequest([{ field, value: text, rule: `one of ${stateKinds.join(', ')}` }])
   return kind
 }
 

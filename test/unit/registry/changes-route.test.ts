@@ -70,6 +70,18 @@ test('changes are chosen by resource, by kind, by who made them and by time', as
   expect(await chosen({ from: '2000-01-01T00:00:00Z', to: '2001-01-01T00:00:00Z' })).toEqual([])
 })
 
+test('where retention has removed changes that were asked for, the last line says from when on none is missing', async () => {
+  await put('clients/pump', client())
+  await put('clients/pump', client({ attributes: { site: 'south' } }))
+  const from = '2026-01-31T11:00:00Z'
+  const [, second, end] = await lines({ from, resource: 'clients/pump' })
+  expect(end).toEqual({ end: true })
+  const { partition, offset, time } = second as Line & { partition: number; offset: number; time: string }
+  api.store.truncate(api.topics.lifecycle, partition, offset)
+  expect(await lines({ from, resource: 'clients/pump' })).toEqual([second, { end: true, since: time }])
+  expect((await lines({ from: time })).at(-1)).toEqual({ end: true })
+})
+
 test('a secret is never told; that it changed is', async () => {
   const { json } = await put('apiKeys/deploy', { role: 'operator' })
   const withPassword = (password: string) => client({ passwordAuthentication: { password } })
@@ -84,6 +96,7 @@ test.each([
   ['a field that there is not', { since: '-PT1H' }, 'since'],
   ['a place that there is not', { from: 'yesterday' }, 'from'],
   ['an end that there is not', { to: 'now' }, 'to'],
+  ['a kind that there is not', { resource: 'client/pump' }, 'resource'],
   ['an end before the beginning', { from: '-PT1H', to: '-PT2H' }, 'to'],
 ])('%s is refused by name', async (_, query, field) => {
   const answer = await api.send('GET', `changes?${new URLSearchParams(query)}`)

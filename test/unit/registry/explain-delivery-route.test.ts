@@ -55,7 +55,10 @@ test('what cannot be read as a message is in the way of no other, and is said to
 
 test('a message that is not there is said to be not, and the turn is given back', async () => {
   for (let i = 0; i < 2; i++) {
-    expect((await ask({ client: 'screen', message: '0:77' })).last).toEqual({ error: expect.stringContaining('the log ends before'), noSuchMessage: true })
+    expect((await ask({ client: 'screen', message: '0:77' })).last).toEqual({
+      error: expect.stringContaining('the log ends before 0:77: the next message will be 0:'),
+      noSuchMessage: true,
+    })
   }
 })
 
