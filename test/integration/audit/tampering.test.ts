@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { crc32c } from '@node-rs/crc32'
+import kafkajs from 'kafkajs'
 import { kafkaConnection, kafkaSettings } from '../../../log/kafka/connection-settings.ts'
 import { KafkaLog } from '../../../log/kafka/kafka-log.ts'
 import type { TopicSpec } from '../../../log/log.ts'
@@ -31,7 +32,8 @@ beforeAll(async () => {
   if (typeof java === 'string') return
   folder = await mkdtemp(join(tmpdir(), 'loggerhead-tampering-'))
   await writeFile(join(folder, 'public.pem'), publicKey.export({ format: 'pem', type: 'spki' }))
-  kafka = await OwnKafka.start({ more: () => ({ 'log.cleaner.backoff.ms': '200' }) })
+  const soon = { 'log.cleaner.backoff.ms': '200', 'log.initial.task.delay.ms': '0', 'log.retention.check.interval.ms': '500' }
+  kafka = await OwnKafka.start({ more: () => soon })
 }, 300_000)
 afterAll(async () => {
   await kafka?.stop()
@@ -41,9 +43,11 @@ afterAll(async () => {
 const openLog = (): KafkaLog =>
   new KafkaLog({ ...kafkaConnection(readSettings(kafkaSettings, { KAFKA_BROKERS: kafka.brokers })), clientId: 'test', logger: silent })
 
-/** The command as an auditor runs it. */
-function audit(...args: string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  const environment = { ...process.env, KAFKA_BROKERS: kafka.brokers, LOGGERHEAD_PREFIX: 'loggerhead', LOGGERHEAD_NAMESPACE: 'default' }
+/** The command as an auditor runs it, about the home namespace. */
+const audit = (...args: string[]) => auditOf('default', ...args)
+
+function auditOf(namespace: string, ...args: string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  const environment = { ...process.env, KAFKA_BROKERS: kafka.brokers, LOGGERHEAD_PREFIX: 'loggerhead', LOGGERHEAD_NAMESPACE: namespace }
   return new Promise((resolve) => {
     execFile(process.execPath, [join(project, 'cli/main.ts'), 'audit', ...args], { env: environment }, (error, stdout, stderr) =>
       resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
@@ -110,6 +114,20 @@ async function writeLog(log: KafkaLog): Promise<void> {
     await fenced.close()
   }
   await appender.close()
+}
+
+async function setRetention(topic: string, ms: number): Promise<void> {
+  const admin = new kafkajs.Kafka({ clientId: 'test', brokers: [kafka.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    const configEntries = [
+      { name: 'retention.ms', value: String(ms) },
+      { name: 'segment.ms', value: '60000' },
+    ]
+    await admin.alterConfigs({ validateOnly: false, resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries }] })
+  } finally {
+    await admin.disconnect()
+  }
 }
 
 /** Every file below the folder of the broker that holds the bytes. */
@@ -241,4 +259,90 @@ run(
     expect(await found('--expect', join(folder, 'head.json'))).toEqual([2, [change, expect.objectContaining({ kind: 'expectedMissing' })]])
   },
   240_000,
+)
+
+run(
+  `what Kafka’s own retention removes, a segment at a time, is not missing: what is left is proven from its first mark on${why}`,
+  async () => {
+    const { messages, audit: checkpoints } = topicNames('loggerhead', 'short')
+    const log = openLog()
+    const [hour, begun] = [3_600_000, Date.now()]
+    const kept = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'segment.ms': '60000' }
+    try {
+      await log.createTopics([
+        { name: messages, partitions: 1, replication: 1, settings: kept },
+        { name: checkpoints, partitions: 1, replication: 1, settings: kept },
+      ])
+      const [appender, fenced] = [await log.appender(), await log.appender({ transactionalId: 'short-0' })]
+      let [ahead, made] = [0, 0]
+      const troubles: string[] = []
+      const owner = new ShardAudit({
+        shard: 0,
+        term: 1,
+        log,
+        topic: checkpoints,
+        covered: [messages],
+        keys: [privateKey],
+        appender: fenced,
+        counters: { hashed: () => {}, checkpoint: () => made++, gone: () => {} },
+        // No checkpoint but those that are asked for, however long it takes.
+        now: () => begun + ahead,
+        rest: async () => {},
+        onTrouble: (error) => troubles.push(error.message),
+      })
+      // The very first checkpoint waits for nothing, and has nothing.
+      await until(`the chain begins: ${troubles}`, () => {
+        owner.tick()
+        return made === 1
+      })
+      const write = async (from: number, to: number, timestamp: number): Promise<void> => {
+        const value = (index: number): Buffer => Buffer.from(`value ${index}`)
+        await Promise.all(
+          Array.from({ length: to - from }, (_, index) => appender.write({ topic: messages, partition: 0, key: null, value: value(from + index), timestamp })),
+        )
+      }
+      const checkpoint = async (records: number): Promise<void> => {
+        const before = made
+        await until(`the records are hashed: ${troubles}`, () => {
+          owner.tick()
+          return owner.pending === records
+        })
+        ahead += 10_000
+        await until(`there is a checkpoint: ${troubles}`, () => {
+          owner.tick()
+          return made > before
+        })
+      }
+      // Segments begin at 0, 50 and 120: in the middle of the third checkpoint.
+      await write(0, 50, begun - 5 * hour)
+      await checkpoint(50)
+      await write(50, 100, begun - 4 * hour)
+      await checkpoint(50)
+      await write(100, 120, begun - 4 * hour)
+      await write(120, 150, begun)
+      await checkpoint(50)
+      await write(150, 200, begun)
+      await checkpoint(50)
+      owner.close()
+      await Promise.all([appender.close(), fenced.close()])
+
+      const verify = async () => {
+        const { code, stdout } = await auditOf('short', 'verify', '--json', '--key', join(folder, 'public.pem'))
+        return { code, ...JSON.parse(stdout) }
+      }
+      expect(await verify()).toMatchObject({ code: 0, findings: [], proven: [{ from: 0, to: 200, records: 200, cut: 0 }] })
+      await setRetention(messages, 2 * hour)
+      const end = Date.now() + 60_000
+      let start = await log.startOffsets(messages)
+      for (; start.get(0) !== 120; start = await log.startOffsets(messages)) if (Date.now() > end) throw new Error(`the log begins at ${start.get(0)}`)
+      // A mark is of 32 records: the first that is left as a whole begins at 132.
+      expect(await verify()).toMatchObject({ code: 0, findings: [], removed: [], proven: [{ from: 132, to: 200, records: 68, cut: 12 }] })
+      // Retention that was longer would not have removed them.
+      await setRetention(messages, 24 * hour)
+      expect(await verify()).toMatchObject({ code: 2, findings: [{ kind: 'removedEarly', topic: messages, from: 0, to: 120 }] })
+    } finally {
+      await log.close()
+    }
+  },
+  180_000,
 )
