@@ -19,7 +19,8 @@ const cell = (value: unknown): string => {
 /** Columns as wide as their widest cell. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
   const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ of }) => cell(of(row))))]
-  const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)))
+  // There may be more rows than a call takes arguments.
+  const widths = columns.map((_, index) => cells.reduce((widest, line) => Math.max(widest, line[index]!.length), 0))
   return cells
     .map((line) =>
       line

@@ -46,8 +46,9 @@ export function collapse<R extends LifecycleRecord>(records: readonly R[], now: 
     } else bursts.set(event.subject, { first: index, since: event.time, last: index })
   })
   const open = [...bursts.values()].filter((burst) => isOpen(burst, now))
-  const decided = Math.min(records.length, ...open.map(({ first }) => first))
-  const until = Math.min(Number.POSITIVE_INFINITY, ...open.filter(({ first }) => first === decided).map(({ since }) => since + deletionMs))
+  // Folded: there may be more of them than a call takes arguments.
+  const decided = open.reduce((least, { first }) => Math.min(least, first), records.length)
+  const until = open.reduce((least, { first, since }) => (first === decided ? Math.min(least, since + deletionMs) : least), Number.POSITIVE_INFINITY)
   return { told: records.filter(({ event }, index) => index < decided && event !== undefined && !collapsed.has(index)), decided, until }
 }
 

@@ -119,7 +119,7 @@ export function joined(states: Iterable<SessionState>): SessionState[] {
   let queue: QueueEntry[] = []
   for (const state of states) {
     const last = whole.at(-1)
-    if (last?.clientId === state.clientId) queue.push(...state.queue)
+    if (last?.clientId === state.clientId) for (const entry of state.queue) queue.push(entry)
     else {
       queue = [...state.queue]
       whole.push({ ...state, queue })

@@ -130,7 +130,10 @@ export class SubscriptionTrie {
   matchReplays(topic: string): readonly ReplayMatch[] {
     if (this.#replays.size === 0) return noReplays
     const found: ReplayMatch[] = []
-    this.#replays.match(topic, (matches) => found.push(...matches.keys()))
+    // One by one: there may be more of one filter than a call takes arguments.
+    this.#replays.match(topic, (matches) => {
+      for (const replay of matches.keys()) found.push(replay)
+    })
     return found
   }
 
@@ -138,7 +141,9 @@ export class SubscriptionTrie {
   matchGroups(topic: string): readonly SharedGroup[] {
     if (this.#groups.size === 0) return noGroups
     const found: SharedGroup[] = []
-    this.#shared.match(topic, (groups) => found.push(...groups.keys()))
+    this.#shared.match(topic, (groups) => {
+      for (const group of groups.keys()) found.push(group)
+    })
     return found
   }
 

@@ -48,7 +48,7 @@ const sameHeaders = (one: OwedEvent, other: OwedEvent): boolean => {
 /** Events of one key, or a single one where no order is kept: only the first may be sent, or several from it on in one batch. */
 interface Line {
   readonly key: string
-  readonly events: OwedEvent[]
+  events: OwedEvent[]
 }
 
 export class PushQueue {
@@ -194,8 +194,7 @@ export class PushQueue {
           if (isOneToBlame) this.#alone.add(placeKey(event))
         }
       }
-      line.events.length = 0
-      line.events.push(...kept)
+      line.events = kept
       this.#requeue(line)
     }
     return { delivered: [], again, givenUp }

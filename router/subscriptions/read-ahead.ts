@@ -193,8 +193,10 @@ export class ReadAhead {
     // The resource may have changed meanwhile: then it is read again.
     if (this.#isClosed || reading !== this.#reading) return true
     this.#readTo.set(partition, next)
-    this.#ahead.push(...found)
-    for (const { bytes } of found) this.#aheadBytes += bytes
+    for (const read of found) {
+      this.#ahead.push(read)
+      this.#aheadBytes += read.bytes
+    }
     this.passRead()
     if (found.length + filtered > 0) onRead({ matched: found.length, filtered, unmatched })
     if (found.length > 0) onFound()

@@ -36,6 +36,8 @@ test('tables have columns as wide as their widest cell; long cells are cut and l
   ]
   expect(table([{ n: 'a' }, { n: 'longer' }], columns)).toBe('NAME    LENGTH\na       1\nlonger  6')
   expect(table([{ n: 'x'.repeat(100) }], columns)).toContain(`${'x'.repeat(79)}…`)
+  const rows = Array.from({ length: 150_000 }, (_, i) => ({ n: String(i) }))
+  expect(table(rows, columns).split('\n')).toHaveLength(rows.length + 1)
   expect(show('json', [{ n: 'a' }], columns)).toBe('[\n  {\n    "n": "a"\n  }\n]')
   expect(show('yaml', { n: 'a' }, columns)).toBe('n: a')
 })

@@ -71,6 +71,11 @@ test('LC-07 what comes later is told by itself, and changes that go on for ever 
   expect(told(60, ...Array.from({ length: 9 }, (_, i) => change('a', i))).told).toEqual(['a@3', 'a@7', 'a@8'])
 })
 
+test('LC-07 changes of more clients than a call takes arguments wait for their time together', () => {
+  const records = Array.from({ length: 150_000 }, (_, i) => change(`c${i}`, 10))
+  expect(collapse(records, 11_000)).toEqual({ told: [], decided: 0, until: 15_000 })
+})
+
 test('LC-07 clients are told apart, and events of sessions are not collapsed', () => {
   expect(told(60, change('a', 0), session(0), change('b', 1), session(0), change('a', 1)).told).toEqual(['session@0', 'b@1', 'session@0', 'a@1'])
 })

@@ -85,3 +85,10 @@ test('a filter subscribed again replaces the subscription', () => {
   trie.add(sessions[0] as Session, subscription('a', { qos: 1 }))
   expect([trie.size, trie.match('a')[0]?.subscriptions]).toEqual([1, [subscription('a', { qos: 1 })]])
 })
+
+test('a topic is matched by more groups of one filter than a call takes arguments', () => {
+  const trie = new SubscriptionTrie()
+  const count = 150_000
+  for (let i = 0; i < count; i++) trie.add(sessions[0] as Session, subscription(`$share/g${i}/a/#`))
+  expect(trie.matchGroups('a/b')).toHaveLength(count)
+})

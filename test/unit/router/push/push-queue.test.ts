@@ -53,6 +53,15 @@ test('PU-08: a batch holds no more events and, beyond its first, no more bytes t
   expect(offsets(sent(queueOf({ batch: { eventsMax: 9, bytesMax: 5 } }, owed(1), owed(2))))).toEqual([[1], [2]])
 })
 
+test('ordered: more events of one key wait for one that failed than a call takes arguments', () => {
+  const count = 150_000
+  const queue = queueOf({ isOrdered: true })
+  for (let offset = 0; offset < count; offset++) queue.add(owed(offset, { key: 'a' }))
+  const [batch] = sent(queue)
+  finish(queue, batch, 500)
+  expect([queue.size, offsets(sent(queue, 10_000))]).toEqual([count, [[0]]])
+})
+
 test('PU-09: events whose headers differ do not share a batch', () => {
   const at = (offset: number, site: string) => owed(offset, { headers: { 'x-site': site } })
   expect(offsets(sent(queueOf({ batch: { eventsMax: 9, bytesMax: 1_000 } }, at(1, 'a'), at(2, 'a'), at(3, 'b'))))).toEqual([[1, 2], [3]])
