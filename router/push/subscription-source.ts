@@ -76,7 +76,7 @@ export class SubscriptionSource implements PushSource {
   async #next(eventsMax: number, bytesMax: number, signal: AbortSignal): Promise<readonly OwedEvent[]> {
     const { subscription } = this.#options
     while (!signal.aborted) {
-      this.#earlier.push(...subscription.takeRedriven())
+      for (const event of subscription.takeRedriven()) this.#earlier.push(event)
       if (this.#fresh.length === 0) this.#fresh = subscription.hold(eventsMax, bytesMax)
       // What was tried already goes before what stands behind it in its partition.
       const earlier = await this.#takeEarlier(Math.min(eventsMax, earlierMax), bytesMax)

@@ -237,6 +237,8 @@ export class Subscription {
       const next = this.#ahead.first
       if (!next || (held.length > 0 && bytes + next.bytes > bytesMax)) break
       this.#ahead.take()
+      // Redriven before it was given out: it is among those.
+      if (this.ledger.get(next)) continue
       this.ledger.hold(next, next.publishedAt)
       bytes += next.bytes
       held.push(next)
@@ -320,24 +322,32 @@ export class Subscription {
     for await (const { sources, done } of deadLetters.read(sinceMs)) {
       if (this.#isClosed) throw new SubscriptionClosed()
       if (this.ledger.size + sources.length > limits.unsettledMax && redriven > 0) return { redriven, gone, isAll: false }
-      const changes: LedgerChange[] = []
-      const taken: EventPlace[] = []
+      const there: EventPlace[] = []
+      let isWritten = true
       for (const place of sources) {
+        // It will be settled at once, and its dead letter is all that is left of it then.
+        if (this.#givingUp.has(place)) isWritten = false
         // Whoever may write there may have written anything.
         if (!this.#hasPartition(place.partition) || place.offset < 0) gone++
         else if (this.ledger.get(place)) continue
-        else if (!(await this.#ahead.again(place))) gone++
-        // Somebody else may have asked for the same.
-        else if (!this.ledger.get(place)) {
-          changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
-          taken.push(place)
-        }
+        else if (await this.#ahead.again(place)) there.push(place)
+        else gone++
       }
-      await write(changes)
-      this.#redriven.push(...taken.flatMap((place) => this.ledger.get(place) ?? []))
-      redriven += changes.length
+      const changes: LedgerChange[] = []
+      // In one turn, so that a pusher that begins meanwhile finds them in the ledger or is given them, and not both; what comes of them is
+      // written behind them.
+      for (const place of there) {
+        // Somebody else may have asked for the same.
+        if (this.ledger.get(place)) continue
+        changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
+        const event = this.ledger.get(place)
+        if (event) this.#redriven.push(event)
+      }
+      const written = write(changes)
       this.#wake()
-      await done()
+      await written
+      redriven += changes.length
+      if (isWritten) await done()
     }
     return { redriven, gone, isAll: true }
   }

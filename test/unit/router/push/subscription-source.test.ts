@@ -4,6 +4,7 @@ import { compileHeaders } from '../../../../events/delivery-headers.ts'
 import { DeadLetterReason } from '../../../../events/retry-schedule.ts'
 import type { OwedEvent } from '../../../../router/push/owed-event.ts'
 import { SubscriptionSource } from '../../../../router/push/subscription-source.ts'
+import type { Unsettled } from '../../../../router/subscriptions/ledger.ts'
 import type { Subscription } from '../../../../router/subscriptions/subscription.ts'
 import { SubscriptionWorld, until } from '../subscriptions/world.ts'
 
@@ -26,6 +27,17 @@ async function take(source: SubscriptionSource, count: number): Promise<OwedEven
   return taken
 }
 const offsets = (events: readonly OwedEvent[]) => events.map(({ offset }) => offset)
+const unsettled: Unsettled = {
+  partition: 0,
+  offset: 0,
+  publishedAt: 0,
+  deliveryCount: 0,
+  lock: '',
+  lockedSince: 0,
+  until: 0,
+  lastAttemptAt: null,
+  lastResult: null,
+}
 /** Until the log has what was noted. */
 const noted = (subscription: Subscription, offset: number) =>
   until(
@@ -168,6 +180,74 @@ test('redrive: a source that is there already is given them, and what it holds s
   expect(answers.reduce((sum, { redriven }) => sum + redriven, 0)).toBe(1)
   expect(offsets(await take(source, 1))).toEqual([0])
   expect(await source.next(10, 1_000_000, AbortSignal.timeout(10))).toEqual([])
+})
+
+test('redrive: a source that begins before the log has it is given them once, and what becomes of them stands behind it', async () => {
+  await world.publish('1')
+  const before = sourceOf()
+  await before.givenUp(failed((await take(before, 1))[0]!, 0), DeadLetterReason.deliveryCount)
+  world.reads = [{ sources: [{ partition: 0, offset: 0 }], done: async () => {} }]
+  const writing = Promise.withResolvers<void>()
+  world.writing = writing.promise
+  const redriven = alarms().redrive(0)
+  await until(
+    () => alarms().ledger.size,
+    (size) => size === 1,
+  )
+  const source = sourceOf()
+  const [event] = await take(source, 1)
+  source.failed([failed(event!, world.time + 1_000)])
+  writing.resolve()
+  expect(await redriven).toMatchObject({ redriven: 1 })
+  expect(await source.next(10, 1_000_000, AbortSignal.timeout(10))).toEqual([])
+  source.delivered([event!])
+  await alarms().confirm()
+  await world.begin()
+  expect(alarms().ledger.size).toBe(0)
+})
+
+test('redrive: what was read again since a rewind, and not given out yet, comes once', async () => {
+  for (const id of ['1', '2']) await world.publish(id)
+  const before = sourceOf()
+  await take(before, 2)
+  await alarms().rewind(new Map([[0, 0]]))
+  await until(
+    () => (alarms().status() as { ahead: number }).ahead,
+    (ahead) => ahead === 2,
+  )
+  world.reads = [{ sources: [{ partition: 0, offset: 1 }], done: async () => {} }]
+  await alarms().redrive(0)
+  const source = sourceOf()
+  expect(offsets(await take(source, 2)).sort()).toEqual([0, 1])
+  expect(await source.next(10, 1_000_000, AbortSignal.timeout(10))).toEqual([])
+})
+
+test('redrive: more at once than a call takes arguments', async () => {
+  await world.publish('1')
+  const redriven = Array.from({ length: 200_000 }, (_, offset): Unsettled => ({ ...unsettled, partition: 0, offset }))
+  const subscription = new Proxy(alarms(), {
+    get: (of, name) => {
+      if (name === 'takeRedriven') return () => redriven.splice(0)
+      const value = Reflect.get(of, name)
+      return typeof value === 'function' ? value.bind(of) : value
+    },
+  })
+  expect(offsets(await take(sourceOf(subscription), 1))).toEqual([0])
+})
+
+test('redrive: dead letters whose events are not settled yet stay where they are', async () => {
+  await world.publish('1')
+  const source = sourceOf()
+  const [event] = await take(source, 1)
+  const kept = Promise.withResolvers<void>()
+  world.keeping = kept.promise
+  const givenUp = source.givenUp(failed(event!, 0), DeadLetterReason.deliveryCount)
+  let done = 0
+  world.reads = [{ sources: [{ partition: 0, offset: 0 }], done: async () => void done++ }]
+  expect([await alarms().redrive(0), done]).toEqual([{ redriven: 0, gone: 0, isAll: true }, 0])
+  kept.resolve()
+  await givenUp
+  expect([await alarms().redrive(0), done]).toEqual([{ redriven: 1, gone: 0, isAll: true }, 1])
 })
 
 test('redrive: dead letters come again as new, those that the topic does not hold any more are counted', async () => {
