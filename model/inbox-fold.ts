@@ -155,7 +155,7 @@ export class InboxFold {
       case 'SharedIndexed':
         return this.#isStale(record.value) ? [] : this.#sharedIndexed(record.value)
       case 'SharedChosen':
-        if (!this.#isStale(record.value)) this.recallShared(offset, record.value)
+        if (!this.#isStale(record.value)) this.#sharedChosen(offset, record.value)
         return []
       case 'SharedBehind':
         if (!this.#isStale(record.value)) this.#fellBehind(record.value)
@@ -360,8 +360,12 @@ export class InboxFold {
     return taken
   }
 
-  /** As `recall`, of what a group is behind with. */
+  /** As `recall`, of what a group is behind with; what its place had passed by the snapshot is over, and nobody would tell of it again. */
   recallShared(offset: number, record: SharedChosen): void {
+    if (isOpen(this.behind, record.group, record.to - 1)) this.#sharedChosen(offset, record)
+  }
+
+  #sharedChosen(offset: number, record: SharedChosen): void {
     const { group, to, term, choices } = record
     this.#sharedChosenAt.push({ at: offset, group, to })
     if (!this.#sharedChoices) return

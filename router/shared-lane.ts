@@ -85,7 +85,9 @@ export class SharedLane {
   readonly #options: LaneOptions
   readonly #filter: string
   readonly #recorded: Map<number, readonly IndexReceiver[]>
-  /** What an owner before this one had chosen to its end: nobody is chosen below who was not. */
+  /** Spans that ended under an owner before this one, which had chosen to their ends. */
+  readonly #wasEndedTo: number
+  /** So far such an owner had chosen at least: nobody is chosen below who was not. */
   readonly #wasChosenTo: number
   readonly #done: Watermark
   /** Everything withheld below was chosen. */
@@ -105,8 +107,9 @@ export class SharedLane {
     this.#filter = parseShared(options.group)?.filter ?? ''
     this.withheld = new Withheld(options.group, options.told)
     this.#recorded = new Map(options.recorded)
-    const closed = options.told.filter(({ to }) => to !== null).map(({ to }) => to as number)
-    this.#wasChosenTo = Math.max(0, ...closed)
+    this.#wasEndedTo = options.told.reduce((end, { to }) => Math.max(end, to ?? 0), 0)
+    // In the order of the log: what lies before the last choice and was not chosen had expired, or had nobody to go to.
+    this.#wasChosenTo = [...options.recorded.keys()].reduce((to, offset) => Math.max(to, offset + 1), this.#wasEndedTo)
     const byPlace = [...options.told].sort((a, b) => a.from - b.from)
     // The first that is not seen through: what is behind it comes in its turn.
     const open = byPlace.find(({ to, position }) => to === null || position < to)
@@ -140,7 +143,7 @@ export class SharedLane {
 
   /** What ended under an owner before this one is not given to its end: the group's later messages come behind it. */
   get owesEarlier(): boolean {
-    return this.done < this.#wasChosenTo && this.#state !== 'closed'
+    return this.done < this.#wasEndedTo && this.#state !== 'closed'
   }
 
   /** From this offset on the group is behind. */
@@ -250,8 +253,9 @@ export class SharedLane {
       if (error instanceof OffsetOutOfRange) {
         const begins = await start().catch(() => 0)
         if (begins > from) {
-          onDropped('gone', begins - from)
-          this.#pass(Math.min(begins, this.withheld.next(from)?.to ?? begins))
+          const to = Math.min(begins, this.withheld.next(from)?.to ?? begins)
+          onDropped('gone', to - from)
+          this.#pass(to)
         }
       } else onFailure(error as Error)
       this.#state = 'idle'

@@ -176,6 +176,17 @@ test('choices for a group that is behind are told from its place on, and read ag
   expect([none.inbox.choicesFrom(9), none.inbox.takeSharedChoices().size]).toEqual([null, 0])
 })
 
+test('choices from before a snapshot that their group’s place had passed by then are not read again with every later one', () => {
+  const { inbox } = given()
+  const records = [chosen(2, 4, [2, 'a', 0]), chosen(4, 6, [5, 'b', 1])] as Extract<AnyRecord, { readonly name: 'SharedChosen' }>[]
+  inbox.behind = [{ group, from: 2, to: null, position: 4 }]
+  for (const [offset, { value }] of records.entries()) inbox.recallShared(offset, value)
+  expect([inbox.choicesFrom(9), [...(inbox.takeSharedChoices().get(group)?.keys() ?? [])]]).toEqual([1, [5]])
+  const caughtUp = given().inbox
+  for (const [offset, { value }] of records.entries()) caughtUp.recallShared(offset, value)
+  expect([caughtUp.choicesFrom(9), caughtUp.takeSharedChoices().size]).toEqual([null, 0])
+})
+
 test('an owner that has lost the shard tells nothing of groups that are behind', () => {
   const { inbox, owed } = given(termAnnounced(0, 9), behind(2), chosen(2, 4, [2, 'a', 0]), shared(2, 5, [entry(2, ofGroup('a', 0))]))
   expect([inbox.behind, inbox.choicesFrom(0), owed('a')]).toEqual([[], null, []])

@@ -207,6 +207,23 @@ describe('a group whose members have enough', () => {
     expect(late.got).toEqual([])
   })
 
+  test('goes on behind what retention has removed meanwhile, which is counted as gone', async () => {
+    const { gateway, router } = await given()
+    const only = await Taker.join(gateway, 'm1')
+    const texts = await publish(gateway, 300)
+    await world.turns(200)
+    for (let shard = 0; shard < world.partitions; shard++) world.retire('messages', shard, world.records('messages', shard).length)
+    const later = await publish(gateway, 60, 1, texts.length)
+    const gone = () => figure(router, 'loggerhead_deliveries_dropped_total', { reason: 'gone' })
+    await world.until(() => {
+      only.acknowledge()
+      return later.every((text) => only.got.includes(text))
+    }, 'what the log has')
+    expect([only.connection.phase, new Set(only.got).size + (await gone()), disordered(only)]).toEqual(['open', texts.length + later.length, []])
+    expect(await gone()).toBeGreaterThan(texts.length / 2)
+    expect(router.failures).toEqual([])
+  })
+
   test('passes over what has expired meanwhile, and counts it', async () => {
     const { gateway, router } = await given()
     const only = await Taker.join(gateway, 'm1')
