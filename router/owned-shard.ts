@@ -2,16 +2,14 @@
  * A shard in this router's hands: the fold of its inbox, the owner of its messages and the owner of its clients, from the
  * moment its term is in the log until the shard is taken away.
  */
-import { newestCheckpoint } from '../history/checkpoint.ts'
 import { LogIndex } from '../history/log-index.ts'
-import type { Appender, Log, Stretch } from '../log/log.ts'
-import type { TopicNames } from '../log/topics.ts'
-import { InboxFold } from '../model/inbox-fold.ts'
+import type { Appender, Stretch } from '../log/log.ts'
+import type { InboxFold } from '../model/inbox-fold.ts'
 import type { Session, Subscription } from '../model/session.ts'
-import { type SessionChange, SessionFold } from '../model/session-fold.ts'
-import { heldPerRecord, restoreInbox, restoreQueues, restoreSessions, restoreShared } from '../model/snapshot.ts'
-import { decodeRecord, encodeRecord, readableRecord } from '../schemas/codec.ts'
-import type { Chosen, HeldMessage, IndexReceiver, SharedChosen } from '../schemas/inbox-records.ts'
+import type { SessionChange, SessionFold } from '../model/session-fold.ts'
+import { heldPerRecord } from '../model/snapshot.ts'
+import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
+import type { Chosen, IndexReceiver, SharedChosen } from '../schemas/inbox-records.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { AnyRecord } from '../schemas/records.ts'
 import type { SnapshotClosed } from '../schemas/snapshot-records.ts'
@@ -20,37 +18,22 @@ import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { IndexWriter } from './index-writer.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
 import { Replays, type ReplaysOptions } from './replays.ts'
-import { RetainedJournal } from './retained-journal.ts'
+import type { RetainedJournal } from './retained-journal.ts'
 import { RetainedRequests, type RetainedRequestsOptions } from './retained-requests.ts'
-import { RetainedStore, type RetainedStoreOptions, retainedFenceKey } from './retained-store.ts'
+import type { RetainedStore, RetainedStoreOptions } from './retained-store.ts'
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import { ShardAudit, type ShardAuditOptions } from './shard-audit.ts'
+import { type ShardTakingOptions, type TakenShard, takeShard } from './shard-taking.ts'
 import { SharedLanes, type SharedLanesOptions } from './shared-lanes.ts'
-import { readShelved, type Snapshot, writeSnapshot } from './snapshots.ts'
+import { writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
-import { deliveriesFenceKey } from './subscriptions/subscriptions.ts'
 
 /** Well below the shortest history window of an hour, ms. */
 const snapshotAgeMaxMs = 15 * 60 * 1000
 
-/** A folded record of `sessions` and what it changed. */
-export interface Applied {
-  readonly offset: number
-  readonly changes: readonly SessionChange[]
-}
-
-export interface OwnedShardOptions {
-  readonly shard: number
-  readonly shards: number
-  readonly router: string
+export interface OwnedShardOptions extends ShardTakingOptions {
   readonly namespace: string
-  readonly log: Log
-  readonly topics: TopicNames
-  readonly appender: Appender
-  /** Kafka's fence of the shard's compacted topics: a later owner's makes this one's writes fail. */
-  readonly transactionalId: string
-  readonly tail: SessionsTail
   readonly client: Omit<ClientShardOptions, 'shard' | 'term' | 'fold' | 'appender' | 'topics' | 'sessionsPosition' | 'log' | 'partitions' | 'onRefused'>
   readonly source: Pick<
     SourceShardOptions,
@@ -68,17 +51,10 @@ export interface OwnedShardOptions {
   /** How often the state is written down for who asks about the past, ms. */
   readonly checkpointMs: number
   readonly registryDigest: CheckpointTarget['registry']
-  readonly now: () => number
-  /** What was folded of the shard's `sessions` since the taking began: grows until `goLive`. */
-  readonly captured: readonly Applied[]
   /** Position in `registry` that decisions are made under. */
   registryPosition(): number
-  /** The log refused an append: this router cannot go on as owner. */
-  onRefused(error: Error): void
   /** A later term is in the journal. */
   onSuperseded(owned: OwnedShard): void
-  /** The log had removed messages that were not matched yet. */
-  onGone(from: number, to: number): void
 }
 
 export class OwnedShard {
@@ -111,79 +87,9 @@ export class OwnedShard {
   readonly #capturedSeen: number
   #journaled = { position: -1, lifecyclePosition: -1, served: 0 }
 
-  /**
-   * Takes the shard: appends the term, reads the journals up to it and goes on where the last owner's progress stands.
-   * Nobody else's writes below this term count from then on.
-   */
+  /** Takes the shard and goes on where the last owner's progress stands. Rejects with FencedError when another router has taken it. */
   static async take(options: OwnedShardOptions): Promise<OwnedShard> {
-    const { shard, shards, log, topics, appender, router, tail, now, transactionalId } = options
-    const fenced = await log.appender({ transactionalId })
-    // The first write under the new epoch is what makes Kafka refuse the old one.
-    const fence = (topic: string, key: Buffer): Promise<number> =>
-      fenced.write({ topic, partition: shard, key, value: encodeRecord('ShardOwned', { shard, router, at: now() }), timestamp: now() })
-    await Promise.all([
-      fence(topics.snapshots, Buffer.from('fence')),
-      fence(topics.retained, retainedFenceKey()),
-      fence(topics.deliveries, deliveriesFenceKey()),
-    ])
-    const announce = (topic: string, partition: number, term: number): Promise<number> =>
-      appender.write({ topic, partition, key: null, value: encodeRecord('TermAnnounced', { shard, term }), timestamp: now() })
-    const owned = encodeRecord('ShardOwned', { shard, router, at: now() })
-    const term = await appender.write({ topic: topics.inbox, partition: shard, key: null, value: owned, timestamp: now() })
-    await Promise.all([
-      announce(topics.sessions, shard, term),
-      ...Array.from({ length: shards }, (_, other) => other)
-        .filter((other) => other !== shard)
-        .map((other) => announce(topics.inbox, other, term)),
-    ])
-    const { limits, counters } = options.retained
-    const journal = new RetainedJournal({ shard, term, appender, topic: topics.inbox, now, onRefused: options.onRefused })
-    const retained = new RetainedStore({ shard, appender: fenced, journal, topic: topics.retained, limits, counters, now, onRefused: options.onRefused })
-    const [{ snapshot, routes }, checkpoint] = await Promise.all([
-      readShelved(log, topics.snapshots, shard),
-      newestCheckpoint(log, topics.checkpoints, shard),
-      retained.load(log),
-    ])
-    // Whatever the inbox up to the term was matched with is in `sessions` by now.
-    await tail.catchUp()
-    const inbox = new InboxFold(shard, shards, tail.folds[shard] as SessionFold)
-    if (snapshot) restoreInbox(inbox, snapshot.closed)
-    restoreQueues(tail.folds[shard] as SessionFold, inbox, snapshot?.states ?? [])
-    if (snapshot) restoreShared(inbox, snapshot)
-    // Sessions may end while their queues are read; those that ended before had none here.
-    const adopt = adopter(inbox, options.captured)
-    if (snapshot) await recallChoices(options, inbox, snapshot.closed)
-    const held: HeldMessage[] = [...(snapshot?.held ?? [])]
-    await readUpTo(log, topics.inbox, shard, inbox.position, term + 1, (offset, value) => {
-      adopt()
-      const record = decodeRecord(value)
-      inbox.apply(offset, record)
-      if (record.name === 'MessagesHeld' && record.value.term >= (inbox.terms[shard] as number)) held.push(...record.value.messages)
-    })
-    const start = (await log.startOffsets(topics.messages)).get(shard) ?? 0
-    const position = inbox.progress?.position ?? start
-    if (position < start) options.onGone(position, start)
-    retained.tellAgain(position)
-    const backlogEnd = (await log.endOffsets(topics.messages)).get(shard) ?? 0
-    const lifecyclePosition = inbox.progress?.lifecyclePosition ?? 0
-    const known = await lifecycleSince(options, snapshot, lifecyclePosition)
-    // Right before the owner of the clients looks at the fold: what ends from then on it is told of.
-    adopt()
-    return new OwnedShard(options, {
-      term,
-      inbox,
-      fenced,
-      retained,
-      journal,
-      checkpointAt: checkpoint?.closing.at ?? Number.NEGATIVE_INFINITY,
-      position: Math.max(position, start),
-      backlogEnd,
-      lifecyclePosition,
-      known,
-      snapshot,
-      held,
-      routes,
-    })
+    return new OwnedShard(options, await takeShard(options))
   }
 
   /** Writes the shard's compacted topics; Kafka refuses it once another owner has come. */
@@ -201,39 +107,23 @@ export class OwnedShard {
     return this.#retained.index
   }
 
-  private constructor(
-    options: OwnedShardOptions,
-    state: {
-      readonly term: number
-      readonly inbox: InboxFold
-      readonly fenced: Appender
-      readonly retained: RetainedStore
-      readonly journal: RetainedJournal
-      readonly checkpointAt: number
-      readonly position: number
-      readonly backlogEnd: number
-      readonly lifecyclePosition: number
-      readonly known: readonly Applied[]
-      readonly snapshot: Snapshot | undefined
-      readonly held: readonly HeldMessage[]
-      readonly routes: ShardRoutesOptions['progress']
-    },
-  ) {
+  private constructor(options: OwnedShardOptions, taken: TakenShard) {
     const { shard, appender, topics, tail, onRefused, now } = options
-    const { term } = state
+    const { term } = taken
+    taken.adopt()
     this.#options = options
     this.shard = shard
     this.term = term
-    this.#inbox = state.inbox
-    this.#fenced = state.fenced
-    this.#retained = state.retained
-    this.#retainedJournal = state.journal
-    this.#checkpointAt = state.checkpointAt
-    this.#retainedFrom = state.inbox.progress?.retainedOffsets
+    this.#inbox = taken.inbox
+    this.#fenced = taken.fenced
+    this.#retained = taken.retained
+    this.#retainedJournal = taken.journal
+    this.#checkpointAt = taken.checkpointAt
+    this.#retainedFrom = taken.inbox.progress?.retainedOffsets
     this.#requests = new RetainedRequests({
       shard,
       term,
-      index: state.retained.index,
+      index: taken.retained.index,
       gateways: options.source.gateways,
       appender,
       inboxTopic: topics.inbox,
@@ -242,7 +132,7 @@ export class OwnedShard {
       now,
       onRefused,
     })
-    this.#previous = state.snapshot?.closed
+    this.#previous = taken.snapshot?.closed
     this.#snapshotPositions = this.#foldPositions()
     this.#snapshotAt = now()
     const sessionsPosition = (of: number): number => (tail.folds[of] as SessionFold).position
@@ -285,18 +175,18 @@ export class OwnedShard {
     this.source = new SourceShard({
       ...options.source,
       index: (offset, size, topic, clientId) => this.#index.add(offset, size, topic, clientId),
-      retained: keeperOf(state.retained, this.#requests),
+      retained: keeperOf(taken.retained, this.#requests),
       shard,
       term,
-      position: state.position,
-      backlogEnd: state.backlogEnd,
+      position: taken.position,
+      backlogEnd: taken.backlogEnd,
       appender,
       inboxTopic: topics.inbox,
       now,
-      held: state.held,
+      held: taken.held,
       isOver: (id) => isOver(tail, id),
-      recorded: state.inbox.takeChoices(),
-      lanes: this.#makeLanes(state.inbox, state.backlogEnd),
+      recorded: taken.inbox.takeChoices(),
+      lanes: this.#makeLanes(taken.inbox, taken.backlogEnd),
       sessionsPosition,
       onRefused,
       onProgress: () => {},
@@ -304,14 +194,14 @@ export class OwnedShard {
     this.#lifecycle = new LifecycleWriter({
       namespace: options.namespace,
       shard,
-      position: state.lifecyclePosition,
+      position: taken.lifecyclePosition,
       appender,
       topic: topics.lifecycle,
       partitions: options.shards,
       onRefused,
       onProgress: () => {},
     })
-    this.audit = options.audit && new ShardAudit({ ...options.audit, shard, term, log, topic: topics.audit, appender: state.fenced, now })
+    this.audit = options.audit && new ShardAudit({ ...options.audit, shard, term, log, topic: topics.audit, appender: taken.fenced, now })
     this.routes = new ShardRoutes({
       ...options.routes,
       shard,
@@ -319,13 +209,13 @@ export class OwnedShard {
       namespace: options.namespace,
       log,
       topics,
-      fenced: state.fenced,
-      progress: state.routes,
+      fenced: taken.fenced,
+      progress: taken.routes,
       isRepeat: (messageId, offset) => this.source.isRepeatElsewhere(messageId, offset),
       onFenced: () => options.onSuperseded(this),
       now,
     })
-    for (const { offset, changes } of [...state.known, ...options.captured]) this.#lifecycle.applied(offset, changes)
+    for (const { offset, changes } of [...taken.known, ...options.captured]) this.#lifecycle.applied(offset, changes)
     // The owner of the clients has just looked at the whole fold.
     this.#capturedSeen = options.captured.length
   }
@@ -620,68 +510,4 @@ function isOver(tail: SessionsTail, { kind, shard, session, use, detail }: Repea
   const live = tail.folds[shard]?.live(session)
   if (!live) return true
   return kind === RepeatableKind.Publish && (live.uses?.of(detail) ?? 0) !== use
-}
-
-/**
- * What happened to the shard's sessions since the last event its owner is known to have written. The fold of this router
- * is past that point, so the stretch is folded once more on the side, up to exactly where the router's fold stands.
- */
-async function lifecycleSince(options: OwnedShardOptions, snapshot: Snapshot | undefined, position: number): Promise<readonly Applied[]> {
-  const { log, topics, shard, tail } = options
-  const live = tail.folds[shard] as SessionFold
-  const aside = new SessionFold(shard)
-  if (snapshot) restoreSessions(aside, snapshot.states, snapshot.closed)
-  const known: Applied[] = []
-  while (aside.position < live.position) {
-    const before = aside.position
-    await readUpTo(log, topics.sessions, shard, before, live.position, (offset, value) => {
-      // What cannot be read the router's fold has passed over, and told.
-      const record = readableRecord(value)
-      if (!record) return
-      const changes = aside.apply(offset, record)
-      if (offset >= position) known.push({ offset, changes })
-    })
-    if (aside.position < live.position) aside.position = live.position
-  }
-  return known
-}
-
-/** Hands the queues of sessions that end from now on to the inbox, each once, as far as that has been captured. */
-function adopter(inbox: InboxFold, captured: readonly Applied[]): () => void {
-  let seen = captured.length
-  return () => {
-    for (; seen < captured.length; seen++) {
-      for (const change of (captured[seen] as Applied).changes) {
-        if (change.kind === 'ended') inbox.adopt(change.session.clientId, change.session.id, change.queue)
-      }
-    }
-  }
-}
-
-/** Choices from before the snapshot that its writer may have acted on and whose messages were not done. */
-async function recallChoices({ log, topics, shard }: OwnedShardOptions, inbox: InboxFold, closed: SnapshotClosed): Promise<void> {
-  if (closed.choicesFrom === null) return
-  await readUpTo(log, topics.inbox, shard, closed.choicesFrom, closed.inboxOffset, (offset, value) => {
-    const record = decodeRecord(value)
-    if (record.name === 'Chosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recall(offset, record.value)
-    else if (record.name === 'SharedChosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recallShared(offset, record.value)
-  })
-}
-
-/** Calls back for each record of [from, to). */
-async function readUpTo(
-  log: Log,
-  topic: string,
-  partition: number,
-  from: number,
-  to: number,
-  onRecord: (offset: number, value: Buffer) => void,
-): Promise<void> {
-  let offset = Math.max(from, (await log.startOffsets(topic)).get(partition) ?? 0)
-  while (offset < to) {
-    const stretch = await log.read(topic, partition, offset)
-    for (const record of stretch.records) if (record.value && record.offset < to) onRecord(record.offset, record.value)
-    if (stretch.nextOffset === offset) throw new Error(`${topic}[${partition}] has nothing at ${offset}, although it reaches to ${to}`)
-    offset = stretch.nextOffset
-  }
 }

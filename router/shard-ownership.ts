@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { FencedError } from '../log/log.ts'
-import type { Applied, OwnedShard } from './owned-shard.ts'
+import type { OwnedShard } from './owned-shard.ts'
+import type { Applied } from './shard-taking.ts'
 
 export interface ShardOwnershipOptions {
   readonly logger: Logger
