@@ -1,14 +1,11 @@
 /** A router that stands still in the middle of what a new subscription is owed of retained messages, and goes on when its shards are another's. */
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
+import { expect, test } from '@jest/globals'
+import { inFrozenTime } from './frozen-time.ts'
 import type { ConnectOptions, SimConnection } from './sim-gateway.ts'
-import { freezeTime, World } from './world.ts'
+import { World } from './world.ts'
 
 let world: World
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 /** It stands in the log that everything published in the shard was matched. */
 function isNoted(shard: number): boolean {

@@ -1,16 +1,13 @@
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals'
+import { expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import { Random } from '../../simulation/random.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { type RouterProcess, World } from '../../simulation/world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 /** Client ids that take turns in the two shards. */
 const ids = (count: number): string[] => {

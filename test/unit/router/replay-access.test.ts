@@ -1,18 +1,15 @@
 /** Who may have what replayed: the permission Replayer as of now, and access as of now or of then. */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import { Random } from '../../simulation/random.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type World } from '../../simulation/world.ts'
+import type { World } from '../../simulation/world.ts'
 import { count } from '../../support/available.ts'
 import { Reader, replay, startReplays } from './replay-world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 async function start(environment: Readonly<Record<string, string>> = {}) {
   const started = await startReplays(environment)

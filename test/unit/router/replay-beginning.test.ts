@@ -1,15 +1,12 @@
 /** Replays whose beginning retention has removed, before or under them: what is gone is said. */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
-import { freezeTime, type World } from '../../simulation/world.ts'
+import { describe, expect, test } from '@jest/globals'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
+import type { World } from '../../simulation/world.ts'
 import { numbered, Reader, replay, startReplays } from './replay-world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 async function start(environment: Readonly<Record<string, string>> = {}) {
   const started = await startReplays(environment)

@@ -1,21 +1,18 @@
 /** Replays of sessions: what was published before comes once and in order, joins what is published now, and survives whoever dies. */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import type { Counter } from 'prom-client'
 import { isMarker, isReplayed } from '../../../model/session-queue.ts'
 import type { ReplayRequest } from '../../../schemas/session-records.ts'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import { Random } from '../../simulation/random.ts'
 import type { ConnectOptions, Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, type World } from '../../simulation/world.ts'
+import type { RouterProcess, World } from '../../simulation/world.ts'
 import { count } from '../../support/available.ts'
 import { numbered, Reader, replay, startReplays } from './replay-world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 async function start(environment: Readonly<Record<string, string>> = {}, random?: Random) {
   const started = await startReplays(environment, random)

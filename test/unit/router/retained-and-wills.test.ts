@@ -1,17 +1,14 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
 import type { Records } from '../../../schemas/records.ts'
 import type { Will } from '../../../schemas/session-records.ts'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import type { SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { type RouterProcess, World } from '../../simulation/world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 async function given(environment: Readonly<Record<string, string>> = {}): Promise<{ router: RouterProcess; gateway: SimGateway }> {
   const { KAFKA_PARTITIONS } = environment

@@ -1,19 +1,16 @@
 /** Sessions that come back: what waited joins what is published meanwhile, and a crowd of them reads the log once. */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import { Random } from '../../simulation/random.ts'
 import type { Delivery, SimConnection, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, World } from '../../simulation/world.ts'
+import { World } from '../../simulation/world.ts'
 import { count } from '../../support/available.ts'
 
 const topics = ['a/x', 'a/y', 'a/z']
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 const all = { filter: 'a/+', qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0, subscriptionIdentifier: null, replay: null }
 

@@ -1,19 +1,16 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { partitionOf } from '../../../log/partitioner.ts'
 import { namespaceTopicName } from '../../../log/topics.ts'
 import { Payloads } from '../../../router/payloads.ts'
 import { encodeRecord } from '../../../schemas/codec.ts'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import type { SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { type RouterProcess, World } from '../../simulation/world.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 async function given(environment: Readonly<Record<string, string>> = {}): Promise<{ router: RouterProcess; gateway: SimGateway }> {
   world = await new World({ environment }).start()

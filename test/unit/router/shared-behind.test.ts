@@ -1,15 +1,12 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import type { Delivery, SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { type RouterProcess, World } from '../../simulation/world.ts'
 import { subscription } from '../model/session-records.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 type Connection = ReturnType<SimGateway['connect']>
 

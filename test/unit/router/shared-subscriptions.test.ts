@@ -1,16 +1,13 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { partitionOf } from '../../../log/partitioner.ts'
+import { inFrozenTime } from '../../simulation/frozen-time.ts'
 import type { SimGateway } from '../../simulation/sim-gateway.ts'
-import { freezeTime, type RouterProcess, World } from '../../simulation/world.ts'
+import { type RouterProcess, World } from '../../simulation/world.ts'
 import { subscription } from '../model/session-records.ts'
 
 let world: World
 
-beforeEach(() => freezeTime())
-afterEach(() => {
-  world.end()
-  jest.useRealTimers()
-})
+inFrozenTime(() => world)
 
 type Connection = ReturnType<SimGateway['connect']>
 
