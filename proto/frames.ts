@@ -45,6 +45,19 @@ export interface Release {
   readonly number: number
 }
 
+/** What a connection is told of its session. */
+export interface AttachAnswer {
+  /** 0 accepts; else the CONNACK reason code. */
+  readonly reasonCode: number
+  readonly session: number
+  readonly epoch: number
+  readonly sessionPresent: boolean
+  /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts); empty for none. */
+  readonly uses: Buffer
+  /** What the session is subscribed to; only how many filters when they are more than an answer carries. */
+  readonly filters: readonly string[] | number
+}
+
 export type RouterFrame =
   /** First frame of a link. The gateway ends the link when it is not that incarnation. */
   | { readonly kind: 'hello'; readonly router: string; readonly incarnation: number }
@@ -53,22 +66,13 @@ export type RouterFrame =
   /** The router no longer speaks for the shard. */
   | { readonly kind: 'disown'; readonly shard: number; readonly term: number }
   /** Answer to an Attached record; the gateway sends CONNACK. */
-  | {
+  | ({
       readonly kind: 'attachAnswer'
       readonly shard: number
       readonly term: number
       readonly connection: number
       readonly connectionId: Buffer
-      /** 0 accepts; else the CONNACK reason code. */
-      readonly reasonCode: number
-      readonly session: number
-      readonly epoch: number
-      readonly sessionPresent: boolean
-      /** How often each packet id of the client's QoS 2 publishes was released (model/packet-uses.ts); empty for none. */
-      readonly uses: Buffer
-      /** What the session is subscribed to; only how many filters when they are more than an answer carries. */
-      readonly filters: readonly string[] | number
-    }
+    } & AttachAnswer)
   /** End a connection: DISCONNECT with the reason code in MQTT 5, a plain close in 3.1.1. `reason` is Event Grid's disconnectionReason. */
   | { readonly kind: 'close'; readonly shard: number; readonly term: number; readonly connection: number; readonly reasonCode: number; readonly reason: string }
   /**
