@@ -6,13 +6,15 @@ import { patienceMs } from '../kill/under-load.ts'
 import { type Stack, startStack, until } from '../support/stack.ts'
 import * as mqtt from '../wire/bytes.ts'
 import { Wire } from '../wire/wire.ts'
-import { MemoryWatch, residentMiB } from './processes.ts'
+
+/** Of one client, with 64 KiB each. */
+const greedyPublishes = 960
 
 let stack: Stack
 
 beforeAll(async () => {
   // Less than what the publishers below want to send, so that the bound is reached and seen.
-  const environment = { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024), DRAIN_PERIOD: '1000', SHUTDOWN_TIMEOUT: '1000' }
+  const environment = { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024), KAFKA_AWAY_CLOSE: '600000', DRAIN_PERIOD: '1000', SHUTDOWN_TIMEOUT: '1000' }
   stack = await startStack({ kafka: 'own', environment })
 }, 180_000)
 
@@ -40,27 +42,24 @@ function isRunning(pid: number): boolean {
 }
 
 describe('while Kafka does not answer', () => {
-  test('publishers feel backpressure, memory stays flat, new clients get 0x88, /healthz names Kafka, and everything resumes by itself', async () => {
+  test('publishers feel backpressure, one that does not wait is not read, new clients get 0x88, /healthz names Kafka, and everything resumes by itself', async () => {
     const load = await Load.start({ endpoints: [endpoint()], publishers: 4, topicsEach: 2, online: 1, offline: 1, flapping: 0, rate: 20 })
     const { pid: kafka } = await stack.process('kafka')
     const { pid: gateway } = await stack.process('gateway')
     let isStopped = false
     try {
       await load.after(100)
-      const before = residentMiB(gateway)
+      const greedy = await Wire.open(endpoint(), 5)
+      greedy.send(mqtt.connect({ version: 5, clientId: 'greedy', keepAlive: 600 }))
+      await greedy.expect('connack')
       await stack.kill('kafka', 'SIGSTOP')
       isStopped = true
       const since = performance.now()
       load.mark()
 
-      // One that does not wait for PUBACK: it must stop being read long before its 40 MiB are in.
-      const greedy = await Wire.open(endpoint(), 5)
-      let written = 0
-      const connected = mqtt.connect({ version: 5, clientId: 'greedy' })
-      greedy.send(connected)
-      const packet = mqtt.publish({ version: 5, topic: 'away/greedy', payload: Buffer.alloc(64 * 1024, 103), qos: 0 })
-      const watch = new MemoryWatch({ gateway })
-      for (; written < 40 * 1024 * 1024; written += packet.length) greedy.send(packet)
+      // 60 MiB, within its Receive Maximum. Besides what the gateway may hold the two kernels take some, 36 MiB where their buffers are large.
+      const payload = Buffer.alloc(64 * 1024, 103)
+      for (let id = 1; id <= greedyPublishes; id++) greedy.send(mqtt.publish({ version: 5, topic: 'away/greedy', payload, qos: 1, id }))
 
       await until('CONNECT is answered with 0x88', 60_000, async () => (await connackCode()) === 0x88)
       const refusedAfter = performance.now() - since
@@ -69,6 +68,7 @@ describe('while Kafka does not answer', () => {
         return now?.status === 503 && (JSON.parse(now.body) as { hop: string }).hop === 'kafka'
       })
       expect((await stack.process('gateway')).pid).toBe(gateway)
+      expect(greedy.unsent).toBeGreaterThan(0)
 
       process.kill(kafka, 'SIGCONT')
       isStopped = false
@@ -76,22 +76,20 @@ describe('while Kafka does not answer', () => {
       await until('CONNECT is accepted', 60_000, async () => (await connackCode()) === 0)
       const acceptedAfter = performance.now() - went
       load.mark()
+      await greedy.count(greedyPublishes, 120_000)
+      greedy.destroy()
       await load.resumed(60_000)
       await stack.untilHealthy(60_000)
-      const highest = watch.stop().get('gateway') ?? 0
-      greedy.destroy()
       await load.finish(60_000)
       process.stderr.write(
-        `Kafka stopped: 0x88 after ${(refusedAfter / 1_000).toFixed(1)} s, accepted again ${(acceptedAfter / 1_000).toFixed(1)} s after its return; gateway memory ${Math.round(before)} → at most ${Math.round(highest)} MiB\n`,
+        `Kafka stopped: 0x88 after ${(refusedAfter / 1_000).toFixed(1)} s, accepted again ${(acceptedAfter / 1_000).toFixed(1)} s after its return\n`,
       )
       expect(load.verdict(null).problems).toEqual([])
-      // What waits is bounded; besides, a small heap may grow by some 100 MiB before it is collected.
-      expect(highest - before).toBeLessThan(250)
     } finally {
       if (isStopped) process.kill(kafka, 'SIGCONT')
       await load.end()
     }
-  }, 240_000)
+  }, 300_000)
 
   test('gateway and router end at SIGTERM, say what they could not write, and nothing that was acknowledged is lost', async () => {
     const load = await Load.start({ endpoints: [endpoint()], publishers: 4, topicsEach: 2, online: 1, offline: 1, flapping: 0, rate: 20 })

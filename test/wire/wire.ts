@@ -112,6 +112,11 @@ export class Wire {
     return this.#ended
   }
 
+  /** Bytes that were sent and the kernel has not taken: it takes no more while the server does not read. */
+  get unsent(): number {
+    return this.#socket.writableLength
+  }
+
   /** The next packet, whatever it is. */
   async next(wanted = 'a packet', deadlineMs = patienceMs): Promise<Received> {
     await this.#until(wanted, deadlineMs, () => this.#received.length > 0 || this.#ended)
