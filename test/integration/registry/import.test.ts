@@ -45,11 +45,6 @@ function* clients(count: number): Generator<string> {
   }
 }
 
-async function residentBytes(port: number): Promise<number> {
-  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-  return Number(/^loggerhead_process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1])
-}
-
 /** Snapshots of the registry by what became of them. */
 async function snapshots(port: number): Promise<Readonly<Record<string, number>>> {
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
@@ -63,16 +58,12 @@ test(
   `${count} clients come in one request, with progress, into the real Kafka; a start behind its snapshot of them loses nothing`,
   async () => {
     const first = await deployment.start()
-    const before = await residentBytes(first.port)
     const started = performance.now()
     const results = await importLines(first.port, clients(count))
     const seconds = (performance.now() - started) / 1000
-    const after = await residentBytes(first.port)
-    process.stderr.write(`${Math.round(count / seconds)} clients imported a second, memory ${Math.round(before / 1e6)} to ${Math.round(after / 1e6)} MB\n`)
+    process.stderr.write(`${Math.round(count / seconds)} clients imported a second\n`)
     expect(results.at(-1)).toEqual({ done: true, lines: count, created: count, updated: 0, failed: 0 })
     expect(results.length).toBe(count / 1000 + 1)
-    // What the view of them takes is in this, and what is not collected yet: some 120 MB on a busy machine. The request itself holds no more than its window.
-    expect(after - before).toBeLessThan(250e6 + count * 4000)
     await until('a snapshot', 60_000, async () => ((await snapshots(first.port)).written ?? 0) > 0)
     first.child.kill('SIGKILL')
     await first.ended
