@@ -1,6 +1,7 @@
 /** Two gateways and two routers: a client need not know which of them serves it, nor which of them dies. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import kafkajs from 'kafkajs'
 import { Cluster, type Member, publish, receive, subscribe } from '../../support/cluster.ts'
 import { isSettled, sessionsState } from '../../support/log-state.ts'
 import { until } from '../../support/stack.ts'
@@ -252,3 +253,37 @@ test('a router that is stopped leaves its shards to the other at once, not when 
   await router(1).end('SIGTERM')
   await until('the other has them all', 60_000, async () => (await cluster.shardsOf(router(0))).length === cluster.partitions)
 }, 120_000)
+
+// The last one: what it removes from the log the others may want to read.
+test('a shared subscription goes on behind what Kafka has removed before its members took it: that is counted as gone, and said', async () => {
+  // Member and topic of one router, which knows what the member has not acknowledged.
+  const topic = cluster.inShard(0, `${root}/t`)
+  const filter = `$share/gone/${topic}`
+  const { wire: publisher } = await cluster.connect(0, { clientId: `${root}/publisher` })
+  const { wire: taker } = await cluster.connect(1, { clientId: cluster.inShard(0, `${root}/taker`) })
+  await subscribe(taker, filter)
+  // More than a lane holds in memory of what it has read.
+  const texts = Array.from({ length: 400 }, (_, i) => `${i} ${'x'.repeat(8_192)}`)
+  for (const text of texts) await publish(publisher, topic, text)
+  await until('all is journaled', 60_000, () => isSettled(cluster))
+  const { messages } = cluster.topics
+  const admin = new kafkajs.Kafka({ brokers: cluster.brokers.split(','), logLevel: kafkajs.logLevel.NOTHING }).admin()
+  await admin.connect()
+  const offset = (await admin.fetchTopicOffsets(messages)).find(({ partition }) => partition === 0)?.offset as string
+  await admin.deleteTopicRecords({ topic: messages, partitions: [{ partition: 0, offset }] })
+  await admin.disconnect()
+  await publish(publisher, topic, 'later')
+  const got = new Set<string>()
+  while (!got.has('later')) {
+    const { payload, id } = await taker.find('publish', 60_000)
+    got.add(payload.toString())
+    taker.send(mqtt.puback(id))
+  }
+  const missing = texts.filter((text) => !got.has(text)).length
+  const gone = await Promise.all(cluster.routers.map((each) => each.metric('loggerhead_deliveries_dropped_total', 'reason="gone"')))
+  expect(missing).toBeGreaterThan(0)
+  expect(gone.reduce((sum, each) => sum + each, 0)).toBeGreaterThanOrEqual(missing)
+  await until('it is said', 60_000, () =>
+    cluster.routers.some(({ log }) => log.split('\n').some((line) => line.includes('that a shared subscription was behind with') && line.includes(filter))),
+  )
+}, 180_000)
