@@ -39,6 +39,12 @@ type Attempt =
 
 class TimedOut extends Error {}
 
+/**
+ * For so long at most a connection to a service is kept unused, ms; for a second less than the service says in Keep-Alive,
+ * or a request could meet its end, and one with effects cannot be asked again.
+ */
+const idleMs = 60_000
+
 const repeatable: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])
 
 function reasonOf(error: Error & { code?: string }): string {
@@ -53,8 +59,9 @@ export class ReverseProxy {
   readonly #options: ProxyOptions
   readonly #kinds: Readonly<Record<Hop, Upstreams>>
   readonly #underWay: Record<Hop, number> = { registry: 0, gateway: 0, router: 0 }
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 32 })
-  readonly #tlsAgent = new TlsAgent({ keepAlive: true, maxFreeSockets: 32 })
+  // Without a time of its own an agent does not heed Keep-Alive.
+  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 32, timeout: idleMs })
+  readonly #tlsAgent = new TlsAgent({ keepAlive: true, maxFreeSockets: 32, timeout: idleMs })
 
   constructor(options: ProxyOptions) {
     const { upstreams, now } = options

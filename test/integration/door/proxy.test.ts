@@ -103,6 +103,17 @@ test('a request without effects that meets a connection closed meanwhile is aske
   expect(requests).toBe(3)
 })
 
+test('a connection is let go before its service closes it, as the service says in Keep-Alive: a request with effects would be lost in that moment', async () => {
+  let closed = 0
+  const registry = createServer((_, response) => response.setHeader('keep-alive', 'timeout=2').end('{}'))
+  // Only the door ends it.
+  registry.keepAliveTimeout = 0
+  registry.on('connection', (socket) => socket.on('close', () => closed++))
+  const door = await openDoor({ REGISTRY_URL: `http://${await listening(registry)}` })
+  expect((await fetch(`${door.url}/namespaces`)).status).toBe(200)
+  await until(() => closed === 1)
+})
+
 test('an answer streams: its beginning is here before its end is written', async () => {
   let late: ServerResponse | undefined
   const door = await openDoor({
