@@ -74,7 +74,8 @@ export async function findFreePorts(count: number, except: readonly number[] = [
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const all = [port, ...beside.map((distance) => port + distance)]
     if (all.some((each) => except.includes(each))) continue
-    if ((await Promise.all(all.map((each) => isFree(each, undefined)))).every(Boolean) && all.map(claim).every(Boolean)) found.add(port)
+    // Claimed first: to look whether another's is free would take it in the moment in which its service may listen.
+    if (all.map(claim).every(Boolean) && (await Promise.all(all.map((each) => isFree(each, undefined)))).every(Boolean)) found.add(port)
   }
   return [...found]
 }
