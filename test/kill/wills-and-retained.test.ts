@@ -62,17 +62,20 @@ async function mourn(clientId: string, topic: string, count: number): Promise<st
     // Sent before a connection ended and not known to be acknowledged [MQTT-4.4.0-1].
     return delivery.dup && got.includes(payload) ? await next() : payload
   }
-  while (got.length < count) {
+  let isEndSaid = false
+  for (let last = ''; last !== 'end'; ) {
     try {
-      got.push(await next())
+      if (got.length >= count && !isEndSaid) wire.send(mqtt.publish({ version: 5, topic, payload: 'end', qos: 1, id: 77 }))
+      isEndSaid = got.length >= count
+      last = await next()
+      if (last !== 'end') got.push(last)
     } catch (error) {
       // No router has spoken for the shard for SHARD_SILENCE: a machine may be that busy.
       if (!(error instanceof PeerClosed)) throw error
       wire = await come()
+      isEndSaid = false
     }
   }
-  wire.send(mqtt.publish({ version: 5, topic, payload: 'end', qos: 1, id: 77 }))
-  for (let last = await next(); last !== 'end'; last = await next()) got.push(last)
   wire.destroy()
   return got
 }

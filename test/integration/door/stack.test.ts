@@ -66,12 +66,11 @@ withKafka('the front door of a stack with two gateways', () => {
     reader.on('message', (topic, payload) => topics.set(topic, payload.toString()))
     await reader.subscribeAsync('#', { qos: 1 })
     await expect(reader.subscribeAsync('$SYS/broker/#', { qos: 1 })).rejects.toThrow('Not authorized')
-    await stack.api('PUT', '/namespaces/default/topicSpaces/figures', { topicTemplates: ['$SYS/broker/#'] })
-    await stack.api('PUT', '/namespaces/default/permissionBindings/figures', {
-      clientGroupName: '$anonymous',
-      topicSpaceName: 'figures',
-      permission: 'Subscriber',
-    })
+    // DOOR_UPSTREAM_TIMEOUT is short here, for a machine that is busy too.
+    const put = (path: string, body: object) =>
+      until(`${path} is there`, 60_000, async () => (await stack.api('PUT', `/namespaces/default/${path}`, body)).status < 300)
+    await put('topicSpaces/figures', { topicTemplates: ['$SYS/broker/#'] })
+    await put('permissionBindings/figures', { clientGroupName: '$anonymous', topicSpaceName: 'figures', permission: 'Subscriber' })
     await until('the permission has reached the gateway', 60_000, () => reader.subscribeAsync('$SYS/broker/clients/connected').then(Boolean, () => false))
     expect([...topics.keys()].filter((topic) => topic.startsWith('$') && topic !== '$SYS/broker/clients/connected')).toEqual([])
     await reader.subscribeAsync('$SYS/broker/#')

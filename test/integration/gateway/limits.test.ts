@@ -575,7 +575,7 @@ test('REGISTRY_LOST: counts from when Kafka is back: the registry is not the fir
 })
 
 test('SHARD_SILENCE: when no router speaks for the clients’ shards any more they are closed, and newcomers refused', async () => {
-  const { port, router, reached, newRouter } = await start({ SHARD_SILENCE: '500', ATTACH_TIMEOUT: '3000' })
+  const { port, router, reached, newRouter } = await start({ SHARD_SILENCE: '2000', ATTACH_TIMEOUT: '3000' })
   const client = await attached(port)
   await router.close()
   expect(await client.next('disconnect')).toMatchObject({ reasonCode: 0x89 })

@@ -306,7 +306,7 @@ run(
       const came = () => new Set(subscriber.arrived.map(({ topic, payload }) => `${topic} ${payload}`))
       await subscriber.until('all of it', () => subscriber.arrived.length >= sent && came().size >= sent)
       expect(came()).toEqual(new Set(Array.from({ length: sent }, (_, i) => `secured/${i} ${i}`)))
-      expect((await stack.health()).status).toBe(200)
+      await stack.untilHealthy()
       await Promise.all([publisher.end(), subscriber.end()])
       expect(await stack.stop()).toBe(0)
     } finally {

@@ -89,7 +89,8 @@ test('one who leaves in the middle of an import leaves nothing running', async (
   socket.destroy()
   const deadline = Date.now() + 60_000
   let last: Result | undefined
-  while (last?.done !== true && Date.now() < deadline) last = (await importLines(port, clients(1))).at(-1)
+  // Refused while the other one is under way: with an answer, or by the end of the connection that this one writes to.
+  while (last?.done !== true && Date.now() < deadline) last = (await importLines(port, clients(1)).catch(() => [])).at(-1)
   expect(last).toEqual({ done: true, lines: 1, created: 0, updated: 1, failed: 0 })
 })
 
