@@ -341,7 +341,8 @@ export class Subscription {
         if (this.ledger.get(place)) continue
         changes.push(this.ledger.failed(place, { publishedAt: now(), deliveryCount: 0, until: now(), lastAttemptAt: null, lastResult: null }))
         const event = this.ledger.get(place)
-        if (event) this.#redriven.push(event)
+        // Who receives finds them in the ledger, as does a pusher that begins later.
+        if (event && this.#properties.deliveryConfiguration.deliveryMode === 'Push') this.#redriven.push(event)
       }
       const written = write(changes)
       this.#wake()

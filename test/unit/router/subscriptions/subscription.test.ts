@@ -217,6 +217,20 @@ test('PU-12 after its last delivery an event is a dead letter with the documente
   expect(await world.receive(alarms)).toEqual([])
 })
 
+test('redrive: what is redriven is received again, and no list of it is kept for a pusher that is not there', async () => {
+  const alarms = await world.subscribe('alarms')
+  await world.publish('1')
+  await alarms.acknowledge(tokens(await some(alarms, 1)))
+  world.reads = [{ sources: [{ partition: 0, offset: 0 }], done: async () => {} }]
+  for (let again = 0; again < 2; again++) {
+    expect(await alarms.redrive(0)).toEqual({ redriven: 1, gone: 0, isAll: true })
+    const received = await some(alarms, 1)
+    expect(received).toMatchObject([{ id: '1', count: 1 }])
+    await alarms.acknowledge(tokens(received))
+  }
+  expect(alarms.takeRedriven()).toEqual([])
+})
+
 test('PU-12 a rejected event is a dead letter and never received again, also when the router dies right after', async () => {
   const alarms = await world.subscribe('alarms')
   await world.publish('1')
