@@ -12,8 +12,7 @@ import { decodeRecord, encodeRecord } from '../schemas/codec.ts'
 import type { Chosen, IndexReceiver, SharedChosen } from '../schemas/inbox-records.ts'
 import { type RepeatableId, RepeatableKind } from '../schemas/message-id.ts'
 import type { AnyRecord } from '../schemas/records.ts'
-import type { SnapshotClosed } from '../schemas/snapshot-records.ts'
-import { type CheckpointTarget, takeCheckpoint } from './checkpoint-writer.ts'
+import type { CheckpointTarget } from './checkpoint-writer.ts'
 import { ClientShard, type ClientShardOptions } from './client-shard.ts'
 import { IndexWriter } from './index-writer.ts'
 import { LifecycleWriter } from './lifecycle-writer.ts'
@@ -24,13 +23,10 @@ import type { RetainedStore, RetainedStoreOptions } from './retained-store.ts'
 import { ShardRoutes, type ShardRoutesOptions } from './routes/shard-routes.ts'
 import type { SessionsTail } from './sessions-tail.ts'
 import { ShardAudit, type ShardAuditOptions } from './shard-audit.ts'
+import { ShardSnapshots } from './shard-snapshots.ts'
 import { type ShardTakingOptions, type TakenShard, takeShard } from './shard-taking.ts'
 import { SharedLanes, type SharedLanesOptions } from './shared-lanes.ts'
-import { writeSnapshot } from './snapshots.ts'
 import { type RetainedKeeper, SourceShard, type SourceShardOptions } from './source-shard.ts'
-
-/** Well below the shortest history window of an hour, ms. */
-const snapshotAgeMaxMs = 15 * 60 * 1000
 
 export interface OwnedShardOptions extends ShardTakingOptions {
   readonly namespace: string
@@ -64,6 +60,7 @@ export class OwnedShard {
   readonly source: SourceShard
   readonly routes: ShardRoutes
   readonly audit: ShardAudit | undefined
+  readonly snapshots: ShardSnapshots
   readonly #options: OwnedShardOptions
   readonly #inbox: InboxFold
   readonly #lifecycle: LifecycleWriter
@@ -74,15 +71,7 @@ export class OwnedShard {
   readonly #index: IndexWriter
   /** As the predecessor left them; undefined when there was none. */
   readonly #retainedFrom: readonly number[] | undefined
-  #previous: Pick<SnapshotClosed, 'generation' | 'chunks'> | undefined
-  #snapshotPositions = 0
-  /** Messages held since the last snapshot: a successor reads them all. */
-  #heldSince = 0
-  #snapshotAt: number
-  #isSnapshotting = false
   readonly #retainedJournal: RetainedJournal
-  /** When the last checkpoint was written; -Infinity when there is none. */
-  #checkpointAt: number
   #isClosed = false
   readonly #capturedSeen: number
   #journaled = { position: -1, lifecyclePosition: -1, served: 0 }
@@ -118,7 +107,6 @@ export class OwnedShard {
     this.#fenced = taken.fenced
     this.#retained = taken.retained
     this.#retainedJournal = taken.journal
-    this.#checkpointAt = taken.checkpointAt
     this.#retainedFrom = taken.inbox.progress?.retainedOffsets
     this.#requests = new RetainedRequests({
       shard,
@@ -132,9 +120,6 @@ export class OwnedShard {
       now,
       onRefused,
     })
-    this.#previous = taken.snapshot?.closed
-    this.#snapshotPositions = this.#foldPositions()
-    this.#snapshotAt = now()
     const sessionsPosition = (of: number): number => (tail.folds[of] as SessionFold).position
     const { log, shards: partitions } = options
     this.client = new ClientShard({
@@ -200,6 +185,25 @@ export class OwnedShard {
       partitions: options.shards,
       onRefused,
       onProgress: () => {},
+    })
+    this.snapshots = new ShardSnapshots({
+      term,
+      log,
+      topics,
+      fenced: taken.fenced,
+      sessions: tail.folds[shard] as SessionFold,
+      inbox: taken.inbox,
+      source: this.source,
+      client: this.client,
+      lifecycle: this.#lifecycle,
+      retained: taken.retained,
+      retainedJournal: taken.journal,
+      previous: taken.snapshot?.closed,
+      checkpointAt: taken.checkpointAt,
+      checkpointMs: options.checkpointMs,
+      registryDigest: options.registryDigest,
+      now,
+      retainedOffsets: () => this.#retainedOffsets(),
     })
     this.audit = options.audit && new ShardAudit({ ...options.audit, shard, term, log, topic: topics.audit, appender: taken.fenced, now })
     this.routes = new ShardRoutes({
@@ -297,19 +301,6 @@ export class OwnedShard {
     return this.#inbox.position
   }
 
-  /**
-   * True when `recordsMax` were folded since the last snapshot, or any some time ago: a quiet shard's sessions must not
-   * leave the log with its oldest records.
-   */
-  needsSnapshot(recordsMax: number): boolean {
-    const records = this.#foldPositions() - this.#snapshotPositions + this.#heldSince
-    return this.#isCheckpointDue || records >= recordsMax || (records > 0 && this.#options.now() - this.#snapshotAt >= snapshotAgeMaxMs)
-  }
-
-  get #isCheckpointDue(): boolean {
-    return this.#options.now() - this.#checkpointAt >= this.#options.checkpointMs
-  }
-
   /** A record of `sessions` was folded. */
   applied(offset: number, changes: readonly SessionChange[]): void {
     this.#lifecycle.applied(offset, changes)
@@ -374,7 +365,7 @@ export class OwnedShard {
       })
     // First, so that whoever begins at the position knows what may come again from before it. A position further on does no harm.
     const held = this.source.takeUntold()
-    this.#heldSince += held.length
+    this.snapshots.held(held.length)
     for (let from = 0; from < held.length; from += heldPerRecord) {
       append(encodeRecord('MessagesHeld', { shard: this.shard, term: this.term, messages: held.slice(from, from + heldPerRecord) }))
     }
@@ -388,64 +379,6 @@ export class OwnedShard {
       retainedOffsets: this.#retainedOffsets(),
     })
     append(value)
-  }
-
-  /** Writes a snapshot of the shard; false when one is being written, life cycle events are on their way, or a stretch is indexed by half. */
-  async snapshot(): Promise<boolean> {
-    const sessions = this.#options.tail.folds[this.shard] as SessionFold
-    // A successor derives the events it owes from the snapshot on, so none before it may be missing.
-    if (this.#isSnapshotting || this.#lifecycle.position < sessions.position || this.#inbox.isBetweenParts) return false
-    // Nor a choice that stands in an earlier owner's records only, nor a message between two members.
-    if (this.source.hasRecorded || this.client.isGivingOn) return false
-    this.#isSnapshotting = true
-    this.#heldSince = 0
-    this.#snapshotPositions = this.#foldPositions()
-    this.#snapshotAt = this.#options.now()
-    const checkpoint = this.#isCheckpointDue ? this.#takeCheckpoint(sessions) : undefined
-    try {
-      this.#previous = await writeSnapshot({
-        appender: this.#fenced,
-        topic: this.#options.topics.snapshots,
-        sessions,
-        inbox: this.#inbox,
-        term: this.term,
-        held: this.source.held(),
-        positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position, retainedOffsets: this.#retainedOffsets() },
-        previous: this.#previous,
-        now: this.#options.now(),
-        journaled: () => this.client.journal(),
-      })
-      await checkpoint?.()
-      return true
-    } finally {
-      this.#isSnapshotting = false
-    }
-  }
-
-  /** The moment of the snapshot, for the past. */
-  #takeCheckpoint(sessions: SessionFold): () => Promise<void> {
-    const { log, topics, now, registryDigest } = this.#options
-    const write = takeCheckpoint({
-      sessions,
-      inbox: this.#inbox,
-      term: this.term,
-      retained: this.#retained.notes(),
-      positions: { position: this.source.position, lifecyclePosition: this.#lifecycle.position, retainedOffsets: this.#retainedOffsets() },
-      now: now(),
-    })
-    return async () => {
-      await write({
-        appender: this.#fenced,
-        log,
-        topics,
-        registry: registryDigest,
-        journaled: async () => {
-          await Promise.all([this.client.journal(), this.#retainedJournal.settled()])
-        },
-        now,
-      })
-      this.#checkpointAt = now()
-    }
   }
 
   /** Stops deciding; what is appended already stays. */
@@ -488,10 +421,6 @@ export class OwnedShard {
     if (record.name === 'Reassigned') for (const { receiver, size } of record.value.entries) arrived(receiver, size)
     else if (record.name === 'Indexed' || record.name === 'SharedIndexed')
       for (const { receivers, size } of record.value.entries) for (const receiver of receivers) arrived(receiver, size)
-  }
-
-  #foldPositions(): number {
-    return (this.#options.tail.folds[this.shard] as SessionFold).position + this.#inbox.position
   }
 }
 

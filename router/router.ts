@@ -359,7 +359,7 @@ export class Router {
     this.#ownership.close()
     if (this.#options.log.health().reachable) {
       // They only shorten the successor's start, and a shard that goes to it meanwhile needs none of this router's.
-      await within(snapshotsMs, Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshot())))
+      await within(snapshotsMs, Promise.allSettled([...this.#owned.values()].map((owned) => owned.snapshots.write())))
       await within(journalsMs, Promise.all([...this.#owned.values()].map((owned) => owned.client.journal())))
       this.#each((owned) => owned.writeProgress())
       await within(journalsMs, this.#appender?.flush())
@@ -501,8 +501,8 @@ export class Router {
     this.#pushers.match()
     this.#each((owned) => {
       owned.tick()
-      if (!owned.needsSnapshot(config.snapshotRecords)) return
-      owned.snapshot().catch((error: Error) => {
+      if (!owned.snapshots.isDue(config.snapshotRecords)) return
+      owned.snapshots.write().catch((error: Error) => {
         if (error instanceof FencedError) void this.#ownership.superseded(owned)
         else if (!this.#isClosing) logger.warn({ shard: owned.shard, err: error }, 'the snapshot was not written')
       })
