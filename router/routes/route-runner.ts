@@ -166,8 +166,12 @@ export class RouteRunner {
   status(): RouteStatus {
     const { route, shard } = { route: this.route.name, shard: this.#options.shard }
     const lag = Math.max(0, this.#known - this.#position)
-    const { reachable, reason } = this.#options.destination.log.health()
-    const away = !reachable && !this.#trouble ? { error: 'ServiceError' as const, detail: `Kafka does not answer: ${reason}` } : undefined
+    const { reachable, unreachableMs, reason } = this.#options.destination.log.health()
+    // What is on its way is waited for, without an attempt that failed; a route that gives messages up has a trouble of its own.
+    const away: Pick<RouteStatus, 'state' | 'error' | 'detail' | 'since'> | undefined =
+      reachable || this.#trouble
+        ? undefined
+        : { state: 'Held', error: 'ServiceError', detail: `Kafka does not answer: ${reason}`, since: this.#options.now() - unreachableMs }
     return {
       route,
       shard,

@@ -379,7 +379,7 @@ test('exactly once: partitions that the target got meanwhile are read back too',
   expect((await payloads()).toSorted()).toEqual(Array.from({ length: 12 }, (_, i) => `m${i}`).toSorted())
 })
 
-test('a target in another cluster gets everything at least once, with its source, and what is away there holds nobody else', async () => {
+test('RT-04 a target in another cluster gets everything at least once, with its source, and one that is away holds its route visibly, and nobody else', async () => {
   const { log, publish, payloads, own, of } = await world({ partitions: 1 })
   const store = new MemoryStore()
   const lake = new MemoryLog(store)
@@ -405,9 +405,11 @@ test('a target in another cluster gets everything at least once, with its source
   store.setAway(true)
   second.offer(await publish(message(key, 'm3')), await log.read(messages, shard, 3))
   await until(async () => (await payloads()).length === 4)
-  expect(second.status()[1]).toMatchObject({ error: 'ServiceError', position: 3 })
+  expect(second.status()[1]).toMatchObject({ state: 'Held', error: 'ServiceError', detail: 'Kafka does not answer: the store is away', position: 3 })
   store.setAway(false)
   await until(async () => (await inLake()).includes('m3'))
+  await until(() => second.status()[1]?.state === 'Running')
+  expect(second.status()[1]?.error).toBeUndefined()
 })
 
 test('a cluster that the operator has not named holds the route and says so', async () => {
