@@ -82,7 +82,12 @@ export class ShardVerifier {
         detail: 'there is no checkpoint that could be believed',
       })
     }
-    const { log, topic, clock } = this.#options
+    const { log, topic, topics, clock } = this.#options
+    // Who asks about one topic is not to hear that nothing is wrong with it when nothing was looked at.
+    for (const asked of this.#last && topics ? topics : []) {
+      if (this.#readers.has(asked)) continue
+      this.#telling.finding({ kind: 'notCovered', topic: asked, partition: this.#partition, detail: 'no checkpoint has a chain of it' })
+    }
     const keptMs = this.#expected.size > 0 ? keptForMs(await log.topicSettings(topic)) : 0
     for (const { sequence, at } of this.#expected.values()) {
       // Retention removes the oldest ones, those whose time is over, and only those.

@@ -376,6 +376,17 @@ describe('what retention removes', () => {
     })
   })
 
+  test('a topic that is asked about by name and has no chain is told as proven by nothing', async () => {
+    await audited.append(randomRecords(10, 1))
+    await audited.checkpoint(await audited.own(1))
+    const asked = { topics: new Set([topics.messages, topics.sessions]) }
+    expect(await audited.verify(asked)).toMatchObject({
+      ok: false,
+      proven: [{ topic: topics.messages, records: 10 }],
+      findings: [{ kind: 'notCovered', topic: topics.sessions, partition: 0 }],
+    })
+  })
+
   test('records that are there still and whose checkpoints are removed meanwhile are told as proven by nothing', async () => {
     const audit = await audited.own(1)
     for (let round = 0; round < 3; round++) {
