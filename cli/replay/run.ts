@@ -1,7 +1,9 @@
 /** What `loggerhead replay` was asked for, put together. */
 import { existsSync } from 'node:fs'
 import { basename, extname } from 'node:path'
+import { fixed, orderProblem, parseBound } from '../../history/replay-range.ts'
 import { topicSettings } from '../../log/topics.ts'
+import { topicFilterProblem } from '../../mqtt/topic.ts'
 import { readSettings } from '../../settings/setting.ts'
 import { Failure } from '../failure.ts'
 import { type ConnectionOptions, connect } from '../mqtt-connection.ts'
@@ -95,13 +97,29 @@ function speedOf(text: string | undefined): number | null {
   return speed
 }
 
+/** Looked at before there is a file or a cursor of it, which would be those of another replay once the words are put right. Throws Failure. */
+export function checkSelection(filter: string, { from, to }: Pick<ReplayCommandOptions, 'from' | 'to'>, now: number): void {
+  const problem = topicFilterProblem(filter)
+  if (problem) throw new Failure(`the topic filter “${filter}” ${problem}`)
+  const begin = parseBound(from)
+  if (typeof begin === 'string') throw new Failure(`--from ${begin}`)
+  if (to === undefined) return
+  const end = parseBound(to)
+  if (typeof end === 'string') throw new Failure(`--to ${end}`)
+  const backwards = orderProblem(fixed(begin, now), fixed(end, now))
+  if (backwards) throw new Failure(`--to is before --from: ${backwards}`)
+}
+
 /** Throws Failure. The exit code is 130 when a signal has stopped it. */
 export async function runReplay(around: Surroundings, filter: string, options: ReplayCommandOptions): Promise<void> {
   const { from, to = null, client = null, as = null, access = null, limit = null, file, toMqtt, toKafka } = options
   const target = targetOf(around, options)
   const pace = new Pace(speedOf(options.speed))
   const cursorPath = options.resume ?? (file === undefined ? undefined : `${file}.cursor`)
-  if (file !== undefined && existsSync(file) && !existsSync(cursorPath as string)) {
+  // What is gone on with was in order when it began: its durations back were counted then.
+  const isNew = cursorPath === undefined || !existsSync(cursorPath)
+  if (isNew) checkSelection(filter, options, Date.now())
+  if (file !== undefined && existsSync(file) && isNew) {
     throw new Failure(`--file: “${file}” is there already, and no ${cursorPath} to go on with it: take another name, or delete it`)
   }
   const stopping = new AbortController()

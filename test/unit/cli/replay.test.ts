@@ -19,6 +19,7 @@ import { lineOf } from '../../../cli/replay/printer.ts'
 import { positionsLeft } from '../../../cli/replay/progress-bar.ts'
 import { type ReplayOutcome, replay } from '../../../cli/replay/replay.ts'
 import { csvHeader, csvRow, jsonRow } from '../../../cli/replay/rows.ts'
+import { checkSelection } from '../../../cli/replay/run.ts'
 import { type HistoryLine, historyLine, messageOfLine } from '../../../history/history-line.ts'
 import { MemoryLog } from '../../../log/memory-log.ts'
 import { encodeMessage } from '../../../schemas/message-record.ts'
@@ -415,4 +416,17 @@ test('a beginning that is gone is told, once, beside what is there', async () =>
     `history begins at ${since}: of what was published before, something is gone`,
     '2 positions were removed by retention before they were read',
   ])
+})
+
+test.each([
+  ['a/#', { from: 'yesterday' }, /^--from is neither a time in UTC/],
+  ['a/#', { from: '-PT1H', to: '0:x' }, /^--to is neither a time in UTC/],
+  ['a/#', { from: '-PT1H', to: '-PT2H' }, /^--to is before --from: 2026-01-31T10:00:00.000Z is before 2026-01-31T11:00:00.000Z/],
+  ['a/#/b', { from: '-PT1H' }, /^the topic filter “a\/#\/b” /],
+  ['a/#', { from: '-PT1H', to: '-PT1M' }, null],
+  ['a/#', { from: '0:5', to: '-PT1M' }, null],
+] as [string, { from: string; to?: string }, RegExp | null][])('what cannot be replayed is refused before there is a file: %s %j', (filter, range, why) => {
+  const check = () => checkSelection(filter, range, Date.parse('2026-01-31T12:00:00Z'))
+  if (why) expect(check).toThrow(why)
+  else expect(check).not.toThrow()
 })
