@@ -3,6 +3,7 @@
  */
 import { newestCheckpoint } from '../history/checkpoint.ts'
 import type { Appender, Log } from '../log/log.ts'
+import { readUpTo } from '../log/read-up-to.ts'
 import type { TopicNames } from '../log/topics.ts'
 import { InboxFold } from '../model/inbox-fold.ts'
 import { type SessionChange, SessionFold } from '../model/session-fold.ts'
@@ -179,22 +180,4 @@ async function recallChoices({ log, topics, shard }: ShardTakingOptions, inbox: 
     if (record.name === 'Chosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recall(offset, record.value)
     else if (record.name === 'SharedChosen' && record.value.shard === shard && record.value.term === closed.term) inbox.recallShared(offset, record.value)
   })
-}
-
-/** Calls back for each record of [from, to). */
-async function readUpTo(
-  log: Log,
-  topic: string,
-  partition: number,
-  from: number,
-  to: number,
-  onRecord: (offset: number, value: Buffer) => void,
-): Promise<void> {
-  let offset = Math.max(from, (await log.startOffsets(topic)).get(partition) ?? 0)
-  while (offset < to) {
-    const stretch = await log.read(topic, partition, offset)
-    for (const record of stretch.records) if (record.value && record.offset < to) onRecord(record.offset, record.value)
-    if (stretch.nextOffset === offset) throw new Error(`${topic}[${partition}] has nothing at ${offset}, although it reaches to ${to}`)
-    offset = stretch.nextOffset
-  }
 }

@@ -1,5 +1,6 @@
 /** A namespace's shards as nobody serves them: folded to the end of their journals, as their next owners would. */
 import type { Log } from '../../log/log.ts'
+import { readUpTo } from '../../log/read-up-to.ts'
 import type { TopicNames } from '../../log/topics.ts'
 import { InboxFold } from '../../model/inbox-fold.ts'
 import { SessionFold } from '../../model/session-fold.ts'
@@ -37,7 +38,7 @@ async function readShard(log: Log, topics: TopicNames, shard: number, shards: nu
   const { snapshot } = await readShelved(log, topics.snapshots, shard)
   const sessions = new SessionFold(shard)
   if (snapshot) restoreSessions(sessions, snapshot.states, snapshot.closed)
-  await eachRecord(log, topics.sessions, shard, sessions.position, ends.sessions[shard] ?? 0, (offset, value) => {
+  await readUpTo(log, topics.sessions, shard, sessions.position, ends.sessions[shard] ?? 0, (offset, value) => {
     // Routers pass over the others as well.
     const record = readableRecord(value)
     if (record) sessions.apply(offset, record)
@@ -47,7 +48,7 @@ async function readShard(log: Log, topics: TopicNames, shard: number, shards: nu
   restoreQueues(sessions, inbox, snapshot?.states ?? [])
   if (snapshot) restoreShared(inbox, snapshot)
   const held: HeldMessage[] = [...(snapshot?.held ?? [])]
-  await eachRecord(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, value) => {
+  await readUpTo(log, topics.inbox, shard, inbox.position, ends.inbox[shard] ?? 0, (offset, value) => {
     const record = decodeOwed(topics.inbox, shard, offset, value)
     inbox.apply(offset, record)
     if (record.name === 'MessagesHeld' && record.value.term >= (inbox.terms[shard] as number)) held.push(...record.value.messages)
@@ -62,17 +63,6 @@ function decodeOwed(topic: string, shard: number, offset: number, value: Buffer)
   } catch (error) {
     if (!(error instanceof RecordError)) throw error
     throw new RecordError(`${topic}[${shard}] has a record at ${offset} that cannot be read (${error.message})`, { cause: error })
-  }
-}
-
-/** Calls back for each record of [from, to) that is there. */
-async function eachRecord(log: Log, topic: string, partition: number, from: number, to: number, apply: (offset: number, value: Buffer) => void) {
-  let offset = Math.max(from, (await log.startOffsets(topic)).get(partition) ?? 0)
-  while (offset < to) {
-    const stretch = await log.read(topic, partition, offset)
-    for (const record of stretch.records) if (record.value && record.offset < to) apply(record.offset, record.value)
-    if (stretch.nextOffset === offset) throw new Error(`${topic}[${partition}] has nothing at ${offset}, although it reaches to ${to}`)
-    offset = stretch.nextOffset
   }
 }
 
