@@ -578,27 +578,27 @@ export function receiveSubscribe(
   return { reasonCodes, judgements, granted, limits: reached, refusals, asked }
 }
 
-/** A reason code per filter, and the filters that may exist and go into the log. */
+/** A reason code per filter, and the filters that may exist and go into the log: each as if it stood in a packet of its own [MQTT-3.10.4-6]. */
 export function receiveUnsubscribe(
   packet: UnsubscribePacket,
   { named, unnamed }: HeldFilters,
   limits: Limits,
 ): { readonly reasonCodes: readonly number[]; readonly filters: readonly string[]; readonly limits: readonly LimitName[] } {
   const reasonCodes: number[] = []
-  const filters: string[] = []
+  const ended = new Set<string>()
   const reached: LimitName[] = []
   for (const [index, filter] of packet.filters.entries()) {
     if (index >= limits.FILTERS_PER_SUBSCRIBE_MAX) {
       reached.push('FILTERS_PER_SUBSCRIBE_MAX')
       reasonCodes.push(ReasonCode.ImplementationSpecificError) // UNSUBACK knows no 0x97
     } else if (topicFilterProblem(filter)) reasonCodes.push(ReasonCode.TopicFilterInvalid)
-    else if (named.has(filter) || unnamed > 0) {
+    else if (!ended.has(filter) && (named.has(filter) || unnamed > 0)) {
       // More than the shard's owner could tell: the log decides, the answer is success.
-      filters.push(filter)
+      ended.add(filter)
       reasonCodes.push(ReasonCode.Success)
     } else reasonCodes.push(ReasonCode.NoSubscriptionExisted)
   }
-  return { reasonCodes, filters, limits: reached }
+  return { reasonCodes, filters: [...ended], limits: reached }
 }
 
 /** The client says good-bye. */

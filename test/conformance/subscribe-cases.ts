@@ -349,16 +349,14 @@ export const subscribeCases: readonly Case[] = [
     },
   },
   {
-    clause: 'MQTT-3.11.3-2',
-    title: 'UNSUBACK says per filter whether there was a subscription',
+    clause: 'MQTT-3.10.4-6, MQTT-3.11.3-2',
+    title: 'UNSUBACK says per filter whether there was a subscription: none any more where a filter comes the second time',
     versions: [5],
     async run(t) {
       const wire = await t.session()
       await t.subscribe(wire, t.topic('there'))
       wire.send(mqtt.unsubscribe(5, 3, [t.topic('never'), t.topic('there'), t.topic('there')]))
-      const { codes } = await wire.expect('unsuback')
-      expect(codes.slice(0, 2)).toEqual([0x11, 0])
-      expect(codes).toHaveLength(3)
+      expect((await wire.expect('unsuback')).codes).toEqual([0x11, 0, 0x11])
     },
   },
   {

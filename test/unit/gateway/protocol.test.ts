@@ -270,6 +270,18 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 0 }, limits)).toMatchObject({ reasonCodes: [0, 0x11], filters: ['mine'] })
     expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 2 }, limits)).toMatchObject({ reasonCodes: [0, 0], filters: ['mine', 'other'] })
   })
+
+  test('[MQTT-3.10.4-6] a filter twice in one UNSUBSCRIBE is no subscription any more the second time, though more may be held than is known', () => {
+    const unsubscribe = { type: 'unsubscribe', packetId: 1, filters: ['mine', 'other', 'mine', 'other'], properties: {} } as const
+    expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 0 }, limits)).toMatchObject({
+      reasonCodes: [0, 0x11, 0x11, 0x11],
+      filters: ['mine'],
+    })
+    expect(receiveUnsubscribe(unsubscribe, { named: new Set(['mine']), unnamed: 2 }, limits)).toMatchObject({
+      reasonCodes: [0, 0, 0x11, 0x11],
+      filters: ['mine', 'other'],
+    })
+  })
 })
 
 describe('DISCONNECT', () => {
