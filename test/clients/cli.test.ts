@@ -387,8 +387,16 @@ describe('the command loggerhead', () => {
   }, 240_000)
 
   test('doctor finds everything well, and names what is not', async () => {
-    const well = JSON.parse(await ok('--json', 'doctor')) as { check: string; health: string }[]
-    expect(well.filter(({ health }) => health !== 'ok')).toEqual([])
+    let well: readonly { readonly check: string; readonly health: string }[] = []
+    await until(
+      () => `all is well: ${JSON.stringify(well)}`,
+      60_000,
+      async () => {
+        // The canary has HEALTH_DEADLINE, which a machine that is busy may need longer than.
+        well = JSON.parse((await run('--json', 'doctor')).out)
+        return well.length > 0 && well.every(({ health }) => health === 'ok')
+      },
+    )
     expect(well.map(({ check }) => check.split(' ')[0])).toEqual(['Node', 'Kafka', 'front', 'API', 'mqtt', 'mqtts', 'mqtts', 'ws', 'wss', 'wss'])
     const ill = await execute(process.execPath, [join(project, 'cli/main.ts'), 'doctor', '--ca', stack.certificates.caKey], '', {
       MQTT_PORT: '1',

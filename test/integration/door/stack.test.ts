@@ -31,10 +31,11 @@ withKafka('the front door of a stack with two gateways', () => {
     const { status, body } = await stack.health()
     return { code: status, body: JSON.parse(body) }
   }
-  const named = (hop: string) =>
-    until(`${hop} is named`, 60_000, async () => {
+  /** The first answer that is so: on a machine that is busy HEALTH_DEADLINE may be over for who is well, too. */
+  const healthThat = (what: string, isSo: (code: number, body: Health) => boolean) =>
+    until(what, 60_000, async () => {
       const now = await health()
-      return now.body.hop === hop && now
+      return isSo(now.code, now.body) && now
     })
 
   /** Runs `work` while the process neither runs nor ends, as when its machine hangs. */
@@ -45,11 +46,12 @@ withKafka('the front door of a stack with two gateways', () => {
     } finally {
       process.kill(pid, 'SIGCONT')
     }
-    await until('healthy again', 60_000, async () => (await health()).code === 200)
+    await healthThat('healthy again', (code) => code === 200)
   }
 
   test('a canary travels through both gateways, and /healthz says what an acknowledgement is worth', async () => {
-    expect((await health()).body).toEqual({
+    const { body } = await healthThat('healthy', (code) => code === 200)
+    expect(body).toEqual({
       status: 'ok',
       durability: expect.stringMatching(/^(single copy|replicated)/),
       gateways: [
@@ -93,22 +95,21 @@ withKafka('the front door of a stack with two gateways', () => {
 
   test('a router that hangs is named when HEALTH_DEADLINE is up', async () => {
     await frozen('router', async () => {
-      const { code, body } = await named('router')
+      const { code, body } = await healthThat('the router is named', (_, { hop, reason }) => hop === 'router' && /router does not answer/.test(reason ?? ''))
       expect([code, body.gateways]).toEqual([503, []])
-      expect(body.reason).toMatch(/router does not answer/)
     })
   })
 
   test('a gateway that hangs is named, and the other is well', async () => {
     await frozen('gateway-2', async () => {
-      const { code, body } = await named('gateway-2')
+      const { code, body } = await healthThat('gateway-2 is named', (_, { hop, gateways }) => hop === 'gateway-2' && gateways.length > 0)
       expect([code, body.gateways.map(({ id }) => id)]).toEqual([503, ['gateway']])
     })
   })
 
   test('messages travel while the registry is down, and the API names it', async () => {
     await frozen('registry', async () => {
-      await until('healthy', 60_000, async () => (await health()).code === 200)
+      await healthThat('healthy', (code) => code === 200)
       expect(await stack.api('GET', '/namespaces/default/clients')).toMatchObject({ status: 504, body: { hop: 'registry' } })
     })
     await until('the API answers', 60_000, async () => (await stack.api('GET', '/namespaces/default/clients')).status === 200)
