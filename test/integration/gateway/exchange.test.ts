@@ -286,9 +286,10 @@ test('an issuer that the namespace no longer believes ends its connections, and 
     { kid, encodedCertificate },
     { kid: next.kid, encodedCertificate: next.encodedCertificate },
   ]
+  const version = harness.process.gateway.registryVersion
   await harness.put({ 'namespace/default': namespace({ customJwtAuthentication: { ...customJwtAuthentication, encodedIssuerCertificates: both } }) })
+  await harness.router.until(() => harness.process.gateway.registryVersion > version)
   const byNext = await RawClient.open(harness.port)
-  await harness.router.until(() => harness.process.gateway.access.isCurrent)
   byNext.send(withToken('next-key', await next.token()))
   expect(await byNext.next('connack')).toMatchObject({ reasonCode: 0 })
   client.send({ type: 'pingreq' })
