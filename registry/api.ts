@@ -89,6 +89,11 @@ export function createApi(options: ApiOptions): FastifyInstance {
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false, verbose: true, code: { optimize: false } } },
   })
 
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  // Many clients name a type with every request, a DELETE and a POST without a body too.
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null) : parseJson(request, body, done),
+  )
   app.decorateRequest('warnings')
   app.decorateRequest('caller')
   app.decorateRequest('author')

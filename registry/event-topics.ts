@@ -75,7 +75,7 @@ export class EventTopics {
   checkRouteTarget(kafkaTopic: string): void {
     if (!isOwnedTopic(this.#plan, kafkaTopic)) return
     const rule = `must be a namespace topic, or not begin with ${this.#plan.prefix}.`
-    throw badRequest([{ field: 'target.kafkaTopic', value: kafkaTopic, rule }])
+    throw badRequest([{ field: 'properties.target.kafkaTopic', value: kafkaTopic, rule }])
   }
 
   /** Deletes the Kafka topic with all it holds. Rejects with Problem. */

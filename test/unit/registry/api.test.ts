@@ -396,7 +396,7 @@ test('bad bodies are problems too', async () => {
   const put = (payload: string, type = 'application/json') =>
     app.inject({ method: 'PUT', url: path('clients/a'), payload, headers: { authorization: `Bearer ${key}`, 'content-type': type } })
   expect((await put('{')).statusCode).toBe(400)
-  expect((await put('')).statusCode).toBe(400)
+  expect((await put('')).json()).toMatchObject({ status: 400, field: 'properties' })
   expect((await put('[]')).json()).toMatchObject({ status: 400, field: 'properties' })
   expect((await put('null')).statusCode).toBe(400)
   expect((await put('{"properties": null}')).json()).toMatchObject({ status: 400, field: 'properties' })
@@ -405,6 +405,13 @@ test('bad bodies are problems too', async () => {
   expect((await put(JSON.stringify(client({ description: 'x'.repeat(300_000) })))).json()).toMatchObject({ status: 413 })
   expect(limits).toContain('REGISTRY_BODY_MAX')
   expect(failures).toEqual([])
+})
+
+test('a request without a body may name the type that its body would have', async () => {
+  await send('PUT', 'clients/a', client())
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+  expect((await app.inject({ method: 'DELETE', url: path('clients/a'), headers })).statusCode).toBe(204)
+  expect((await send('GET', 'clients/a')).status).toBe(404)
 })
 
 test('LC-03, LC-04: changes of clients become life cycle events; every change says who made it, before and after', async () => {

@@ -115,7 +115,8 @@ test('what is wrong with a route is said field by field', async () => {
 
 test('a route writes to none of the topics that the broker lives on, nor to Kafka’s own, nor outside ROUTE_KAFKA_TOPICS', async () => {
   await open({ ROUTE_KAFKA_TOPICS: 'analytics, lake.*' })
-  const to = async (kafkaTopic: string) => (await put('routes/doors', { target: { kafkaTopic } })).status
+  const answerTo = (kafkaTopic: string) => put('routes/doors', { target: { kafkaTopic } })
+  const to = async (kafkaTopic: string) => (await answerTo(kafkaTopic)).status
   for (const name of [
     'loggerhead.default.registry',
     'loggerhead.other.messages',
@@ -126,6 +127,7 @@ test('a route writes to none of the topics that the broker lives on, nor to Kafk
     'others',
   ])
     expect([name, await to(name)]).toEqual([name, 400])
+  for (const name of ['loggerhead.default.registry', 'others']) expect((await answerTo(name)).json.field).toBe('properties.target.kafkaTopic')
   for (const name of ['analytics', 'lake.doors', 'lake.']) expect([name, await to(name)]).toEqual([name, name === 'x' ? 400 : name === 'analytics' ? 201 : 200])
 })
 
