@@ -65,10 +65,10 @@ export function parseBound(text: string): Bound | string {
 export function parseRange(text: string): ReplayRange | string {
   const dots = text.indexOf('..')
   const from = parseBound(dots === -1 ? text : text.slice(0, dots))
-  if (typeof from === 'string') return `begins where ${from}`
+  if (typeof from === 'string') return `has a beginning that ${from}`
   if (dots === -1) return { from, to: null }
   const to = parseBound(text.slice(dots + 2))
-  return typeof to === 'string' ? `ends where ${to}` : { from, to }
+  return typeof to === 'string' ? `has an end that ${to}` : { from, to }
 }
 
 /** The parts of `$replay/<range>/<filter>`; why there are none, as the end of a sentence. The filter itself is not looked at. */

@@ -17,7 +17,7 @@ describe('in a filter, from MQTT 3.1.1 on', () => {
   })
 
   test.each([
-    ['$replay/x/a', /begins where is neither a time/],
+    ['$replay/x/a', /a replay that has a beginning that is neither a time/],
     ['$replay/-PT1H', /without a topic filter/],
     ['$share/g/$replay/-PT1H/a', /shared subscription to a replay/],
     ['$replay/-PT1H/$share/g/a', /of a shared subscription/],
