@@ -1,6 +1,7 @@
 /** `loggerhead what-if`: what files, applied, would have made of traffic that was. Nothing is changed. */
 import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
+import { beginningGone } from '../history/log-beginning.ts'
 import type { Json } from './api-client.ts'
 import { planApply } from './apply.ts'
 import { Failure } from './failure.ts'
@@ -43,6 +44,7 @@ export function whatIfText(report: Json): string {
   return [
     isEmpty ? 'nothing was published in that time' : `published from ${String(report.from)} to ${String(report.to)}`,
     ...(report.deliveriesUnknown === undefined ? [] : [`deliveries are not judged: ${String(report.deliveriesUnknown)}`]),
+    ...(report.since === undefined ? [] : [beginningGone(Date.parse(String(report.since)))]),
     ...(report.gone === undefined ? [] : [`${String(report.gone)} messages were removed by retention while this was read`]),
     '',
     `${number(publishes, 'judged')} publishes, ${number(deliveries, 'judged')} deliveries`,

@@ -3,6 +3,7 @@
 import { internalClientIdPrefix, internalName, type SessionIdentity, trusts, vouchers } from '../access/principal.ts'
 import { BeforeHistory } from '../history/before-history.ts'
 import { type Found, HistoryReader } from '../history/history-reader.ts'
+import { LogBeginning } from '../history/log-beginning.ts'
 import { type Moment, momentOf } from '../history/moment.ts'
 import { registryAt } from '../history/past-registry.ts'
 import { resolvePlaces } from '../history/places.ts'
@@ -50,6 +51,8 @@ export interface WhatIfAnswer extends WhatIfReport {
   readonly to?: string
   /** Why nothing is said of deliveries. */
   readonly deliveriesUnknown?: string
+  /** From when on nothing is missing of what was to be judged; missing when retention has removed nothing of it. */
+  readonly since?: string
   /** Messages that retention has removed while this was read. */
   readonly gone?: number
 }
@@ -72,6 +75,13 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
   const whatIf = new WhatIf(before, after, pairsMax)
   const sessions = await sessionsAt(log, topics, partitions, moment, (formerly ?? []).length > 0)
   const places = await resolvePlaces({ log, topic: topics.messages, filter: topicFilter, partitions, formerly, from, to })
+  const beginning = new LogBeginning(log, topics.messages)
+  await beginning.look()
+  const keptSince = beginning.since(
+    from,
+    Date.now(),
+    places.map(({ source }) => source),
+  )
   let gone = 0
   const onGone = (_: number, below: number, start: number): void => {
     gone += start - below
@@ -114,6 +124,7 @@ export async function* runWhatIf(options: WhatIfRunOptions): AsyncGenerator<{ re
     ...(messages === 0 ? {} : { from: new Date(first).toISOString(), to: new Date(last).toISOString() }),
     ...whatIf.report(top),
     ...(sessions instanceof SessionsThen ? {} : { deliveriesUnknown: sessions.message }),
+    ...(keptSince === undefined ? {} : { since: new Date(keptSince).toISOString() }),
     ...(gone === 0 ? {} : { gone }),
   }
 }

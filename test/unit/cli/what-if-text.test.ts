@@ -17,9 +17,11 @@ test('a report says what would be refused, by whom and where, how much more ther
     deliveries: { judged: 7, refused: none, lostWithPublish: 4, refusedAlready: 1 },
     subscriptions: { allowed: { count: 1, top: [{ authenticationName: 'screen', topic: 'plant/#', count: 1 }], others: 0 } },
     refusalsOfUnknownTopic: 5,
+    since: '2026-01-31T11:59:00.000Z',
   }
   expect(whatIfText(report).split('\n')).toEqual([
     'published from 2026-01-31T12:00:00.000Z to 2026-01-31T12:01:00.000Z',
+    'history begins at 2026-01-31T11:59:00.000Z: of what was published before, something is gone',
     '',
     '10 publishes, 7 deliveries',
     'publishes that would have been refused: 3',

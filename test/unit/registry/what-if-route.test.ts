@@ -91,6 +91,14 @@ test('what turns out to be no message is passed over, and breaks nothing off', a
   expect(await ask({ proposed: [narrower], from })).toMatchObject({ publishes: { judged: 2, refused: { count: 2 } } })
 })
 
+test('where retention has removed messages that were to be judged, the report says from when on none is missing', async () => {
+  await publish('plant/2/a', start)
+  await publish('plant/2/a', start + 1_000)
+  expect(await ask({ proposed: [narrower], from })).not.toHaveProperty('since')
+  api.store.truncate(api.topics.messages, partitionOf('plant/2/a', partitions), 1)
+  expect(await ask({ proposed: [narrower], from })).toMatchObject({ publishes: { judged: 1 }, since: new Date(start + 1_000).toISOString() })
+})
+
 test('several proposals may refer to each other, and null is a resource that is gone', async () => {
   await publish('plant/1/a', start)
   const valves = { kind: 'clientGroups', name: 'valves', properties: { query: 'attributes.type = "valve"' } }
