@@ -225,7 +225,7 @@ export function dashboard(): object {
         datasource: source,
         gridPos: { x: (i % perRow) * width, y: y + Math.floor(i / perRow) * height, w: width, h: height },
         fieldConfig: { defaults: { unit, min: 0, custom: { fillOpacity: 10, showPoints: 'never' } }, overrides: [] },
-        options: { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi', sort: 'desc' } },
+        options: { legend: { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [] }, tooltip: { mode: 'multi', sort: 'desc' } },
         targets: Object.entries(queries).map(([legendFormat, expr], n) => ({ refId: String.fromCharCode(65 + n), datasource: source, expr, legendFormat })),
       })
     }
