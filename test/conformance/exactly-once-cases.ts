@@ -48,6 +48,27 @@ export const exactlyOnceCases: readonly Case[] = [
     },
   },
   {
+    clause: 'MQTT-3.1.2-4',
+    title: 'a packet identifier of a session that was dropped brings a new message, though PUBREL never came for the one before and DUP be set',
+    async run(t) {
+      const subscriber = await t.session()
+      const topic = t.topic('dropped')
+      await t.subscribe(subscriber, topic)
+      const first = await t.persistent(t.name, true)
+      first.wire.send(publish(t, topic, 'of the old session', 7))
+      await first.wire.find('pubrec')
+      first.wire.destroy()
+      await t.session({ clientId: t.name, clean: true })
+      const next = await t.persistent(t.name, false)
+      expect(next.connack.sessionPresent).toBe(false)
+      next.wire.send(publish(t, topic, 'of the new session', 7, true))
+      await next.wire.find('pubrec')
+      next.wire.send(mqtt.pubrel(7))
+      await next.wire.find('pubcomp')
+      expect(texts(await t.upToMarker(subscriber, topic))).toEqual(['of the old session', 'of the new session'])
+    },
+  },
+  {
     clause: 'MQTT-4.3.3-10',
     title: 'a PUBLISH that is sent again before its PUBREL is answered by PUBREC and delivered once',
     async run(t) {

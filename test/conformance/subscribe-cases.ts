@@ -275,6 +275,22 @@ export const subscribeCases: readonly Case[] = [
   },
   {
     clause: '4.8.2',
+    title: 'a session in several groups that subscribes for itself, too, gets a copy for each with the identifier of that subscription',
+    versions: [5],
+    async run(t) {
+      const wire = await t.session()
+      const filters = [t.topic('+'), `$share/g/${t.topic('a')}`, `$share/g/${t.topic('+')}`, `$share/h/${t.topic('a')}`]
+      for (const [index, filter] of filters.entries()) await t.subscribe(wire, filter, [[Property.subscriptionIdentifier, index + 1]])
+      await t.publish(t.topic('a'), 'work')
+      const identifiers: unknown[] = []
+      for (const _ of filters) identifiers.push(...valuesFor(await t.receive(wire), Property.subscriptionIdentifier))
+      expect(identifiers.sort()).toEqual([1, 2, 3, 4])
+      await t.roundTrip(wire)
+      expect(wire.pending).toEqual([])
+    },
+  },
+  {
+    clause: '4.8.2',
     title: 'what a member of a group has not acknowledged when it goes comes to another',
     async run(t) {
       const leaving = await t.session()

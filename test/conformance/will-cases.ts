@@ -213,6 +213,48 @@ export const willCases: readonly Case[] = [
     },
   },
   {
+    clause: '3.1.3.2.2',
+    title: 'DISCONNECT with 0x04 and an expiry of 0 ends the session: its will does not wait for its delay',
+    versions: [5],
+    async run(t) {
+      const wire = await mourner(t)
+      const client = await mortal(t, { expiry: 3_600, will: [[Property.willDelayInterval, 3_600]] })
+      client.send(mqtt.disconnect(5, 4, [[Property.sessionExpiryInterval, 0]]))
+      expect((await t.receive(wire)).payload.toString()).toBe('gone')
+    },
+  },
+  {
+    clause: 'MQTT-3.1.2-15, MQTT-3.3.1-6, -7',
+    title: 'an empty will with the retain flag removes what is retained',
+    async run(t) {
+      await t.publish(t.topic('will'), 'old', { retain: true })
+      const wire = await mourner(t)
+      expect(await t.receive(wire)).toMatchObject({ retain: true, payload: Buffer.from('old') })
+      ;(await mortal(t, { retain: true, payload: '' })).destroy()
+      expect(await t.receive(wire)).toMatchObject({ retain: false, payload: Buffer.alloc(0) })
+      await none(t, await mourner(t))
+    },
+  },
+  {
+    clause: 'MQTT-3.8.3-3',
+    title: 'No Local keeps away from a session what its own earlier connection published as its will, and what it retained itself',
+    versions: [5],
+    async run(t) {
+      const client = await mortal(t, { clientId: t.name, expiry: 300 })
+      const noLocal = [[t.topic('will'), 1 | 4]] as const
+      await t.subscribe(client, noLocal)
+      await t.publishOn(client, t.topic('will'), 'kept', { retain: true })
+      const wire = await mourner(t)
+      await t.receive(wire)
+      client.destroy()
+      expect((await t.receive(wire)).payload.toString()).toBe('gone')
+      const back = await t.persistent(t.name, false)
+      expect(back.connack.sessionPresent).toBe(true)
+      await t.subscribe(back.wire, noLocal)
+      await none(t, back.wire)
+    },
+  },
+  {
     clause: '3.1.1 MQTT-3.1.2-12',
     title: 'a client without a will that is lost publishes nothing',
     async run(t) {
