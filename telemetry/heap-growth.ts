@@ -1,7 +1,7 @@
 /**
  * How far V8 lets the heap grow before it marks all of it anew. By its own reckoning a heap of 30 MiB, most of it code, may grow by
  * half: under load it is marked every second, in threads beside the main one, and that is a tenth of all CPU and more. A small heap may
- * grow to four times of what lives instead. When little is allocated V8 collects by itself, after 8 s, and gives the memory back.
+ * grow to four times of what lives instead. When little is allocated V8 may give the memory back, after 8 s at the earliest.
  */
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 
