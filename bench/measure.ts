@@ -103,7 +103,7 @@ async function hold<T>(options: Readonly<Record<string, string | number>>, while
 }
 
 const memoryOf = async (broker: Broker): Promise<number> => Object.values(await broker.pids()).reduce((sum, pid) => sum + (useOf(pid)?.memory ?? 0), 0)
-/** Garbage collectors give memory back when little was allocated for a while: V8 after 8 to 16 s. */
+/** Garbage collectors give memory back, if they do, when little was allocated for a while. */
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20_000))
 
 /** Opens connections, and what memory each of them takes while all are open, KiB. */

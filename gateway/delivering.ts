@@ -60,7 +60,7 @@ export class Delivering {
   readonly #pages = new HeldPages()
   #isClosed = false
   /** By source shard: the last request for retained messages that was answered in full. */
-  readonly #retainedTo = new Map<number, number>()
+  #retainedTo: Map<number, number> | undefined
   /** Numbered messages of a session that ends with its connection: they go the way of its direct ones. */
   readonly #lent: Lent | null
   readonly #aliases: TopicAliases | null
@@ -100,11 +100,14 @@ export class Delivering {
   /** A page of retained messages: goes out as the client takes it, then `done` is called. */
   deliverRetained(source: number, request: number, last: boolean, messages: readonly HeldMessage[], nowMs: number, done: () => void): void {
     // A new owner of the shard begins again; this connection has had it all.
-    if (request <= (this.#retainedTo.get(source) ?? -1)) {
+    if (request <= (this.#retainedTo?.get(source) ?? -1)) {
       done()
       return
     }
-    if (last) this.#retainedTo.set(source, request)
+    if (last) {
+      this.#retainedTo ??= new Map()
+      this.#retainedTo.set(source, request)
+    }
     // A SUBSCRIBE that comes later is none that it answers: who always has one under way would hold it for good.
     this.#pages.add(messages, this.#owner.recordsGiven, done)
     this.onRoom(nowMs)

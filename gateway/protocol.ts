@@ -418,7 +418,7 @@ export interface Inbound {
   readonly protocolVersion: ProtocolVersion
   readonly announced: Announced
   /** Topic of each alias the client has set. */
-  readonly aliases: Map<number, string>
+  readonly aliases: ReadonlyMap<number, string>
   /** QoS 1 publishes without PUBACK, QoS 2 publishes without PUBCOMP. */
   unacknowledged: number
   /** Packet ids of QoS 2 publishes that PUBREL has not come for: another PUBLISH with one is a repeat. */
@@ -428,7 +428,7 @@ export interface Inbound {
 /** Whether the client may publish on the topic: `undecided` when the registry is not current and nobody has decided before. */
 export type Permission = 'allowed' | 'denied' | 'undecided'
 
-/** Where a packet's topic stands, its alias resolved; remembers a new alias. */
+/** Where a packet's topic stands, its alias resolved. */
 export function resolveTopic(inbound: Inbound, packet: PublishPacket): string | End {
   const alias = packet.properties?.topicAlias
   const { topicAliasMaximum } = inbound.announced

@@ -98,23 +98,25 @@ const endReasons: ReadonlyMap<End, RefusalReason> = new Map([
   [keyIsLate, RefusalReason.publishKeyLate],
   [noKeyLeft, RefusalReason.publishKeysMax],
 ])
+const none: ReadonlyMap<number, never> = new Map<number, never>()
 const ackNames = { [AckType.Puback]: 'puback', [AckType.Pubrec]: 'pubrec', [AckType.Pubcomp]: 'pubcomp' } as const
 
 /** The publishing half of one open connection. */
 export class Publishing implements Inbound {
   readonly protocolVersion: 4 | 5
   readonly announced: Announced
-  readonly aliases = new Map<number, string>()
   unacknowledged = 0
+  // These three are made with their first entry: of many connections most publish nothing, at QoS 1, or without aliases.
+  #aliases: Map<number, string> | undefined
   /** QoS 2 packet ids without PUBREL: whether a message is in the log for them, or the publish was refused. */
-  readonly received = new Map<number, 'stored' | 'refused'>()
+  #received: Map<number, 'stored' | 'refused'> | undefined
+  #topics: Map<string, PublishTopic> | undefined
   readonly #session: PublisherSession
   readonly #host: PublishHost
   readonly #owner: PublishOwner
   readonly #identity: PublisherIdentity
   readonly #client: Client
   readonly #output: Output
-  readonly #topics = new Map<string, PublishTopic>()
   /** Of the message before: to compare two names costs less than to look one up. */
   #topicBefore: PublishTopic | undefined
   /** In the order of the publishes; from #head on. */
@@ -145,6 +147,14 @@ export class Publishing implements Inbound {
     return this.#acks.length - this.#head
   }
 
+  get aliases(): ReadonlyMap<number, string> {
+    return this.#aliases ?? none
+  }
+
+  get received(): ReadonlyMap<number, unknown> {
+    return this.#received ?? none
+  }
+
   receive(packet: PublishPacket): PublishResult {
     const result = this.#receive(packet)
     if (typeof result === 'object' && result !== publishDenied) {
@@ -161,8 +171,11 @@ export class Publishing implements Inbound {
     const topic = this.#topic(name)
     if (topic === 'wait' || 'do' in topic) return topic
     const alias = packet.properties?.topicAlias
-    if (alias !== undefined) this.aliases.set(alias, name)
-    if (packet.qos === 2 && this.received.has(packet.packetId)) return this.#receivedAgain(packet.packetId)
+    if (alias !== undefined) {
+      this.#aliases ??= new Map()
+      this.#aliases.set(alias, name)
+    }
+    if (packet.qos === 2 && this.#received?.has(packet.packetId)) return this.#receivedAgain(packet.packetId)
     if (!topic.allowed) return this.#refused(topic, packet)
     return packet.properties ? this.#receiveWith(packet.properties, topic, packet) : this.#take(topic, packet)
   }
@@ -188,8 +201,8 @@ export class Publishing implements Inbound {
 
   /** PUBREL: the packet id is free once the log knows [MQTT-4.3.3-11]. */
   release(packetId: number): PublishResult {
-    const known = this.received.get(packetId)
-    this.received.delete(packetId)
+    const known = this.#received?.get(packetId)
+    this.#received?.delete(packetId)
     const ack = this.#expectAck(AckType.Pubcomp, packetId)
     ack.isLast = known !== undefined
     const { uses, isPresent } = this.#session
@@ -206,7 +219,7 @@ export class Publishing implements Inbound {
 
   /** The principal is not what it was. */
   forgetDecisions(): void {
-    this.#topics.clear()
+    this.#topics?.clear()
     this.#topicBefore = undefined
   }
 
@@ -242,12 +255,17 @@ export class Publishing implements Inbound {
     const { qos, packetId } = packet
     this.unacknowledged++
     const ack = this.#expectAck(qos === 2 ? AckType.Pubrec : AckType.Puback, packetId)
-    if (qos === 2) this.received.set(packetId, 'stored')
+    if (qos === 2) this.#remember(packetId, 'stored')
     const receivedAt = host.messages.append(this.#identity, topic, packet, ack.done, qos === 2 ? this.#repeatableId(packetId) : undefined)
     ack.count(host.metrics.operations, this.#kindOf(packet), receivedAt)
     if (host.logIsFull) return 'full'
     // Those that wait for PUBREL do not count here: it could not be read.
     return this.protocolVersion === 4 && this.waiting >= this.announced.receiveMaximum ? 'window' : 'taken'
+  }
+
+  #remember(packetId: number, as: 'stored' | 'refused'): void {
+    this.#received ??= new Map()
+    this.#received.set(packetId, as)
   }
 
   /** The same for every gateway that is sent the message. */
@@ -277,7 +295,7 @@ export class Publishing implements Inbound {
     ack.reasonCode = isNack ? ReasonCode.NotAuthorized : ReasonCode.Success
     if (isNack)
       ack.isLast = true // [MQTT-4.3.3-9] the packet id is free
-    else if (packet.qos === 2) this.received.set(packet.packetId, 'refused')
+    else if (packet.qos === 2) this.#remember(packet.packetId, 'refused')
     this.#acknowledge()
     return outcome === 'last' ? 'last' : this.#outcome
   }
@@ -361,7 +379,7 @@ export class Publishing implements Inbound {
   /** The topic with a decision of the registry as it stands. */
   #topic(name: string): PublishTopic | 'wait' | End {
     const host = this.#host
-    const known = this.#topicBefore?.name === name ? this.#topicBefore : this.#topics.get(name)
+    const known = this.#topicBefore?.name === name ? this.#topicBefore : this.#topics?.get(name)
     this.#topicBefore = known
     if (known?.version === host.registryVersion) return known
     const refusal = refuseTopic(name, host.config)
@@ -376,6 +394,7 @@ export class Publishing implements Inbound {
       known.version = host.registryVersion
       return known
     }
+    this.#topics ??= new Map()
     if (this.#topics.size >= host.config.AUTHORIZATION_CACHE_MAX) {
       this.#topics.clear()
       host.metrics.reached('AUTHORIZATION_CACHE_MAX' satisfies LimitName)

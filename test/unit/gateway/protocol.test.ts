@@ -181,8 +181,7 @@ describe('PUBLISH', () => {
   })
 
   test('an alias stands for the topic it was set with', () => {
-    const state = inbound()
-    state.aliases.set(3, 'long/topic')
+    const state = { ...inbound(), aliases: new Map([[3, 'long/topic']]) }
     expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 3 } }))).toBe('long/topic')
     expect(resolveTopic(state, publish({ topic: 'new', properties: { topicAlias: 3 } }))).toBe('new')
     expect(resolveTopic(state, publish({ topic: '', properties: { topicAlias: 4 } }))).toMatchObject({ ending: { reasonCode: 0x82 } })
