@@ -2,10 +2,10 @@ import { init } from 'echarts'
 import type { Results, Row } from './report.ts'
 import type { Scenario } from './scenarios.ts'
 
-const size = { width: 1_000, height: 460 }
+const height = 460
 
-function svg(option: object): string {
-  const chart = init(null, null, { renderer: 'svg', ssr: true, ...size })
+function svg(width: number, option: object): string {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width, height })
   chart.setOption({ animation: false, backgroundColor: '#ffffff', ...option })
   const text = chart.renderToSVGString()
   chart.dispose()
@@ -14,16 +14,18 @@ function svg(option: object): string {
 
 /** Bars of one figure: a group for each scenario, a bar for each broker. */
 function bars(title: string, unit: string, results: Results, scenarios: readonly Scenario[], of: (row: Row) => number | null): string {
-  const shown = scenarios.filter(({ name }) => results.rows.some((row) => row.scenario === name))
+  const shown = scenarios.filter(({ name }) => results.rows.some((row) => row.scenario === name && of(row) !== null))
   const figureOf = (scenario: string, broker: string): number | null => {
     const row = results.rows.find((each) => each.scenario === scenario && each.broker === broker)
     return row ? of(row) : null
   }
-  return svg({
+  // Wide enough for a bar's figure above it, and for a scenario's name below.
+  const width = 110 + shown.length * Math.max(84, results.brokers.length * 26)
+  return svg(width, {
     title: { text: title, left: 'center' },
     legend: { bottom: 0, itemGap: 28 },
     grid: { left: 80, right: 20, top: 50, bottom: 70 },
-    xAxis: { type: 'category', data: shown.map(({ name }) => name), axisLabel: { interval: 0 } },
+    xAxis: { type: 'category', data: shown.map(({ name }) => name), axisLabel: { interval: 0, formatter: (name: string) => name.replace('-', '-\n') } },
     yAxis: { type: 'log', name: unit, min: 1, logBase: 10 },
     series: results.brokers.map(({ name }) => ({
       name,
