@@ -13,8 +13,17 @@ const greedyPublishes = 960
 let stack: Stack
 
 beforeAll(async () => {
-  // Less than what the publishers below want to send, so that the bound is reached and seen.
-  const environment = { KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024), KAFKA_AWAY_CLOSE: '600000', DRAIN_PERIOD: '1000', SHUTDOWN_TIMEOUT: '1000' }
+  const environment = {
+    // Less than what the publishers below want to send, so that the bound is reached and seen.
+    KAFKA_BYTES_WAITING_MAX: String(2 * 1024 * 1024),
+    // Nobody is closed for how long Kafka is away, nor for routers that give their shards up meanwhile.
+    KAFKA_AWAY_CLOSE: '600000',
+    SHARD_SILENCE: '300000',
+    GATEWAY_LOST: '600000',
+    REGISTRY_LOST: '300000',
+    DRAIN_PERIOD: '1000',
+    SHUTDOWN_TIMEOUT: '1000',
+  }
   stack = await startStack({ kafka: 'own', environment })
 }, 180_000)
 
@@ -77,6 +86,7 @@ describe('while Kafka does not answer', () => {
       const acceptedAfter = performance.now() - went
       load.mark()
       await greedy.count(greedyPublishes, 120_000)
+      expect(greedy.pending.every(({ type }) => type === 'puback')).toBe(true)
       greedy.destroy()
       await load.resumed(60_000)
       await stack.untilHealthy(60_000)
