@@ -193,7 +193,8 @@ export class SharedLanes {
       group,
       source: shard,
       told: behind.filter((each) => each.group === group),
-      recorded: choices.get(group) ?? new Map(),
+      // Of one that falls behind under this owner they are over: its places are above them.
+      recorded: (behind.length > 0 ? choices.get(group) : undefined) ?? new Map(),
       taken: () => this.#taken,
       members: () => trie.group(group),
       choose: (members, message) => choice.chooseWithRoom(members, message, true),
