@@ -41,8 +41,13 @@ const compact = (value: number): string => value.toLocaleString('en-US', { notat
 /** Charts by file name. */
 export function charts(results: Results, scenarios: readonly Scenario[]): Readonly<Record<string, string>> {
   return {
-    'rate.svg': bars('Messages a second, delivered or, without subscribers, acknowledged', 'msg/s', results, scenarios, (row) =>
-      row.deliveryRate > 0 ? row.deliveryRate : row.publishRate,
+    'rate.svg': bars(
+      'Messages a second, delivered or, without subscribers, acknowledged',
+      'msg/s',
+      results,
+      // At a fixed rate all do the same.
+      scenarios.filter(({ load }) => !load.rate),
+      (row) => (row.deliveryRate > 0 ? row.deliveryRate : row.publishRate),
     ),
     'cpu.svg': bars('CPU of all the broker’s processes for each message published', 'µs', results, scenarios, (row) => row.cpuPerMessage),
     'puback.svg': bars('Time to PUBACK, 99th percentile', 'ms', results, scenarios, (row) => row.puback.p99),

@@ -20,7 +20,7 @@ import { nats } from './brokers/nats.ts'
 import { rabbitmq } from './brokers/rabbitmq.ts'
 import { charts } from './charts.ts'
 import { measureKafkaLimit } from './kafka-limit.ts'
-import { type IdleMeasured, type Measured, measure, measureBareTls, measureIdle } from './measure.ts'
+import { type IdleMeasured, type Measured, measure, measureIdle, measureTlsHandshakes, type TlsHandshakes } from './measure.ts'
 import { measurePush, pushText } from './push.ts'
 import { measureReplay, replayText } from './replay.ts'
 import { type Results, summarize, table } from './report.ts'
@@ -163,7 +163,7 @@ async function main(args: readonly string[]): Promise<number> {
     const kafkaLimit = isTelemetry ? await measureKafkaLimit(own.stack.brokers, `${own.stack.prefix}.default.messages-limit`, recordBytes) : null
     await warmUp(plan, brokers)
     await loads(plan, brokers, journal)
-    let bareTlsPerSecond: number | null = null
+    let tlsHandshakes: TlsHandshakes | null = null
     if (plan.withIdle) {
       for (const broker of brokers) {
         if (journal.idle.some((each) => each.broker === broker.name)) continue
@@ -172,7 +172,8 @@ async function main(args: readonly string[]): Promise<number> {
       }
       const certificates = dirname(own.stack.certificates.ca)
       const server = { cert: join(certificates, 'server.pem'), key: join(certificates, 'server.key') }
-      bareTlsPerSecond = await measureBareTls(own.tls as NonNullable<Broker['tls']>, server, 2_000)
+      say('TLS handshakes …')
+      tlsHandshakes = await measureTlsHandshakes(own.tls as NonNullable<Broker['tls']>, server, 2_000)
     }
     if (plan.withPush) say('webhooks …')
     const push = plan.withPush ? await measurePush(own.stack, plan.seconds) : null
@@ -186,7 +187,7 @@ async function main(args: readonly string[]): Promise<number> {
       kafkaLimit,
       rows: summarize(journal.measured),
       idle: journal.idle,
-      bareTlsPerSecond,
+      tlsHandshakes,
       push,
       replay,
     }

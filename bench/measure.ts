@@ -6,6 +6,7 @@ import { run } from '../test/wire/programs.ts'
 import type { Broker } from './brokers/broker.ts'
 import type { LoggerheadBroker } from './brokers/loggerhead.ts'
 import type { LoadReport } from './load.ts'
+import { median } from './median.ts'
 import { useOf } from './process-times.ts'
 import type { Scenario } from './scenarios.ts'
 
@@ -132,20 +133,32 @@ export async function measureIdle(broker: Broker, connections: number, tlsConnec
   }
 }
 
-/** TLS handshakes with client certificates a second that Node does when it does nothing else. */
-export async function measureBareTls(
+/** TLS handshakes with client certificates a second, nothing being said over the connections. */
+export interface TlsHandshakes {
+  readonly loggerhead: number
+  /** What Node does when it does nothing else. */
+  readonly bare: number
+}
+
+const handshakeRounds = 3
+
+/** In turns; medians. */
+export async function measureTlsHandshakes(
   tls: NonNullable<Broker['tls']>,
   server: { readonly cert: string; readonly key: string },
   connections: number,
-): Promise<number> {
+): Promise<TlsHandshakes> {
   const args = [join(import.meta.dirname, 'bare-tls.ts'), tls.ca, server.cert, server.key]
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   const [port] = (await once(createInterface(child.stdout), 'line')) as [string]
+  const rate = (at: string | number) => hold({ ...tls, port: at, transport: 'tls', connections, 'handshake-only': 'true' }, async (report) => report.perSecond)
+  const rates: TlsHandshakes[] = []
   try {
-    return await hold({ ...tls, port, transport: 'tls', connections, 'handshake-only': 'true' }, async (report) => report.perSecond)
+    for (let round = 0; round < handshakeRounds; round++) rates.push({ bare: await rate(port), loggerhead: await rate(tls.port) })
   } finally {
     child.stdin.end()
     await ended
   }
+  return { loggerhead: median(rates.map((each) => each.loggerhead)), bare: median(rates.map((each) => each.bare)) }
 }

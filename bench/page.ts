@@ -26,7 +26,7 @@ const says = { memory: 'memory', 'page cache': 'the page cache', disk: 'the disk
 
 /** What stands between the markers. Pure. */
 export function figures(results: Results): string {
-  const { machine, brokers, missing, kafkaLimit, idle, bareTlsPerSecond } = results
+  const { machine, brokers, missing, kafkaLimit, idle, tlsHandshakes } = results
   const parts = [
     `${machine.cpu}, ${machine.cores} cores for everything, the load generator included; Linux ${machine.kernel}, Node ${machine.node}; ${String(machine.at).slice(0, 10)}.`,
     tableOf(
@@ -92,7 +92,9 @@ export function figures(results: Results): string {
             ]),
           ),
         ]),
-    bareTlsPerSecond === null ? '' : `A bare TLS server in Node, handshakes only: ${cell(bareTlsPerSecond)}/s.`,
+    tlsHandshakes
+      ? `TLS handshakes with client certificates, nothing being said over the connections: ${cell(tlsHandshakes.loggerhead)} a second, a bare server in Node ${cell(tlsHandshakes.bare)}.`
+      : '',
     ...Object.keys(charts(results, scenarios)).map((name) => `![${name.replace('.svg', '')}](performance/${name})`),
   ]
   return parts.filter((part) => part !== '').join('\n\n')

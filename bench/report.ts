@@ -1,6 +1,6 @@
 import type { Broker } from './brokers/broker.ts'
 import type { KafkaLimit } from './kafka-limit.ts'
-import type { IdleMeasured, Measured } from './measure.ts'
+import type { IdleMeasured, Measured, TlsHandshakes } from './measure.ts'
 import { median } from './median.ts'
 import type { PushMeasured } from './push.ts'
 import type { ReplayMeasured } from './replay.ts'
@@ -36,7 +36,7 @@ export interface Results {
   readonly kafkaLimit: KafkaLimit | null
   readonly rows: readonly Row[]
   readonly idle: readonly IdleMeasured[]
-  readonly bareTlsPerSecond: number | null
+  readonly tlsHandshakes: TlsHandshakes | null
   readonly push: PushMeasured | null
   readonly replay: ReplayMeasured | null
 }
@@ -91,7 +91,7 @@ function aligned(header: readonly string[], rows: readonly (readonly string[])[]
 const header = ['', 'msg/s in', 'out', 'PUBACK p50', 'p99', 'p99.9', 'end to end p50', 'p99', 'p99.9 ms', 'lost', 'repeats', 'disorder', 'CPU µs/msg']
 
 /** The figures, a table for each scenario; times in milliseconds, and under each table how Loggerhead compares. */
-export function table({ brokers, missing, kafkaLimit, rows, idle, bareTlsPerSecond }: Results, scenarios: readonly Scenario[]): string {
+export function table({ brokers, missing, kafkaLimit, rows, idle, tlsHandshakes }: Results, scenarios: readonly Scenario[]): string {
   const lines: string[] = []
   for (const { name, version, durability } of brokers) lines.push(`${name} ${version}: PUBACK from ${durability === 'memory' ? 'memory' : `the ${durability}`}`)
   for (const [name, why] of Object.entries(missing)) lines.push(`${name}: not here, ${why}`)
@@ -120,7 +120,7 @@ export function table({ brokers, missing, kafkaLimit, rows, idle, bareTlsPerSeco
       number(each.tlsConnectsPerSecond),
     ])
     lines.push(...aligned(['', 'KiB each', 'connects/s', 'KiB each, TLS', 'TLS connects/s'], cells).map((line) => `  ${line}`))
-    if (bareTlsPerSecond !== null) lines.push(`  a bare TLS server in Node, handshakes only: ${number(bareTlsPerSecond)}/s`)
+    if (tlsHandshakes) lines.push(`  TLS handshakes alone: ${number(tlsHandshakes.loggerhead)}/s, a bare server in Node ${number(tlsHandshakes.bare)}/s`)
   }
   return lines.join('\n')
 }

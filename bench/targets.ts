@@ -93,7 +93,7 @@ export function judge(results: Results): readonly Verdict[] {
     verdict(
       'idle',
       '80 % of the TLS handshakes of a bare Node server',
-      ratio(idle?.tlsConnectsPerSecond, results.bareTlsPerSecond),
+      ratio(results.tlsHandshakes?.loggerhead, results.tlsHandshakes?.bare),
       (value) => `${format(100 * value, 0)} %`,
       atLeast(0.8),
     ),

@@ -50,7 +50,7 @@ test('loads are put on a broker, and what came of them is told in full', async (
     kafkaLimit: null,
     rows: summarize(measured),
     idle: [await measureIdle(broker, 50, 0)],
-    bareTlsPerSecond: null,
+    tlsHandshakes: null,
     push: null,
     replay: null,
   }

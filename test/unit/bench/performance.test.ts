@@ -33,7 +33,7 @@ const results = (rows: readonly Row[], rest: Partial<Results> = {}): Results =>
     kafkaLimit: null,
     rows,
     idle: [],
-    bareTlsPerSecond: null,
+    tlsHandshakes: null,
     push: null,
     replay: null,
     ...rest,
